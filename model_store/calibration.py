@@ -1,0 +1,99 @@
+"""From a raw score to a probability and a decision, as the manifest keeps it.
+
+`training` fits these values; `app` applies them. Both through this code.
+"""
+
+import math
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from model_store.metric import Metric
+
+Floats = npt.NDArray[np.float64]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+# Sigmoid scores of exactly 0 or 1 would have an infinite logit; float32 cannot tell values nearer
+# to 0 or 1 than this from 0 or 1 anyway.
+_LOGIT_LIMIT = 1e-7
+
+
+def evidence(score: npt.ArrayLike, metric: Metric) -> Floats:
+    """A score on the axis where a logistic curve fits: unbounded, higher is alike.
+
+    Args:
+        score: Any shape, in the unit of `metric`.
+        metric: The logit for a sigmoid similarity, the negative for a dissimilarity, the value
+            itself for a cosine.
+    """
+    values = np.asarray(score, dtype=np.float64)
+    if metric is Metric.SIGMOID_SIMILARITY:
+        values = np.clip(values, _LOGIT_LIMIT, 1 - _LOGIT_LIMIT)
+        return np.asarray(np.log(values) - np.log1p(-values))
+    return values if metric.higher_is_alike else -values
+
+
+class LogisticCurve(BaseModel):
+    """P(same) = 1 / (1 + exp(−(slope · evidence + intercept))).
+
+    Platt, "Probabilistic outputs for support vector machines", 1999.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    method: Literal["logistic"] = "logistic"
+    slope: Annotated[float, Field(ge=0)]
+    intercept: float
+
+    def probability(self, evidence: npt.ArrayLike) -> Floats:
+        """P(same) of each value, any shape, in [0, 1], never falling as evidence rises."""
+        logit = self.slope * np.asarray(evidence, dtype=np.float64) + self.intercept
+        return np.asarray(0.5 * (1 + np.tanh(logit / 2)))
+
+
+class Calibration(BaseModel):
+    """How far a score is to be trusted, and where `same` begins.
+
+    Attributes:
+        curve: Evidence → probability.
+        prior: The share of genuine pairs the probabilities assume.
+        threshold: The score at which `same` begins, itself included, in the metric's unit.
+        target_far: The false-accept rate the threshold was chosen for.
+        far: The false-accept rate measured at the threshold, on the calibration pairs.
+        far_interval: Its 95 % confidence interval.
+        frr: The false-reject rate measured at the threshold.
+        frr_interval: Its 95 % confidence interval.
+        classes: Classes the calibration pairs came from.
+        genuine_pairs: Pairs of one class among them.
+        impostor_pairs: Pairs of two classes among them.
+        data: What the pairs were, in words.
+        data_digest: SHA-256 over the images, or empty if they are not files.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    curve: LogisticCurve
+    prior: Annotated[float, Field(gt=0, lt=1)]
+    threshold: float
+    target_far: Share
+    far: Share
+    far_interval: tuple[Share, Share]
+    frr: Share
+    frr_interval: tuple[Share, Share]
+    classes: Annotated[int, Field(ge=2)]
+    genuine_pairs: Annotated[int, Field(ge=1)]
+    impostor_pairs: Annotated[int, Field(ge=1)]
+    data: str
+    data_digest: str = ""
+
+    def probability(self, score: float, metric: Metric) -> float:
+        """The calibrated P(same) of one score, in [0, 1]."""
+        return float(self.curve.probability(evidence(score, metric)))
+
+    def same(self, score: float, metric: Metric) -> bool:
+        """Whether the score lies on the alike side of the threshold, the threshold included."""
+        if math.isnan(score):
+            return False
+        return score >= self.threshold if metric.higher_is_alike else score <= self.threshold

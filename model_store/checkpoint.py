@@ -1,0 +1,144 @@
+"""One checkpoint on disk: a folder with `manifest.json`, `weights.safetensors` and what else.
+
+Weights are safetensors, never pickle: loading a checkpoint runs no code from it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from model_store import manifest as manifests
+from model_store.errors import CheckpointDamaged, StoreError
+from model_store.files import sha256_of, write_durably
+from model_store.manifest import Manifest, WeightsFile
+from model_store.network.siamese import SiameseNetwork
+
+MANIFEST = "manifest.json"
+WEIGHTS = "weights.safetensors"
+
+_DTYPES = {"float32": torch.float32, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint in memory, ready to compare.
+
+    Attributes:
+        manifest: What it says of itself.
+        network: In evaluation mode, float32, without gradients, on the CPU.
+        path: The folder it came from.
+    """
+
+    manifest: Manifest
+    network: SiameseNetwork
+    path: Path
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of the checkpoint in a folder.
+
+    Raises:
+        CheckpointDamaged, FormatTooNew: As `manifest.from_bytes`; or the file is missing.
+    """
+    path = folder / MANIFEST
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointDamaged(
+            f"{path} cannot be read ({error.strerror}); restore it from a copy or train again"
+        ) from error
+    return manifests.from_bytes(data, path)
+
+
+def load(folder: Path) -> Checkpoint:
+    """Loads a checkpoint by its manifest alone.
+
+    Raises:
+        CheckpointDamaged: A file is missing or is not what its digest says, or the weights do not
+            fit the network.
+        FormatTooNew: A newer Twinlens wrote it.
+        UnknownComponent: The network has a part that this Twinlens does not know.
+    """
+    manifest = read_manifest(folder)
+    path = folder / WEIGHTS
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointDamaged(
+            f"{path} cannot be read ({error.strerror}); restore it from a copy or train again"
+        ) from error
+    check_digest(path, len(data), manifest.weights)
+    try:
+        network = SiameseNetwork(manifest.network, manifest.preprocessing)
+    except StoreError as error:
+        raise type(error)(f"{folder / MANIFEST}: {error}") from error
+    if network.comparator.metric is not manifest.metric or network.dimension != manifest.dimension:
+        raise CheckpointDamaged(
+            f"{folder / MANIFEST} promises {manifest.metric} on {manifest.dimension} values, and "
+            f"its network gives {network.comparator.metric} on {network.dimension}; train again"
+        )
+    try:
+        network.load_state_dict(load_tensors(data))
+    except (SafetensorError, RuntimeError) as error:
+        raise CheckpointDamaged(
+            f"{path} does not fit the network in {MANIFEST}: {error}"
+        ) from error
+    return Checkpoint(manifest, network.eval().requires_grad_(False), folder)
+
+
+def check_digest(path: Path, size: int, expected: WeightsFile) -> None:
+    """Refuses weights that are not the file the manifest speaks of.
+
+    Raises:
+        CheckpointDamaged: Size or digest differ.
+    """
+    if size != expected.bytes or sha256_of(path) != expected.sha256:
+        raise CheckpointDamaged(
+            f"{path} is not the file its manifest describes ({size:,} bytes here, "
+            f"{expected.bytes:,} there, or another digest); restore it from a copy or train again"
+        )
+
+
+def write_weights(
+    folder: Path, network: SiameseNetwork, dtype: Literal["float32", "float16"] = "float32"
+) -> WeightsFile:
+    """Writes a network's weights into a folder.
+
+    Args:
+        folder: Where `weights.safetensors` is made; it must not be there yet.
+        network: Any device, any mode.
+        dtype: float16 halves the file; values are rounded to 11 significant bits.
+
+    Returns:
+        What the manifest must say of the file.
+    """
+    tensors = {
+        name: (tensor.to(_DTYPES[dtype]) if tensor.is_floating_point() else tensor)
+        .detach()
+        .cpu()
+        .contiguous()
+        for name, tensor in network.state_dict().items()
+    }
+    data = save_tensors(tensors)
+    path = folder / WEIGHTS
+    write_durably(path, data)
+    return WeightsFile(
+        sha256=sha256_of(path),
+        bytes=len(data),
+        dtype=dtype,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+    )
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Writes what belongs beside the weights: card, split, history, pictures."""
+    for name, data in files.items():
+        if Path(name).name != name or name in (MANIFEST, WEIGHTS):
+            raise StoreError(f"'{name}' cannot be the name of a file in a checkpoint")
+        write_durably(folder / name, data)

@@ -1,0 +1,134 @@
+"""From bytes to a decoded, upright image. Training and serving both call this code."""
+
+import io
+import warnings
+from pathlib import Path
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from model_store.errors import ImageTooLarge, UndecodableImage, UnsupportedImageType
+from model_store.preprocessing import Preprocessing, UInt8Image, prepare
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF")
+"""The image types that are read, by Pillow's names; PPM stands for PGM, PBM and PPM."""
+
+SUFFIXES = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".png",
+        ".webp",
+        ".bmp",
+        ".gif",
+        ".tif",
+        ".tiff",
+        ".pgm",
+        ".ppm",
+        ".pbm",
+        ".pnm",
+        ".avif",
+    ]
+)
+"""File name endings of those types, for telling images from other files in a folder."""
+
+DEFAULT_MAX_PIXELS = 64_000_000
+"""Pixels an image may declare unless the caller says otherwise: 64 megapixels."""
+
+_EXIF_ORIENTATION = 0x0112
+_GREY_16_BIT = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
+_ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
+
+
+def decode(
+    source: bytes | Path,
+    *,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    spec: Preprocessing | None = None,
+) -> Image.Image:
+    """Decodes the first frame of an image, upright, in mode `RGB` or `L`.
+
+    EXIF orientation is applied; transparency is laid on white; 16-bit grey is scaled to 8 bits;
+    CMYK, palettes and the rest become RGB.
+
+    Args:
+        source: The image's bytes, or the path of a file that holds them.
+        max_pixels: An image whose header declares more is refused before a pixel is decoded.
+        spec: Where the image is bound for. A JPEG is then decoded at the smallest scale (8ths)
+            that still covers what `prepare` needs.
+
+    Raises:
+        UnsupportedImageType: Not an image, or of a type outside `FORMATS`.
+        ImageTooLarge: More pixels than `max_pixels`.
+        UndecodableImage: Damaged or cut short.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of odd metadata in images that decode well; nobody would read it here.
+            warnings.simplefilter("ignore")
+            with Image.open(
+                io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS
+            ) as image:
+                return _decode_opened(image, max_pixels, spec)
+    except UnidentifiedImageError:
+        raise UnsupportedImageType(
+            "not an image of a type that is read; send JPEG, PNG, WebP, BMP, GIF, TIFF, PGM/PPM "
+            "or AVIF"
+        ) from None
+    except (ImageTooLarge, MemoryError):
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageTooLarge(f"{error}; send a smaller image") from None
+    except Exception as error:
+        # Pillow's decoders raise many kinds of errors on damaged bytes (OSError, SyntaxError,
+        # ValueError, struct.error, IndexError, …), and all mean the same to the caller.
+        raise UndecodableImage(
+            f"the image is damaged or cut short and cannot be decoded ({error}); "
+            "send the complete file"
+        ) from error
+
+
+def decode_prepared(
+    source: bytes | Path, spec: Preprocessing, *, max_pixels: int = DEFAULT_MAX_PIXELS
+) -> UInt8Image:
+    """From bytes to the network's size in one call: `decode`, then `prepare`.
+
+    Returns:
+        uint8 (height, width, channels).
+
+    Raises:
+        ImageError: As `decode`.
+    """
+    return prepare(decode(source, max_pixels=max_pixels, spec=spec), spec)
+
+
+def _decode_opened(image: Image.Image, max_pixels: int, spec: Preprocessing | None) -> Image.Image:
+    pixels = image.width * image.height
+    if pixels > max_pixels:
+        raise ImageTooLarge(
+            f"the image declares {image.width}x{image.height} = {pixels:,} pixels, over the limit "
+            f"of {max_pixels:,}; send a smaller one"
+        )
+    turned = image.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
+    if spec is not None and image.format == "JPEG" and image.mode in ("RGB", "L"):
+        width, height = image.size
+        upright = (height, width) if turned else (width, height)
+        size = spec.decode_size(*upright)
+        image.draft(image.mode, size[::-1] if turned else size)
+    image.load()
+    image = ImageOps.exif_transpose(image)
+    return _to_rgb_or_grey(image)
+
+
+def _to_rgb_or_grey(image: Image.Image) -> Image.Image:
+    if image.mode in ("RGB", "L"):
+        return image
+    if image.mode == "1":
+        return image.convert("L")
+    if image.mode in _GREY_16_BIT or image.mode == "I":
+        # Pillow's own conversion clips at 255; "I" comes from 16-bit PNG and PGM.
+        return image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+    if image.mode in _ALPHA_MODES or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")

@@ -1,0 +1,68 @@
+"""Models whose weights come in packages of others: brought into a store by one command.
+
+What Twinlens adds to those weights (specification, calibration, figures) is committed here as
+manifests; the weights are not.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from model_store import manifest as manifests
+from model_store.imports.efficientnet_lite import load_imagenet_weights
+from model_store.manifest import Manifest
+from model_store.network.lookup import find
+from model_store.network.siamese import SiameseNetwork
+from model_store.store import ModelStore, Reference
+
+_FOLDER = Path(__file__).parent
+_WEIGHTS: dict[str, Callable[[SiameseNetwork], None]] = {
+    "photos": load_imagenet_weights,
+}
+
+
+def importable() -> list[str]:
+    """The names that `import_model` knows."""
+    return sorted(_WEIGHTS)
+
+
+def template(name: str) -> Manifest:
+    """The manifest that an imported model gets, apart from its version.
+
+    Raises:
+        UnknownComponent: No such import.
+    """
+    find(_WEIGHTS, "importable model", name)
+    path = _FOLDER / f"{name}.json"
+    return manifests.from_bytes(path.read_bytes(), path)
+
+
+def import_model(name: str, store: ModelStore) -> Reference:
+    """Puts an importable model into a store, unless its newest version there is the same.
+
+    Args:
+        name: One of `importable()`.
+        store: Where to.
+
+    Raises:
+        UnknownComponent: No such import.
+        StoreError: The package with the weights is missing, or does not hold the weights that the
+            calibration was made for, or the store cannot be written.
+    """
+    wanted = template(name)
+    if store.versions(name):
+        present = store.manifest(name)
+        if present.model_copy(update={"version": wanted.version}) == wanted:
+            return store.find(name)
+    network = SiameseNetwork(wanted.network, wanted.preprocessing)
+    _WEIGHTS[name](network)
+    return store.save(
+        name,
+        network,
+        description=wanted.description,
+        calibration=wanted.calibration,
+        evaluations=wanted.evaluations,
+        provenance=wanted.provenance,
+        dtype=wanted.weights.dtype,
+        created=wanted.created,
+        expected_weights=wanted.weights,
+    )

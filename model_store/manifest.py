@@ -1,0 +1,186 @@
+"""What a checkpoint says of itself: everything `app` needs to serve it, and where it came from."""
+
+import hashlib
+import json
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
+
+from model_store.calibration import Calibration
+from model_store.errors import CheckpointDamaged, FormatTooNew, InvalidName
+from model_store.metric import Metric
+from model_store.network.specification import NetworkSpec
+from model_store.preprocessing import Preprocessing
+
+FORMAT: Literal[1] = 1
+"""The newest manifest format this code reads and the one it writes."""
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+_DIGEST_KEY = "digest"
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class WeightsFile(BaseModel):
+    """The safetensors file beside the manifest.
+
+    Attributes:
+        sha256: Digest of its bytes.
+        bytes: Its size.
+        dtype: The type floating-point tensors are stored in; networks run in float32 regardless.
+        parameters: Values in the network's parameters.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: Sha256
+    bytes: Annotated[int, Field(ge=1)]
+    dtype: Literal["float32", "float16"] = "float32"
+    parameters: Annotated[int, Field(ge=0)]
+
+
+class Evaluation(BaseModel):
+    """The figures of one evaluation.
+
+    Attributes:
+        protocol: The protocol's name, as `python -m training evaluate --protocol` takes it.
+        data: What was evaluated on, in words.
+        data_digest: SHA-256 over the images.
+        figures: What was measured, as the protocol's JSON has it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    protocol: str
+    data: str
+    data_digest: str = ""
+    figures: dict[str, JsonValue]
+
+
+class Provenance(BaseModel):
+    """Where the weights came from.
+
+    Attributes:
+        command: The command that made them.
+        recipe: The recipe, whole.
+        seed: The seed of all randomness, if there was any.
+        data: What they were trained on, in words.
+        data_digest: SHA-256 over the images.
+        libraries: Versions of the libraries that took part.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    command: str = ""
+    recipe: dict[str, JsonValue] = {}
+    seed: int | None = None
+    data: str = ""
+    data_digest: str = ""
+    libraries: dict[str, str] = {}
+
+
+class Manifest(BaseModel):
+    """The whole of `manifest.json`.
+
+    Attributes:
+        format: Of this file.
+        name: The model's name, a folder name and a URL segment.
+        version: 1 for the first checkpoint of that name, and so on.
+        created: When it was saved.
+        description: What it is good for, in a sentence.
+        network: From which the network is built.
+        preprocessing: How an image becomes its input.
+        metric: What its scores mean.
+        symmetric: Whether the order of the two images can never change the score.
+        dimension: Values of an embedding.
+        weights: The file with the weights.
+        calibration: None until calibrated; there is then no probability and no decision.
+        evaluations: What was measured, newest last.
+        provenance: Where the weights came from.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = FORMAT
+    name: Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+    version: Annotated[int, Field(ge=1)]
+    created: datetime
+    description: str = ""
+    network: NetworkSpec
+    preprocessing: Preprocessing
+    metric: Metric
+    symmetric: bool
+    dimension: Annotated[int, Field(ge=1)]
+    weights: WeightsFile
+    calibration: Calibration | None = None
+    evaluations: tuple[Evaluation, ...] = ()
+    provenance: Provenance = Provenance()
+
+
+def check_name(name: str) -> str:
+    """The name itself, if it can be a model's.
+
+    Raises:
+        InvalidName: It cannot.
+    """
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise InvalidName(
+            f"'{name}' cannot be a model's name: use 1 to 63 lower-case letters, digits, '-' and "
+            "'_', beginning with a letter or digit"
+        )
+    return name
+
+
+def to_bytes(manifest: Manifest) -> bytes:
+    """The manifest as the JSON file that `from_bytes` reads, its own digest included."""
+    content = manifest.model_dump(mode="json")
+    content[_DIGEST_KEY] = _digest(content)
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def from_bytes(data: bytes, path: Path) -> Manifest:
+    """Reads a manifest and checks it against its own digest.
+
+    Args:
+        data: The file's bytes.
+        path: Where they came from, for messages.
+
+    Raises:
+        FormatTooNew: The format is newer than `FORMAT`.
+        CheckpointDamaged: Not JSON, not what its digest says, or not a manifest.
+    """
+    try:
+        content = json.loads(data)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise CheckpointDamaged(
+            f"{path} is not valid JSON ({error}); restore it from a copy or train again"
+        ) from error
+    if not isinstance(content, dict):
+        raise CheckpointDamaged(f"{path} is not a manifest; restore it from a copy or train again")
+    found = content.get("format")
+    if isinstance(found, int) and found > FORMAT:
+        raise FormatTooNew(
+            f"{path} has format {found}, and this Twinlens reads formats up to {FORMAT}; "
+            "upgrade Twinlens"
+        )
+    if content.pop(_DIGEST_KEY, None) != _digest(content):
+        raise CheckpointDamaged(
+            f"{path} was changed after it was written (its digest does not match its content); "
+            "restore it from a copy or train again"
+        )
+    try:
+        return Manifest.model_validate_json(json.dumps(content))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise CheckpointDamaged(
+            f"{path}: {field}: {first['msg']}; correct the program that wrote it"
+        ) from error
+
+
+def _digest(content: dict[str, Any]) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,108 @@
+"""One side of a Siamese network: backbone, pooling, projection, normalisation."""
+
+import copy
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from model_store.errors import StoreError
+from model_store.network.backbones import BACKBONES
+from model_store.network.lookup import find
+from model_store.network.specification import BranchSpec
+
+
+class GeneralisedMean(nn.Module):
+    """Pools a map to one value a channel: (mean of x^p)^(1/p), p learned from 3.
+
+    Radenović, Tolias, Chum 2018 (arXiv 1711.02512), equation 3. p = 1 is the average, p → ∞ the
+    maximum.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.p = nn.Parameter(torch.tensor(3.0))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(N, C, h, w), values used as max(x, 1e-6) → (N, C)."""
+        powered = features.float().clamp(min=1e-6).pow(self.p)
+        return powered.mean(dim=(-2, -1)).pow(1 / self.p)
+
+
+class AveragePool(nn.Module):
+    """Pools a map to the mean of each channel."""
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(N, C, h, w) → (N, C)."""
+        return features.mean(dim=(-2, -1))
+
+
+_POOLING: dict[str, type[nn.Module]] = {
+    "none": nn.Identity,
+    "flatten": nn.Flatten,
+    "average": AveragePool,
+    "gem": GeneralisedMean,
+}
+
+
+class Branch(nn.Module):
+    """From a normalised image batch to its embeddings.
+
+    Args:
+        spec: What to build.
+        in_channels: Channels of the input image.
+        height: Rows of the input image.
+        width: Columns of the input image.
+
+    Attributes:
+        dimension: Values of an embedding.
+
+    Raises:
+        UnknownComponent: The backbone's name is not known.
+        StoreError: The options do not fit the backbone, or it gives no vector.
+    """
+
+    def __init__(self, spec: BranchSpec, in_channels: int, height: int, width: int) -> None:
+        super().__init__()
+        make = find(BACKBONES, "backbone", spec.backbone)
+        try:
+            self.backbone = make(in_channels=in_channels, **spec.options)
+        except TypeError as error:
+            raise StoreError(
+                f"backbone '{spec.backbone}' cannot be built with {spec.options}: {error}"
+            ) from error
+        self.pooling = _POOLING[spec.pooling]()
+        shape = _output_shape(
+            nn.Sequential(self.backbone, self.pooling), (in_channels, height, width)
+        )
+        if len(shape) != 2:
+            raise StoreError(
+                f"backbone '{spec.backbone}' with pooling '{spec.pooling}' gives an output of "
+                f"shape {tuple(shape[1:])}, not a vector; choose pooling flatten, average or gem"
+            )
+        self.projection: nn.Module = nn.Identity()
+        self.dimension = shape[1]
+        if spec.projection is not None:
+            self.projection = nn.Linear(self.dimension, spec.projection)
+            self.dimension = spec.projection
+        self.normalise = spec.normalise
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(N, channels, height, width), normalised → float32 (N, dimension)."""
+        embeddings: torch.Tensor = self.projection(self.pooling(self.backbone(images)))
+        embeddings = embeddings.float()
+        return functional.normalize(embeddings, dim=-1) if self.normalise else embeddings
+
+
+def _output_shape(module: nn.Module, image_shape: tuple[int, int, int]) -> torch.Size:
+    """The shape a module gives for a batch of one, worked out without computing a value."""
+    ghost = copy.deepcopy(module).to("meta").eval()
+    try:
+        with torch.no_grad():
+            out: torch.Tensor = ghost(torch.empty(1, *image_shape, device="meta"))
+    except RuntimeError as error:
+        channels, height, width = image_shape
+        raise StoreError(
+            f"the backbone cannot take images of {channels}x{height}x{width}: {error}"
+        ) from error
+    return out.shape

@@ -1,0 +1,95 @@
+"""The Siamese network: branches that embed, and a comparator that joins two embeddings."""
+
+from enum import StrEnum
+
+import torch
+from torch import nn
+
+from model_store.errors import StoreError
+from model_store.network.branch import Branch
+from model_store.network.comparators import COMPARATORS, Comparator
+from model_store.network.lookup import find
+from model_store.network.specification import NetworkSpec
+from model_store.preprocessing import Preprocessing, normalise
+
+
+class Side(StrEnum):
+    """Which image of a pair an image is: `image_a` is the left one, `image_b` the right."""
+
+    LEFT = "left"
+    RIGHT = "right"
+
+
+class SiameseNetwork(nn.Module):
+    """Embeds images and compares embeddings.
+
+    Args:
+        spec: The network to build.
+        preprocessing: What its inputs look like; normalisation is part of the network, so that it
+            runs on the network's device.
+
+    Attributes:
+        dimension: Values of an embedding.
+
+    Raises:
+        StoreError: The specification cannot be built; the message says why.
+    """
+
+    def __init__(self, spec: NetworkSpec, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.spec = spec
+        self.preprocessing = preprocessing
+        shape = (preprocessing.channels, preprocessing.height, preprocessing.width)
+        branches = [Branch(branch, *shape) for branch in spec.branches]
+        dimensions = {branch.dimension for branch in branches}
+        if len(dimensions) > 1:
+            raise StoreError(f"the two branches give embeddings of different sizes: {dimensions}")
+        self.dimension = dimensions.pop()
+        self.branches = nn.ModuleList(branches)
+        make = find(COMPARATORS, "comparator", spec.comparator.name)
+        try:
+            self.comparator: Comparator = make(self.dimension, **spec.comparator.options)
+        except (TypeError, KeyError) as error:
+            raise StoreError(
+                f"comparator '{spec.comparator.name}' cannot be built with "
+                f"{spec.comparator.options}: {error}"
+            ) from error
+
+    @property
+    def shares_weights(self) -> bool:
+        """True where both sides use one branch, so that an embedding has no side."""
+        return len(self.branches) == 1
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether the order of the two images can never change the score."""
+        return self.shares_weights and self.comparator.symmetric
+
+    def embed(self, batch: torch.Tensor, side: Side = Side.LEFT) -> torch.Tensor:
+        """The embeddings of prepared images.
+
+        Args:
+            batch: (N, height, width, channels), uint8 or float, values 0–255.
+            side: The side the images are on; of no account where weights are shared.
+
+        Returns:
+            float32 (N, dimension).
+        """
+        branch = self.branches[0 if self.shares_weights or side is Side.LEFT else 1]
+        embeddings: torch.Tensor = branch(normalise(batch, self.preprocessing))
+        return embeddings
+
+    def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        """Scores pairs of prepared images.
+
+        Args:
+            left: (N, height, width, channels), as `embed` takes them.
+            right: Likewise.
+
+        Returns:
+            float32 (N,), in the comparator's metric.
+        """
+        scores: torch.Tensor = self.comparator(
+            self.embed(left, Side.LEFT), self.embed(right, Side.RIGHT)
+        )
+        return scores

@@ -1,0 +1,318 @@
+"""A folder of models: `<root>/<name>/<version>/`, and `store.json` with the default and aliases.
+
+A checkpoint is written under a temporary name and renamed, and never changed after that. So a
+reader, this process or another, sees a version whole or not at all, and may keep reading it while
+newer ones appear.
+"""
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from model_store import checkpoint as checkpoints
+from model_store import manifest as manifests
+from model_store.calibration import Calibration
+from model_store.checkpoint import Checkpoint
+from model_store.errors import CheckpointDamaged, ModelNotFound, StoreError
+from model_store.files import replace_file, sync_folder, write_durably
+from model_store.manifest import (
+    NAME_PATTERN,
+    Evaluation,
+    Manifest,
+    Provenance,
+    WeightsFile,
+    check_name,
+)
+from model_store.network.siamese import SiameseNetwork
+
+INDEX = "store.json"
+SHIPPED = Path(__file__).parent / "checkpoints"
+"""The store that comes with Twinlens, and the default one."""
+
+_Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+
+
+class StoreIndex(BaseModel):
+    """The whole of `store.json`.
+
+    Attributes:
+        default: The model that answers where a request names none.
+        aliases: Further names for models.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    default: _Name | None = None
+    aliases: dict[_Name, _Name] = {}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A version of a model that a store holds."""
+
+    name: str
+    version: int
+    path: Path
+
+
+class ModelStore:
+    """Lists, loads and saves the models of one folder.
+
+    Args:
+        root: The folder; made on the first save if it is not there.
+    """
+
+    def __init__(self, root: Path = SHIPPED) -> None:
+        self.root = root
+
+    def models(self) -> list[Reference]:
+        """The newest version of every model, by name. What cannot be a model is passed over."""
+        try:
+            names = sorted(entry.name for entry in self.root.iterdir())
+        except FileNotFoundError:
+            return []
+        found = []
+        for name in names:
+            versions = self.versions(name)
+            if versions:
+                found.append(Reference(name, versions[-1], self.root / name / str(versions[-1])))
+        return found
+
+    def versions(self, name: str) -> list[int]:
+        """The versions of a model, oldest first; none if there is no such model."""
+        try:
+            entries = [entry.name for entry in (self.root / name).iterdir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(int(entry) for entry in entries if entry.isascii() and entry.isdecimal())
+
+    def find(self, name: str, version: int | None = None) -> Reference:
+        """Where a version of a model lies: the newest, or the one given.
+
+        Raises:
+            ModelNotFound: It is not there; the message lists what is.
+        """
+        versions = self.versions(check_name(name))
+        if not versions or (version is not None and version not in versions):
+            there = (
+                f"versions of it: {', '.join(map(str, versions))}"
+                if versions
+                else f"models there: {', '.join(found.name for found in self.models()) or 'none'}"
+            )
+            wanted = f"model '{name}'" + (f" version {version}" if version and versions else "")
+            raise ModelNotFound(f"{self.root} holds no {wanted} ({there})")
+        chosen = version if version is not None else versions[-1]
+        return Reference(name, chosen, self.root / name / str(chosen))
+
+    def manifest(self, name: str, version: int | None = None) -> Manifest:
+        """The manifest of a model, without its weights.
+
+        Raises:
+            ModelNotFound, CheckpointDamaged, FormatTooNew: As `find` and `checkpoint.load`.
+        """
+        return self._checked(self.find(name, version))
+
+    def load(self, name: str, version: int | None = None) -> Checkpoint:
+        """Loads a model.
+
+        Raises:
+            StoreError: As `find` and `checkpoint.load`.
+        """
+        reference = self.find(name, version)
+        self._checked(reference)
+        return checkpoints.load(reference.path)
+
+    def save(
+        self,
+        name: str,
+        network: SiameseNetwork,
+        *,
+        description: str = "",
+        calibration: Calibration | None = None,
+        evaluations: tuple[Evaluation, ...] = (),
+        provenance: Provenance | None = None,
+        files: Mapping[str, bytes] | None = None,
+        dtype: Literal["float32", "float16"] = "float32",
+        created: datetime | None = None,
+        expected_weights: WeightsFile | None = None,
+    ) -> Reference:
+        """Adds a version to a model, whole or not at all.
+
+        Args:
+            name: The model's name.
+            network: Its weights and specification.
+            description: What it is good for, in a sentence.
+            calibration: If it is calibrated.
+            evaluations: What was measured.
+            provenance: Where the weights came from.
+            files: What else goes into the folder, by file name.
+            dtype: What the weights are stored as.
+            created: If not now.
+            expected_weights: If given, weights that come out as another file are refused.
+
+        Raises:
+            StoreError: It cannot be written; nothing of it is then left in the store.
+        """
+        parent = self.root / check_name(name)
+        incoming = parent / f".incoming-{os.getpid()}-{secrets.token_hex(4)}"
+        try:
+            incoming.mkdir(parents=True)
+            weights = checkpoints.write_weights(incoming, network, dtype)
+            if expected_weights not in (None, weights):
+                raise StoreError(
+                    f"the weights of '{name}' are not those its calibration was made for; "
+                    "install the versions that pyproject.toml names and try again"
+                )
+            checkpoints.write_files(incoming, files or {})
+            draft = Manifest(
+                name=name,
+                version=1,
+                created=created or datetime.now(UTC).replace(microsecond=0),
+                description=description,
+                network=network.spec,
+                preprocessing=network.preprocessing,
+                metric=network.comparator.metric,
+                symmetric=network.symmetric,
+                dimension=network.dimension,
+                weights=weights,
+                calibration=calibration,
+                evaluations=evaluations,
+                provenance=provenance or Provenance(),
+            )
+            return self._publish(incoming, draft)
+        except OSError as error:
+            raise StoreError(
+                f"cannot write a checkpoint under {parent}: {error.strerror or error}; "
+                "free space or mend the permissions and save again"
+            ) from error
+        finally:
+            shutil.rmtree(incoming, ignore_errors=True)
+
+    def revise(
+        self,
+        name: str,
+        *,
+        calibration: Calibration | None = None,
+        evaluations: tuple[Evaluation, ...] = (),
+        files: Mapping[str, bytes] | None = None,
+    ) -> Reference:
+        """Adds a version with the newest one's weights and another calibration or more figures.
+
+        Args:
+            name: The model's name.
+            calibration: Takes the place of the old one, if given.
+            evaluations: Added to the old ones.
+            files: Take the place of files of the same names, or are added.
+
+        Raises:
+            StoreError: The newest version is damaged, or the new one cannot be written.
+        """
+        old = self.find(name)
+        manifest = self._checked(old)
+        weights = old.path / checkpoints.WEIGHTS
+        incoming = old.path.parent / f".incoming-{os.getpid()}-{secrets.token_hex(4)}"
+        replaced = {checkpoints.MANIFEST, *(files or {})}
+        try:
+            checkpoints.check_digest(weights, weights.stat().st_size, manifest.weights)
+            incoming.mkdir()
+            for file in old.path.iterdir():
+                if file.is_file() and file.name not in replaced:
+                    shutil.copyfile(file, incoming / file.name)
+            checkpoints.write_files(incoming, files or {})
+            draft = manifest.model_copy(
+                update={
+                    "created": datetime.now(UTC).replace(microsecond=0),
+                    "calibration": calibration or manifest.calibration,
+                    "evaluations": (*manifest.evaluations, *evaluations),
+                }
+            )
+            return self._publish(incoming, draft)
+        except OSError as error:
+            raise StoreError(
+                f"cannot write a checkpoint under {old.path.parent}: {error.strerror or error}; "
+                "free space or mend the permissions and try again"
+            ) from error
+        finally:
+            shutil.rmtree(incoming, ignore_errors=True)
+
+    def index(self) -> StoreIndex:
+        """The default model and the aliases; none of either where no `store.json` is.
+
+        Raises:
+            CheckpointDamaged: The file is there and not readable.
+        """
+        path = self.root / INDEX
+        try:
+            return StoreIndex.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return StoreIndex()
+        except (ValidationError, OSError) as error:
+            raise CheckpointDamaged(
+                f"{path} cannot be read ({error}); mend it, or delete it and set the default again"
+            ) from error
+
+    def set_default(self, name: str) -> None:
+        """Makes a model the one that answers where a request names none.
+
+        Raises:
+            ModelNotFound: The store has no such model.
+        """
+        self.find(name)
+        self._write_index(self.index().model_copy(update={"default": name}))
+
+    def set_alias(self, alias: str, name: str) -> None:
+        """Gives a model a further name.
+
+        Raises:
+            ModelNotFound: The store has no such model.
+            StoreError: A model has the alias as its own name.
+        """
+        self.find(name)
+        if self.versions(check_name(alias)):
+            raise StoreError(f"'{alias}' is a model's own name; choose another alias")
+        index = self.index()
+        self._write_index(index.model_copy(update={"aliases": {**index.aliases, alias: name}}))
+
+    def _write_index(self, index: StoreIndex) -> None:
+        content = json.dumps(index.model_dump(mode="json"), indent=2) + "\n"
+        try:
+            replace_file(self.root / INDEX, content.encode())
+        except OSError as error:
+            raise StoreError(
+                f"cannot write {self.root / INDEX}: {error.strerror or error}"
+            ) from error
+
+    def _checked(self, reference: Reference) -> Manifest:
+        manifest = checkpoints.read_manifest(reference.path)
+        if (manifest.name, manifest.version) != (reference.name, reference.version):
+            raise CheckpointDamaged(
+                f"{reference.path} holds {manifest.name} version {manifest.version}; "
+                "move the folder to where that belongs"
+            )
+        return manifest
+
+    def _publish(self, incoming: Path, draft: Manifest) -> Reference:
+        """Renames a folder to the next free version, however many others try the same."""
+        while True:
+            version = max(self.versions(draft.name), default=0) + 1
+            manifest = draft.model_copy(update={"version": version})
+            (incoming / checkpoints.MANIFEST).unlink(missing_ok=True)
+            write_durably(incoming / checkpoints.MANIFEST, manifests.to_bytes(manifest))
+            sync_folder(incoming)
+            final = incoming.parent / str(version)
+            try:
+                incoming.rename(final)
+            except OSError:
+                if final.exists():
+                    continue
+                raise
+            sync_folder(incoming.parent)
+            return Reference(draft.name, version, final)
