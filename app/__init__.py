@@ -1,0 +1,1 @@
+"""The online wing: image bytes in, an answer out."""

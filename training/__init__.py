@@ -1,0 +1,1 @@
+"""The offline wing: a folder of images in, an evaluated and calibrated checkpoint out."""
