@@ -1,0 +1,35 @@
+"""Networks small enough to build and run in a moment, made from the real parts."""
+
+import torch
+
+from model_store.network import BranchSpec, ComparatorSpec, NetworkSpec, SiameseNetwork
+from model_store.preprocessing import Preprocessing
+
+GREY_32 = Preprocessing(height=32, width=32, mode="L", mean=(0.5,), std=(0.5,))
+COLOUR_32 = Preprocessing(
+    height=32, width=32, mode="RGB", resize="letterbox", mean=(0.5,) * 3, std=(0.25,) * 3
+)
+
+
+def network_spec(
+    comparator: str = "euclidean", *, sides: int = 1, dimension: int = 8
+) -> NetworkSpec:
+    """EfficientNet-Lite0 with a small projection: the smallest whole backbone there is."""
+    branch = BranchSpec(
+        backbone="efficientnet-lite0", pooling="average", projection=dimension, normalise=True
+    )
+    return NetworkSpec(branches=(branch,) * sides, comparator=ComparatorSpec(name=comparator))
+
+
+def network(
+    comparator: str = "euclidean",
+    preprocessing: Preprocessing = GREY_32,
+    *,
+    sides: int = 1,
+    seed: int = 0,
+) -> SiameseNetwork:
+    """A network with weights drawn from a seed, in evaluation mode."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        built = SiameseNetwork(network_spec(comparator, sides=sides), preprocessing)
+    return built.eval()
