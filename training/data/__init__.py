@@ -1,0 +1,1 @@
+"""Images on disk: finding, splitting, sampling, augmenting them."""

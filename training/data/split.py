@@ -1,0 +1,184 @@
+"""Which classes train, which validate, which calibrate: fixed by names and a seed, written down.
+
+Always by class, never by image: what a model is judged by, it has never seen.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from training.data.folders import ImageFolder
+from training.errors import DataError
+
+SPLIT_FILE = "split.json"
+"""The file's name beside a checkpoint."""
+
+_GROUPS_TO_SPLIT_BY_GROUP = 10
+_LEAST_CLASSES = 2
+
+
+class Split(BaseModel):
+    """The classes of each purpose, by name.
+
+    Attributes:
+        seed: Of the draw.
+        unit: What was drawn whole: classes, or groups of them.
+        train: Classes that the network learns from.
+        validation: Classes that choose and judge the model.
+        calibration: Classes that calibrate it.
+        train_digest: `ImageFolder.digest()` of the data that `train` is in.
+        holdout_digest: Of the data that the others are in; empty if it is the same data.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int
+    unit: Literal["class", "group"]
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    calibration: tuple[str, ...]
+    train_digest: str
+    holdout_digest: str = ""
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """Classes that validate or calibrate although classes of their names train.
+
+        Only data that comes split by image has such; figures on them are for known classes.
+        """
+        trained = set(self.train)
+        return tuple(name for name in (*self.validation, *self.calibration) if name in trained)
+
+    def to_json(self) -> bytes:
+        """The content of `split.json`."""
+        return (self.model_dump_json(indent=2) + "\n").encode()
+
+    @staticmethod
+    def from_json(content: bytes) -> "Split":
+        """Reads `split.json`. Raises pydantic's ValidationError (a ValueError) if it is not one."""
+        return Split.model_validate_json(content)
+
+
+def classes_named(folder: ImageFolder, names: Iterable[str]) -> ImageFolder:
+    """The classes of those names.
+
+    Raises:
+        DataError: One is not there.
+    """
+    index = {entry.name: label for label, entry in enumerate(folder.classes)}
+    wanted = list(names)
+    missing = [name for name in wanted if name not in index]
+    if missing:
+        raise DataError(
+            f"{folder.source} has no class '{missing[0]}'"
+            + (f" (and {len(missing) - 1} more)" if len(missing) > 1 else "")
+            + ", which the split names; give the data that the split was made from"
+        )
+    return folder.subset(index[name] for name in wanted)
+
+
+def split_classes(
+    folder: ImageFolder, *, validation: float, calibration: float, seed: int
+) -> Split:
+    """Draws classes for validation and calibration; the rest trains.
+
+    By whole groups where there are ten or more, else by class. Depends on the names and the seed
+    alone, not on the order of files or on any library's generator.
+
+    Args:
+        folder: All the data.
+        validation: Share of the classes (or groups), in [0, 1); 0 for none, else at least two
+            classes.
+        calibration: Likewise.
+        seed: Another seed draws others.
+
+    Raises:
+        DataError: Too few classes; the message says how many are needed.
+    """
+    units = _units(folder)
+    least = _LEAST_CLASSES * (1 + (validation > 0) + (calibration > 0))
+    if len(folder.classes) < least:
+        raise DataError(
+            f"{folder.source} has {len(folder.classes)} class(es), and training needs at least "
+            f"{least}: {_LEAST_CLASSES} each to train, validate and calibrate. Add classes, or "
+            "set the share for validation or calibration to 0"
+        )
+    order = _shuffled(units, seed)
+    calibrating = _take(order, units, calibration, len(units))
+    validating = _take(order, units, validation, len(units))
+    training = [name for unit in order for name in units[unit]]
+    if len(training) < _LEAST_CLASSES:
+        raise DataError(
+            f"{folder.source}: after validation ({len(validating)} classes) and calibration "
+            f"({len(calibrating)}), {len(training)} class(es) would be left to train on; ask for "
+            "smaller shares or add classes"
+        )
+    return Split(
+        seed=seed,
+        unit="group" if len(units) < len(folder.classes) else "class",
+        train=tuple(sorted(training)),
+        validation=tuple(sorted(validating)),
+        calibration=tuple(sorted(calibrating)),
+        train_digest=folder.digest(),
+    )
+
+
+def split_holdout(folder: ImageFolder, holdout: ImageFolder, *, seed: int) -> Split:
+    """All of one folder trains; the classes of another are halved to validate and to calibrate.
+
+    Args:
+        folder: What to train on.
+        holdout: What was set aside; see `Split.seen` for classes of the same name.
+        seed: Of the draw.
+
+    Raises:
+        DataError: Fewer than 2 classes to train on, or than 4 set aside.
+    """
+    for data, least in ((folder, _LEAST_CLASSES), (holdout, 2 * _LEAST_CLASSES)):
+        if len(data.classes) < least:
+            raise DataError(
+                f"{data.source} has {len(data.classes)} class(es), and at least {least} are "
+                "needed there; add classes, or give one folder and let it be split"
+            )
+    units = _units(holdout)
+    order = _shuffled(units, seed)
+    calibrating = _take(order, units, 0.5, len(units))
+    validating = [name for unit in order for name in units[unit]]
+    return Split(
+        seed=seed,
+        unit="group" if len(units) < len(holdout.classes) else "class",
+        train=tuple(sorted(entry.name for entry in folder.classes)),
+        validation=tuple(sorted(validating)),
+        calibration=tuple(sorted(calibrating)),
+        train_digest=folder.digest(),
+        holdout_digest=holdout.digest(),
+    )
+
+
+def _units(folder: ImageFolder) -> dict[str, list[str]]:
+    """What is drawn whole, and the classes in it."""
+    by_group = len(folder.group_names) >= _GROUPS_TO_SPLIT_BY_GROUP
+    units: dict[str, list[str]] = {}
+    for entry in folder.classes:
+        units.setdefault(entry.group if by_group else entry.name, []).append(entry.name)
+    return units
+
+
+def _shuffled(units: Iterable[str], seed: int) -> list[str]:
+    """In the order of a keyed hash: a fair draw that no library version changes."""
+    return sorted(
+        units, key=lambda name: (hashlib.sha256(f"{seed}\0{name}".encode()).digest(), name)
+    )
+
+
+def _take(order: list[str], units: Mapping[str, list[str]], share: float, total: int) -> list[str]:
+    """Takes units off the front of the order: the share, and at least two classes."""
+    taken: list[str] = []
+    wanted = round(share * total)
+    count = 0
+    while share > 0 and order and (count < wanted or len(taken) < _LEAST_CLASSES):
+        taken += units[order.pop(0)]
+        count += 1
+    return taken

@@ -1,0 +1,157 @@
+"""Embedding a whole folder of images: the first step of evaluation and calibration."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from model_store.errors import ImageError
+from model_store.images import decode_prepared
+from model_store.network import SiameseNetwork, Side
+from model_store.preprocessing import Preprocessing, UInt8Image
+from training.data.folders import ImageFolder, Item, Skipped
+from training.errors import DataError
+
+Progress = Callable[[int, int], None]
+"""Called with (images done, images in all)."""
+
+
+@dataclass(frozen=True)
+class EmbeddedFolder:
+    """A folder of images, embedded.
+
+    Attributes:
+        embeddings: float32 (N, dimension), on the CPU.
+        labels: int64 (N,), the class of each, as `folder.labels`.
+        folder: The images, without those that could not be decoded.
+        skipped: Those, each with the reason; what `folder.skipped` had before is not repeated.
+        side: The side that the images were embedded on.
+    """
+
+    embeddings: torch.Tensor
+    labels: npt.NDArray[np.int64]
+    folder: ImageFolder
+    skipped: tuple[Skipped, ...]
+    side: Side = Side.LEFT
+
+    def subset(self, labels: list[int]) -> "EmbeddedFolder":
+        """Only those classes, relabelled from 0, order kept."""
+        kept = np.isin(self.labels, labels)
+        folder = self.folder.subset(labels)
+        return EmbeddedFolder(
+            self.embeddings[torch.from_numpy(kept)], folder.labels, folder, self.skipped, self.side
+        )
+
+
+def embed_folder(
+    network: SiameseNetwork,
+    folder: ImageFolder,
+    *,
+    device: torch.device | str = "cpu",
+    side: Side = Side.LEFT,
+    batch: int = 64,
+    workers: int | None = None,
+    on_progress: Progress | None = None,
+) -> EmbeddedFolder:
+    """Decodes and embeds every image of a folder, in evaluation mode, in float32.
+
+    An image that cannot be read or decoded is left out and named in `skipped`.
+
+    Args:
+        network: Moved to the device; the mode of its parts is put back afterwards.
+        folder: The images.
+        device: Where the network runs.
+        side: Of no account where the sides share weights.
+        batch: Images per forward pass.
+        workers: Threads that decode; one per available core if not given.
+        on_progress: Told after every batch.
+
+    Raises:
+        DataError: Not one image could be decoded; the message gives the first reason.
+    """
+    # Module by module, because a fit may hold some of them (a frozen backbone) in another mode.
+    modes = [(module, module.training) for module in network.modules()]
+    network = network.to(device).eval()
+    try:
+        with torch.inference_mode():
+            chunks, skipped = _embed(network, folder, side, batch, workers, on_progress, device)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    if not chunks:
+        first = skipped[0] if skipped else Skipped("", "the folder has no images")
+        raise DataError(
+            f"{folder.source}: not one image could be used ({first.key}: {first.reason}); "
+            "check that the files are images"
+        )
+    rest = folder.without({entry.key for entry in skipped}) if skipped else folder
+    # A clone, because tensors made in inference mode refuse to take part in training later.
+    return EmbeddedFolder(torch.cat(chunks).clone(), rest.labels, rest, tuple(skipped), side)
+
+
+def _embed(
+    network: SiameseNetwork,
+    folder: ImageFolder,
+    side: Side,
+    batch: int,
+    workers: int | None,
+    on_progress: Progress | None,
+    device: torch.device | str,
+) -> tuple[list[torch.Tensor], list[Skipped]]:
+    chunks: list[torch.Tensor] = []
+    skipped: list[Skipped] = []
+    waiting: list[UInt8Image] = []
+
+    def flush() -> None:
+        if waiting:
+            images = torch.from_numpy(np.stack(waiting)).to(device)
+            chunks.append(network.embed(images, side).cpu())
+            waiting.clear()
+
+    total = len(folder.items)
+    for done, result in enumerate(_prepared(folder, network.preprocessing, workers, batch), 1):
+        if isinstance(result, Skipped):
+            skipped.append(result)
+        else:
+            waiting.append(result)
+        if len(waiting) == batch or done == total:
+            flush()
+            if on_progress is not None:
+                on_progress(done, total)
+    return chunks, skipped
+
+
+def _prepared(
+    folder: ImageFolder, spec: Preprocessing, workers: int | None, ahead: int
+) -> Iterator[UInt8Image | Skipped]:
+    """Decodes in threads, in order, at most two batches ahead of the network."""
+    pending: deque[Future[UInt8Image | Skipped]] = deque()
+    pool = ThreadPoolExecutor(workers or available_cores(), "decode")
+    try:
+        for item in folder.items:
+            pending.append(pool.submit(_prepare, folder, item, spec))
+            if len(pending) > 2 * ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _prepare(folder: ImageFolder, item: Item, spec: Preprocessing) -> UInt8Image | Skipped:
+    try:
+        return decode_prepared(folder.read(item), spec)
+    except (ImageError, DataError) as error:
+        return Skipped(item.key, str(error))
+
+
+def available_cores() -> int:
+    """Cores that this process may use, which can be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,1 @@
+"""How good a model is: figures, and the protocols that measure them."""

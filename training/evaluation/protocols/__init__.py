@@ -1,0 +1,1 @@
+"""The protocols of `python -m training evaluate`, one module each."""
