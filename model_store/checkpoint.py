@@ -3,6 +3,7 @@
 Weights are safetensors, never pickle: loading a checkpoint runs no code from it.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from safetensors.torch import save as save_tensors
 
 from model_store import manifest as manifests
 from model_store.errors import CheckpointDamaged, StoreError
-from model_store.files import sha256_of, write_durably
+from model_store.files import write_durably
 from model_store.manifest import Manifest, WeightsFile
 from model_store.network.siamese import SiameseNetwork
 
@@ -73,7 +74,7 @@ def load(folder: Path) -> Checkpoint:
         raise CheckpointDamaged(
             f"{path} cannot be read ({error.strerror}); restore it from a copy or train again"
         ) from error
-    check_digest(path, len(data), manifest.weights)
+    check_digest(path, data, manifest.weights)
     try:
         network = SiameseNetwork(manifest.network, manifest.preprocessing)
     except StoreError as error:
@@ -92,15 +93,20 @@ def load(folder: Path) -> Checkpoint:
     return Checkpoint(manifest, network.eval().requires_grad_(False), folder)
 
 
-def check_digest(path: Path, size: int, expected: WeightsFile) -> None:
-    """Refuses weights that are not the file the manifest speaks of.
+def check_digest(path: Path, data: bytes, expected: WeightsFile) -> None:
+    """Refuses weights that are not those the manifest speaks of.
+
+    Args:
+        path: Where they came from, for the message.
+        data: The file's bytes.
+        expected: What the manifest says of them.
 
     Raises:
         CheckpointDamaged: Size or digest differ.
     """
-    if size != expected.bytes or sha256_of(path) != expected.sha256:
+    if len(data) != expected.bytes or hashlib.sha256(data).hexdigest() != expected.sha256:
         raise CheckpointDamaged(
-            f"{path} is not the file its manifest describes ({size:,} bytes here, "
+            f"{path} is not the file its manifest describes ({len(data):,} bytes here, "
             f"{expected.bytes:,} there, or another digest); restore it from a copy or train again"
         )
 
@@ -126,10 +132,9 @@ def write_weights(
         for name, tensor in network.state_dict().items()
     }
     data = save_tensors(tensors)
-    path = folder / WEIGHTS
-    write_durably(path, data)
+    write_durably(folder / WEIGHTS, data)
     return WeightsFile(
-        sha256=sha256_of(path),
+        sha256=hashlib.sha256(data).hexdigest(),
         bytes=len(data),
         dtype=dtype,
         parameters=sum(parameter.numel() for parameter in network.parameters()),

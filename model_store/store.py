@@ -221,7 +221,7 @@ class ModelStore:
         incoming = old.path.parent / f".incoming-{os.getpid()}-{secrets.token_hex(4)}"
         replaced = {checkpoints.MANIFEST, *(files or {})}
         try:
-            checkpoints.check_digest(weights, weights.stat().st_size, manifest.weights)
+            checkpoints.check_digest(weights, weights.read_bytes(), manifest.weights)
             incoming.mkdir()
             for file in old.path.iterdir():
                 if file.is_file() and file.name not in replaced:

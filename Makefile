@@ -1,0 +1,46 @@
+# Everything a user or a developer types. `make help` lists it.
+
+PYTHON ?= python3
+PORT ?= 8000
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup serve test lint format bench clean
+
+help:  ## This list.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+setup: $(READY)  ## A virtual environment in .venv with all that is needed.
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Twinlens needs Python 3.11 or newer; name one with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[training,development]'
+	@touch $@
+
+serve: $(READY)  ## Serve the shipped models on http://127.0.0.1:$(PORT) (PORT=8000).
+	@$(BIN)/python -m model_store import photos
+	TWINLENS_PORT=$(PORT) $(BIN)/python -m app
+
+test: $(READY)  ## Run the tests.
+	$(BIN)/python -m pytest
+
+lint: $(READY)  ## Style, types and the direction of imports.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)  ## Put the style right.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)  ## Measure the service against its own limit (a few minutes).
+	$(BIN)/python -m benchmarks.serving
+
+clean:  ## Remove the virtual environment and caches.
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,130 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model_store.errors import ImageTooLarge, UndecodableImage, UnsupportedImageType
+from model_store.images import decode, decode_prepared
+from model_store.preprocessing import Preprocessing
+
+
+def encoded(image: Image.Image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def half_and_half(width: int = 64, height: int = 32) -> Image.Image:
+    """Left half black, right half white."""
+    pixels = np.zeros((height, width, 3), dtype=np.uint8)
+    pixels[:, width // 2 :] = 255
+    return Image.fromarray(pixels)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM"])
+def test_every_type_on_the_list_is_read(kind: str):
+    image = decode(encoded(half_and_half(), kind))
+    grey = np.asarray(image.convert("L"))
+    assert image.size == (64, 32)
+    assert grey[:, :24].max() < 20
+    assert grey[:, 40:].min() > 235
+
+
+def test_a_type_off_the_list_is_refused():
+    with pytest.raises(UnsupportedImageType, match="send JPEG, PNG"):
+        decode(encoded(half_and_half(), "ICO"))
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"<svg/>", b"%PDF-1.7", bytes(1000)])
+def test_what_is_no_image_is_refused(data: bytes):
+    with pytest.raises(UnsupportedImageType):
+        decode(data)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
+def test_an_image_cut_short_is_refused(kind: str):
+    noise = np.random.default_rng(0).integers(0, 256, (80, 80, 3), dtype=np.uint8)
+    whole = encoded(Image.fromarray(noise), kind)
+    with pytest.raises((UndecodableImage, UnsupportedImageType)):
+        decode(whole[: len(whole) // 2])
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_honoured(orientation: int):
+    upright = half_and_half(64, 32)
+    # What a camera stores so that applying the tag gives `upright` again (EXIF 2.3, 0x0112).
+    undo = {
+        2: [Image.Transpose.FLIP_LEFT_RIGHT],
+        3: [Image.Transpose.ROTATE_180],
+        4: [Image.Transpose.FLIP_TOP_BOTTOM],
+        5: [Image.Transpose.TRANSPOSE],
+        6: [Image.Transpose.ROTATE_90],
+        7: [Image.Transpose.TRANSVERSE],
+        8: [Image.Transpose.ROTATE_270],
+    }
+    stored = upright
+    for step in undo.get(orientation, []):
+        stored = stored.transpose(step)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = decode(encoded(stored, "JPEG", exif=exif, quality=95))
+    assert image.size == (64, 32)
+    grey = np.asarray(image.convert("L"))
+    assert grey[:, :24].max() < 20
+    assert grey[:, 40:].min() > 235
+
+
+def test_sixteen_bits_are_scaled_and_not_clipped():
+    ramp = np.linspace(0, 65535, 256, dtype=np.uint16).reshape(16, 16)
+    image = decode(encoded(Image.fromarray(ramp), "PNG"))
+    assert image.mode == "L"
+    assert np.abs(np.asarray(image).astype(int) - np.arange(256).reshape(16, 16)).max() <= 1
+
+
+def test_transparency_is_laid_on_white():
+    clear = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    assert np.asarray(decode(encoded(clear, "PNG"))).min() == 255
+    palette = Image.new("P", (8, 8), 0)
+    palette.putpalette([0, 0, 0, 255, 0, 0])
+    assert np.asarray(decode(encoded(palette, "PNG", transparency=0))).min() == 255
+
+
+def test_cmyk_becomes_rgb():
+    image = decode(encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG"))
+    assert image.mode == "RGB"
+    red = np.asarray(image).mean(axis=(0, 1))
+    assert red[0] > 200
+    assert max(red[1], red[2]) < 60
+
+
+def test_of_an_animation_the_first_frame_is_taken():
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("white", "black")]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert np.asarray(decode(data)).min() == 255
+
+
+@pytest.mark.parametrize("side", [10_000, 30_000])
+def test_too_many_declared_pixels_are_refused_before_decoding(side: int):
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + header
+    png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk
+    png += struct.pack(">I", zlib.crc32(chunk))
+    idat = b"IDAT" + zlib.compress(b"\0")
+    png += struct.pack(">I", len(idat) - 4) + idat + struct.pack(">I", zlib.crc32(idat))
+    with pytest.raises(ImageTooLarge, match="pixels"):
+        decode(png)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_large_jpeg_decoded_small_looks_the_same(mode: str):
+    rng = np.random.default_rng(5)
+    smooth = Image.fromarray(rng.integers(0, 256, (12, 9, 3), dtype=np.uint8))
+    photo = smooth.resize((900, 1200), Image.Resampling.BICUBIC)
+    one = (0.5,) * (3 if mode == "RGB" else 1)
+    spec = Preprocessing(height=64, width=64, mode=mode, resize="crop", mean=one, std=one)
+    small = decode_prepared(encoded(photo, "JPEG", quality=95), spec)
+    full = decode_prepared(encoded(photo, "PNG"), spec)
+    assert np.abs(small.astype(int) - full.astype(int)).mean() < 2

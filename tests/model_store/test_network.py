@@ -1,0 +1,137 @@
+import math
+
+import pytest
+import torch
+
+from model_store.errors import StoreError, UnknownComponent
+from model_store.metric import Metric
+from model_store.network import BranchSpec, ComparatorSpec, NetworkSpec, SiameseNetwork, Side
+from model_store.network.backbones.efficientnet_lite import SamePadConv2d
+from model_store.network.branch import GeneralisedMean
+from model_store.network.comparators.absolute_difference import AbsoluteDifferenceSigmoid
+from model_store.network.comparators.cosine import Cosine
+from model_store.network.comparators.euclidean import Euclidean
+from model_store.preprocessing import Preprocessing
+from tests import tiny
+
+
+def build(backbone: str, pooling: str, preprocessing=tiny.COLOUR_32, **changes) -> SiameseNetwork:
+    branch = BranchSpec(backbone=backbone, pooling=pooling, **changes)
+    comparator = ComparatorSpec(name="euclidean")
+    return SiameseNetwork(NetworkSpec(branches=(branch,), comparator=comparator), preprocessing)
+
+
+def test_vgg16_has_the_published_shapes():
+    spec = Preprocessing(height=105, width=105, mode="RGB", mean=(0.0,) * 3, std=(1.0,) * 3)
+    network = SiameseNetwork(
+        NetworkSpec(
+            branches=(BranchSpec(backbone="vgg16", pooling="flatten"),),
+            comparator=ComparatorSpec(name="absolute-difference-sigmoid"),
+        ),
+        spec,
+    )
+    assert network.dimension == 512 * 3 * 3 == 4608
+    backbone = sum(p.numel() for p in network.branches[0].parameters())
+    assert backbone == 14_714_688, "torchvision's count for vgg16().features"
+    head = sum(p.numel() for p in network.comparator.parameters())
+    assert head == 4608 * 512 + 512 + 512 + 1
+
+
+def test_vgg16_numbers_its_layers_as_torchvision_does():
+    from torchvision.models import vgg16
+
+    theirs = {k: v.shape for k, v in vgg16().features.state_dict().items()}
+    ours = build("vgg16", "average").branches[0].backbone.features.state_dict()
+    assert {k: v.shape for k, v in ours.items()} == theirs
+
+
+def test_the_published_comparator_gives_identical_images_a_constant():
+    comparator = AbsoluteDifferenceSigmoid(6).eval()
+    scores = [comparator(f, f).item() for f in torch.randn(5, 1, 6)]
+    constant = comparator.layers(torch.zeros(1, 6)).sigmoid().item()
+    assert scores == pytest.approx([constant] * 5)
+
+
+def test_comparators_by_hand():
+    left, right = torch.tensor([[3.0, 0.0], [1.0, 1.0]]), torch.tensor([[0.0, 4.0], [2.0, 2.0]])
+    assert Euclidean(2)(left, right).tolist() == pytest.approx([5.0, math.sqrt(2)])
+    assert Cosine(2)(left, right).tolist() == pytest.approx([0.0, 1.0])
+
+
+def test_one_embedding_meets_many():
+    one, many = torch.randn(1, 8), torch.randn(5, 8)
+    for comparator in (Euclidean(8), Cosine(8), AbsoluteDifferenceSigmoid(8)):
+        row_by_row = torch.cat([comparator(one, row[None]) for row in many])
+        assert torch.allclose(comparator(one, many), row_by_row, atol=1e-6)
+
+
+def test_generalised_mean_by_hand():
+    pool = GeneralisedMean()
+    features = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
+    by_hand = ((1 + 8 + 27 + 64) / 4) ** (1 / 3)
+    assert pool(features).item() == pytest.approx(by_hand, rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [7, 8, 31, 32])
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 2)])
+def test_same_padding_gives_the_size_rounded_up_with_the_odd_pixel_last(size, kernel, stride):
+    conv = SamePadConv2d(1, 1, kernel, stride, bias=False)
+    torch.nn.init.ones_(conv.weight)
+    out = conv(torch.ones(1, 1, size, size))
+    expected = -(-size // stride)
+    assert out.shape[-2:] == (expected, expected)
+    total = max((expected - 1) * stride + kernel - size, 0)
+    first_row_taps = min(kernel - total // 2, size)
+    assert out[0, 0, 0, 0].item() == first_row_taps**2
+
+
+def test_unit_length_where_asked():
+    embeddings = tiny.network().embed(torch.randint(0, 256, (3, 32, 32, 1), dtype=torch.uint8))
+    assert embeddings.dtype == torch.float32
+    assert torch.allclose(embeddings.norm(dim=1), torch.ones(3), atol=1e-6)
+
+
+def test_an_embedding_does_not_depend_on_its_batch():
+    network = tiny.network()
+    batch = torch.randint(0, 256, (16, 32, 32, 1), dtype=torch.uint8)
+    with torch.inference_mode():
+        alone = torch.cat([network.embed(image[None]) for image in batch])
+        assert (network.embed(batch) * alone).sum(dim=1).min() >= 0.99999
+        assert (network.embed(batch[:3]) * alone[:3]).sum(dim=1).min() >= 0.99999
+
+
+def test_two_branches_keep_their_sides_apart():
+    network = tiny.network(sides=2)
+    assert not network.shares_weights
+    assert not network.symmetric
+    batch = torch.randint(0, 256, (2, 32, 32, 1), dtype=torch.uint8)
+    left, right = network.embed(batch, Side.LEFT), network.embed(batch, Side.RIGHT)
+    assert not torch.allclose(left, right)
+    assert torch.allclose(network(batch, batch), network.comparator(left, right))
+
+
+def test_one_branch_serves_both_sides():
+    network = tiny.network()
+    batch = torch.randint(0, 256, (2, 32, 32, 1), dtype=torch.uint8)
+    assert torch.equal(network.embed(batch, Side.LEFT), network.embed(batch, Side.RIGHT))
+    assert network.symmetric
+
+
+def test_every_metric_knows_its_direction():
+    assert Metric.SIGMOID_SIMILARITY.higher_is_alike
+    assert Metric.COSINE_SIMILARITY.higher_is_alike
+    assert not Metric.EUCLIDEAN_DISSIMILARITY.higher_is_alike
+
+
+def test_what_cannot_be_built_says_why():
+    with pytest.raises(UnknownComponent, match=r"no backbone is called 'vgg17'.*known:.*vgg16"):
+        build("vgg17", "flatten")
+    with pytest.raises(StoreError, match="not a vector; choose pooling"):
+        build("vgg16", "none")
+    with pytest.raises(StoreError, match="cannot be built with"):
+        build("vgg16", "flatten", options={"depth": 3})
+    small = Preprocessing(height=16, width=16, mode="RGB", mean=(0.0,) * 3, std=(1.0,) * 3)
+    with pytest.raises(StoreError, match="cannot take images of 3x16x16"):
+        build("vgg16", "flatten", small)
+    with pytest.raises(UnknownComponent, match="no comparator is called"):
+        SiameseNetwork(tiny.network_spec("manhattan"), tiny.GREY_32)

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from pydantic import ValidationError
+
+from model_store.preprocessing import Preprocessing, normalise, prepare
+
+
+def spec(**changes) -> Preprocessing:
+    values = {"height": 20, "width": 30, "mode": "RGB", "mean": (0.5,) * 3, "std": (0.5,) * 3}
+    return Preprocessing(**{**values, **changes})
+
+
+@given(
+    width=st.integers(1, 300),
+    height=st.integers(1, 300),
+    mode=st.sampled_from(["RGB", "L"]),
+    resize=st.sampled_from(["stretch", "letterbox", "crop"]),
+    wanted=st.sampled_from(["RGB", "L"]),
+    fraction=st.floats(0.3, 1),
+)
+def test_any_image_comes_out_in_the_networks_shape(width, height, mode, resize, wanted, fraction):
+    one = (0.5,) * len(wanted if wanted == "RGB" else "L")
+    made = prepare(
+        Image.new(mode, (width, height), 77 if mode == "L" else (77, 77, 77)),
+        spec(mode=wanted, resize=resize, crop_fraction=fraction, mean=one, std=one, fill=77),
+    )
+    assert made.shape == (20, 30, len(one))
+    assert made.dtype == np.uint8
+    assert made.flags.c_contiguous
+    assert np.abs(made.astype(int) - 77).max() <= 1, "an even image stays even"
+
+
+def test_an_image_of_the_networks_size_passes_unchanged():
+    pixels = np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    for resize in ("stretch", "letterbox", "crop"):
+        assert np.array_equal(prepare(Image.fromarray(pixels), spec(resize=resize)), pixels)
+
+
+def test_letterbox_keeps_the_aspect_ratio_and_fills_both_ends():
+    made = prepare(
+        Image.new("RGB", (10, 20), (0, 0, 0)), spec(resize="letterbox", fill=200)
+    )  # 1:2 into 20 rows x 30 columns: 10 columns of image between 10 and 10 of fill
+    columns = made[:, :, 0].mean(axis=0)
+    assert np.array_equal(columns, [200] * 10 + [0] * 10 + [200] * 10)
+
+
+def test_crop_keeps_the_centre():
+    pixels = np.zeros((20, 90, 3), dtype=np.uint8)
+    pixels[:, 30:60] = 255
+    assert prepare(Image.fromarray(pixels), spec(resize="crop")).min() == 255
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000), st.sampled_from(["letterbox", "crop"]))
+def test_decoding_is_never_asked_for_less_than_preparing_needs(width, height, resize):
+    chosen = spec(resize=resize, crop_fraction=0.8)
+    across, down = chosen.decode_size(width, height)
+    if resize == "crop":
+        assert across * 0.8 >= 30 - 1
+        assert down * 0.8 >= 20 - 1
+    else:
+        assert across == pytest.approx(30, abs=1) or down == pytest.approx(20, abs=1)
+
+
+def test_normalising_is_the_formula():
+    chosen = spec(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+    batch = torch.randint(0, 256, (2, 20, 30, 3), dtype=torch.uint8)
+    made = normalise(batch, chosen)
+    assert made.shape == (2, 3, 20, 30)
+    for channel in range(3):
+        by_hand = (batch[..., channel].double() / 255 - chosen.mean[channel]) / chosen.std[channel]
+        assert torch.allclose(made[:, channel].double(), by_hand, atol=1e-6)
+
+
+def test_a_specification_with_the_wrong_number_of_means_is_refused():
+    with pytest.raises(ValidationError, match="need 3 value"):
+        spec(mean=(0.5,))

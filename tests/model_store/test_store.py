@@ -1,0 +1,257 @@
+import json
+import os
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from model_store import Metric, ModelStore
+from model_store import manifest as manifests
+from model_store.calibration import Calibration, LogisticCurve
+from model_store.errors import (
+    CheckpointDamaged,
+    FormatTooNew,
+    InvalidName,
+    ModelNotFound,
+    StoreError,
+    UnknownComponent,
+)
+from model_store.manifest import Evaluation, Provenance
+from tests import tiny
+
+CALIBRATION = Calibration(
+    curve=LogisticCurve(slope=4.0, intercept=2.0),
+    prior=0.5,
+    threshold=0.6,
+    target_far=0.01,
+    far=0.009,
+    far_interval=(0.005, 0.02),
+    frr=0.1,
+    frr_interval=(0.05, 0.2),
+    classes=10,
+    genuine_pairs=100,
+    impostor_pairs=1000,
+    data="made up",
+)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
+    store = ModelStore(tmp_path_factory.mktemp("store"))
+    store.save("good", tiny.network(seed=1))
+    store.save("bad", tiny.network(seed=2))
+    return store
+
+
+def rewrite_manifest(folder: Path, **changes) -> None:
+    content = json.loads((folder / "manifest.json").read_bytes())
+    content.pop("digest")
+    content.update(changes)
+    content["digest"] = manifests._digest(content)
+    (folder / "manifest.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("comparator", ["euclidean", "cosine", "absolute-difference-sigmoid"])
+@pytest.mark.parametrize("sides", [1, 2])
+def test_a_model_comes_back_by_its_manifest_alone(tmp_path: Path, comparator: str, sides: int):
+    network = tiny.network(comparator, sides=sides, seed=3)
+    store = ModelStore(tmp_path)
+    store.save(
+        "mine",
+        network,
+        description="a test",
+        calibration=CALIBRATION,
+        evaluations=(Evaluation(protocol="verification", data="x", figures={"eer": 0.1}),),
+        provenance=Provenance(seed=3),
+        files={"card.md": b"# mine"},
+    )
+    loaded = ModelStore(tmp_path).load("mine")
+    assert loaded.manifest.metric is network.comparator.metric
+    assert loaded.manifest.symmetric == (sides == 1)
+    assert loaded.manifest.calibration == CALIBRATION
+    assert (loaded.path / "card.md").read_bytes() == b"# mine"
+    left, right = (torch.randint(0, 256, (4, 32, 32, 1), dtype=torch.uint8) for _ in range(2))
+    with torch.inference_mode():
+        assert torch.equal(loaded.network(left, right), network(left, right))
+
+
+def test_half_precision_on_disk_is_float32_in_memory_and_half_the_size(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    network = tiny.network()
+    full, half = (
+        store.manifest(store.save("mine", network, dtype=dtype).name).weights
+        for dtype in ("float32", "float16")
+    )
+    assert half.bytes < 0.55 * full.bytes
+    loaded = store.load("mine").network
+    assert all(p.dtype == torch.float32 for p in loaded.parameters())
+    batch = torch.randint(0, 256, (4, 32, 32, 1), dtype=torch.uint8)
+    with torch.inference_mode():
+        cosine = (loaded.embed(batch) * network.embed(batch)).sum(dim=1)
+    assert cosine.min() > 0.999
+
+
+def test_versions_count_up_and_the_newest_is_served(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    for seed in range(3):
+        assert store.save("mine", tiny.network(seed=seed)).version == seed + 1
+    assert store.versions("mine") == [1, 2, 3]
+    assert store.load("mine").manifest.version == 3
+    assert store.load("mine", 1).manifest.version == 1
+    assert [reference.version for reference in store.models()] == [3]
+
+
+def test_savers_at_the_same_moment_get_versions_of_their_own(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    network = tiny.network()
+    savers = [threading.Thread(target=store.save, args=("mine", network)) for _ in range(8)]
+    for saver in savers:
+        saver.start()
+    for saver in savers:
+        saver.join()
+    assert store.versions("mine") == list(range(1, 9))
+    for version in store.versions("mine"):
+        assert store.load("mine", version).manifest.version == version
+
+
+def test_a_revision_has_the_same_weights_and_the_new_calibration(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    store.save("mine", tiny.network(), files={"card.md": b"old", "split.json": b"{}"})
+    before = store.manifest("mine")
+    reference = store.revise("mine", calibration=CALIBRATION, files={"card.md": b"new"})
+    after = store.load("mine").manifest
+    assert reference.version == 2
+    assert after.weights == before.weights
+    assert after.calibration == CALIBRATION
+    assert (reference.path / "card.md").read_bytes() == b"new"
+    assert (reference.path / "split.json").read_bytes() == b"{}"
+    assert store.manifest("mine", 1).calibration is None, "a saved version never changes"
+
+
+def test_default_and_aliases(filled: ModelStore):
+    assert filled.index().default is None
+    filled.set_default("good")
+    filled.set_alias("live", "good")
+    assert filled.index().default == "good"
+    assert filled.index().aliases == {"live": "good"}
+    with pytest.raises(ModelNotFound, match=r"no model 'absent'.*models there: bad, good"):
+        filled.set_default("absent")
+    with pytest.raises(StoreError, match="a model's own name"):
+        filled.set_alias("bad", "good")
+
+
+def test_a_damaged_index_is_refused_by_name(tmp_path: Path):
+    (tmp_path / "store.json").write_text("{")
+    with pytest.raises(CheckpointDamaged, match=r"store\.json cannot be read"):
+        ModelStore(tmp_path).index()
+
+
+def test_an_empty_store_is_a_store(tmp_path: Path):
+    store = ModelStore(tmp_path / "not there yet")
+    assert store.models() == []
+    with pytest.raises(ModelNotFound, match="models there: none"):
+        store.load("mine")
+    with pytest.raises(InvalidName):
+        store.load("../etc")
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_flipped_bit_in_the_weights_is_refused(filled: ModelStore, data: st.DataObject):
+    path = filled.find("bad").path / "weights.safetensors"
+    whole = path.read_bytes()
+    position = data.draw(st.integers(0, len(whole) - 1))
+    damaged = bytearray(whole)
+    damaged[position] ^= 1 << data.draw(st.integers(0, 7))
+    try:
+        path.write_bytes(damaged)
+        with pytest.raises(CheckpointDamaged, match=r"weights\.safetensors.*restore it"):
+            filled.load("bad")
+    finally:
+        path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("file", ["weights.safetensors", "manifest.json"])
+def test_a_missing_file_is_named(tmp_path: Path, file: str):
+    store = ModelStore(tmp_path)
+    (store.save("mine", tiny.network()).path / file).unlink()
+    with pytest.raises(CheckpointDamaged, match=rf"{file} cannot be read"):
+        store.load("mine")
+
+
+def test_weights_that_do_not_fit_the_network_are_refused(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    reference = store.save("mine", tiny.network())
+    wider = tiny.network_spec(dimension=9).model_dump(mode="json")
+    rewrite_manifest(reference.path, network=wider, dimension=9)
+    with pytest.raises(CheckpointDamaged, match=r"weights\.safetensors does not fit"):
+        store.load("mine")
+
+
+def test_promises_that_the_network_does_not_keep_are_refused(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    reference = store.save("mine", tiny.network())
+    rewrite_manifest(reference.path, metric=Metric.COSINE_SIMILARITY)
+    with pytest.raises(CheckpointDamaged, match="promises cosine_similarity"):
+        store.load("mine")
+
+
+def test_an_unknown_network_is_refused_and_the_file_named(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    reference = store.save("mine", tiny.network())
+    other = json.loads((reference.path / "manifest.json").read_bytes())["network"]
+    other["branches"][0]["backbone"] = "resnet-9000"
+    rewrite_manifest(reference.path, network=other)
+    with pytest.raises(UnknownComponent, match=r"manifest\.json.*resnet-9000.*known: "):
+        store.load("mine")
+
+
+def test_a_newer_format_leaves_the_other_models_alone(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    store.save("good", tiny.network())
+    rewrite_manifest(store.save("new", tiny.network()).path, format=99)
+    with pytest.raises(FormatTooNew, match="upgrade Twinlens"):
+        store.load("new")
+    assert [reference.name for reference in store.models()] == ["good", "new"]
+    store.load("good")
+
+
+def test_a_folder_in_another_ones_place_is_noticed(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    reference = store.save("mine", tiny.network())
+    reference.path.rename(tmp_path / "mine" / "7")
+    with pytest.raises(CheckpointDamaged, match="holds mine version 1; move the folder"):
+        store.load("mine")
+
+
+def test_a_save_that_fails_leaves_nothing(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    store.save("mine", tiny.network())
+    with pytest.raises(StoreError, match="cannot be the name of a file"):
+        store.save("mine", tiny.network(), files={"../evil": b""})
+    assert [entry.name for entry in (tmp_path / "mine").iterdir()] == ["1"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_store_that_cannot_be_written_says_so(tmp_path: Path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(StoreError, match="mend the permissions"):
+        ModelStore(tmp_path).save("mine", tiny.network())
+
+
+def test_a_file_where_the_store_should_be_says_so(tmp_path: Path):
+    (tmp_path / "store").write_text("not a folder")
+    with pytest.raises(StoreError, match="cannot write a checkpoint"):
+        ModelStore(tmp_path / "store").save("mine", tiny.network())
+
+
+def test_a_half_written_version_is_not_a_version(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    store.save("mine", tiny.network())
+    (tmp_path / "mine" / ".incoming-1-abcd").mkdir()
+    (tmp_path / "other" / ".incoming-1-abcd").mkdir(parents=True)
+    assert [reference.name for reference in store.models()] == ["mine"]
+    assert store.versions("mine") == [1]
