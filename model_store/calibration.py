@@ -25,13 +25,15 @@ def evidence(score: npt.ArrayLike, metric: Metric) -> Floats:
 
     Args:
         score: Any shape, in the unit of `metric`.
-        metric: The logit for a sigmoid similarity, the negative for a dissimilarity, the value
-            itself for a cosine.
+        metric: The logit for a sigmoid similarity, the logarithm for an exponential one, the
+            negative for a dissimilarity, the value itself for a cosine.
     """
     values = np.asarray(score, dtype=np.float64)
     if metric is Metric.SIGMOID_SIMILARITY:
         values = np.clip(values, _LOGIT_LIMIT, 1 - _LOGIT_LIMIT)
         return np.asarray(np.log(values) - np.log1p(-values))
+    if metric is Metric.EXPONENTIAL_SIMILARITY:
+        return np.asarray(np.log(np.maximum(values, np.finfo(np.float32).tiny)))
     return values if metric.higher_is_alike else -values
 
 

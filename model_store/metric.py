@@ -9,6 +9,7 @@ class Metric(StrEnum):
     SIGMOID_SIMILARITY = "sigmoid_similarity"
     EUCLIDEAN_DISSIMILARITY = "euclidean_dissimilarity"
     COSINE_SIMILARITY = "cosine_similarity"
+    EXPONENTIAL_SIMILARITY = "exponential_similarity"
 
     @property
     def higher_is_alike(self) -> bool:

@@ -1,4 +1,4 @@
-"""One side of a Siamese network: backbone, pooling, projection, normalisation."""
+"""One side of a Siamese network: backbone, pooling, linear layers, normalisation."""
 
 import copy
 
@@ -80,11 +80,15 @@ class Branch(nn.Module):
                 f"backbone '{spec.backbone}' with pooling '{spec.pooling}' gives an output of "
                 f"shape {tuple(shape[1:])}, not a vector; choose pooling flatten, average or gem"
             )
-        self.projection: nn.Module = nn.Identity()
         self.dimension = shape[1]
+        layers: list[nn.Module] = []
+        for width in spec.hidden:
+            layers += [nn.Linear(self.dimension, width), nn.ReLU()]
+            self.dimension = width
         if spec.projection is not None:
-            self.projection = nn.Linear(self.dimension, spec.projection)
+            layers.append(nn.Linear(self.dimension, spec.projection))
             self.dimension = spec.projection
+        self.projection = nn.Sequential(*layers)
         self.normalise = spec.normalise
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,8 @@ class BranchSpec(BaseModel):
         pooling: How a feature map becomes a vector: `flatten` keeps every position, `average` and
             `gem` (generalised mean, Radenović et al. 2018, arXiv 1711.02512, eq. 3) keep one value
             a channel; `none` for a backbone that gives a vector by itself.
-        projection: Values of a linear layer after pooling, or none.
+        hidden: Values of linear layers after pooling, each followed by ReLU.
+        projection: Values of a last linear layer, or none.
         normalise: Whether the embedding is scaled to unit length.
     """
 
@@ -25,6 +26,7 @@ class BranchSpec(BaseModel):
     backbone: str
     options: Options = {}
     pooling: Literal["none", "flatten", "average", "gem"] = "none"
+    hidden: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = ()
     projection: Annotated[int, Field(ge=1, le=65_536)] | None = None
     normalise: bool = False
 

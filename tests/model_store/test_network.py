@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from model_store.errors import StoreError, UnknownComponent
 from model_store.metric import Metric
@@ -11,6 +12,8 @@ from model_store.network.branch import GeneralisedMean
 from model_store.network.comparators.absolute_difference import AbsoluteDifferenceSigmoid
 from model_store.network.comparators.cosine import Cosine
 from model_store.network.comparators.euclidean import Euclidean
+from model_store.network.comparators.exponential import ExponentialL1
+from model_store.network.comparators.signed_difference import SignedDifferenceSigmoid
 from model_store.preprocessing import Preprocessing
 from tests import tiny
 
@@ -135,3 +138,64 @@ def test_what_cannot_be_built_says_why():
         build("vgg16", "flatten", small)
     with pytest.raises(UnknownComponent, match="no comparator is called"):
         SiameseNetwork(tiny.network_spec("manhattan"), tiny.GREY_32)
+
+
+SYSTEM_3 = BranchSpec(backbone="small-cnn", pooling="flatten", hidden=(500, 500), projection=5)
+
+
+def test_the_face_network_has_the_published_shapes():
+    grey = Preprocessing(height=100, width=100, mode="L", mean=(0.0,), std=(1.0,))
+    spec = NetworkSpec(branches=(SYSTEM_3,), comparator=ComparatorSpec(name="euclidean"))
+    network = SiameseNetwork(spec, grey)
+    widths = [layer.weight.shape for layer in network.modules() if isinstance(layer, nn.Linear)]
+    assert widths == [(500, 8 * 100 * 100), (500, 500), (5, 500)]
+    assert network.dimension == 5
+
+
+def test_the_triplet_network_gives_128_values_for_32_pixels():
+    assert build("triplet-cnn", "flatten").dimension == 128
+
+
+@pytest.mark.parametrize(
+    ("architecture", "features"), [("resnet18", 512), ("resnet34", 512), ("resnet50", 2048)]
+)
+def test_resnets_end_in_a_pooled_vector(architecture: str, features: int):
+    assert build(architecture, "none").dimension == features
+
+
+@pytest.mark.parametrize(
+    ("architecture", "features"),
+    [
+        ("mobilenet_v3_small", 1024),
+        ("efficientnet_b0", 1280),
+        ("densenet121", 1024),
+        ("squeezenet1_1", None),
+        ("shufflenet_v2_x0_5", 1024),
+        ("convnext_tiny", 768),
+        ("googlenet", 1024),
+    ],
+)
+def test_any_torchvision_network_is_a_backbone(architecture: str, features: int | None):
+    options = {"architecture": architecture}
+    large = Preprocessing(height=64, width=64, mode="L", mean=(0.0,), std=(1.0,))
+    network = build("torchvision", "none" if features else "flatten", large, options=options)
+    assert network.dimension == (features or network.dimension)
+    out = network.eval().embed(torch.zeros(2, 64, 64, 1, dtype=torch.uint8))
+    assert out.shape == (2, network.dimension)
+
+
+def test_a_network_torchvision_does_not_have_is_refused():
+    with pytest.raises(UnknownComponent, match=r"no classification network called 'resnet19'"):
+        build("torchvision", "none", options={"architecture": "resnet19"})
+
+
+def test_signed_and_exponential_comparators_by_hand():
+    left, right = torch.tensor([[1.0, 2.0]]), torch.tensor([[2.0, 0.5]])
+    assert ExponentialL1(2)(left, right).item() == pytest.approx(math.exp(-2.5))
+    comparator = SignedDifferenceSigmoid(2, hidden=3).eval()
+    first, _, _, last = comparator.layers
+    hidden = (first.weight @ torch.tensor([-1.0, 1.5]) + first.bias).clamp(min=0)
+    by_hand = (last.weight[0] @ hidden + last.bias[0]).sigmoid()
+    assert comparator(left, right).item() == pytest.approx(by_hand.item())
+    assert comparator(left, right).item() != comparator(right, left).item()
+    assert not comparator.symmetric

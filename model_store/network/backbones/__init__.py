@@ -6,13 +6,24 @@ batch, float32 (N, in_channels, height, width), and gives a feature map (N, C, h
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from torch import nn
 
 from model_store.network.backbones.efficientnet_lite import EfficientNetLite0
+from model_store.network.backbones.libraries import Timm, Torchvision
+from model_store.network.backbones.small_cnn import SmallCNN
+from model_store.network.backbones.triplet_cnn import TripletCNN
 from model_store.network.backbones.vgg import VGG16
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "efficientnet-lite0": EfficientNetLite0,
+    "resnet18": partial(Torchvision, architecture="resnet18"),
+    "resnet34": partial(Torchvision, architecture="resnet34"),
+    "resnet50": partial(Torchvision, architecture="resnet50"),
+    "small-cnn": SmallCNN,
+    "timm": Timm,
+    "torchvision": Torchvision,
+    "triplet-cnn": TripletCNN,
     "vgg16": VGG16,
 }
