@@ -1,0 +1,176 @@
+"""What the protocols measure, as data: the JSON of `python -m training evaluate`.
+
+All rates are shares in [0, 1]; all intervals are at 95 % confidence.
+"""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from training.evaluation.pairs import Coverage
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Interval = tuple[float, float]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Figures(BaseModel):
+    """Base of every protocol's figures."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """As plain JSON values, for a file or a manifest."""
+        content: dict[str, JsonValue] = self.model_dump(mode="json")
+        return content
+
+
+class AtThreshold(Figures):
+    """How the calibrated threshold does on these pairs.
+
+    Attributes:
+        threshold: The model's own, in the metric's unit.
+        target_far: The false-accept rate it was chosen for.
+        far: Measured here.
+        far_interval: By drawing classes anew; None where they are too few.
+        frr: Measured here.
+        frr_interval: As `far_interval`.
+        accuracy: Genuine and impostor pairs weighing half each.
+    """
+
+    threshold: float
+    target_far: Share
+    far: Share
+    far_interval: Interval | None
+    frr: Share
+    frr_interval: Interval | None
+    accuracy: Share
+
+
+class VerificationFigures(Figures):
+    """Are two images of one class? Over pairs.
+
+    Attributes:
+        images: Images that the pairs were formed from.
+        classes: Classes among them.
+        pairs: Genuine and impostor pairs together.
+        genuine_pairs: Pairs of one class.
+        impostor_pairs: Pairs of two.
+        genuine: Whether those are all the genuine pairs.
+        impostors: Whether those are all the impostor pairs.
+        seed: Of the sample and the intervals.
+        auc: Area under the ROC curve.
+        auc_interval: By drawing classes anew; None, here and below, where they are too few.
+        eer: Equal error rate, interpolated on the ROC curve.
+        eer_interval: As `auc_interval`.
+        accuracy: At the threshold best for these pairs, genuine and impostor pairs weighing half
+            each.
+        accuracy_threshold: That threshold, in the metric's unit.
+        frr_at_far: False-reject rate at the lowest threshold whose false-accept rate here does
+            not exceed the key.
+        frr_at_far_interval: As `auc_interval`; the threshold is chosen anew in each draw.
+        calibration_error: ECE over 15 bins, of the model's probabilities under the prior they
+            assume; None if the model is not calibrated.
+        at_threshold: None if the model is not calibrated.
+    """
+
+    images: Count
+    classes: Count
+    pairs: Count
+    genuine_pairs: Count
+    impostor_pairs: Count
+    genuine: Coverage
+    impostors: Coverage
+    seed: int
+    auc: Share
+    auc_interval: Interval | None
+    eer: Share
+    eer_interval: Interval | None
+    accuracy: Share
+    accuracy_threshold: float
+    frr_at_far: dict[str, Share]
+    frr_at_far_interval: dict[str, Interval] | None
+    calibration_error: Share | None
+    at_threshold: AtThreshold | None
+
+
+class RetrievalFigures(Figures):
+    """Which gallery images are most alike to a query? A tie counts against the model.
+
+    Attributes:
+        queries: Queries that count.
+        excluded_queries: Queries whose class the gallery lacks (without a gallery: of which there
+            is no other image).
+        gallery: Gallery images; without a gallery every query meets all other images.
+        classes: Classes of the queries that count.
+        leave_one_out: Whether the queries are each other's gallery.
+        recall_at_1: Share of queries whose most alike image is of their class.
+        recall_at_1_interval: By drawing the queries' classes anew.
+        recall_at_5: Share of queries with an image of their class among the five most alike.
+        recall_at_5_interval: As `recall_at_1_interval`.
+        map: Mean average precision over the whole ranking.
+        map_interval: As `recall_at_1_interval`.
+        seed: Of the intervals.
+    """
+
+    queries: Count
+    excluded_queries: Count
+    gallery: Count
+    classes: Count
+    leave_one_out: bool
+    recall_at_1: Share
+    recall_at_1_interval: Interval
+    recall_at_5: Share
+    recall_at_5_interval: Interval
+    map: Share
+    map_interval: Interval
+    seed: int
+
+
+class OneShotFigures(Figures):
+    """Which of N candidates, one image each, is of the query's class? A tie counts as wrong.
+
+    Attributes:
+        trials: Queries, over all episodes.
+        episodes: Draws of a group, its classes and two drawers.
+        ways: Candidates of a query.
+        fewest_ways: Fewer than `ways` only where no group has that many classes.
+        groups: Groups that episodes were drawn from.
+        drawers: Whether one drawer drew all candidates of an episode and another all its queries;
+            else two images of each class are drawn.
+        accuracy: Share of queries answered rightly.
+        interval: By drawing episodes anew.
+        accuracy_by_group: The same, of each group; empty where there is one group.
+        seed: Of the draws.
+    """
+
+    trials: Count
+    episodes: Count
+    ways: Count
+    fewest_ways: Count
+    groups: Count
+    drawers: bool
+    accuracy: Share
+    interval: Interval
+    accuracy_by_group: dict[str, Share]
+    seed: int
+
+
+class OmniglotRunsFigures(Figures):
+    """Lake's one-shot runs: each test image among the training images of its run.
+
+    Attributes:
+        trials: Test images, over all runs.
+        runs: How many.
+        accuracy: Share answered rightly; a tie counts as wrong.
+        interval: By drawing runs anew.
+        accuracy_by_run: The same, of each run.
+        seed: Of the interval.
+    """
+
+    trials: Count
+    runs: Count
+    accuracy: Share
+    interval: Interval
+    accuracy_by_run: dict[str, Share]
+    seed: int

@@ -1,0 +1,115 @@
+"""How far a figure is to be trusted: 95 % confidence intervals."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from training.evaluation.metrics import Floats, Indices, Ranking, Roc
+
+Interval = tuple[float, float]
+
+REPLICATES = 200
+_LEVEL = 0.95
+_TAILS = (50 * (1 - _LEVEL), 100 - 50 * (1 - _LEVEL))
+
+
+def clopper_pearson(hits: int, trials: int) -> Interval:
+    """The exact interval of a share from independent trials (Clopper, Pearson 1934).
+
+    Args:
+        hits: In [0, trials].
+        trials: At least 1.
+    """
+    tail = (1 - _LEVEL) / 2
+    low = 0.0 if hits == 0 else float(stats.beta.ppf(tail, hits, trials - hits + 1))
+    high = 1.0 if hits == trials else float(stats.beta.ppf(1 - tail, hits + 1, trials - hits))
+    return (low, high)
+
+
+def bootstrap_mean(
+    values: npt.ArrayLike, units: Indices | None = None, *, seed: int, replicates: int = 2000
+) -> Interval:
+    """The interval of a mean, by drawing anew with replacement (Efron 1979).
+
+    Args:
+        values: Float or bool (N,).
+        units: int64 (N,), what is drawn whole: values of one unit depend on each other, such as
+            queries of one class. Every value is its own unit if not given.
+        seed: Of the draw.
+        replicates: Draws.
+
+    Returns:
+        Of a single unit nothing can be drawn anew: the interval is then [0, 1].
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    unit = np.arange(len(numbers)) if units is None else np.unique(units, return_inverse=True)[1]
+    sums, counts = np.bincount(unit, weights=numbers), np.bincount(unit)
+    if len(counts) < 2:
+        return (0.0, 1.0)
+    generator = np.random.default_rng(seed)
+    means = np.empty(replicates)
+    # In blocks, because all draws at once would be replicates × units values.
+    for start in range(0, replicates, 100):
+        block = min(100, replicates - start)
+        drawn = generator.integers(0, len(counts), size=(block, len(counts)))
+        means[start : start + block] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    return _percentiles(means)
+
+
+def bootstrap_by_class(
+    ranking: Ranking,
+    genuine_class: Indices,
+    impostor_classes: Indices,
+    figures: Mapping[str, Callable[[Roc], float]],
+    *,
+    seed: int,
+    replicates: int = REPLICATES,
+) -> dict[str, Interval]:
+    """Intervals that hold for other classes of the kind, not only for other images.
+
+    Pairs of one class, or with one class in common, depend on each other; classes do not. So
+    classes are drawn anew with replacement, and a pair counts as often as its classes were drawn
+    (for an impostor pair, the product of the two).
+
+    Args:
+        ranking: Of the scores.
+        genuine_class: int64 (G,), the class of each genuine pair.
+        impostor_classes: int64 (I, 2), the classes of each impostor pair.
+        figures: By name, what is computed on each draw.
+        seed: Of the draws.
+        replicates: Draws.
+
+    Returns:
+        By name; empty where the classes are too few for draws to hold pairs of both kinds.
+    """
+    names, index = np.unique(
+        np.concatenate([genuine_class, impostor_classes.ravel()]), return_inverse=True
+    )
+    ours = index[: len(genuine_class)]
+    first, second = index[len(genuine_class) :].reshape(-1, 2).T
+    generator = np.random.default_rng(seed)
+    values: list[list[float]] = []
+    for _ in range(replicates):
+        times = np.bincount(
+            generator.integers(0, len(names), size=len(names)), minlength=len(names)
+        ).astype(np.float64)
+        genuine, impostor = times[ours], times[first] * times[second]
+        if genuine.any() and impostor.any():
+            roc = ranking.roc(genuine, impostor)
+            values.append([figure(roc) for figure in figures.values()])
+    if 2 * len(values) < replicates:
+        return {}
+    columns = np.array(values, dtype=np.float64).T
+    return {name: _percentiles(column) for name, column in zip(figures, columns, strict=True)}
+
+
+def hull(*intervals: Interval) -> Interval:
+    """The smallest interval that holds all of them."""
+    return (min(low for low, _ in intervals), max(high for _, high in intervals))
+
+
+def _percentiles(values: Floats) -> Interval:
+    low, high = np.percentile(values, _TAILS)
+    return (float(low), float(high))

@@ -1,0 +1,140 @@
+"""Verification: are two images of one class?"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from model_store.calibration import Calibration, evidence
+from model_store.network import SiameseNetwork
+from training.embedding import EmbeddedFolder
+from training.evaluation.figures import AtThreshold, VerificationFigures
+from training.evaluation.intervals import Interval, bootstrap_by_class
+from training.evaluation.metrics import (
+    Ranking,
+    Roc,
+    alike,
+    calibration_error,
+    pair_weights,
+    rates_at,
+)
+from training.evaluation.pairs import MAX_IMPOSTORS, ScoredPairs, score_folder
+
+FARS = ("0.10", "0.05", "0.01")
+
+
+def verification(
+    embedded: EmbeddedFolder,
+    network: SiameseNetwork,
+    *,
+    right: EmbeddedFolder | None = None,
+    calibration: Calibration | None = None,
+    seed: int = 0,
+    max_impostors: int = MAX_IMPOSTORS,
+) -> VerificationFigures:
+    """Scores genuine and impostor pairs and says how well they part.
+
+    Args:
+        embedded: Images, the first of each pair.
+        network: What embedded them.
+        right: The second of each pair, as `score_folder` takes it.
+        calibration: The model's own, for its calibration error and the rates at its threshold.
+        seed: Of the sample of impostor pairs and of the intervals.
+        max_impostors: Above this number a sample of that size is taken.
+
+    Raises:
+        DataError: There is no pair of the one kind or the other.
+    """
+    scored = score_folder(network, embedded, right, seed=seed, max_impostors=max_impostors)
+    return verification_figures(scored, calibration=calibration, seed=seed)
+
+
+def verification_figures(
+    scored: ScoredPairs, *, calibration: Calibration | None = None, seed: int = 0
+) -> VerificationFigures:
+    """The figures of pairs already scored; arguments as `verification`."""
+    ranking = Ranking(scored.genuine_alike, scored.impostor_alike)
+    roc = ranking.roc()
+    accuracy, best = roc.best_accuracy()
+    intervals = bootstrap_by_class(
+        ranking,
+        scored.genuine_class,
+        scored.impostor_classes,
+        {
+            "auc": Roc.auc,
+            "eer": Roc.eer,
+            **{far: _frr_at(float(far)) for far in FARS},
+        },
+        seed=seed,
+    )
+    return VerificationFigures(
+        images=scored.images,
+        classes=scored.classes,
+        pairs=len(scored.genuine) + len(scored.impostor),
+        genuine_pairs=len(scored.genuine),
+        impostor_pairs=len(scored.impostor),
+        genuine=scored.genuine_pairs.coverage,
+        impostors=scored.impostor_pairs.coverage,
+        seed=seed,
+        auc=roc.auc(),
+        auc_interval=intervals.get("auc"),
+        eer=roc.eer(),
+        eer_interval=intervals.get("eer"),
+        accuracy=accuracy,
+        accuracy_threshold=float(alike(best.threshold, scored.metric)),
+        frr_at_far={far: roc.at_far(float(far)).frr for far in FARS},
+        frr_at_far_interval={far: intervals[far] for far in FARS} if intervals else None,
+        calibration_error=probability_error(scored, calibration) if calibration else None,
+        at_threshold=_at_threshold(scored, ranking, calibration, seed) if calibration else None,
+    )
+
+
+def probability_error(scored: ScoredPairs, calibration: Calibration) -> float:
+    """The ECE of a calibration's probabilities, genuine pairs weighing as much as its prior says.
+
+    Args:
+        scored: Pairs, of classes that the calibration has not seen if the figure is to be honest.
+        calibration: What turns their scores into probabilities.
+    """
+    scores = np.concatenate([scored.genuine, scored.impostor])
+    same = np.arange(len(scores)) < len(scored.genuine)
+    return calibration_error(
+        calibration.curve.probability(evidence(scores, scored.metric)),
+        same,
+        pair_weights(len(scored.genuine), len(scored.impostor), calibration.prior),
+    )
+
+
+def _frr_at(far: float) -> Callable[[Roc], float]:
+    return lambda roc: roc.at_far(far).frr
+
+
+def _at_threshold(
+    scored: ScoredPairs, ranking: Ranking, calibration: Calibration, seed: int
+) -> AtThreshold:
+    threshold = float(alike(calibration.threshold, scored.metric))
+    point = rates_at(scored.genuine_alike, scored.impostor_alike, threshold)
+    intervals = rates_interval(scored, ranking, threshold, seed)
+    return AtThreshold(
+        threshold=calibration.threshold,
+        target_far=calibration.target_far,
+        far=point.far,
+        far_interval=intervals.get("far"),
+        frr=point.frr,
+        frr_interval=intervals.get("frr"),
+        accuracy=1 - (point.far + point.frr) / 2,
+    )
+
+
+def rates_interval(
+    scored: ScoredPairs, ranking: Ranking, threshold: float, seed: int
+) -> dict[str, Interval]:
+    """The intervals of `far` and `frr` at a threshold (turned so that higher is alike)."""
+    # The first ROC point at or above the threshold accepts exactly what the threshold accepts.
+    index = int(np.searchsorted(ranking.thresholds, threshold, side="left"))
+    return bootstrap_by_class(
+        ranking,
+        scored.genuine_class,
+        scored.impostor_classes,
+        {"far": lambda roc: float(roc.far[index]), "frr": lambda roc: float(roc.frr[index])},
+        seed=seed,
+    )
