@@ -88,6 +88,8 @@ class Branch(nn.Module):
         if spec.projection is not None:
             layers.append(nn.Linear(self.dimension, spec.projection))
             self.dimension = spec.projection
+        if spec.batch_norm:
+            layers.append(nn.BatchNorm1d(self.dimension))
         self.projection = nn.Sequential(*layers)
         self.normalise = spec.normalise
 

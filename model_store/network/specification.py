@@ -18,6 +18,8 @@ class BranchSpec(BaseModel):
             a channel; `none` for a backbone that gives a vector by itself.
         hidden: Values of linear layers after pooling, each followed by ReLU.
         projection: Values of a last linear layer, or none.
+        batch_norm: Whether batch normalisation follows, which gives a cosine loss embeddings that
+            are spread around the origin (the "neck" of Luo et al. 2019, arXiv 1903.07071).
         normalise: Whether the embedding is scaled to unit length.
     """
 
@@ -28,6 +30,7 @@ class BranchSpec(BaseModel):
     pooling: Literal["none", "flatten", "average", "gem"] = "none"
     hidden: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = ()
     projection: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    batch_norm: bool = False
     normalise: bool = False
 
 

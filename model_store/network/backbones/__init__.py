@@ -12,12 +12,14 @@ from torch import nn
 
 from model_store.network.backbones.efficientnet_lite import EfficientNetLite0
 from model_store.network.backbones.libraries import Timm, Torchvision
+from model_store.network.backbones.residual import Residual
 from model_store.network.backbones.small_cnn import SmallCNN
 from model_store.network.backbones.triplet_cnn import TripletCNN
 from model_store.network.backbones.vgg import VGG16
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "efficientnet-lite0": EfficientNetLite0,
+    "residual": Residual,
     "resnet18": partial(Torchvision, architecture="resnet18"),
     "resnet34": partial(Torchvision, architecture="resnet34"),
     "resnet50": partial(Torchvision, architecture="resnet50"),
