@@ -1,0 +1,162 @@
+"""The card of a checkpoint: what a person wants to know of it, as Markdown."""
+
+import os
+import platform
+from dataclasses import dataclass
+
+import torch
+
+from model_store.calibration import Calibration
+from model_store.manifest import Evaluation
+from training.judging import Outcome
+from training.prepare import Parts, described
+from training.progress import duration
+from training.recipe import Recipe
+from training.recipe_files import to_yaml
+from training.runs import RunRecord
+from training.state import Standing
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a card tells.
+
+    Attributes:
+        name: The model's.
+        parameters: Values in the network.
+        record: How the run began.
+        recipe: What was trained.
+        parts: On what.
+        source: What the data is called.
+        standing: How long.
+        hardware: Where.
+        outcome: With what result.
+        kept_step: The step of the weights that were kept.
+    """
+
+    name: str
+    parameters: int
+    record: RunRecord
+    recipe: Recipe
+    parts: Parts
+    source: str
+    standing: Standing
+    hardware: str
+    outcome: Outcome
+    kept_step: int
+
+
+def write_card(facts: Facts) -> bytes:
+    """The whole card."""
+    recipe, standing = facts.recipe, facts.standing
+    lines = [
+        f"# {facts.name}",
+        "",
+        recipe.description,
+        "",
+        "## Training",
+        "",
+        f"- Command: `{facts.record.command}`",
+        f"- Recipe: `{facts.record.recipe}`, seed {recipe.seed} (whole at the end)"
+        + (f"; chosen because {facts.record.reason}" if facts.record.reason else ""),
+        f"- Data: {facts.source}: {described(facts.parts.train)} to train on",
+        *_parts(facts.parts),
+        f"- Network: {facts.parameters:,} parameters, stored as {recipe.weights}",
+        f"- Length: {standing.step:,} steps in {duration(standing.seconds)} on {facts.hardware}",
+        *_kept(facts),
+        "",
+        "![Loss and validation](curve.png)",
+        "",
+        "## Figures",
+        "",
+        *(_figures(facts.outcome.evaluations) or ["No classes were kept for validation.", ""]),
+        "## Calibration",
+        "",
+        *_calibration(facts.outcome.calibration),
+        *(f"- Note: {warning}" for warning in facts.outcome.warnings),
+        "",
+        "## Recipe",
+        "",
+        "```yaml",
+        to_yaml(recipe).decode().rstrip(),
+        "```",
+        "",
+    ]
+    return "\n".join(lines).encode()
+
+
+def hardware(device: torch.device) -> str:
+    """What computed, in general words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cores} CPU cores ({platform.machine()})"
+
+
+def _parts(parts: Parts) -> list[str]:
+    lines = []
+    if parts.validation is not None:
+        lines.append(f"- Validation classes, never trained on: {described(parts.validation)}")
+    if parts.calibration is not None:
+        lines.append(f"- Calibration classes, never trained on: {described(parts.calibration)}")
+    trained = {entry.name for entry in parts.train.classes}
+    seen = sum(
+        entry.name in trained
+        for folder in (parts.validation, parts.calibration)
+        if folder is not None
+        for entry in folder.classes
+    )
+    if seen:
+        lines = [line.replace(", never trained on", "") for line in lines]
+        lines.append(
+            f"- Of those classes, {seen} have the names of classes trained on: the data is split "
+            "by image, and the figures are for classes the model knows"
+        )
+    return lines
+
+
+def _kept(facts: Facts) -> list[str]:
+    if facts.kept_step == facts.standing.step:
+        return []
+    return [
+        (f"- Kept: the weights of step {facts.kept_step:,}, the best validated; the figures below "
+        "flatter a little, since the same classes chose them")
+    ]
+
+
+def _figures(evaluations: tuple[Evaluation, ...]) -> list[str]:
+    lines: list[str] = []
+    for evaluation in evaluations:
+        lines += [f"### {evaluation.protocol}", "", f"On {evaluation.data}.", ""]
+        lines += ["| Figure | Value |", "|---|---|"]
+        for name, value in evaluation.figures.items():
+            if isinstance(value, dict):
+                lines += [f"| {name} {key} | {_cell(inner)} |" for key, inner in value.items()]
+            else:
+                lines.append(f"| {name} | {_cell(value)} |")
+        lines.append("")
+    return lines
+
+
+def _calibration(calibration: Calibration | None) -> list[str]:
+    if calibration is None:
+        return [
+            "Not calibrated: no probability, no decision. `python -m training calibrate` does that."
+        ]
+    return [
+        (f"- Threshold {calibration.threshold:.6g}, chosen for a false-accept rate of "
+        f"{calibration.target_far:g} on {calibration.data}"),
+        (f"- False-accept rate there {calibration.far:.4f}, 95 % interval "
+        f"{_cell(list(calibration.far_interval))}"),
+        (f"- False-reject rate there {calibration.frr:.4f}, 95 % interval "
+        f"{_cell(list(calibration.frr_interval))}"),
+        f"- Probabilities assume a prior of {calibration.prior:g} for genuine pairs",
+    ]
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, list):
+        return " – ".join(_cell(entry) for entry in value)
+    return "" if value is None else str(value)

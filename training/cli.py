@@ -1,0 +1,41 @@
+"""The command line of `training`. A new command is one new module and one line here."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from model_store.errors import TwinlensError
+
+_COMMANDS = {
+    "fit": "train a model on a folder of images",
+    "evaluate": "measure a model on a folder of images",
+    "calibrate": "choose a model's threshold and probabilities anew",
+}
+
+_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the process's exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(prog="python -m training", description="Train and judge.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    # A command's module, with all the libraries it pulls in, is loaded only when it is asked for.
+    asked = next((argument for argument in given if argument in _COMMANDS), None)
+    for name, summary in _COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
+        if name == asked:
+            module = importlib.import_module(f"training.commands.{name}")
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    options = parser.parse_args(given)
+    try:
+        status: int = options.run(options)
+    except TwinlensError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return _INTERRUPTED
+    return status

@@ -1,0 +1,154 @@
+"""`python -m training fit`: from a folder of images to a checkpoint that the service serves."""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+import torch
+
+from model_store.store import SHIPPED, ModelStore, Reference
+from training.fit import FitRequest, fit
+from training.memory import keep_freed_memory
+from training.progress import Reporter
+from training.recipe_files import recipe_names
+
+_INTERRUPTED = 130
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder or zip: class/image, group/class/image, or train/ and val/ of either",
+    )
+    parser.add_argument("--name", required=True, help="what the model is to be called")
+    parser.add_argument(
+        "--recipe",
+        metavar="NAME|FILE",
+        help=f"{', '.join(recipe_names())}, or a YAML file (default: chosen by the data)",
+    )
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="replace a value of the recipe, such as max_steps=100 or optimiser.name=adam",
+    )
+    parser.add_argument(
+        "--holdout",
+        type=Path,
+        metavar="DIR",
+        help="classes that validate and calibrate; all of --data then trains",
+    )
+    parser.add_argument("--seed", type=int, help="the seed of all randomness (recipe: seed)")
+    unfinished = parser.add_mutually_exclusive_group()
+    unfinished.add_argument("--resume", action="store_true", help="go on with an unfinished run")
+    unfinished.add_argument(
+        "--restart", action="store_true", help="throw an unfinished run away and begin anew"
+    )
+    parser.add_argument(
+        "--save-every",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="how often the state is saved, so that --resume finds it (default: 60)",
+    )
+    parser.add_argument("--store", type=Path, default=SHIPPED)
+    parser.add_argument("--device", default="auto")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status: 130 if it was interrupted."""
+    reporter = Reporter()
+    store = ModelStore(options.store)
+    device = torch.device("cpu")
+    _prepare_for(device)
+    overrides = list(options.overrides)
+    if options.seed is not None:
+        overrides.append(f"seed={options.seed}")
+    reference = fit(
+        FitRequest(
+            data=options.data,
+            name=options.name,
+            store=store,
+            device=device,
+            recipe=options.recipe,
+            overrides=overrides,
+            holdout=options.holdout,
+            resume=options.resume,
+            restart=options.restart,
+            save_every=options.save_every,
+            command=_command(options, resume=False),
+        ),
+        reporter,
+    )
+    if reference is None:
+        print(f"interrupted; go on with:\n  {_command(options, resume=True)}", file=sys.stderr)
+        return _INTERRUPTED
+    print(_summary(store, reference))
+    return 0
+
+
+def _prepare_for(device: torch.device) -> None:
+    """Settings of this process that make training fast."""
+    if device.type == "cpu":
+        keep_freed_memory()
+    else:
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.benchmark = True
+
+
+def _command(options: argparse.Namespace, *, resume: bool) -> str:
+    """The command as it can be typed again."""
+    words = ["python", "-m", "training", "fit", "--data", str(options.data), "--name", options.name]
+    if options.recipe:
+        words += ["--recipe", options.recipe]
+    for override in options.overrides:
+        words += ["--set", override]
+    if options.seed is not None:
+        words += ["--seed", str(options.seed)]
+    if options.holdout is not None:
+        words += ["--holdout", str(options.holdout)]
+    if options.store != SHIPPED:
+        words += ["--store", str(options.store)]
+    if options.device != "auto":
+        words += ["--device", options.device]
+    if resume:
+        words.append("--resume")
+    return shlex.join(words)
+
+
+def _summary(store: ModelStore, reference: Reference) -> str:
+    manifest = store.manifest(reference.name, reference.version)
+    lines = [f"{reference.name} version {reference.version}: {reference.path}"]
+    for evaluation in manifest.evaluations:
+        figures = evaluation.figures
+        if evaluation.protocol == "verification":
+            lines.append(
+                f"  verification: AUC {figures['auc']:.4f}, equal error rate {figures['eer']:.2%}"
+            )
+        elif evaluation.protocol == "one-shot":
+            lines.append(
+                f"  one-shot, {figures['ways']} ways: {figures['accuracy']:.2%} "
+                f"of {figures['trials']:,} trials"
+            )
+    if manifest.calibration is None:
+        lines.append("  not calibrated; run: python -m training calibrate")
+    else:
+        lines.append(
+            f"  threshold {manifest.calibration.threshold:.4g} for a false-accept rate of "
+            f"{manifest.calibration.target_far:g}"
+        )
+    where = "" if store.root == SHIPPED else f"TWINLENS_MODEL_STORE={shlex.quote(str(store.root))} "
+    lines += [
+        "serve it, and compare two images:",
+        f"  {where}python -m app",
+        (f"  curl -F image_a=@one.png -F image_b=@two.png -F model={reference.name} "
+        "http://127.0.0.1:8000/compare"),
+    ]
+    return "\n".join(lines)

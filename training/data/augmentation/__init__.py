@@ -1,0 +1,16 @@
+"""Augmentation policies by name. A new one is one new file and one line here."""
+
+from collections.abc import Callable
+
+from training.data.augmentation.base import Augmentation
+from training.data.augmentation.glyphs import Glyphs
+from training.data.augmentation.jitter import Jitter
+from training.data.augmentation.unchanged import Unchanged
+
+AUGMENTATIONS: dict[str, Callable[..., Augmentation]] = {
+    "glyphs": Glyphs,
+    "jitter": Jitter,
+    "none": Unchanged,
+}
+
+__all__ = ["AUGMENTATIONS", "Augmentation"]

@@ -1,0 +1,33 @@
+"""What every augmentation offers."""
+
+from abc import ABC, abstractmethod
+
+import torch
+
+from model_store.preprocessing import Preprocessing
+
+
+class Augmentation(ABC):
+    """Changes a whole batch at once, on the device it is on.
+
+    Built as `Augmentation(preprocessing, **options)`.
+
+    Args:
+        preprocessing: What the images were prepared with; its `fill` is what moves into view
+            beyond the border.
+    """
+
+    def __init__(self, preprocessing: Preprocessing) -> None:
+        self.preprocessing = preprocessing
+
+    @abstractmethod
+    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """The changed batch.
+
+        Args:
+            images: uint8 (N, height, width, channels).
+            generator: On the CPU, the only source of randomness.
+
+        Returns:
+            The same shape and range (0–255), uint8 or float32.
+        """

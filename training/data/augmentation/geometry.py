@@ -1,0 +1,112 @@
+"""Affine and elastic distortion of whole batches through one sampling grid."""
+
+import math
+
+import torch
+from torch.nn import functional
+
+
+def uniform(shape: tuple[int, ...], reach: float, generator: torch.Generator) -> torch.Tensor:
+    """float32 values drawn evenly from [−reach, reach)."""
+    return (torch.rand(shape, generator=generator) * 2 - 1) * reach
+
+
+def affine(
+    *, degrees: torch.Tensor, across: torch.Tensor, down: torch.Tensor, shear: torch.Tensor
+) -> torch.Tensor:
+    """Matrices that take a place in the output to the place in the input that is shown there.
+
+    Rotation · shear · scale: lengths across are first scaled, then sheared, then turned.
+
+    Args:
+        degrees: (N,), of rotation.
+        across: (N,), factors by which the input is sampled more widely; 2 halves what is shown.
+        down: (N,), likewise.
+        shear: (N,), places moved across per place down.
+
+    Returns:
+        (N, 2, 2), for column vectors (x, y).
+    """
+    angle = degrees * (math.pi / 180)
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    rows = [cos * across, (cos * shear - sin) * down, sin * across, (sin * shear + cos) * down]
+    return torch.stack(rows, -1).view(-1, 2, 2)
+
+
+def displacements(
+    shape: tuple[int, int, int],
+    *,
+    strength: torch.Tensor,
+    knots: int,
+    generator: torch.Generator,
+    device: torch.device,
+) -> torch.Tensor:
+    """Smooth random displacements: normal values on a coarse grid, interpolated bicubically.
+
+    After Simard, Steinkraus, Platt 2003, whose smoothing is Gaussian; the coarse grid costs less.
+
+    Args:
+        shape: (N, height, width).
+        strength: (N,), standard deviation at the knots, in half image sides.
+        knots: Knots of the coarse grid along a side.
+        generator: Source of randomness.
+        device: Where they are wanted.
+
+    Returns:
+        float32 (N, height, width, 2), in half image sides, (x, y) last.
+    """
+    coarse = torch.randn(shape[0], 2, knots, knots, generator=generator)
+    smooth = functional.interpolate(
+        (coarse * strength.view(-1, 1, 1, 1)).to(device),
+        size=shape[1:],
+        mode="bicubic",
+        align_corners=True,
+    )
+    return smooth.permute(0, 2, 3, 1)
+
+
+def warp(
+    images: torch.Tensor,
+    matrices: torch.Tensor,
+    shifts: torch.Tensor,
+    *,
+    fill: int,
+    displacement: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Samples every image where its matrix, shift and displacement say, bilinearly.
+
+    Args:
+        images: (N, height, width, channels), uint8 or float.
+        matrices: (N, 2, 2) from `affine`. They act on square pixels, whatever the image's shape.
+        shifts: (N, 2), (x, y) in half sides, added after the matrices.
+        fill: Value of what lies beyond the border.
+        displacement: (N, height, width, 2) in half sides, or none.
+
+    Returns:
+        float32 (N, height, width, channels).
+    """
+    count, height, width, _ = images.shape
+    device = images.device
+    # Side lengths in units of the longer one, so that a turned square stays a square.
+    sides = torch.tensor([width, height], dtype=torch.float32, device=device) / max(width, height)
+    base = torch.stack(
+        torch.meshgrid(_centres(width, device), _centres(height, device), indexing="xy"), -1
+    )
+    turned = (base.view(1, -1, 2) * sides) @ matrices.to(device).transpose(1, 2) / sides
+    grid = (turned + shifts.to(device).view(-1, 1, 2)).view(count, height, width, 2)
+    if displacement is not None:
+        grid = grid + displacement.to(device)
+    # grid_sample knows only 0 beyond the border, so 0 is made to mean `fill`.
+    sampled = functional.grid_sample(
+        images.permute(0, 3, 1, 2).to(torch.float32) - fill,
+        grid,
+        mode="bilinear",
+        padding_mode="zeros",
+        align_corners=False,
+    )
+    return sampled.add_(fill).permute(0, 2, 3, 1)
+
+
+def _centres(pixels: int, device: torch.device) -> torch.Tensor:
+    """Centres of pixels along a side that goes from −1 to 1."""
+    return (torch.arange(pixels, dtype=torch.float32, device=device) * 2 + 1) / pixels - 1

@@ -1,0 +1,78 @@
+"""What one thing looks like in several photographs of it."""
+
+import torch
+
+from model_store.preprocessing import Preprocessing
+from training.data.augmentation.base import Augmentation
+from training.data.augmentation.geometry import affine, uniform, warp
+
+_LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in a grey value: ITU-R BT.601, as in Pillow."""
+
+
+class Jitter(Augmentation):
+    """A random crop, slightly turned, with other brightness, contrast and saturation.
+
+    Args:
+        preprocessing: What the images were prepared with.
+        rotation: Degrees either way, drawn evenly.
+        crop: Smallest side of the crop as a share of the image's, in (0, 1]; drawn evenly from
+            there to 1, and placed evenly.
+        aspect: Logarithm of the largest change of the aspect ratio either way.
+        brightness: Largest relative change of all values.
+        contrast: Largest relative change of the distance from the image's mean.
+        saturation: Largest relative change of the distance from grey.
+        mirror: Share of the images shown mirrored; 0 where left and right mean something, as in
+            faces, letters and packages.
+    """
+
+    def __init__(
+        self,
+        preprocessing: Preprocessing,
+        *,
+        rotation: float = 10.0,
+        crop: float = 0.7,
+        aspect: float = 0.1,
+        brightness: float = 0.3,
+        contrast: float = 0.3,
+        saturation: float = 0.3,
+        mirror: float = 0.0,
+    ) -> None:
+        super().__init__(preprocessing)
+        if not 0 < crop <= 1 or not 0 <= mirror <= 1:
+            raise ValueError("crop must be in (0, 1], mirror in [0, 1]")
+        self.rotation = rotation
+        self.crop = crop
+        self.aspect = aspect
+        self.brightness = brightness
+        self.contrast = contrast
+        self.saturation = saturation
+        self.mirror = mirror
+
+    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """As `Augmentation.__call__`; float32."""
+        count = len(images)
+        side = 1 - (1 - self.crop) * torch.rand(count, generator=generator)
+        stretch = uniform((count,), self.aspect / 2, generator).exp()
+        mirrored = torch.rand(count, generator=generator) < self.mirror
+        matrices = affine(
+            degrees=uniform((count,), self.rotation, generator),
+            across=side * stretch * torch.where(mirrored, -1.0, 1.0),
+            down=side / stretch,
+            shear=torch.zeros(count),
+        )
+        shifts = uniform((count, 2), 1.0, generator) * (1 - side)[:, None]
+        cropped = warp(images, matrices, shifts, fill=self.preprocessing.fill)
+        return self._colours(cropped, generator).clamp_(0, 255)
+
+    def _colours(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        factors = [
+            (1 + uniform((len(images), 1, 1, 1), reach, generator)).to(images.device)
+            for reach in (self.brightness, self.contrast, self.saturation)
+        ]
+        images = images * factors[0]
+        images = torch.lerp(images.mean((1, 2, 3), keepdim=True), images, factors[1])
+        if images.shape[-1] == 3:
+            grey = (images * images.new_tensor(_LUMA)).sum(-1, keepdim=True)
+            images = torch.lerp(grey, images, factors[2])
+        return images

@@ -1,0 +1,82 @@
+"""What every sampler offers, and the table of classes they draw from."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Integers = npt.NDArray[np.int64]
+
+
+class ClassTable:
+    """Which images each class has.
+
+    Args:
+        labels: (N,), the class of every image.
+        groups: (classes,), the group of every class.
+
+    Attributes:
+        labels: As given.
+        groups: As given.
+        counts: (classes,), images of every class.
+    """
+
+    def __init__(self, labels: Integers, groups: Integers) -> None:
+        self.labels = labels
+        self.groups = groups
+        self.counts: Integers = np.bincount(labels, minlength=len(groups)).astype(np.int64)
+        self._order = np.argsort(labels, kind="stable").astype(np.int64)
+        self._starts = np.cumsum(self.counts) - self.counts
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def image(self, classes: Integers, position: Integers) -> Integers:
+        """The images at given positions, 0 ≤ position < count, of given classes; any shape."""
+        images: Integers = self._order[self._starts[classes] + position]
+        return images
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What a sampler chose for a step.
+
+    Attributes:
+        indices: (N,), images, to be embedded once each.
+        pairs: (P, 2), positions in `indices`, or None.
+        same: (P,), whether each pair is of one class, or None.
+    """
+
+    indices: Integers
+    pairs: Integers | None = None
+    same: npt.NDArray[np.bool_] | None = None
+
+
+class Sampler(ABC):
+    """Chooses each step's images, as a function of the seed and the step alone.
+
+    Built as `Sampler(table, batch, seed, **options)`.
+
+    Args:
+        table: The classes to draw from.
+        batch: The size of a step, counted as the sampler says: images, or pairs.
+        seed: The run's seed.
+
+    Raises:
+        ValueError: The table or the size does not suffice; the message says what is wanted.
+    """
+
+    def __init__(self, table: ClassTable, batch: int, seed: int) -> None:
+        self.table = table
+        self.batch = batch
+        self.seed = seed
+
+    @property
+    def images_per_step(self) -> int:
+        """Images a step goes through; an epoch is as many steps as go through all images."""
+        return self.batch
+
+    @abstractmethod
+    def draw(self, step: int) -> Draw:
+        """What step `step`, counted from 0, is trained on; the same at every call."""

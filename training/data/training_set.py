@@ -1,0 +1,58 @@
+"""The images a network learns from, as the samplers number them."""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from training.data.pixels import Pixels
+from training.data.sampling import ClassTable
+
+Integers = npt.NDArray[np.int64]
+
+_TURNS = 4
+
+
+class TrainingSet:
+    """Prepared images with their classes; on demand every class four times, by quarter turns.
+
+    A character turned by 90° is as good a character as any: turned classes are classes of their
+    own (Santoro et al. 2016, arXiv 1605.06065, section 4.2). Turn r of image i has the number
+    4·i + r, and its class and group are numbered likewise.
+
+    Args:
+        pixels: The images.
+        turned_classes: Whether each class counts four times.
+
+    Attributes:
+        table: The classes to draw from.
+        groups: int64 tensor (classes,), the group of every class.
+    """
+
+    def __init__(self, pixels: Pixels, *, turned_classes: bool) -> None:
+        self._pixels = pixels
+        self._turns = _TURNS if turned_classes else 1
+        folder = pixels.folder
+        self.table = ClassTable(self._each_turn(folder.labels), self._each_turn(folder.groups))
+        self.groups = torch.from_numpy(self.table.groups)
+
+    def images(self, indices: Integers) -> torch.Tensor:
+        """Prepared images, turned as their numbers say.
+
+        Args:
+            indices: (N,), below the number of images times the number of turns.
+
+        Returns:
+            uint8 (N, height, width, channels).
+        """
+        images = self._pixels.take(indices // self._turns)
+        turns = torch.from_numpy(indices % self._turns)
+        for turn in range(1, self._turns):
+            rows = torch.nonzero(turns == turn).flatten().to(images.device)
+            images[rows] = torch.rot90(images[rows], turn, (1, 2))
+        return images
+
+    def _each_turn(self, numbers: Integers) -> Integers:
+        turned: Integers = (
+            numbers[:, None] * self._turns + np.arange(self._turns, dtype=np.int64)
+        ).reshape(-1)
+        return turned

@@ -1,0 +1,132 @@
+"""Fitting: from a folder of images to a checkpoint in the store."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from model_store.errors import TwinlensError
+from model_store.store import ModelStore, Reference
+from training.choice import choose_recipe
+from training.errors import RecipeError, TrainingError
+from training.job import Job
+from training.prepare import Sources, check_same_data, make_parts, make_split, open_sources
+from training.progress import Reporter
+from training.publishing import publish
+from training.recipe_files import load_recipe
+from training.runs import Run, RunRecord
+from training.session import Session
+
+
+@dataclass(frozen=True)
+class FitRequest:
+    """What a user asks for.
+
+    Attributes:
+        data: Folder or zip to train on.
+        name: The model's name.
+        store: Where it goes.
+        device: Where to compute.
+        recipe: A name or file; None to choose by the data.
+        overrides: `key=value` each.
+        holdout: Folder or zip that validates and calibrates.
+        resume: Whether to go on with an unfinished run.
+        restart: Whether to throw an unfinished run away.
+        save_every: Seconds between two savings of the state.
+        command: The command, for the record.
+    """
+
+    data: Path
+    name: str
+    store: ModelStore
+    device: torch.device
+    recipe: str | None = None
+    overrides: Sequence[str] = ()
+    holdout: Path | None = None
+    resume: bool = False
+    restart: bool = False
+    save_every: float = 60.0
+    command: str = ""
+
+
+def fit(request: FitRequest, reporter: Reporter) -> Reference | None:
+    """Trains a model, or goes on training it, and puts it into the store.
+
+    Returns:
+        The new version; None if training was interrupted, and can be resumed.
+
+    Raises:
+        TwinlensError: Data, recipe or run do not allow it; the message says what to do.
+    """
+    run = Run(request.store.root, request.name)
+    with run.locked():
+        try:
+            return _fit(request, run, reporter)
+        except TwinlensError:
+            if not run.resumable:
+                run.remove()
+            raise
+
+
+def _fit(request: FitRequest, run: Run, reporter: Reporter) -> Reference | None:
+    _check_unfinished(request, run)
+    sources = open_sources(request.data, request.holdout)
+    if sources.left_out:
+        reporter.say(f"not used: {', '.join(sources.left_out)}")
+    job = _continued(request, run, sources) if request.resume else _new(request, sources)
+    if job.record.reason:
+        reporter.say(f"recipe '{job.record.recipe}', because {job.record.reason}")
+    if job.split.seen:
+        reporter.say(
+            f"note: {len(job.split.seen)} classes that validate or calibrate are trained on too, "
+            "so the figures will be for classes the model knows"
+        )
+    trained = Session(
+        job, run, device=request.device, save_every=request.save_every, reporter=reporter
+    ).train()
+    if trained is None:
+        return None
+    reference = publish(
+        request.name, trained, job, store=request.store, device=request.device, reporter=reporter
+    )
+    run.remove()
+    return reference
+
+
+def _check_unfinished(request: FitRequest, run: Run) -> None:
+    if request.resume and not run.begun:
+        raise TrainingError(
+            f"no unfinished run of '{request.name}' is in {run.path.parent}; leave out --resume"
+        )
+    if request.resume:
+        return
+    if run.resumable and not request.restart:
+        raise TrainingError(
+            f"a run of '{request.name}' is unfinished ({run.path}); go on with --resume, or throw "
+            "it away with --restart"
+        )
+    run.clear()
+
+
+def _new(request: FitRequest, sources: Sources) -> Job:
+    name, reason = request.recipe, ""
+    if name is None:
+        name, reason = choose_recipe(sources.train)
+    recipe = load_recipe(name, request.overrides)
+    split = make_split(sources, recipe.split, recipe.seed)
+    record = RunRecord(command=request.command, recipe=Path(name).stem, reason=reason)
+    return Job(recipe, split, record, make_parts(sources, split), sources.name)
+
+
+def _continued(request: FitRequest, run: Run, sources: Sources) -> Job:
+    recipe, split, record = run.recipe(), run.split(), run.record()
+    if request.recipe or request.overrides:
+        wanted = load_recipe(request.recipe or record.recipe, request.overrides)
+        if wanted != recipe:
+            raise RecipeError(
+                f"'{request.name}' goes on with the recipe it began with, which differs from what "
+                "--recipe, --set and --seed say; leave them out, or begin anew with --restart"
+            )
+    check_same_data(sources, split)
+    return Job(recipe, split, record, make_parts(sources, split), sources.name)

@@ -1,0 +1,90 @@
+"""What happened at which step: kept in the state, written as CSV, drawn as a curve."""
+
+import csv
+import io
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Row:
+    """A stretch of training that ends at a step.
+
+    Attributes:
+        step: Steps done.
+        epoch: Passes through the data done.
+        seconds: Time spent training, over all runs.
+        learning_rate: At the last step.
+        loss: Mean over the stretch.
+        images_per_second: Over the stretch.
+        eer: Equal error rate on the validation classes, where it was validated.
+        auc: Area under the ROC curve, likewise.
+        one_shot: Accuracy within groups, likewise, where the data has groups.
+    """
+
+    step: int
+    epoch: float
+    seconds: float
+    learning_rate: float
+    loss: float
+    images_per_second: float
+    eer: float | None = None
+    auc: float | None = None
+    one_shot: float | None = None
+
+
+History = tuple[Row, ...]
+
+
+def to_csv(history: History) -> bytes:
+    """A header and a line a row; what was not measured is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
+    writer.writeheader()
+    for row in history:
+        writer.writerow({key: _rounded(value) for key, value in asdict(row).items()})
+    return text.getvalue().encode()
+
+
+def to_plain(history: History) -> list[dict[str, Any]]:
+    """Rows as dictionaries of numbers."""
+    return [asdict(row) for row in history]
+
+
+def from_plain(rows: list[dict[str, Any]]) -> History:
+    """The inverse of `to_plain`."""
+    return tuple(Row(**row) for row in rows)
+
+
+def to_png(history: History, title: str) -> bytes:
+    """Loss and validation figures over the steps, as a picture."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    loss = figure.add_subplot()
+    steps = [row.step for row in history]
+    lines = loss.plot(steps, [row.loss for row in history], color="tab:blue", label="loss")
+    loss.set_xlabel("step")
+    loss.set_ylabel("loss")
+    loss.set_title(title)
+    eer = [(row.step, row.eer) for row in history if row.eer is not None]
+    missed = [(row.step, 1 - row.one_shot) for row in history if row.one_shot is not None]
+    if eer:
+        rates = loss.twinx()
+        for points, style, colour, label in (
+            (eer, "o-", "tab:red", "equal error rate"),
+            (missed, "s-", "tab:orange", "one-shot error"),
+        ):
+            if points:
+                at, values = zip(*points, strict=True)
+                lines += rates.plot(at, values, style, color=colour, label=label)
+        rates.set_ylim(bottom=0)
+        rates.set_ylabel("error on validation classes")
+    loss.legend(handles=lines, loc="upper right")
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=110)
+    return png.getvalue()
+
+
+def _rounded(value: float | None) -> float | str:
+    return "" if value is None else float(f"{value:.6g}") if isinstance(value, float) else value

@@ -1,0 +1,45 @@
+"""What a run is about, and what comes of it."""
+
+from dataclasses import dataclass
+
+from model_store.network import SiameseNetwork
+from training.data.folders import Skipped
+from training.data.split import Split
+from training.prepare import Parts
+from training.recipe import Recipe
+from training.runs import RunRecord
+from training.state import Standing
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run is about, fixed from its beginning.
+
+    Attributes:
+        recipe: How it trains.
+        split: Which classes serve what.
+        record: How it began.
+        parts: The images of those classes.
+        source: What to call the data.
+    """
+
+    recipe: Recipe
+    split: Split
+    record: RunRecord
+    parts: Parts
+    source: str
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run that reached its last step leaves.
+
+    Attributes:
+        network: With the weights after the last step, or their running mean.
+        standing: Where the run ended; it may hold better weights.
+        skipped: Images that could not be decoded.
+    """
+
+    network: SiameseNetwork
+    standing: Standing
+    skipped: tuple[Skipped, ...]

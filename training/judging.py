@@ -1,0 +1,146 @@
+"""The figures and the calibration of a trained network."""
+
+from dataclasses import dataclass
+
+import torch
+
+from model_store.calibration import Calibration
+from model_store.manifest import Evaluation
+from model_store.network import SiameseNetwork, Side
+from training.calibration import calibrate
+from training.data.folders import ImageFolder, Skipped
+from training.embedding import EmbeddedFolder, embed_folder
+from training.evaluation.pairs import score_folder
+from training.evaluation.protocols.one_shot import one_shot
+from training.evaluation.protocols.verification import verification
+from training.prepare import Parts, described
+from training.progress import Reporter
+from training.recipe import Recipe
+
+_DTYPES = {"float32": torch.float32, "float16": torch.float16}
+_MAX_IMPOSTORS = 200_000
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is known of a trained network.
+
+    Attributes:
+        calibration: None where no classes were kept for it.
+        evaluations: On the validation classes.
+        skipped: Images that could not be decoded on the way.
+        warnings: What users of the calibration should know.
+    """
+
+    calibration: Calibration | None
+    evaluations: tuple[Evaluation, ...]
+    skipped: tuple[Skipped, ...]
+    warnings: tuple[str, ...]
+
+
+def as_stored(network: SiameseNetwork, dtype: str) -> SiameseNetwork:
+    """Rounds a network's weights to what will be read back, so that figures are of what ships."""
+    rounded = {
+        name: tensor.to(_DTYPES[dtype]).to(tensor.dtype) if tensor.is_floating_point() else tensor
+        for name, tensor in network.state_dict().items()
+    }
+    network.load_state_dict(rounded)
+    return network.eval()
+
+
+def judge(
+    network: SiameseNetwork,
+    parts: Parts,
+    recipe: Recipe,
+    *,
+    source: str,
+    device: torch.device,
+    reporter: Reporter,
+) -> Outcome:
+    """Calibrates a network, and evaluates it on classes that it has never seen.
+
+    Args:
+        network: As it will be stored.
+        parts: Its data.
+        recipe: Its recipe.
+        source: What to call the data.
+        device: Where to compute.
+        reporter: Told how far it is.
+    """
+    skipped: list[Skipped] = []
+    warnings: tuple[str, ...] = ()
+    calibration = None
+    if parts.calibration is not None:
+        sides = _embedded(network, parts.calibration, device, reporter, "calibrating", skipped)
+        found = calibrate(
+            score_folder(network, *sides, seed=recipe.seed, max_impostors=_MAX_IMPOSTORS),
+            target_far=recipe.calibration.far,
+            prior=recipe.calibration.prior,
+            data=f"{source}, calibration classes: {described(sides[0].folder)}",
+            data_digest=sides[0].folder.digest(),
+            seed=recipe.seed,
+        )
+        calibration, warnings = found.calibration, found.warnings
+    evaluations: tuple[Evaluation, ...] = ()
+    if parts.validation is not None:
+        sides = _embedded(network, parts.validation, device, reporter, "evaluating", skipped)
+        evaluations = _evaluated(network, sides, calibration, recipe.seed, source)
+    return Outcome(calibration, evaluations, tuple(skipped), warnings)
+
+
+def _embedded(
+    network: SiameseNetwork,
+    folder: ImageFolder,
+    device: torch.device,
+    reporter: Reporter,
+    title: str,
+    skipped: list[Skipped],
+) -> tuple[EmbeddedFolder, EmbeddedFolder | None]:
+    """Both sides, the right one only where it differs."""
+    sides = [Side.LEFT] if network.shares_weights else [Side.LEFT, Side.RIGHT]
+    embedded = []
+    for side in sides:
+        with reporter.task(title, len(folder.items)) as task:
+            embedded.append(
+                embed_folder(
+                    network,
+                    folder,
+                    device=device,
+                    side=side,
+                    on_progress=lambda done, _, task=task: task.update(done),  # type: ignore[misc]
+                )
+            )
+        folder = embedded[-1].folder
+        skipped.extend(embedded[-1].skipped)
+    return embedded[0], embedded[1] if len(embedded) > 1 else None
+
+
+def _evaluated(
+    network: SiameseNetwork,
+    sides: tuple[EmbeddedFolder, EmbeddedFolder | None],
+    calibration: Calibration | None,
+    seed: int,
+    source: str,
+) -> tuple[Evaluation, ...]:
+    left, right = sides
+    digest = left.folder.digest()
+    data = f"{source}, validation classes: {described(left.folder)}"
+    figures = verification(
+        left,
+        network,
+        right=right,
+        calibration=calibration,
+        seed=seed,
+        max_impostors=_MAX_IMPOSTORS,
+    )
+    found = [
+        Evaluation(
+            protocol="verification", data=data, data_digest=digest, figures=figures.to_json()
+        )
+    ]
+    if len(left.folder.group_names) > 1:
+        trials = one_shot(left, network, candidates=right, seed=seed)
+        found.append(
+            Evaluation(protocol="one-shot", data=data, data_digest=digest, figures=trials.to_json())
+        )
+    return tuple(found)

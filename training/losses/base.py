@@ -1,0 +1,42 @@
+"""What every loss offers."""
+
+import torch
+from torch import nn
+
+from model_store.network import SiameseNetwork
+from training.data.batch import Batch
+
+
+class Loss(nn.Module):
+    """From a batch's embeddings to the value that training lowers.
+
+    Built as `Loss(dimension, classes, **options)`. It may hold parameters of its own; they are
+    trained along with the network and never shipped.
+
+    Args:
+        dimension: Values of an embedding.
+        classes: Classes in the training data; labels are below it.
+    """
+
+    def __init__(self, dimension: int, classes: int) -> None:
+        super().__init__()
+        self.dimension = dimension
+        self.classes = classes
+
+    def forward(
+        self, network: SiameseNetwork, embeddings: torch.Tensor, batch: Batch
+    ) -> torch.Tensor:
+        """The loss of one batch.
+
+        Args:
+            network: Its comparator may be wanted.
+            embeddings: float32 (N, dimension), row i of `batch.images[i]`.
+            batch: Labels, and pairs where the sampler drew them.
+
+        Returns:
+            A scalar, averaged over the batch.
+
+        Raises:
+            RecipeError: The network or the sampler does not go with this loss.
+        """
+        raise NotImplementedError

@@ -1,0 +1,37 @@
+"""Binary cross-entropy on a learned logit of each pair: the loss of the sigmoid systems."""
+
+import torch
+from torch.nn import functional
+
+from model_store.network import SiameseNetwork
+from model_store.network.comparators import SigmoidComparator
+from training.data.batch import Batch
+from training.errors import RecipeError
+from training.losses.base import Loss
+
+
+class BinaryCrossEntropy(Loss):
+    """−[y·ln σ(z) + (1 − y)·ln(1 − σ(z))], averaged over the pairs; y = 1 for a genuine pair.
+
+    Args:
+        dimension: Values of an embedding.
+        classes: Classes in the training data.
+    """
+
+    def forward(
+        self, network: SiameseNetwork, embeddings: torch.Tensor, batch: Batch
+    ) -> torch.Tensor:
+        """As `Loss.forward`."""
+        comparator = network.comparator
+        if not isinstance(comparator, SigmoidComparator):
+            raise RecipeError(
+                "loss 'binary-cross-entropy' needs a comparator that ends in a sigmoid; set "
+                "network.comparator.name to absolute-difference-sigmoid, or choose another loss"
+            )
+        if batch.pairs is None or batch.same is None:
+            raise RecipeError(
+                "loss 'binary-cross-entropy' compares pairs; set sampling.name=balanced-pairs"
+            )
+        left, right = embeddings[batch.pairs[:, 0]], embeddings[batch.pairs[:, 1]]
+        logits = comparator.logit(left, right)
+        return functional.binary_cross_entropy_with_logits(logits, batch.same.to(logits.dtype))

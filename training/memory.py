@@ -1,0 +1,60 @@
+"""How much memory there is, and how the allocator is told to keep what it has."""
+
+import ctypes
+import os
+import sys
+from pathlib import Path
+
+_MALLOPT = {"M_MMAP_MAX": (-4, 0), "M_TRIM_THRESHOLD": (-1, 2**31 - 1), "M_TOP_PAD": (-2, 2**28)}
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def available_bytes() -> int:
+    """Bytes of memory that this process could still take without swapping.
+
+    The smaller of what the machine has free and what the container's limit leaves.
+    """
+    free = [value for value in (_machine(), _container()) if value is not None]
+    return max(0, min(free)) if free else 2**31
+
+
+def keep_freed_memory() -> bool:
+    """Tells glibc to keep large freed blocks for the next step instead of giving them back.
+
+    A training step on the CPU frees and takes again the same few hundred megabytes. By default
+    glibc returns them to the system each time, and the page faults of taking them again cost more
+    than the arithmetic of normalisation layers.
+
+    Returns:
+        Whether it was done: only on Linux with glibc.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    return all(mallopt(parameter, value) == 1 for parameter, value in _MALLOPT.values())
+
+
+def _machine() -> int | None:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _container() -> int | None:
+    try:
+        limit = (_CGROUP / "memory.max").read_text().strip()
+        used = int((_CGROUP / "memory.current").read_text())
+        inactive = 0
+        for line in (_CGROUP / "memory.stat").read_text().splitlines():
+            if line.startswith("inactive_file "):
+                inactive = int(line.split()[1])
+    except (OSError, ValueError):
+        return None
+    return None if limit == "max" else int(limit) - used + inactive

@@ -1,0 +1,104 @@
+"""Optimisers, and the running mean of weights."""
+
+import copy
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from model_store.network import SiameseNetwork
+from training.recipe import Optimiser
+
+ParameterGroups = list[dict[str, object]]
+
+
+def _sgd(groups: ParameterGroups, choice: Optimiser) -> Optimizer:
+    return SGD(
+        groups,
+        lr=choice.learning_rate,
+        momentum=choice.momentum,
+        nesterov=choice.nesterov and choice.momentum > 0,
+        foreach=True,
+    )
+
+
+def _adam(groups: ParameterGroups, choice: Optimiser) -> Optimizer:
+    return Adam(groups, lr=choice.learning_rate, betas=(choice.momentum, 0.999), foreach=True)
+
+
+def _adamw(groups: ParameterGroups, choice: Optimiser) -> Optimizer:
+    return AdamW(groups, lr=choice.learning_rate, betas=(choice.momentum, 0.999), foreach=True)
+
+
+_OPTIMISERS: dict[str, Callable[[ParameterGroups, Optimiser], Optimizer]] = {
+    "adam": _adam,
+    "adamw": _adamw,
+    "sgd": _sgd,
+}
+
+
+def make_optimiser(modules: Iterable[nn.Module], choice: Optimiser) -> Optimizer:
+    """An optimiser over all parameters of some modules.
+
+    Weights decay; biases and the factors of normalisation layers do not, since shrinking them
+    does not make the function smoother.
+
+    Args:
+        modules: The network and the loss.
+        choice: The recipe's.
+    """
+    parameters = [
+        parameter
+        for module in modules
+        for parameter in module.parameters()
+        if parameter.requires_grad
+    ]
+    decaying = [parameter for parameter in parameters if parameter.ndim > 1]
+    others = [parameter for parameter in parameters if parameter.ndim <= 1]
+    groups: ParameterGroups = [
+        {"params": decaying, "weight_decay": choice.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return _OPTIMISERS[choice.name]([group for group in groups if group["params"]], choice)
+
+
+def peak_learning_rate(choice: Optimiser, batch: int) -> float:
+    """The rate that the schedule scales.
+
+    Args:
+        choice: The recipe's.
+        batch: The recipe's batch size.
+    """
+    return choice.learning_rate * (batch / choice.reference_batch if choice.reference_batch else 1)
+
+
+class MeanWeights:
+    """An exponential moving average of a network's weights and running statistics.
+
+    Early on the average is over the steps so far, or the first weights would weigh too much: the
+    decay at step n is min(decay, (n + 1) / (n + 10)).
+
+    Args:
+        network: Where the average starts.
+        decay: What is kept of the average at each step, in [0, 1).
+
+    Attributes:
+        network: Carries the average; in evaluation mode.
+    """
+
+    def __init__(self, network: SiameseNetwork, decay: float) -> None:
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self._decay = decay
+
+    @torch.no_grad()
+    def update(self, network: SiameseNetwork, step: int) -> None:
+        """Takes in the network's weights after step `step`, counted from 0."""
+        decay = min(self._decay, (step + 1) / (step + 10))
+        mean, new = self.network.state_dict(), network.state_dict()
+        floating = [name for name, tensor in mean.items() if tensor.is_floating_point()]
+        torch._foreach_lerp_(
+            [mean[name] for name in floating], [new[name] for name in floating], 1 - decay
+        )
+        for name in mean.keys() - set(floating):
+            mean[name].copy_(new[name])

@@ -1,0 +1,134 @@
+"""From data paths to the classes that train, validate and calibrate."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.data.folders import ImageFolder, OpenedData, Skipped, open_data
+from training.data.split import Split, classes_named, split_classes, split_holdout
+from training.errors import DataError, TrainingError
+from training.recipe import SplitShares
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The data a user named.
+
+    Attributes:
+        train: What classes to train on are taken from.
+        holdout: What the others are taken from; None where `train` is to be split.
+        name: What to call it all.
+        left_out: Top folders that are not used.
+    """
+
+    train: ImageFolder
+    holdout: ImageFolder | None
+    name: str
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Images by purpose.
+
+    Attributes:
+        train: Learnt from.
+        validation: Judges; None if the split has no such classes.
+        calibration: Calibrates; None likewise.
+    """
+
+    train: ImageFolder
+    validation: ImageFolder | None
+    calibration: ImageFolder | None
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """What was found beside the images and not used, once each."""
+        folders = [self.train, self.validation, self.calibration]
+        return tuple(_once(entry for folder in folders if folder for entry in folder.skipped))
+
+
+def open_sources(data: Path, holdout: Path | None) -> Sources:
+    """Opens the data to train on, and what is held out if that is given or lies beside it.
+
+    Args:
+        data: A folder or zip; with `train/` and `val/`, the latter is held out.
+        holdout: A folder or zip whose classes validate and calibrate.
+
+    Raises:
+        DataError: As `open_data`; or both bring a validation part.
+    """
+    opened = open_data(data)
+    kept = None if holdout is None else open_data(holdout)
+    train = opened.whole or opened.train
+    if train is None:
+        raise DataError(f"{data} holds nothing to train on; give class/image folders")
+    if kept is None:
+        return Sources(train, opened.validation, data.name, opened.left_out)
+    if opened.validation is not None:
+        raise DataError(
+            f"{data} brings its own validation part; give --data {data / 'train'} to train on "
+            "with --holdout, or leave --holdout out"
+        )
+    left_out = (*opened.left_out, *kept.left_out)
+    return Sources(train, _held_out(kept, holdout), data.name, left_out)
+
+
+def make_split(sources: Sources, shares: SplitShares, seed: int) -> Split:
+    """Decides which classes serve what.
+
+    Raises:
+        DataError: There are too few.
+    """
+    if sources.holdout is not None:
+        return split_holdout(sources.train, sources.holdout, seed=seed)
+    return split_classes(
+        sources.train, validation=shares.validation, calibration=shares.calibration, seed=seed
+    )
+
+
+def check_same_data(sources: Sources, split: Split) -> None:
+    """Refuses data other than those a split was made from.
+
+    Raises:
+        TrainingError: They differ.
+    """
+    holdout = "" if sources.holdout is None else sources.holdout.digest()
+    if (sources.train.digest(), holdout) != (split.train_digest, split.holdout_digest):
+        raise TrainingError(
+            f"{sources.name} is not the data that the run began with (or --holdout differs); give "
+            "the same data, or begin anew with --restart"
+        )
+
+
+def make_parts(sources: Sources, split: Split) -> Parts:
+    """The images of each purpose.
+
+    Raises:
+        DataError: A class of the split is not there.
+    """
+    others = sources.holdout or sources.train
+    return Parts(
+        train=classes_named(sources.train, split.train),
+        validation=classes_named(others, split.validation) if split.validation else None,
+        calibration=classes_named(others, split.calibration) if split.calibration else None,
+    )
+
+
+def described(folder: ImageFolder) -> str:
+    """How much there is in a folder, in words."""
+    groups = len(folder.group_names)
+    return f"{len(folder.items):,} images of {len(folder.classes):,} classes" + (
+        f" in {groups} groups" if groups > 1 else ""
+    )
+
+
+def _held_out(opened: OpenedData, path: Path | None) -> ImageFolder:
+    folder = opened.whole or opened.validation
+    if folder is None:
+        raise DataError(f"{path} holds no classes to hold out; give class/image folders")
+    return folder
+
+
+def _once(entries: Iterable[Skipped]) -> Iterable[Skipped]:
+    return dict.fromkeys(entries)

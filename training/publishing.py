@@ -1,0 +1,113 @@
+"""From trained weights to a checkpoint in the store, with all that belongs beside them."""
+
+import csv
+import io
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import torch
+
+from model_store.manifest import Provenance
+from model_store.store import ModelStore, Reference
+from training.card import Facts, hardware, write_card
+from training.data.folders import Skipped
+from training.data.split import SPLIT_FILE
+from training.history import to_csv, to_png
+from training.job import Job, Trained
+from training.judging import as_stored, judge
+from training.prepare import described
+from training.progress import Reporter
+from training.recipe_files import to_yaml
+from training.runs import HISTORY_FILE, RECIPE_FILE
+
+_LIBRARIES = ("torch", "numpy", "pillow", "twinlens")
+_SAID_AT_MOST = 20
+
+
+def publish(
+    name: str,
+    trained: Trained,
+    job: Job,
+    *,
+    store: ModelStore,
+    device: torch.device,
+    reporter: Reporter,
+) -> Reference:
+    """Rounds, judges and saves a trained network.
+
+    Args:
+        name: The model's name.
+        trained: What training left.
+        job: What it was about.
+        store: Where it goes.
+        device: Where to compute the figures.
+        reporter: Told how far it is, and what was not used.
+
+    Raises:
+        TwinlensError: The figures cannot be had, or the store cannot be written.
+    """
+    recipe, standing = job.recipe, trained.standing
+    network, kept_step = trained.network, standing.step
+    if standing.best is not None:
+        network.load_state_dict(dict(standing.best.weights))
+        kept_step = standing.best.step
+    network = as_stored(network, recipe.weights)
+    outcome = judge(network, job.parts, recipe, source=job.source, device=device, reporter=reporter)
+    facts = Facts(
+        name=name,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        record=job.record,
+        recipe=recipe,
+        parts=job.parts,
+        source=job.source,
+        standing=standing,
+        hardware=hardware(device),
+        outcome=outcome,
+        kept_step=kept_step,
+    )
+    files = {
+        "card.md": write_card(facts),
+        "curve.png": to_png(standing.history, name),
+        RECIPE_FILE: to_yaml(recipe),
+        SPLIT_FILE: job.split.to_json(),
+        HISTORY_FILE: to_csv(standing.history),
+    }
+    skipped = tuple(dict.fromkeys((*job.parts.skipped, *trained.skipped, *outcome.skipped)))
+    if skipped:
+        files["skipped.csv"] = _skipped_csv(skipped)
+    reference = store.save(
+        name,
+        network,
+        description=recipe.description,
+        calibration=outcome.calibration,
+        evaluations=outcome.evaluations,
+        provenance=Provenance(
+            command=job.record.command,
+            recipe=recipe.model_dump(mode="json"),
+            seed=recipe.seed,
+            data=f"{job.source}: {described(job.parts.train)}",
+            data_digest=job.split.train_digest,
+            libraries={library: version(library) for library in _LIBRARIES},
+        ),
+        files=files,
+        dtype=recipe.weights,
+    )
+    _report(reporter, skipped, outcome.warnings)
+    return reference
+
+
+def _report(reporter: Reporter, skipped: Sequence[Skipped], warnings: Sequence[str]) -> None:
+    if skipped:
+        reporter.say(f"{len(skipped)} not used (all are in skipped.csv of the checkpoint):")
+    for entry in skipped[:_SAID_AT_MOST]:
+        reporter.say(f"  {entry.key}: {entry.reason}")
+    for warning in warnings:
+        reporter.say(f"note: {warning}")
+
+
+def _skipped_csv(skipped: Sequence[Skipped]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image", "reason"])
+    writer.writerows([entry.key, entry.reason] for entry in skipped)
+    return text.getvalue().encode()

@@ -1,0 +1,169 @@
+"""Runs under way: a folder each below the store, until the checkpoint is saved."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from model_store.files import replace_file
+from model_store.manifest import check_name
+from training.data.split import SPLIT_FILE, Split
+from training.errors import TrainingError
+from training.history import History, to_csv
+from training.recipe import Recipe
+from training.recipe_files import parse_recipe, to_yaml
+
+RUNS = ".runs"
+"""The folder of runs inside a store; no model can have that name."""
+
+RECIPE_FILE = "recipe.yaml"
+HISTORY_FILE = "history.csv"
+
+_RECORD = "run.json"
+_STATE = "state.pt"
+_LOCK = "lock"
+
+
+class RunRecord(BaseModel):
+    """What else is fixed when a run begins.
+
+    Attributes:
+        command: The command that began it.
+        recipe: The recipe's name.
+        reason: Why that recipe, if nobody chose it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    command: str
+    recipe: str
+    reason: str = ""
+
+
+class Run:
+    """The folder of one run.
+
+    Args:
+        store: The root of the model store.
+        name: The name of the model in the making.
+    """
+
+    def __init__(self, store: Path, name: str) -> None:
+        self.path = store / RUNS / check_name(name)
+        self.name = name
+
+    @property
+    def state(self) -> Path:
+        """Where the state is, or will be."""
+        return self.path / _STATE
+
+    @property
+    def begun(self) -> bool:
+        """Whether recipe and split are fixed."""
+        return (self.path / _RECORD).is_file()
+
+    @property
+    def resumable(self) -> bool:
+        """Whether there is a state to go on from."""
+        return self.state.is_file()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes out, until this one ends, however it ends.
+
+        Raises:
+            TrainingError: Another process has it, or the folder cannot be made.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise TrainingError(
+                f"cannot make {self.path} ({error.strerror or error}); mend the permissions, or "
+                "choose another --store"
+            ) from error
+        try:
+            self._lock(descriptor)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _lock(self, descriptor: int) -> None:
+        try:
+            import fcntl
+        except ImportError:  # Windows: two fits of one name at a time are the user's to avoid.
+            return
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise TrainingError(
+                f"'{self.name}' is being trained by another process; wait for it, stop it, or "
+                "choose another --name"
+            ) from error
+
+    def begin(self, recipe: Recipe, split: Split, record: RunRecord) -> None:
+        """Fixes what must not change from here on. The record comes last: it marks the run."""
+        self._write(RECIPE_FILE, to_yaml(recipe))
+        self._write(SPLIT_FILE, split.to_json())
+        self._write(_RECORD, (record.model_dump_json(indent=2) + "\n").encode())
+
+    def recipe(self) -> Recipe:
+        """The recipe it began with.
+
+        Raises:
+            TrainingError, RecipeError: It cannot be read.
+        """
+        path = self.path / RECIPE_FILE
+        return parse_recipe(yaml.safe_load(self._read(RECIPE_FILE)), str(path))
+
+    def split(self) -> Split:
+        """The split it began with."""
+        try:
+            return Split.from_json(self._read(SPLIT_FILE))
+        except ValueError as error:
+            raise self._damaged(SPLIT_FILE, error) from error
+
+    def record(self) -> RunRecord:
+        """How it began."""
+        try:
+            return RunRecord.model_validate_json(self._read(_RECORD))
+        except ValidationError as error:
+            raise self._damaged(_RECORD, error) from error
+
+    def write_history(self, history: History) -> None:
+        """Replaces `history.csv`."""
+        self._write(HISTORY_FILE, to_csv(history))
+
+    def clear(self) -> None:
+        """Forgets everything but the lock."""
+        for entry in self.path.iterdir():
+            if entry.name != _LOCK:
+                entry.unlink()
+
+    def remove(self) -> None:
+        """Takes the folder away."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _read(self, name: str) -> bytes:
+        try:
+            return (self.path / name).read_bytes()
+        except OSError as error:
+            raise self._damaged(name, error) from error
+
+    def _write(self, name: str, data: bytes) -> None:
+        try:
+            replace_file(self.path / name, data)
+        except OSError as error:
+            raise TrainingError(
+                f"cannot write {self.path / name} ({error.strerror or error}); free space or mend "
+                "the permissions"
+            ) from error
+
+    def _damaged(self, name: str, error: Exception) -> TrainingError:
+        return TrainingError(
+            f"{self.path / name} cannot be read ({error}); begin anew with --restart"
+        )

@@ -1,0 +1,124 @@
+"""The state of a run between two steps: all that is needed to go on as if nothing had happened.
+
+Randomness is no part of it: every random number follows from the seed and the step.
+"""
+
+import io
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model_store.files import replace_file
+from training.errors import TrainingError
+from training.history import History, from_plain, to_plain
+from training.learner import Learner
+
+_FORMAT = 1
+
+Tensors = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best weights so far.
+
+    Attributes:
+        step: Steps done when they were validated.
+        eer: Their equal error rate.
+        weights: The network's.
+    """
+
+    step: int
+    eer: float
+    weights: Tensors
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a run stands, its learner apart.
+
+    Attributes:
+        step: Steps done.
+        seconds: Time spent training.
+        history: What happened.
+        best: The best weights, if the recipe keeps those.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    history: History = ()
+    best: Best | None = None
+
+
+def save_state(path: Path, learner: Learner, standing: Standing) -> None:
+    """Writes the state in one step: whoever reads finds the old one or this one, whole.
+
+    Raises:
+        TrainingError: It cannot be written.
+    """
+    best = standing.best
+    content = {
+        "format": _FORMAT,
+        "step": standing.step,
+        "seconds": standing.seconds,
+        "history": to_plain(standing.history),
+        "best": None if best is None else (best.step, best.eer, dict(best.weights)),
+        "network": learner.network.state_dict(),
+        "loss": learner.loss.state_dict(),
+        "optimiser": learner.optimiser.state_dict(),
+        "mean": None if learner.mean is None else learner.mean.network.state_dict(),
+    }
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    try:
+        replace_file(path, buffer.getvalue())
+    except OSError as error:
+        raise TrainingError(
+            f"the state cannot be written to {path} ({error.strerror or error}); free space or "
+            "mend the permissions, then go on with --resume"
+        ) from error
+
+
+def load_state(path: Path, learner: Learner) -> Standing:
+    """Puts a saved state into a learner of the same recipe.
+
+    Raises:
+        TrainingError: The file is damaged or is of another recipe or Twinlens.
+    """
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        _check_format(content)
+        learner.network.load_state_dict(content["network"])
+        learner.loss.load_state_dict(content["loss"])
+        learner.optimiser.load_state_dict(content["optimiser"])
+        if learner.mean is not None:
+            learner.mean.network.load_state_dict(content["mean"])
+        best = content["best"]
+        return Standing(
+            step=content["step"],
+            seconds=content["seconds"],
+            history=from_plain(content["history"]),
+            best=None if best is None else Best(*best),
+        )
+    except (
+        OSError,
+        EOFError,
+        RuntimeError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        pickle.UnpicklingError,
+    ) as error:
+        raise TrainingError(
+            f"the state in {path} cannot be taken up ({error}); begin anew with --restart"
+        ) from error
+
+
+def _check_format(content: dict[str, Any]) -> None:
+    if content["format"] != _FORMAT:
+        raise ValueError(f"it has format {content['format']}, and {_FORMAT} is read here")
