@@ -1,1 +1,1 @@
-"""The online wing: image bytes in, an answer out."""
+"""The online wing: images in over HTTP, answers out."""

@@ -1,0 +1,50 @@
+"""`python -m app`: serves until SIGTERM or SIGINT."""
+
+import sys
+
+import uvicorn
+from pydantic import ValidationError
+
+from app.inference.engines import choose_device
+from app.inference.errors import InferenceError
+from app.main import create_app
+from app.observability import logs
+from app.server import DrainingServer
+from app.settings import Settings
+
+
+def main() -> int:
+    """Serves; returns the process's exit status."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for part in error.errors():
+            name = "_".join(["TWINLENS", *map(str, part["loc"])]).upper()
+            print(f"error: {name}: {part['msg']} (given: {part['input']!r})", file=sys.stderr)
+        return 2
+    try:
+        choose_device(settings.device)
+    except InferenceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    logs.configure(settings.log_level)
+    config = uvicorn.Config(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        loop="auto",
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        timeout_keep_alive=75,
+    )
+    server = DrainingServer(config, settings.drain_seconds)
+    server.run()
+    return 1 if server.force_exit else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

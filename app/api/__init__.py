@@ -1,0 +1,1 @@
+"""HTTP: reads requests, calls `app.inference`, writes answers. One router a resource."""

@@ -1,0 +1,160 @@
+"""`POST /compare` and `POST /compare/many`."""
+
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request, Response
+
+from app.api.context import context_of
+from app.api.fields import (
+    Fields,
+    check_count,
+    embeddings_from_bytes,
+    embeddings_from_json,
+    is_embedding,
+)
+from app.api.problem import BadRequest
+from app.api.schemas import (
+    COMPARE_BODY,
+    MANY_BODY,
+    ComparisonAnswer,
+    ManyAnswer,
+    parameters,
+    problems,
+)
+from app.api.uploads import Limits
+from app.api.work import compute, json_response, receive, service_of
+from app.inference.compare import Comparison
+from app.inference.embedder import EncodedImage
+from app.inference.engines.base import Embeddings
+from model_store.network import Side
+
+router = APIRouter(tags=["compare"])
+
+_PAIR_FIELDS = ("image_a", "image_b", "model")
+_MANY_FIELDS = ("query", "candidates", "embeddings", "model")
+
+
+@router.post(
+    "/compare",
+    summary="Compare two images",
+    response_model=ComparisonAnswer,
+    responses=problems(),
+    openapi_extra={**COMPARE_BODY, "parameters": parameters("model")},
+)
+async def compare(request: Request) -> Response:
+    """Whether two images show the same thing: score, calibrated probability, decision.
+
+    Send two files as multipart form data, or JSON with the files' bytes as base64.
+    """
+    service = service_of(request)
+    settings = service.settings
+    limits = Limits(settings.max_body_bytes, settings.max_image_bytes, len(_PAIR_FIELDS))
+    body = await receive(request, limits, expected="image_a, image_b and optionally model")
+    fields = Fields(
+        body,
+        dict(request.query_params),
+        known=_PAIR_FIELDS,
+        required=("image_a", "image_b"),
+    )
+    work = service.inference.compare(
+        fields.image("image_a", Side.LEFT),
+        fields.image("image_b", Side.RIGHT),
+        fields.text("model"),
+    )
+    comparison = await compute(request, work)
+    context_of(request.scope).log.update(model=comparison.model.name, images=2)
+    return json_response(_entries(comparison)[0])
+
+
+@router.post(
+    "/compare/many",
+    summary="Compare one image with many",
+    response_model=ManyAnswer,
+    responses=problems(),
+    openapi_extra={**MANY_BODY, "parameters": parameters("model")},
+)
+async def compare_many(request: Request) -> Response:
+    """Ranks candidates by likeness to the query, most alike first.
+
+    Candidates are files (multipart), base64 (JSON), or embeddings from `/embed` by the same model:
+    lists of numbers (JSON) or the raw bytes in the field `embeddings` (multipart).
+    """
+    service = service_of(request)
+    settings = service.settings
+    limits = Limits(
+        settings.max_many_body_bytes,
+        settings.max_image_bytes,
+        settings.max_images + len(_MANY_FIELDS),
+        frozenset({"embeddings"}),
+    )
+    body = await receive(request, limits, expected="query, candidates and optionally model")
+    fields = Fields(body, dict(request.query_params), known=_MANY_FIELDS, required=("query",))
+    name = fields.text("model")
+    dimension = service.catalogue.find(name).manifest.dimension
+    candidates = _candidates(fields, dimension, settings.max_candidates)
+    work = service.inference.compare_many(_query(fields), candidates, name)
+    comparison = await compute(request, work)
+    context_of(request.scope).log.update(model=comparison.model.name, candidates=len(candidates))
+    entries = _entries(comparison)
+    for entry, index in zip(entries, comparison.ranking.tolist(), strict=True):
+        entry["index"] = index
+    model = comparison.model
+    return json_response(
+        {
+            "model": model.name,
+            "version": model.version,
+            "metric": model.manifest.metric,
+            "results": entries,
+        }
+    )
+
+
+def _query(fields: Fields) -> EncodedImage | Embeddings:
+    values = fields.values("query")
+    if values and not isinstance(values[0], (str, bytes)):
+        # A JSON list of numbers is one embedding, not many queries.
+        rows: Embeddings = embeddings_from_json("query", [values])
+        return np.ascontiguousarray(rows[0])
+    return fields.image("query", Side.LEFT)
+
+
+def _candidates(fields: Fields, dimension: int, limit: int) -> list[EncodedImage] | Embeddings:
+    values = fields.values("candidates")
+    raw = fields.values("embeddings")
+    if bool(values) == bool(raw):
+        raise BadRequest(
+            "send candidates: files, base64 images or lists of numbers in the field 'candidates'; "
+            "or raw float32 in the field 'embeddings'; one of the two fields"
+        )
+    if raw:
+        if len(raw) > 1 or not isinstance(raw[0], bytes):
+            raise BadRequest("embeddings: send one part of raw float32 bytes, as multipart")
+        rows = embeddings_from_bytes("embeddings", raw[0], dimension)
+        check_count("embeddings", len(rows), limit)
+        return rows
+    if is_embedding(values[0]):
+        check_count("candidates", len(values), limit)
+        return embeddings_from_json("candidates", values)
+    return fields.images("candidates", Side.RIGHT)
+
+
+def _entries(comparison: Comparison) -> list[dict[str, Any]]:
+    judgement, model = comparison.judgement, comparison.model
+    scores = judgement.scores.tolist()
+    nothing = [None] * len(scores)
+    probabilities = nothing if judgement.probabilities is None else judgement.probabilities.tolist()
+    decisions = nothing if judgement.same is None else judgement.same.tolist()
+    name, version, metric = model.name, model.version, model.manifest.metric.value
+    return [
+        {
+            "model": name,
+            "version": version,
+            "metric": metric,
+            "score": score,
+            "probability": probability,
+            "threshold": judgement.threshold,
+            "same": same,
+        }
+        for score, probability, same in zip(scores, probabilities, decisions, strict=True)
+    ]

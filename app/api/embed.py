@@ -1,0 +1,75 @@
+"""`POST /embed`."""
+
+import numpy as np
+from fastapi import APIRouter, Request, Response
+
+from app.api.context import context_of
+from app.api.fields import Fields
+from app.api.schemas import EMBED_BODY, EmbedAnswer, parameters, problems
+from app.api.uploads import Limits
+from app.api.work import compute, json_response, receive, service_of
+
+router = APIRouter(tags=["embed"])
+
+_FIELDS = ("images", "model", "side")
+_BINARY = "application/octet-stream"
+_HEADERS = {
+    "X-Twinlens-Dimension": "Values of an embedding.",
+    "X-Twinlens-Count": "Embeddings.",
+    "X-Twinlens-Model": "The model's name.",
+    "X-Twinlens-Version": "The model's version.",
+}
+
+
+@router.post(
+    "/embed",
+    summary="Embed images",
+    response_model=EmbedAnswer,
+    responses={
+        200: {
+            "description": "Embeddings as JSON; or, for `Accept: application/octet-stream`, as raw "
+            "little-endian float32, row by row, the shape in headers.",
+            "content": {_BINARY: {"schema": {"type": "string", "format": "binary"}}},
+            "headers": {
+                name: {"description": text, "schema": {"type": "string"}}
+                for name, text in _HEADERS.items()
+            },
+        },
+        **problems(),
+    },
+    openapi_extra={**EMBED_BODY, "parameters": parameters("model", "side")},
+)
+async def embed(request: Request) -> Response:
+    """The embedding of each image: what `/compare` compares.
+
+    Send files as multipart form data, JSON with their bytes as base64, or one image as it is with
+    its own media type.
+    """
+    service = service_of(request)
+    settings = service.settings
+    limits = Limits(
+        settings.max_body_bytes, settings.max_image_bytes, settings.max_images + len(_FIELDS)
+    )
+    body = await receive(
+        request, limits, expected="images and optionally model and side", raw_field="images"
+    )
+    fields = Fields(body, dict(request.query_params), known=_FIELDS, required=("images",))
+    images = fields.images("images", fields.side())
+    result = await compute(request, service.inference.embed(images, fields.text("model")))
+    model, rows = result.model, result.embeddings
+    context_of(request.scope).log.update(model=model.name, images=len(images))
+    if _BINARY in request.headers.get("accept", ""):
+        values = (str(rows.shape[1]), str(rows.shape[0]), model.name, str(model.version))
+        return Response(
+            rows.astype("<f4", copy=False).tobytes(),
+            headers=dict(zip(_HEADERS, values, strict=True)),
+            media_type=_BINARY,
+        )
+    return json_response(
+        {
+            "model": model.name,
+            "version": model.version,
+            "dimension": rows.shape[1],
+            "embeddings": np.ascontiguousarray(rows),
+        }
+    )

@@ -1,0 +1,186 @@
+"""Takes images, names and embeddings out of a body's fields."""
+
+import binascii
+from collections.abc import Sequence
+
+import numpy as np
+
+from app.api.problem import BadRequest
+from app.api.uploads import Body
+from app.inference.embedder import EncodedImage
+from app.inference.engines.base import Embeddings
+from app.inference.errors import TooManyBytes
+from model_store.network import Side
+
+_MAX_NAMES_SHOWN = 5
+_MAX_TEXT = 200
+
+
+class Fields:
+    """The fields of a request.
+
+    Args:
+        body: What was read.
+        query: The query string's parameters; each stands in for a text field of its name.
+        known: Names of the fields that the route reads.
+        required: Names of those that must be there.
+
+    Raises:
+        BadRequest: A field is missing or unknown.
+    """
+
+    def __init__(
+        self, body: Body, query: dict[str, str], *, known: Sequence[str], required: Sequence[str]
+    ) -> None:
+        self._body = body
+        self._query = query
+        unknown = [name for name in body.fields if name not in known]
+        missing = [name for name in required if name not in body.fields]
+        wants = f"this route reads {', '.join(known)} (required: {', '.join(required)})"
+        if missing:
+            found = ", ".join(repr(name[:50]) for name in [*body.fields][:_MAX_NAMES_SHOWN])
+            raise BadRequest(
+                f"missing: {', '.join(missing)}; {wants}; the body has {found or 'no fields'}"
+            )
+        if unknown:
+            shown = ", ".join(repr(name[:50]) for name in unknown[:_MAX_NAMES_SHOWN])
+            raise BadRequest(f"unknown: {shown}; {wants}")
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._body.fields
+
+    def values(self, name: str) -> list[object]:
+        """All values of a field, as they came."""
+        return self._body.fields.get(name, [])
+
+    def text(self, name: str) -> str | None:
+        """The text of a field, or of the query parameter of that name; None for neither or empty.
+
+        Raises:
+            BadRequest: It is not text, or there are several.
+        """
+        values = self.values(name) or [self._query.get(name, "")]
+        if len(values) > 1:
+            raise BadRequest(f"{name}: given {len(values)} times; give it once")
+        value = values[0]
+        if isinstance(value, bytes):
+            value = value.decode("utf-8", "replace")
+        if not isinstance(value, str) or len(value) > _MAX_TEXT:
+            raise BadRequest(f"{name}: must be text of at most {_MAX_TEXT} characters")
+        return value.strip() or None
+
+    def side(self) -> Side:
+        """The side given in the field `side`; left if none is.
+
+        Raises:
+            BadRequest: It is neither `left` nor `right`.
+        """
+        value = self.text("side") or Side.LEFT
+        try:
+            return Side(value)
+        except ValueError:
+            raise BadRequest(f"side: must be 'left' or 'right', not '{value[:50]}'") from None
+
+    def image(self, name: str, side: Side) -> EncodedImage:
+        """The one image of a field.
+
+        Raises:
+            BadRequest: There is not exactly one, or it is empty or not base64.
+        """
+        images = self.images(name, side)
+        if len(images) != 1:
+            raise BadRequest(f"{name}: {len(images)} images; send exactly one")
+        return EncodedImage(name, images[0].data, side)
+
+    def images(self, name: str, side: Side) -> list[EncodedImage]:
+        """All images of a field, labelled `name[0]` and so on.
+
+        Raises:
+            BadRequest: One is empty or not base64.
+        """
+        values = self.values(name)
+        found = []
+        for index, value in enumerate(values):
+            label = f"{name}[{index}]" if len(values) > 1 else name
+            data = value if isinstance(value, bytes) else _from_base64(label, value)
+            if not data:
+                raise BadRequest(f"{label}: the image is empty; send a file that has content")
+            found.append(EncodedImage(label, data, side))
+        return found
+
+
+def is_embedding(value: object) -> bool:
+    """Whether a JSON value is meant as an embedding and not as an image."""
+    return isinstance(value, list)
+
+
+def embeddings_from_json(label: str, values: list[object]) -> Embeddings:
+    """Embeddings given as lists of numbers.
+
+    Returns:
+        float32 (N, dimension); numbers beyond float32's range become infinite.
+
+    Raises:
+        BadRequest: Not lists of numbers, or not all of one length.
+    """
+    first = values[0] if values else None
+    width = len(first) if isinstance(first, list) else 0
+    rows = np.empty((len(values), width), np.float32)
+    for index, value in enumerate(values):
+        if not isinstance(value, list) or len(value) != width or not width:
+            raise BadRequest(
+                f"{label}[{index}]: every candidate must be an embedding, a list of as many "
+                "numbers as the first one has; do not mix embeddings and images"
+            )
+        try:
+            row = np.asarray(value)
+        except ValueError:
+            row = np.empty(0, object)
+        if row.dtype.kind not in "fiu" or row.ndim != 1:
+            raise BadRequest(f"{label}[{index}]: an embedding must hold numbers only")
+        with np.errstate(over="ignore"):
+            rows[index] = row
+    return rows
+
+
+def embeddings_from_bytes(label: str, data: bytes, dimension: int) -> Embeddings:
+    """Embeddings given as raw little-endian float32, as `/embed` gives them.
+
+    Returns:
+        float32 (N, dimension).
+
+    Raises:
+        BadRequest: Not a whole number of embeddings.
+    """
+    if not data or len(data) % (4 * dimension):
+        raise BadRequest(
+            f"{label}: {len(data):,} bytes are not a whole number of embeddings of {dimension} "
+            "little-endian float32 values each"
+        )
+    rows: Embeddings = np.frombuffer(data, "<f4").astype(np.float32).reshape(-1, dimension)
+    return rows
+
+
+def check_count(label: str, count: int, limit: int) -> None:
+    """Refuses more than a limit.
+
+    Raises:
+        TooManyBytes: There are more.
+    """
+    if count > limit:
+        raise TooManyBytes(f"{label}: {count:,} are over the limit of {limit:,}; send fewer")
+
+
+def _from_base64(label: str, value: object) -> bytes:
+    if not isinstance(value, str):
+        raise BadRequest(f"{label}: must be an image as base64 text")
+    text = value
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    try:
+        return binascii.a2b_base64("".join(text.split()), strict_mode=True)
+    except (binascii.Error, ValueError):
+        raise BadRequest(
+            f"{label}: not valid base64; encode the file's bytes with padding and the standard "
+            "alphabet"
+        ) from None

@@ -1,0 +1,41 @@
+"""`GET /livez`, `/readyz` and `/metrics`."""
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from app.api.schemas import HealthAnswer, problems
+from app.api.work import json_response, service_of
+from app.inference.errors import NotReady
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/livez", summary="Is the process alive?", response_model=HealthAnswer)
+async def livez() -> Response:
+    """Answers 200 as long as the process answers at all."""
+    return json_response({"status": "alive"})
+
+
+@router.get(
+    "/readyz",
+    summary="Should requests be sent here?",
+    response_model=HealthAnswer,
+    responses=problems(503),
+)
+async def readyz(request: Request) -> Response:
+    """Answers 200 once models are loaded and warm; not while draining or broken."""
+    reason = service_of(request).unready_reason()
+    if reason is not None:
+        raise NotReady(reason)
+    return json_response({"status": "ready"})
+
+
+@router.get(
+    "/metrics",
+    summary="Metrics for Prometheus",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+async def metrics(request: Request) -> Response:
+    """Everything measured, in Prometheus' text format."""
+    return Response(service_of(request).metrics.exposition(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,102 @@
+"""Around every request: identity, records, and an answer whatever happens."""
+
+import logging
+from time import perf_counter
+from typing import Protocol
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.context import RequestContext, new_context
+from app.api.problem import CLIENT_CLOSED_REQUEST, problem
+from app.observability.logs import fields
+from app.observability.metrics import Metrics
+
+_logger = logging.getLogger("twinlens.request")
+
+_QUIET = frozenset({"/livez", "/readyz", "/metrics"})
+
+
+class InFlight(Protocol):
+    """Where requests in work are counted.
+
+    Attributes:
+        requests: How many there are now.
+    """
+
+    requests: int
+
+
+class RequestMiddleware:
+    """Gives a request its id, counts it, times it, logs it in one line, and catches its errors.
+
+    Args:
+        app: The application inside.
+        metrics: Where it is counted.
+        in_flight: Where it is counted while it lasts.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, in_flight: InFlight) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._in_flight = in_flight
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request, as ASGI has it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        context = new_context(scope)
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = context.request_id
+                headers["X-Content-Type-Options"] = "nosniff"
+            await send(message)
+
+        self._in_flight.requests += 1
+        try:
+            await self._app(scope, receive, send_with_id)
+        # Nothing that a request brings about may end without an answer and a record.
+        except Exception as error:
+            _logger.exception("unexpected error", extra=fields(request_id=context.request_id))
+            context.problem = "internal-error"
+            if status:
+                raise  # Half an answer is out; only closing the connection tells the client.
+            answer = problem(
+                500,
+                "internal-error",
+                f"an error that Twinlens did not expect ({type(error).__name__}); report it with "
+                "the request id",
+                request_id=context.request_id,
+            )
+            await answer(scope, receive, send_with_id)
+        finally:
+            self._in_flight.requests -= 1
+            self._record(scope, context, status or CLIENT_CLOSED_REQUEST)
+
+    def _record(self, scope: Scope, context: RequestContext, status: int) -> None:
+        seconds = perf_counter() - context.started
+        # Only routes that exist become labels, or strangers could make metrics without end.
+        route = getattr(scope.get("route"), "path", "other")
+        method = scope["method"] if route != "other" else "ANY"
+        self._metrics.request(route, method, status, seconds)
+        if context.problem is not None:
+            self._metrics.rejected(context.problem)
+        level = logging.DEBUG if route in _QUIET else logging.INFO
+        if _logger.isEnabledFor(level):
+            line: dict[str, object] = {
+                "request_id": context.request_id,
+                "method": scope["method"],
+                "path": scope["path"],
+                "status": status,
+                "seconds": round(seconds, 6),
+                **context.log,
+            }
+            if context.problem is not None:
+                line["problem"] = context.problem
+            _logger.log(level, "request", extra=fields(**line))

@@ -1,0 +1,62 @@
+"""`GET /models` and `GET /models/{name}`."""
+
+from fastapi import APIRouter, Request, Response
+
+from app.api.schemas import (
+    EngineAnswer,
+    InputAnswer,
+    ModelAnswer,
+    ModelsAnswer,
+    RefusedAnswer,
+    problems,
+)
+from app.api.work import json_response, service_of
+from app.inference.catalogue import Catalogue, LoadedModel
+
+router = APIRouter(tags=["models"])
+
+
+@router.get("/models", summary="What is loaded", response_model=ModelsAnswer)
+async def models(request: Request) -> Response:
+    """The loaded models, the default one, and versions in the store that were refused."""
+    catalogue = service_of(request).catalogue
+    answer = ModelsAnswer(
+        default=catalogue.default_model,
+        models=[_describe(model, catalogue) for model in catalogue.models.values()],
+        failed=[
+            RefusedAnswer(name=refusal.name, version=refusal.version, error=refusal.error)
+            for refusal in catalogue.refused
+        ],
+    )
+    return json_response(answer.model_dump(mode="json"))
+
+
+@router.get(
+    "/models/{name}",
+    summary="One model",
+    response_model=ModelAnswer,
+    responses=problems(404, 503),
+)
+async def model(request: Request, name: str) -> Response:
+    """The model of that name or alias."""
+    catalogue = service_of(request).catalogue
+    return json_response(_describe(catalogue.find(name), catalogue).model_dump(mode="json"))
+
+
+def _describe(model: LoadedModel, catalogue: Catalogue) -> ModelAnswer:
+    manifest, engine = model.manifest, model.engine
+    spec = manifest.preprocessing
+    return ModelAnswer(
+        name=model.name,
+        version=model.version,
+        description=manifest.description,
+        metric=manifest.metric,
+        dimension=manifest.dimension,
+        symmetric=manifest.symmetric,
+        input=InputAnswer(height=spec.height, width=spec.width, mode=spec.mode, resize=spec.resize),
+        default=catalogue.default_model == model.name,
+        aliases=sorted(alias for alias, name in catalogue.aliases.items() if name == model.name),
+        calibration=manifest.calibration,
+        evaluations=list(manifest.evaluations),
+        engine=EngineAnswer(name=engine.name, device=engine.device, precision=engine.precision),
+    )

@@ -1,0 +1,117 @@
+"""What every route that works on images does: readiness, deadline, and a client that leaves."""
+
+import asyncio
+import math
+from collections.abc import Awaitable
+from typing import TypeVar
+
+import orjson
+from fastapi import Request, Response
+
+from app.api.context import context_of
+from app.api.problem import BadRequest, BodyTooSlow, ClientGone
+from app.api.uploads import Body, Limits, read_body
+from app.inference.errors import DeadlinePassed, NotReady
+from app.inference.service import Service
+
+T = TypeVar("T")
+
+
+def service_of(request: Request) -> Service:
+    """The service that the application runs."""
+    service: Service = request.app.state.service
+    return service
+
+
+async def receive(
+    request: Request, limits: Limits, *, expected: str, raw_field: str | None = None
+) -> Body:
+    """Reads the body of a request that the service is ready for.
+
+    Args:
+        request: The request.
+        limits: What the body may hold.
+        expected: As `read_body`.
+        raw_field: As `read_body`.
+
+    Raises:
+        NotReady: No request can be served now.
+        BodyTooSlow: The body was not there in time.
+        BadRequest, TooManyBytes: As `read_body`.
+    """
+    service = service_of(request)
+    reason = service.unready_reason()
+    if reason is not None:
+        raise NotReady(reason)
+    deadline = _deadline(request)
+    try:
+        with service.metrics.timed("read"):
+            async with asyncio.timeout_at(deadline):
+                return await read_body(request, limits, expected=expected, raw_field=raw_field)
+    except TimeoutError:
+        raise BodyTooSlow(
+            "the body was not there within the request's time; send it faster, or less of it"
+        ) from None
+
+
+async def compute(request: Request, work: Awaitable[T]) -> T:
+    """Awaits the work for a request, unless its time is over or its client leaves before.
+
+    Raises:
+        DeadlinePassed: The time is over; the work was cancelled.
+        ClientGone: The client left; the work was cancelled.
+    """
+    deadline = _deadline(request)
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await _while_connected(request, work)
+    except TimeoutError:
+        raise DeadlinePassed(
+            "the request's time was over before its answer was there; send fewer images, allow "
+            "more time in X-Request-Timeout, or try again when there is less to do"
+        ) from None
+
+
+def json_response(content: object) -> Response:
+    """An answer as JSON; NumPy arrays become lists."""
+    return Response(
+        orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json"
+    )
+
+
+def _deadline(request: Request) -> float:
+    """The event loop's time at which the request's time is over."""
+    context = context_of(request.scope)
+    seconds = service_of(request).settings.request_timeout
+    if context.timeout_header is not None:
+        try:
+            wanted = float(context.timeout_header)
+        except ValueError:
+            wanted = math.nan
+        if not wanted > 0:
+            raise BadRequest("X-Request-Timeout must be a number of seconds above 0")
+        seconds = min(seconds, wanted)
+    return context.arrived + seconds
+
+
+async def _while_connected(request: Request, work: Awaitable[T]) -> T:
+    task = asyncio.current_task()
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        if task is not None:
+            task.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if gone and task is not None and not task.uncancel():
+            raise ClientGone("the client left before its answer was there") from None
+        raise
+    finally:
+        watcher.cancel()

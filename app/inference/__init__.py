@@ -1,0 +1,1 @@
+"""From encoded images to embeddings and comparisons. No HTTP here: usable from Python alone."""

@@ -1,0 +1,135 @@
+"""The models that are loaded, and which of them a request means."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from app.inference.batcher import Lane
+from app.inference.engines.base import Engine
+from app.inference.errors import NotReady, UnknownModel
+from model_store import Manifest
+from model_store.network import SiameseNetwork, Side
+
+
+class LoadedModel:
+    """A version of a model, ready to embed and compare. Used from one thread only.
+
+    Args:
+        manifest: What it says of itself.
+        network: For its comparator, on the CPU.
+        engine: For its branches.
+
+    Attributes:
+        manifest: As given.
+        network: As given.
+        engine: As given.
+        identity: Tells these weights from all others; with a side, what a cache may key on.
+    """
+
+    def __init__(self, manifest: Manifest, network: SiameseNetwork, engine: Engine) -> None:
+        self.manifest = manifest
+        self.network = network
+        self.engine = engine
+        self.identity = f"{manifest.name}/{manifest.version}/{manifest.weights.sha256}"
+        self._lanes = {side: Lane(manifest.name, engine, side, manifest.dimension) for side in Side}
+        self._users = 0
+        self._retired = False
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.manifest.name
+
+    @property
+    def version(self) -> int:
+        """The model's version."""
+        return self.manifest.version
+
+    def lane(self, side: Side) -> Lane:
+        """The batcher's lane for images of that side; one for both where weights are shared."""
+        return self._lanes[Side.LEFT if self.network.shares_weights else side]
+
+    @contextmanager
+    def used(self) -> Iterator["LoadedModel"]:
+        """Keeps the engine open while the block runs."""
+        self._users += 1
+        try:
+            yield self
+        finally:
+            self._users -= 1
+            self._close_if_done()
+
+    def retire(self) -> None:
+        """Closes the engine as soon as nobody uses it."""
+        self._retired = True
+        self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if self._retired and not self._users:
+            self.engine.close()
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A model version that could not be loaded.
+
+    Attributes:
+        name: The model's name.
+        version: Its version.
+        error: Why, for users.
+    """
+
+    name: str
+    version: int
+    error: str
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What is loaded at one moment. Never changed: a new one takes its place.
+
+    Attributes:
+        models: By name.
+        refused: Versions that were not loaded, and why.
+        default: The model that answers where a request names none.
+        aliases: Further names.
+    """
+
+    models: Mapping[str, LoadedModel] = field(default_factory=dict)
+    refused: tuple[Refusal, ...] = ()
+    default: str | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def default_model(self) -> str | None:
+        """The name of the loaded model that answers where a request names none."""
+        if self.default is not None:
+            name = self.aliases.get(self.default, self.default)
+            return name if name in self.models else None
+        return next(iter(self.models)) if len(self.models) == 1 else None
+
+    def find(self, name: str | None) -> LoadedModel:
+        """The model of that name or alias; the default one for None.
+
+        Raises:
+            UnknownModel: There is none; the message lists those there are.
+            NotReady: No model is loaded at all.
+        """
+        if not self.models:
+            raise NotReady("no model is loaded yet; ask /readyz for the reason")
+        wanted = name if name is not None else self.default_model
+        if wanted is not None:
+            # A model's own name goes before an alias.
+            model = self.models.get(wanted) or self.models.get(self.aliases.get(wanted, ""))
+            if model is not None:
+                return model
+        loaded = ", ".join(sorted({*self.models, *self.aliases}))
+        if name is None:
+            reason = (
+                f"the default model '{self.default}' is not loaded"
+                if self.default
+                else "no default model is set"
+            )
+            raise UnknownModel(f"{reason}; name a model: {loaded}")
+        why = next((f" ({r.error})" for r in self.refused if r.name == name), "")
+        raise UnknownModel(f"no model '{name}' is loaded{why}; those that are: {loaded}")

@@ -1,0 +1,43 @@
+"""Why an inference was not done. Messages are shown to users as they are."""
+
+from model_store.errors import TwinlensError
+
+
+class InferenceError(TwinlensError):
+    """Base of what can go wrong between an image and its answer, images themselves apart."""
+
+
+class UnknownModel(InferenceError):
+    """No model of that name is loaded."""
+
+
+class InvalidInput(InferenceError):
+    """What was given does not fit the model, or is too many or none."""
+
+
+class TooManyBytes(InferenceError):
+    """An encoded image is over the limit on bytes."""
+
+
+class QueueFull(InferenceError):
+    """More images than may wait are waiting already.
+
+    Attributes:
+        retry_after: Seconds, at least 1, after which there should be room.
+    """
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class DeadlinePassed(InferenceError):
+    """The time given to the request was over before its answer was there."""
+
+
+class NotReady(InferenceError):
+    """The service is loading, draining or broken."""
+
+
+class EngineFailed(InferenceError):
+    """The engine raised, or gave something other than one embedding an image."""

@@ -1,0 +1,221 @@
+"""Everything put together: loads models, keeps them up to date, says whether it is ready."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+
+from app.inference.admission import Admission
+from app.inference.batcher import Batcher
+from app.inference.cache import EmbeddingCache
+from app.inference.catalogue import Catalogue
+from app.inference.compare import Inference
+from app.inference.cpus import available_cpus
+from app.inference.decode import Decoder
+from app.inference.embedder import Embedder
+from app.inference.engines import choose_device
+from app.inference.errors import InferenceError
+from app.inference.loader import Loader
+from app.observability.logs import fields
+from app.observability.metrics import Metrics
+from app.settings import Settings
+from model_store import ModelStore
+
+_logger = logging.getLogger(__name__)
+
+_MAX_BATCH_CPU = 8
+_MAX_BATCH_CUDA = 64
+
+
+class Service:
+    """A running service, without HTTP. Made, used and closed on one event loop.
+
+    Args:
+        settings: As the environment gives them.
+        metrics: Where everything goes on record.
+
+    Attributes:
+        inference: What can be asked.
+        settings: As given.
+        metrics: As given.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.settings = settings
+        self.metrics = metrics
+        self._catalogue = Catalogue()
+        self._first_look = asyncio.Event()
+        self._draining = False
+        self._loading_failure: str | None = None
+        self._device = choose_device(settings.device)
+        self._max_batch = settings.max_batch or (
+            _MAX_BATCH_CPU if self._device == "cpu" else _MAX_BATCH_CUDA
+        )
+        self._decoder = Decoder(
+            threads=settings.decode_threads or available_cpus(),
+            max_pixels=settings.max_pixels,
+            metrics=metrics,
+        )
+        self._batcher = Batcher(max_batch=self._max_batch, metrics=metrics)
+        admission = Admission(settings.queue_images)
+        cache = EmbeddingCache(settings.cache_bytes)
+        self.inference = Inference(
+            catalogue=lambda: self._catalogue,
+            embedder=Embedder(
+                admission=admission,
+                cache=cache,
+                decoder=self._decoder,
+                batcher=self._batcher,
+                max_image_bytes=settings.max_image_bytes,
+                metrics=metrics,
+            ),
+            max_images=settings.max_images,
+            metrics=metrics,
+        )
+        self._loading_thread = ThreadPoolExecutor(1, "twinlens-load")
+        self._loading: asyncio.Task[None] | None = None
+        self._watch(admission, cache)
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What is loaded now."""
+        return self._catalogue
+
+    def start(self) -> None:
+        """Begins to load models, in the background."""
+        loader = Loader(
+            ModelStore(self.settings.model_store),
+            default=self.settings.default_model,
+            engine=self.settings.engine,
+            device=self._device,
+            threads=self.settings.compute_threads,
+            max_batch=self._max_batch,
+            metrics=self.metrics,
+        )
+        self._loading = asyncio.create_task(self._keep_up_to_date(loader))
+
+    async def first_look(self) -> None:
+        """Waits until the store has been looked through once, whatever was found."""
+        await self._first_look.wait()
+
+    async def close(self) -> None:
+        """Answers what is still waiting and ends every thread."""
+        self._draining = True
+        if self._loading is not None:
+            self._loading.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._loading
+        self._loading_thread.shutdown(wait=False, cancel_futures=True)
+        self._decoder.close()
+        await self._batcher.close(drain=False)
+        for model in self._catalogue.models.values():
+            model.retire()
+
+    def drain(self) -> None:
+        """Says unready from now on; what is accepted is still answered."""
+        self._draining = True
+
+    @property
+    def draining(self) -> bool:
+        """Whether the service is about to end and takes no new work."""
+        return self._draining
+
+    def unready_reason(self) -> str | None:
+        """Why no request should be sent here now; None when one may be."""
+        if self._draining:
+            return "the service is shutting down; send requests elsewhere"
+        if self._batcher.failure is not None:
+            return self._batcher.failure
+        if self._loading_failure is not None:
+            return self._loading_failure
+        if not self._first_look.is_set():
+            return "models are being loaded; ask again in a few seconds"
+        if not self._catalogue.models:
+            refused = "; ".join(
+                f"{refusal.name} version {refusal.version}: {refusal.error}"
+                for refusal in self._catalogue.refused
+            )
+            return (
+                f"no model could be loaded ({refused})"
+                if refused
+                else f"the store {self.settings.model_store} holds no model; train or import one"
+            )
+        return None
+
+    def _watch(self, admission: Admission, cache: EmbeddingCache) -> None:
+        watch = self.metrics.watch
+        watch(
+            "twinlens_queue_images",
+            "Images accepted and unanswered.",
+            lambda: admission.outstanding,
+        )
+        watch(
+            "twinlens_device_queue_images",
+            "Images waiting for the device.",
+            lambda: self._batcher.depth,
+        )
+        watch("twinlens_cache_bytes", "Memory of the embedding cache.", lambda: cache.bytes)
+        watch("twinlens_cache_entries", "Embeddings in the cache.", lambda: len(cache))
+        watch(
+            "twinlens_ready",
+            "1 while /readyz says ready, else 0.",
+            lambda: float(self.unready_reason() is None),
+        )
+
+    async def _keep_up_to_date(self, loader: Loader) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                found = await loop.run_in_executor(
+                    self._loading_thread, loader.update, self._catalogue
+                )
+                if found is not self._catalogue:
+                    self._switch(found)
+                self._first_look.set()
+                if not self.settings.store_poll_seconds:
+                    return
+                await asyncio.sleep(self.settings.store_poll_seconds)
+        except Exception as error:
+            self._loading_failure = f"loading models has failed ({error!r}); restart the service"
+            self._first_look.set()
+            _logger.critical("loading models has failed", exc_info=error)
+            raise
+
+    def _switch(self, catalogue: Catalogue) -> None:
+        old = self._catalogue
+        self._catalogue = catalogue
+        versions = {name: model.version for name, model in catalogue.models.items()}
+        self.metrics.model_versions(versions)
+        _logger.info(
+            "models switched",
+            extra=fields(
+                models=versions,
+                default=catalogue.default_model,
+                refused=[f"{r.name}/{r.version}" for r in catalogue.refused],
+            ),
+        )
+        if catalogue.default is not None and catalogue.default_model is None:
+            _logger.warning("the default model '%s' is not loaded", catalogue.default)
+        for name, model in old.models.items():
+            if catalogue.models.get(name) is not model:
+                model.retire()
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings, metrics: Metrics | None = None) -> AsyncIterator[Service]:
+    """A service for use from Python alone, its models loaded.
+
+    Raises:
+        InferenceError: No model could be loaded.
+    """
+    service = Service(settings, metrics or Metrics())
+    try:
+        service.start()
+        await service.first_look()
+        reason = service.unready_reason()
+        if reason is not None:
+            raise InferenceError(reason)
+        yield service
+    finally:
+        await service.close()

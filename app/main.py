@@ -1,0 +1,89 @@
+"""The application: everything put together behind HTTP."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from app import web
+from app.api import compare, embed, health, models, problem
+from app.api.middleware import RequestMiddleware
+from app.api.schemas import Problem
+from app.inference.service import Service
+from app.observability.metrics import Metrics
+from app.settings import Settings
+
+_DESCRIPTION = """\
+Are these two images the same thing? A calibrated image-comparison service.
+
+Errors are `application/problem+json` (RFC 9457); their `detail` says what to do. Every answer
+carries an `X-Request-ID`, the request's own if it sent one.
+"""
+
+
+class InFlight:
+    """Counts requests in work.
+
+    Attributes:
+        requests: How many there are now.
+    """
+
+    def __init__(self) -> None:
+        self.requests = 0
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Makes the application.
+
+    Its models are loaded in the background from the moment its lifespan begins; until they are
+    there, `/livez` answers 200 and `/readyz` 503.
+
+    Args:
+        settings: From the environment if not given.
+
+    Raises:
+        pydantic.ValidationError: A setting in the environment is wrong.
+    """
+    settings = settings or Settings()
+    metrics = Metrics()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service = Service(settings, metrics)
+        app.state.service = service
+        service.start()
+        try:
+            yield
+        finally:
+            await service.close()
+
+    app = FastAPI(
+        title="Twinlens",
+        version=version("twinlens"),
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.in_flight = InFlight()
+    app.add_middleware(RequestMiddleware, metrics=metrics, in_flight=app.state.in_flight)
+    problem.install(app)
+    for router in (compare.router, embed.router, models.router, health.router):
+        app.include_router(router)
+    web.install(app)
+    _describe_problems(app)
+    return app
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Puts the schema of error answers into the OpenAPI document, which no route names as model."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, object]:
+        document = generate()
+        components = document.setdefault("components", {}).setdefault("schemas", {})
+        components.setdefault("Problem", Problem.model_json_schema())
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,154 @@
+"""Prometheus metrics of one service, in a registry of its own."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Metrics:
+    """All that is measured. Every method may be called from any thread.
+
+    Attributes:
+        registry: Where the metrics live; no other service shares it.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self._requests = Counter(
+            "twinlens_requests",
+            "Requests answered; status 499 stands for a client that left before its answer.",
+            ["route", "method", "status"],
+            registry=self.registry,
+        )
+        self._request_seconds = Histogram(
+            "twinlens_request_seconds",
+            "From a request's headers to the end of its answer.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._stage_seconds = Histogram(
+            "twinlens_stage_seconds",
+            "Time by stage: read (a body), decode (an image), queue (an image's wait for the "
+            "device), device (a batch), score (a request's comparisons).",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._batch_images = Histogram(
+            "twinlens_batch_images",
+            "Images in a batch.",
+            ["model"],
+            buckets=_BATCH_SIZES,
+            registry=self.registry,
+        )
+        self._rejections = Counter(
+            "twinlens_rejections",
+            "Requests not served, by the slug of the problem they were answered with.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self._dropped = Counter(
+            "twinlens_dropped_images",
+            "Images whose request had ended: before they reached the device (queue), or while "
+            "they were on it (device).",
+            ["where"],
+            registry=self.registry,
+        )
+        self._cache = Counter(
+            "twinlens_cache_lookups",
+            "Images looked up in the embedding cache: hit, miss, or joined (the same image was "
+            "already in work).",
+            ["result"],
+            registry=self.registry,
+        )
+        self._engine_failures = Counter(
+            "twinlens_engine_failures",
+            "Batches (batch) and single images (image) that an engine failed on.",
+            ["model", "what"],
+            registry=self.registry,
+        )
+        self._model_loads = Counter(
+            "twinlens_model_loads",
+            "Attempts to load a model version, by result (loaded, refused).",
+            ["model", "result"],
+            registry=self.registry,
+        )
+        self._model_version = Gauge(
+            "twinlens_model_version",
+            "The version of a model that answers now.",
+            ["model"],
+            registry=self.registry,
+        )
+
+    def request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Counts an answered request."""
+        self._requests.labels(route, method, str(status)).inc()
+        self._request_seconds.labels(route).observe(seconds)
+
+    def stage(self, stage: str, seconds: float) -> None:
+        """Records how long a stage took."""
+        self._stage_seconds.labels(stage).observe(seconds)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Records how long the block took, whether it succeeds or not."""
+        started = perf_counter()
+        try:
+            yield
+        finally:
+            self.stage(stage, perf_counter() - started)
+
+    def batch(self, model: str, images: int, seconds: float) -> None:
+        """Records a batch that the device has computed."""
+        self._batch_images.labels(model).observe(images)
+        self.stage("device", seconds)
+
+    def rejected(self, reason: str) -> None:
+        """Counts a request that was not served."""
+        self._rejections.labels(reason).inc()
+
+    def dropped(self, where: str) -> None:
+        """Counts an image whose request had ended."""
+        self._dropped.labels(where).inc()
+
+    def cache_lookup(self, result: str) -> None:
+        """Counts a look into the cache."""
+        self._cache.labels(result).inc()
+
+    def engine_failed(self, model: str, what: str) -> None:
+        """Counts a batch or an image that an engine failed on."""
+        self._engine_failures.labels(model, what).inc()
+
+    def model_load(self, model: str, *, loaded: bool) -> None:
+        """Counts an attempt to load a model version."""
+        self._model_loads.labels(model, "loaded" if loaded else "refused").inc()
+
+    def model_versions(self, versions: dict[str, int]) -> None:
+        """Replaces the versions that answer now."""
+        self._model_version.clear()
+        for model, version in versions.items():
+            self._model_version.labels(model).set(version)
+
+    def watch(self, name: str, description: str, value: Callable[[], float]) -> None:
+        """Adds a gauge whose value is asked for at every scrape."""
+        Gauge(name, description, registry=self.registry).set_function(value)
+
+    def exposition(self) -> bytes:
+        """Everything, in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,77 @@
+"""The HTTP server, and how it ends."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Iterator
+from types import FrameType
+from typing import Protocol
+
+import uvicorn
+
+from app.inference.service import Service
+
+_logger = logging.getLogger(__name__)
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Time for answers that are made but not yet sent when the draining time is over.
+_LAST_SECONDS = 2
+
+
+class _State(Protocol):
+    service: Service
+
+
+class DrainingServer(uvicorn.Server):
+    """A server that ends without losing what it accepted.
+
+    At the first SIGTERM or SIGINT the service is unready at once and new work is answered 503; the
+    port stays open, so that health checks see it. As soon as nothing is in work, or the draining
+    time is over, the process ends with status 0. A second signal ends it at once.
+
+    Args:
+        config: Its `app` must be the FastAPI application itself.
+        drain_seconds: The draining time.
+    """
+
+    def __init__(self, config: uvicorn.Config, drain_seconds: float) -> None:
+        config.timeout_graceful_shutdown = _LAST_SECONDS
+        super().__init__(config)
+        self._drain_seconds = drain_seconds
+        self._drain_until: float | None = None
+        self._signalled = False
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handles the signals while the block runs; afterwards they are not raised again."""
+        before = {number: signal.signal(number, self.handle_exit) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begins to drain; at the second signal, ends."""
+        del frame
+        if self._signalled:
+            _logger.warning("second signal %s: ending at once", signal.Signals(sig).name)
+            self.force_exit = self.should_exit = True
+            return
+        self._signalled = True
+        _logger.info("%s: draining", signal.Signals(sig).name)
+        service = getattr(self.config.app.state, "service", None)  # type: ignore[union-attr]
+        if service is not None:
+            service.drain()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called ten times a second; says whether to end now."""
+        if self._signalled and not self.should_exit:
+            now = asyncio.get_running_loop().time()
+            if self._drain_until is None:
+                self._drain_until = now + self._drain_seconds
+            idle = not self.config.app.state.in_flight.requests  # type: ignore[union-attr]
+            if idle or now >= self._drain_until:
+                self.should_exit = True
+        return await super().on_tick(counter)

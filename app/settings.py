@@ -1,0 +1,101 @@
+"""Every setting of the service, read from the environment as `TWINLENS_<NAME>`."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from model_store.images import DEFAULT_MAX_PIXELS
+from model_store.manifest import NAME_PATTERN
+from model_store.store import SHIPPED
+
+_KIB = 1024
+_MIB = 1024 * _KIB
+
+
+class Settings(BaseSettings):
+    """What can be set, its default, and what it means.
+
+    Raises:
+        pydantic.ValidationError: A value is out of range, or two of them contradict each other.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="TWINLENS_",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        protected_namespaces=(),
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every one.")
+    port: int = Field(8000, ge=0, le=65_535, description="Port to listen on; 0 for a free one.")
+
+    model_store: Path = Field(SHIPPED, description="Folder that holds the models.")
+    default_model: Annotated[str, StringConstraints(pattern=NAME_PATTERN)] | None = Field(
+        None,
+        description="Model that answers where a request names none; unset: the store's default.",
+    )
+    store_poll_seconds: float = Field(
+        5.0, ge=0, description="Seconds between looks for new models and versions; 0 for never."
+    )
+
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where networks run; auto takes CUDA if there is one."
+    )
+    engine: Literal["auto", "torch"] = Field("auto", description="What runs the networks.")
+    compute_threads: int = Field(
+        0, ge=0, le=1024, description="Threads a network runs on with the CPU; 0: one for each CPU."
+    )
+    decode_threads: int = Field(
+        0, ge=0, le=1024, description="Threads that decode images; 0: one for each CPU."
+    )
+    max_batch: int = Field(
+        0, ge=0, le=1024, description="Most images in a batch; 0: 8 on the CPU, 64 on CUDA."
+    )
+    cache_bytes: int = Field(
+        64 * _MIB, ge=0, description="Memory for embeddings of images seen before; 0 for none."
+    )
+
+    max_body_bytes: int = Field(
+        32 * _MIB, ge=_KIB, description="Largest request body, except for /compare/many."
+    )
+    max_many_body_bytes: int = Field(
+        256 * _MIB, ge=_KIB, description="Largest request body for /compare/many."
+    )
+    max_image_bytes: int = Field(16 * _MIB, ge=_KIB, description="Largest encoded image.")
+    max_pixels: int = Field(
+        DEFAULT_MAX_PIXELS, ge=1, description="Most pixels an image may declare."
+    )
+    max_images: int = Field(64, ge=2, le=100_000, description="Most images in one request.")
+    max_candidates: int = Field(
+        100_000, ge=1, description="Most candidate embeddings in one request to /compare/many."
+    )
+
+    queue_images: int = Field(
+        256,
+        ge=2,
+        description="Most images waiting or in work at once; what comes on top is answered 429.",
+    )
+    request_timeout: float = Field(
+        30.0,
+        gt=0,
+        le=86_400,
+        description="Seconds a request may take; the X-Request-Timeout header can shorten it.",
+    )
+    drain_seconds: float = Field(
+        25.0, ge=0, description="Seconds that SIGTERM leaves to the requests accepted before it."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severity that is logged; info has a line for each request."
+    )
+
+    @model_validator(mode="after")
+    def _limits_agree(self) -> Self:
+        if self.max_images > self.queue_images:
+            raise ValueError(
+                f"max_images ({self.max_images}) is over queue_images ({self.queue_images}), so "
+                "that a full request could never be admitted; raise queue_images"
+            )
+        return self

@@ -1,0 +1,57 @@
+"""The page at `/` and the documentation at `/docs`; both load nothing from elsewhere."""
+
+from pathlib import Path
+
+import fastapi_offline
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import FileResponse, Response
+from fastapi.staticfiles import StaticFiles
+
+_STATIC = Path(__file__).parent / "static"
+# The package is a plain way to have Swagger UI's files; nothing of its code is used.
+_SWAGGER_UI = Path(fastapi_offline.__file__).parent / "static"
+_SWAGGER_FILES = ("swagger-ui-bundle.js", "swagger-ui.css")
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+router = APIRouter(include_in_schema=False)
+
+
+def install(app: FastAPI) -> None:
+    """Adds the pages and their files."""
+    app.include_router(router)
+    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+
+
+@router.get("/")
+async def page() -> Response:
+    """The page that compares two images."""
+    return _page("index.html")
+
+
+@router.get("/docs")
+async def docs() -> Response:
+    """The documentation of the HTTP interface."""
+    return _page("docs.html")
+
+
+@router.get("/docs/{name}")
+async def docs_file(name: str) -> Response:
+    """A file of Swagger UI."""
+    if name not in _SWAGGER_FILES:
+        return Response(status_code=404)
+    return FileResponse(_SWAGGER_UI / name)
+
+
+@router.get("/favicon.ico")
+async def favicon() -> Response:
+    """The page's icon."""
+    return FileResponse(_STATIC / "icon.svg", media_type="image/svg+xml")
+
+
+def _page(name: str) -> Response:
+    headers = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
+    return FileResponse(_STATIC / name, headers=headers)

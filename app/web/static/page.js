@@ -1,0 +1,263 @@
+"use strict";
+
+const find = (id) => document.getElementById(id);
+const slots = [...document.querySelectorAll(".slot")];
+const files = [null, null];
+const models = new Map();
+let running = null;
+
+/* ---- images ---- */
+
+function put(index, file) {
+  const slot = slots[index];
+  const preview = slot.querySelector(".preview");
+  if (preview.src) URL.revokeObjectURL(preview.src);
+  files[index] = file;
+  slot.classList.toggle("filled", file !== null);
+  slot.querySelector(".prompt").hidden = file !== null;
+  slot.querySelector(".remove").hidden = file === null;
+  slot.querySelector(".blind").hidden = true;
+  slot.querySelector(".name").textContent = file ? `${file.name} · ${size(file.size)}` : "No image yet";
+  preview.hidden = file === null;
+  if (file) {
+    preview.src = URL.createObjectURL(file);
+    preview.alt = `Preview of ${file.name}`;
+  } else {
+    preview.removeAttribute("src");
+    slot.querySelector("input").value = "";
+  }
+  update();
+  compare();
+}
+
+/* One image goes where it was dropped; of several, the second goes to the other side. */
+function take(list, index) {
+  const chosen = [...list].slice(0, 2);
+  chosen.forEach((file, offset) => put((index + offset) % 2, file));
+}
+
+function size(bytes) {
+  if (bytes < 1000) return `${bytes} B`;
+  return bytes < 1e6 ? `${Math.round(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+slots.forEach((slot, index) => {
+  const input = slot.querySelector("input");
+  const preview = slot.querySelector(".preview");
+  input.addEventListener("change", () => { if (input.files.length) take(input.files, index); });
+  preview.addEventListener("error", () => {
+    preview.hidden = true;
+    slot.querySelector(".blind").hidden = files[index] === null;
+  });
+  slot.querySelector(".remove").addEventListener("click", () => { put(index, null); input.focus(); });
+  slot.addEventListener("dragover", (event) => { event.preventDefault(); slot.classList.add("over"); });
+  slot.addEventListener("dragleave", (event) => {
+    if (!slot.contains(event.relatedTarget)) slot.classList.remove("over");
+  });
+  slot.addEventListener("drop", (event) => {
+    event.preventDefault();
+    slot.classList.remove("over");
+    take(event.dataTransfer.files, index);
+  });
+});
+
+/* A file dropped beside the wells must not make the browser leave the page. */
+for (const name of ["dragover", "drop"]) {
+  document.addEventListener(name, (event) => event.preventDefault());
+}
+
+document.addEventListener("paste", (event) => {
+  const pasted = event.clipboardData.files;
+  if (!pasted.length) return;
+  event.preventDefault();
+  const focused = slots.findIndex((slot) => slot.contains(document.activeElement));
+  const free = files.indexOf(null);
+  take(pasted, focused >= 0 ? focused : Math.max(free, 0));
+});
+
+/* ---- models ---- */
+
+async function connect() {
+  const service = find("service");
+  try {
+    const answer = await fetch("readyz");
+    if (!answer.ok) {
+      service.textContent = "starting…";
+      service.title = (await answer.json()).detail;
+      setTimeout(connect, 1000);
+      return;
+    }
+    const { models: found, failed } = await (await fetch("models")).json();
+    const select = find("model");
+    select.replaceChildren();
+    models.clear();
+    for (const model of found) {
+      models.set(model.name, model);
+      const label = `${model.name}${model.default ? " (default)" : ""}`;
+      select.add(new Option(label, model.name, model.default, model.default));
+    }
+    select.disabled = false;
+    service.textContent = "ready";
+    service.classList.add("ready");
+    service.classList.remove("down");
+    service.title = failed.map((model) => `${model.name} ${model.version}: ${model.error}`).join("\n");
+    update();
+    compare();
+  } catch {
+    service.textContent = "not reachable";
+    service.classList.add("down");
+    service.classList.remove("ready");
+    setTimeout(connect, 3000);
+  }
+}
+
+function update() {
+  const model = models.get(find("model").value);
+  find("compare").disabled = !model || files.includes(null);
+  find("about").textContent = model ? about(model) : "";
+}
+
+function about(model) {
+  const calibrated = model.calibration
+    ? `Decides at ${percent(model.calibration.target_far)} false accepts.`
+    : "Not calibrated: it gives a score, but no probability and no decision.";
+  return `${model.description} ${calibrated}`.trim();
+}
+
+find("model").addEventListener("change", () => { update(); compare(); });
+find("form").addEventListener("submit", (event) => { event.preventDefault(); compare(); });
+
+/* ---- comparing ---- */
+
+async function compare() {
+  running?.abort();
+  running = null;
+  const busy = !files.includes(null) && models.size > 0;
+  working(busy);
+  if (!busy) {
+    find("result").hidden = true;
+    find("error").hidden = true;
+    return;
+  }
+  const control = new AbortController();
+  running = control;
+  const body = new FormData();
+  body.append("image_a", files[0]);
+  body.append("image_b", files[1]);
+  body.append("model", find("model").value);
+  try {
+    const answer = await fetch("compare", { method: "POST", body, signal: control.signal });
+    const content = await answer.json();
+    if (answer.ok) show(content);
+    else fail(content.title, content.detail, content.request_id);
+  } catch (error) {
+    if (control.signal.aborted) return;
+    fail("The service cannot be reached", `${error.message}. Is it still running?`);
+  }
+  if (running === control) {
+    running = null;
+    working(false);
+  }
+}
+
+function working(busy) {
+  find("compare").classList.toggle("busy", busy);
+  find("compare").textContent = busy ? "Comparing" : "Compare";
+  find("result").setAttribute("aria-busy", String(busy));
+}
+
+function fail(title, detail, id) {
+  find("result").hidden = true;
+  find("error").hidden = false;
+  find("error-title").textContent = title ?? "Something went wrong";
+  find("error-detail").textContent = detail ?? "";
+  find("error-id").textContent = id ? `Request ${id}` : "";
+}
+
+const METRICS = {
+  sigmoid_similarity: { name: "similarity", low: 0, high: 1, up: true },
+  cosine_similarity: { name: "cosine similarity", low: -1, high: 1, up: true },
+  euclidean_dissimilarity: { name: "Euclidean distance", low: 0, high: 2, up: false },
+};
+
+function show(answer) {
+  const metric = METRICS[answer.metric];
+  const result = find("result");
+  const known = answer.same !== null;
+  find("error").hidden = true;
+  result.hidden = false;
+  result.className = `result ${known ? (answer.same ? "same" : "different") : "open"}`;
+  find("badge").textContent = known ? (answer.same ? "=" : "≠") : "?";
+  find("decision").textContent = known ? (answer.same ? "Same" : "Different") : "Not decided";
+  find("sentence").textContent = sentence(answer, metric);
+  gauge(answer, metric);
+  const model = models.get(answer.model);
+  figures([
+    ["Score", number(answer.score)],
+    ["Probability of same", answer.probability === null ? "—" : percent(answer.probability)],
+    ["Threshold", answer.threshold === null ? "—" : number(answer.threshold)],
+    ["Metric", metric.name],
+    ["Model", `${answer.model}, version ${answer.version}`],
+    ...(model?.calibration ? [["False accepts there", percent(model.calibration.far)]] : []),
+  ]);
+}
+
+function sentence(answer, metric) {
+  if (answer.same === null) {
+    return "This model is not calibrated, so its score has no threshold to be held against. " +
+      "Calibrate it with: python -m training calibrate.";
+  }
+  const gap = number(Math.abs(answer.score - answer.threshold));
+  const above = answer.score >= answer.threshold;
+  return `${percent(answer.probability)} likely the same thing; the ${metric.name} is ${gap} ` +
+    `${above ? "above" : "below"} the threshold.`;
+}
+
+/* "Same" is always on the right, whichever way the metric runs. */
+function gauge(answer, metric) {
+  const shown = answer.threshold !== null;
+  find("gauge").hidden = !shown;
+  if (!shown) return;
+  let { low, high } = metric;
+  if (answer.metric === "cosine_similarity") low = Math.min(0, answer.score, answer.threshold);
+  if (answer.metric === "euclidean_dissimilarity") {
+    high = Math.max(2 * answer.threshold, answer.score * 1.05);
+  }
+  const place = (value) => {
+    const share = (value - low) / (high - low || 1);
+    return 100 * Math.min(1, Math.max(0, metric.up ? share : 1 - share));
+  };
+  const threshold = place(answer.threshold);
+  find("zone").style.left = `${threshold}%`;
+  find("tick").style.left = `${threshold}%`;
+  find("needle").style.left = `${place(answer.score)}%`;
+  const note = find("tick-note");
+  note.textContent = `threshold ${number(answer.threshold)}`;
+  note.style.left = `${Math.min(92, Math.max(8, threshold))}%`;
+}
+
+function figures(pairs) {
+  find("figures").replaceChildren(...pairs.map(([term, value]) => {
+    const box = document.createElement("div");
+    const name = document.createElement("dt");
+    const description = document.createElement("dd");
+    name.textContent = term;
+    description.textContent = value;
+    box.append(name, description);
+    return box;
+  }));
+}
+
+function number(value) {
+  return Math.abs(value) >= 100 ? value.toFixed(1) : value.toFixed(3);
+}
+
+/* Never rounds to certainty. */
+function percent(share) {
+  const value = 100 * share;
+  if (value > 0 && value < 0.1) return "< 0.1 %";
+  if (value < 100 && value > 99.9) return "> 99.9 %";
+  return `${Number(value.toFixed(1))} %`;
+}
+
+connect();
