@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+import torch
 
 from model_store.network import SiameseNetwork, Side
 from training.data.folders import ImageClass, ImageFolder, Item
@@ -62,7 +63,7 @@ def open_runs(path: Path) -> tuple[Source, list[Run]]:
 
 
 def omniglot_runs(
-    path: Path, network: SiameseNetwork, *, device: str = "cpu", seed: int = 0
+    path: Path, network: SiameseNetwork, *, device: torch.device | str = "cpu", seed: int = 0
 ) -> OmniglotRunsFigures:
     """Answers every test image of every run by its most alike training image.
 
@@ -148,7 +149,7 @@ def _embed(
     network: SiameseNetwork,
     source: Source,
     keys: set[str],
-    device: str,
+    device: torch.device | str,
     side: Side = Side.LEFT,
 ) -> EmbeddedFolder:
     folder = ImageFolder(

@@ -1,0 +1,105 @@
+"""`python -m training calibrate`: probabilities and threshold, for a user's own images."""
+
+import argparse
+
+from rich.console import Console
+from rich.table import Table
+
+from model_store.calibration import Calibration
+from training.calibration import calibrate
+from training.commands.common import share, whole_number
+from training.commands.material import Bench, add_material, data_name
+from training.evaluation.pairs import MAX_IMPOSTORS, score_folder
+from training.prepare import described
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    add_material(parser)
+    parser.add_argument(
+        "--far",
+        type=share,
+        required=True,
+        help="false-accept rate that the threshold may have at most, such as 0.01",
+    )
+    parser.add_argument(
+        "--prior",
+        type=share,
+        default=0.5,
+        help="share of genuine pairs that the probabilities assume (default: 0.5)",
+    )
+    parser.add_argument(
+        "--max-impostors",
+        type=whole_number(1),
+        default=MAX_IMPOSTORS,
+        metavar="N",
+        help=f"above it, a sample of impostor pairs (default: {MAX_IMPOSTORS:,})",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status.
+
+    Raises:
+        TwinlensError: The model or the data cannot be used, or the store cannot be written.
+    """
+    bench = Bench(options)
+    sides = bench.sides()
+    folder = sides.left.folder
+    if len(folder.group_names) > 1 and sides.gallery is None:
+        bench.reporter.say(
+            "note: impostor pairs are of any two classes, across groups as well as within"
+        )
+    data = f"{data_name(folder)}, {options.classes} classes: {described(folder)}"
+    if sides.gallery is not None:
+        data += f"; against {data_name(sides.gallery.folder)}: {described(sides.gallery.folder)}"
+    found = calibrate(
+        score_folder(
+            bench.network,
+            sides.left,
+            sides.right,
+            seed=options.seed,
+            max_impostors=options.max_impostors,
+        ),
+        target_far=options.far,
+        prior=options.prior,
+        data=data,
+        data_digest=folder.digest(),
+        seed=options.seed,
+    )
+    for warning in found.warnings:
+        bench.reporter.say(f"warning: {warning}")
+    before = bench.checkpoint.manifest
+    reference = bench.store.revise(bench.name, calibration=found.calibration)
+    table = Table(title=f"{bench.name}, {before.metric}", title_justify="left")
+    table.add_column("")
+    table.add_column(f"version {before.version}", justify="right")
+    table.add_column(f"version {reference.version}", justify="right")
+    old, new = _rows(before.calibration), _rows(found.calibration)
+    for name, value in new.items():
+        table.add_row(name, old.get(name, "not calibrated"), value)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(table)
+    console.print(f"calibrated on {data}", markup=False)
+    return 0
+
+
+def _rows(calibration: Calibration | None) -> dict[str, str]:
+    if calibration is None:
+        return {}
+    return {
+        "threshold": f"{calibration.threshold:.6g}",
+        "chosen for a false-accept rate of": f"{calibration.target_far:g}",
+        "false-accept rate": _with_interval(calibration.far, calibration.far_interval),
+        "false-reject rate": _with_interval(calibration.frr, calibration.frr_interval),
+        "probability: slope": f"{calibration.curve.slope:.6g}",
+        "probability: intercept": f"{calibration.curve.intercept:.6g}",
+        "probability: prior": f"{calibration.prior:g}",
+        "genuine pairs": f"{calibration.genuine_pairs:,}",
+        "impostor pairs": f"{calibration.impostor_pairs:,}",
+        "classes": f"{calibration.classes:,}",
+    }
+
+
+def _with_interval(rate: float, interval: tuple[float, float]) -> str:
+    return f"{rate:.4f} ({interval[0]:.4f} – {interval[1]:.4f})"

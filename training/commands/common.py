@@ -1,0 +1,83 @@
+"""Options that several commands share, and what they stand for."""
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from model_store.store import SHIPPED, ModelStore
+from training.errors import TrainingError
+
+
+def add_store(parser: argparse.ArgumentParser) -> None:
+    """Adds `--store`."""
+    parser.add_argument(
+        "--store",
+        type=Path,
+        default=Path(os.environ.get("TWINLENS_MODEL_STORE") or SHIPPED),
+        metavar="DIR",
+        help="the model store (default: $TWINLENS_MODEL_STORE, else the one shipped)",
+    )
+
+
+def chosen_store(options: argparse.Namespace) -> ModelStore:
+    """The store that `--store` names."""
+    return ModelStore(options.store)
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Adds `--device`."""
+    parser.add_argument(
+        "--device",
+        default="auto",
+        metavar="auto|cpu|cuda",
+        help="where to compute (default: auto, which is CUDA where there is one)",
+    )
+
+
+def chosen_device(options: argparse.Namespace) -> torch.device:
+    """The device that `--device` names.
+
+    Raises:
+        TrainingError: It is not there.
+    """
+    name = options.device
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise TrainingError(
+            f"device '{name}' cannot be used here ({reason}); choose --device auto, cpu or cuda"
+        ) from error
+    return device
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """A parser of whole numbers from `least` on, for argparse."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of {least} or more")
+        return value
+
+    return parse
+
+
+def share(text: str) -> float:
+    """A share strictly between 0 and 1, for argparse."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number between 0 and 1, such as 0.01")
+    return value

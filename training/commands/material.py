@@ -1,0 +1,205 @@
+"""What evaluation and calibration work on: a model, and classes of images embedded by it."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from model_store.checkpoint import Checkpoint
+from model_store.network import Side
+from model_store.store import ModelStore
+from training.commands.common import (
+    add_device,
+    add_store,
+    chosen_device,
+    chosen_store,
+    whole_number,
+)
+from training.data.folders import ImageFolder, Skipped, open_data
+from training.data.split import SPLIT_FILE, Split, classes_named
+from training.embedding import EmbeddedFolder, embed_folder
+from training.errors import DataError
+from training.progress import Reporter
+
+_CHOICES = ("all", "train", "validation", "calibration")
+_SAID_AT_MOST = 20
+
+
+def add_material(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that `Bench` reads."""
+    parser.add_argument("name", metavar="NAME", help="the model, or an alias of it")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder or zip of images: class/image or group/class/image; a folder inside a zip "
+        "is written data.zip/inner/folder; of train/ and val/ the latter is taken",
+    )
+    parser.add_argument(
+        "--gallery",
+        type=Path,
+        metavar="DIR",
+        help="images that those of --data are compared with, classes matched by name (default: "
+        "the images of --data among themselves)",
+    )
+    parser.add_argument(
+        "--classes",
+        choices=_CHOICES,
+        default="all",
+        help="which classes of --data, by the split that the model was trained with (default: all)",
+    )
+    parser.add_argument(
+        "--seed", type=whole_number(0), default=0, help="of samples and intervals (default: 0)"
+    )
+    add_store(parser)
+    add_device(parser)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Images embedded for comparison.
+
+    Attributes:
+        left: The images of `--data`.
+        right: Those of `--gallery`; without one, the same images on the right side where the
+            network's sides differ, else None.
+        gallery: `right`, if it was given.
+    """
+
+    left: EmbeddedFolder
+    right: EmbeddedFolder | None
+    gallery: EmbeddedFolder | None
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Images that could not be used, once each."""
+        both = [self.left.skipped, self.right.skipped if self.right else ()]
+        return tuple(dict.fromkeys(entry for part in both for entry in part))
+
+
+class Bench:
+    """A model and the options it is to be worked on with.
+
+    Args:
+        options: As `add_material` parsed them.
+
+    Raises:
+        TwinlensError: The model cannot be loaded, or the device is not there.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.reporter = Reporter()
+        self.store: ModelStore = chosen_store(options)
+        self.device: torch.device = chosen_device(options)
+        self.name: str = self.store.index().aliases.get(options.name, options.name)
+        self.checkpoint: Checkpoint = self.store.load(self.name)
+        self.network = self.checkpoint.network.to(self.device)
+        self._options = options
+
+    def sides(self) -> Sides:
+        """Opens and embeds the images, and tells what could not be used.
+
+        Raises:
+            DataError: They cannot be used.
+        """
+        folder = self.folder()
+        left = self._embed(folder, Side.LEFT, "embedding")
+        gallery = None
+        if self._options.gallery is not None:
+            gallery = self._embed(self._opened(self._options.gallery), Side.RIGHT, "gallery")
+        right = gallery
+        if gallery is None and not self.network.shares_weights:
+            right = self._embed(left.folder, Side.RIGHT, "right side")
+        return Sides(left, right, gallery)
+
+    def folder(self) -> ImageFolder:
+        """The classes of `--data` that are asked for; says when the model has seen them before.
+
+        Raises:
+            DataError: They cannot be told, or are not there.
+        """
+        folder = self._opened(self._options.data)
+        split = self._split()
+        choice = self._options.classes
+        if choice == "all":
+            trained = set(split.train) if split else set()
+            seen = sum(entry.name in trained for entry in folder.classes)
+            if seen:
+                self.reporter.say(
+                    f"note: {seen} of {len(folder.classes)} classes have names that the model was "
+                    "trained on; if they are the same, the figures flatter it (--classes "
+                    "validation takes those it was not)"
+                )
+            return folder
+        if split is None:
+            raise DataError(
+                f"{self.checkpoint.path} has no {SPLIT_FILE}, so which classes are for {choice} "
+                "cannot be told; leave --classes out"
+            )
+        trains = choice == "train"
+        wanted = split.train_digest if trains else split.holdout_digest or split.train_digest
+        if folder.digest() != wanted:
+            raise DataError(
+                f"{folder.source} is not the data that the model's split was made from; give that, "
+                "or leave --classes out"
+            )
+        names = {"train": split.train, "validation": split.validation}.get(
+            choice, split.calibration
+        )
+        if not names:
+            raise DataError(f"the model's split has no classes for {choice}; choose others")
+        return classes_named(folder, names)
+
+    def _split(self) -> Split | None:
+        path = self.checkpoint.path / SPLIT_FILE
+        try:
+            return Split.from_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} cannot be read ({error}); train the model again") from error
+
+    def _opened(self, path: Path) -> ImageFolder:
+        opened = open_data(path)
+        folder = opened.whole or opened.validation
+        if folder is None:
+            raise DataError(f"{path} holds no images to use; give class/image folders")
+        if opened.train is not None:
+            self.reporter.say(f"note: of {path.name}, {folder.source.name}/ is used")
+        if opened.left_out:
+            self.reporter.say(f"note: left out of {path.name}: {', '.join(opened.left_out)}")
+        self._tell(folder.skipped, folder)
+        if folder.other_files:
+            self.reporter.say(f"{folder.source}: {folder.other_files} files are not images")
+        return folder
+
+    def _embed(self, folder: ImageFolder, side: Side, title: str) -> EmbeddedFolder:
+        with self.reporter.task(title, len(folder.items)) as task:
+            embedded = embed_folder(
+                self.network,
+                folder,
+                device=self.device,
+                side=side,
+                on_progress=lambda done, _: task.update(done),
+            )
+        self._tell(embedded.skipped, folder)
+        return embedded
+
+    def _tell(self, skipped: tuple[Skipped, ...], folder: ImageFolder) -> None:
+        if skipped:
+            self.reporter.say(f"{folder.source}: {len(skipped)} not used:")
+        for entry in skipped[:_SAID_AT_MOST]:
+            self.reporter.say(f"  {entry.key}: {entry.reason}")
+        if len(skipped) > _SAID_AT_MOST:
+            self.reporter.say(f"  … and {len(skipped) - _SAID_AT_MOST} more")
+
+
+def data_name(folder: ImageFolder) -> str:
+    """What to call a source in a manifest: where on this machine it lies is nobody's business."""
+    source = folder.source
+    for parent in source.parents:
+        if parent.is_file():
+            return f"{parent.name}/{source.relative_to(parent).as_posix()}"
+    return source.resolve().name
