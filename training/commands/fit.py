@@ -3,11 +3,20 @@
 import argparse
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from pydantic import JsonValue
 
 from model_store.store import SHIPPED, ModelStore, Reference
+from training.commands.common import (
+    add_device,
+    add_store,
+    chosen_device,
+    chosen_store,
+    whole_number,
+)
 from training.fit import FitRequest, fit
 from training.memory import keep_freed_memory
 from training.progress import Reporter
@@ -45,7 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="classes that validate and calibrate; all of --data then trains",
     )
-    parser.add_argument("--seed", type=int, help="the seed of all randomness (recipe: seed)")
+    parser.add_argument(
+        "--seed", type=whole_number(0), help="the seed of all randomness (recipe: seed)"
+    )
     unfinished = parser.add_mutually_exclusive_group()
     unfinished.add_argument("--resume", action="store_true", help="go on with an unfinished run")
     unfinished.add_argument(
@@ -58,15 +69,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="how often the state is saved, so that --resume finds it (default: 60)",
     )
-    parser.add_argument("--store", type=Path, default=SHIPPED)
-    parser.add_argument("--device", default="auto")
+    add_store(parser)
+    add_device(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Runs the command; returns the exit status: 130 if it was interrupted."""
     reporter = Reporter()
-    store = ModelStore(options.store)
-    device = torch.device("cpu")
+    store = chosen_store(options)
+    device = chosen_device(options)
     _prepare_for(device)
     overrides = list(options.overrides)
     if options.seed is not None:
@@ -123,6 +134,11 @@ def _command(options: argparse.Namespace, *, resume: bool) -> str:
     return shlex.join(words)
 
 
+def _ways(figures: Mapping[str, JsonValue]) -> str:
+    fewest, most = figures["fewest_ways"], figures["ways"]
+    return f"{most}" if fewest == most else f"{fewest} to {most}"
+
+
 def _summary(store: ModelStore, reference: Reference) -> str:
     manifest = store.manifest(reference.name, reference.version)
     lines = [f"{reference.name} version {reference.version}: {reference.path}"]
@@ -134,7 +150,7 @@ def _summary(store: ModelStore, reference: Reference) -> str:
             )
         elif evaluation.protocol == "one-shot":
             lines.append(
-                f"  one-shot, {figures['ways']} ways: {figures['accuracy']:.2%} "
+                f"  one-shot, {_ways(figures)} ways: {figures['accuracy']:.2%} "
                 f"of {figures['trials']:,} trials"
             )
     if manifest.calibration is None:
@@ -148,7 +164,9 @@ def _summary(store: ModelStore, reference: Reference) -> str:
     lines += [
         "serve it, and compare two images:",
         f"  {where}python -m app",
-        (f"  curl -F image_a=@one.png -F image_b=@two.png -F model={reference.name} "
-        "http://127.0.0.1:8000/compare"),
+        (
+            f"  curl -F image_a=@one.png -F image_b=@two.png -F model={reference.name} "
+            "http://127.0.0.1:8000/compare"
+        ),
     ]
     return "\n".join(lines)

@@ -1,0 +1,185 @@
+"""Augmentation: the geometry against a slow loop, and what no policy may do."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model_store.preprocessing import Preprocessing
+from training.components import Component, build
+from training.data.augmentation import AUGMENTATIONS
+from training.data.augmentation.geometry import affine, warp
+from training.data.augmentation.glyphs import Glyphs
+from training.data.augmentation.jitter import Jitter
+from training.errors import RecipeError
+
+STILL = {"rotation": 0.0, "scale": 0.0, "shear": 0.0, "shift": 0.0, "elastic": 0.0}
+
+
+def grey(side: int = 16, fill: int = 255) -> Preprocessing:
+    return Preprocessing(height=side, width=side, mode="L", fill=fill, mean=(0.0,), std=(1.0,))
+
+
+def colour(height: int = 16, width: int = 16) -> Preprocessing:
+    return Preprocessing(
+        height=height, width=width, mode="RGB", fill=200, mean=(0.0,) * 3, std=(1.0,) * 3
+    )
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def random_images(count: int, spec: Preprocessing, seed: int = 0) -> torch.Tensor:
+    return torch.randint(0, 256, (count, *spec.shape), generator=generator(seed)).to(torch.uint8)
+
+
+def affine_of(degrees=0.0, across=1.0, down=1.0, shear=0.0) -> torch.Tensor:
+    return affine(
+        degrees=torch.tensor([degrees]),
+        across=torch.tensor([across]),
+        down=torch.tensor([down]),
+        shear=torch.tensor([shear]),
+    )
+
+
+class TestWarp:
+    def test_nothing_changes_without_a_change(self):
+        images = random_images(2, colour(9, 13))
+        warped = warp(images, affine_of().expand(2, 2, 2), torch.zeros(2, 2), fill=7)
+        torch.testing.assert_close(warped, images.float(), atol=1e-2, rtol=0)
+
+    @pytest.mark.parametrize("turns", [1, 2, 3])
+    def test_quarter_turns(self, turns):
+        images = random_images(1, grey(8))
+        warped = warp(images, affine_of(degrees=90.0 * turns), torch.zeros(1, 2), fill=0)
+        expected = torch.rot90(images, turns, (1, 2)).float()
+        torch.testing.assert_close(warped, expected, atol=1e-2, rtol=0)
+
+    @given(
+        degrees=st.floats(-40, 40),
+        across=st.floats(0.7, 1.4),
+        shear=st.floats(-0.3, 0.3),
+        shift=st.floats(-0.3, 0.3),
+    )
+    @settings(max_examples=15, deadline=None)
+    def test_equals_the_loop_on_oblong_images(self, degrees, across, shear, shift):
+        height, width, fill = 8, 11, 30
+        images = random_images(1, colour(height, width))
+        matrices = affine_of(degrees, across, 1.1, shear)
+        found = warp(images, matrices, torch.tensor([[shift, -shift]]), fill=fill)
+        for row in range(height):
+            for column in range(width):
+                # Pixels from the centre, turned; half sides are the unit of the shift.
+                x, y = column + 0.5 - width / 2, row + 0.5 - height / 2
+                (a, b), (c, d) = matrices[0].tolist()
+                u = a * x + b * y + shift * width / 2 + width / 2 - 0.5
+                v = c * x + d * y - shift * height / 2 + height / 2 - 0.5
+                expected = bilinear(images[0].float(), u, v, fill)
+                torch.testing.assert_close(found[0, row, column], expected, atol=0.1, rtol=0)
+
+
+def bilinear(image: torch.Tensor, u: float, v: float, fill: float) -> torch.Tensor:
+    height, width, channels = image.shape
+    total = torch.zeros(channels)
+    for x in (math.floor(u), math.floor(u) + 1):
+        for y in (math.floor(v), math.floor(v) + 1):
+            weight = (1 - abs(u - x)) * (1 - abs(v - y))
+            inside = 0 <= x < width and 0 <= y < height
+            total += weight * (image[y, x] if inside else torch.full((channels,), float(fill)))
+    return total
+
+
+@pytest.mark.parametrize("name", sorted(AUGMENTATIONS))
+class TestEveryPolicy:
+    def test_shape_and_range(self, name):
+        for spec in (grey(), colour(12, 20)):
+            images = random_images(5, spec)
+            changed = AUGMENTATIONS[name](spec)(images, generator())
+            assert changed.shape == images.shape
+            assert changed.min() >= 0
+            assert changed.max() <= 255
+
+    def test_the_generator_decides(self, name):
+        spec = colour()
+        images = random_images(4, spec)
+        policy = AUGMENTATIONS[name](spec)
+        assert torch.equal(policy(images, generator(1)), policy(images, generator(1)))
+        if name != "none":
+            assert not torch.equal(policy(images, generator(1)), policy(images, generator(2)))
+
+    def test_the_input_stays_as_it_is(self, name):
+        spec = colour()
+        images = random_images(4, spec)
+        before = images.clone()
+        AUGMENTATIONS[name](spec)(images, generator())
+        assert torch.equal(images, before)
+
+    @pytest.mark.parametrize("fill", [0, 255])
+    def test_an_empty_page_stays_empty(self, name, fill):
+        spec = grey(fill=fill)
+        page = torch.full((6, *spec.shape), fill, dtype=torch.uint8)
+        component = Component(name=name)
+        if name == "jitter":
+            component = Component(name=name, options={"brightness": 0.0})
+        changed = build(AUGMENTATIONS, "augmentation", component, spec)(page, generator())
+        torch.testing.assert_close(changed.float(), page.float(), atol=1e-2, rtol=0)
+
+
+class TestGlyphs:
+    @pytest.mark.parametrize("fill", [0, 255])
+    @pytest.mark.parametrize("thicker", [True, False])
+    def test_strokes_grow_and_shrink_whatever_the_ink(self, fill, thicker):
+        spec = grey(fill=fill)
+        ink = 255 - fill
+        images = torch.full((8, *spec.shape), fill, dtype=torch.uint8)
+        images[:, 4:12, 6:10] = ink
+        shares = {"thicker": 1.0, "thinner": 0.0} if thicker else {"thicker": 0.0, "thinner": 1.0}
+        changed = Glyphs(spec, **STILL, **shares)(images, generator())
+        before = (images.float() - fill).abs().sum((1, 2, 3))
+        after = (changed - fill).abs().sum((1, 2, 3))
+        assert ((after > before) if thicker else (after < before)).all()
+
+    def test_never_mirrored(self):
+        """An L turned and bent is nearer to an L than to its mirror image."""
+        spec = grey(32)
+        letter = torch.full(spec.shape, 255, dtype=torch.uint8)
+        letter[6:26, 8:11] = 0
+        letter[23:26, 8:22] = 0
+        changed = Glyphs(spec)(letter.expand(64, *spec.shape).contiguous(), generator())
+        ink = (255 - changed).flatten(1)
+        here = (ink * (255 - letter.float()).flatten()).sum(1)
+        mirror = (ink * (255 - letter.flip(1).float()).flatten()).sum(1)
+        assert (here > mirror).all()
+
+    @pytest.mark.parametrize("options", [{"thicker": 0.7, "thinner": 0.7}, {"knots": 1}])
+    def test_impossible_options(self, options):
+        with pytest.raises(RecipeError):
+            build(AUGMENTATIONS, "augmentation", Component(name="glyphs", options=options), grey())
+
+
+class TestJitter:
+    def test_mirrors_only_if_told(self):
+        spec = colour()
+        still = {"rotation": 0.0, "crop": 1.0, "aspect": 0.0}
+        still |= {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0}
+        images = random_images(4, spec)
+        kept = Jitter(spec, **still)(images, generator())
+        torch.testing.assert_close(kept, images.float(), atol=1e-2, rtol=0)
+        mirrored = Jitter(spec, **still, mirror=1.0)(images, generator())
+        torch.testing.assert_close(mirrored, images.flip(2).float(), atol=1e-2, rtol=0)
+
+    def test_a_crop_shows_nothing_beyond_the_border(self):
+        spec = colour()
+        policy = Jitter(spec, rotation=0.0, aspect=0.0, crop=0.5, contrast=0.0, brightness=0.0)
+        black = torch.zeros((16, *spec.shape), dtype=torch.uint8)
+        # Pixels at the very edge are blended with the fill by half a pixel at most.
+        assert policy(black, generator()).max() <= spec.fill / 2
+
+    def test_grey_stays_grey(self):
+        spec = colour()
+        images = random_images(4, grey()).expand(4, *spec.shape).contiguous()
+        changed = Jitter(spec)(images, generator())
+        assert (changed.amax(-1) - changed.amin(-1)).max() < 0.1 * 255

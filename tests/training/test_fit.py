@@ -1,0 +1,256 @@
+"""From a folder to a checkpoint, through the command line."""
+
+import csv
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from model_store import ModelStore
+from tests.training.drawings import SMALL_RECIPE, draw_folder, write_recipe
+from training.choice import choose_recipe
+from training.cli import main
+from training.data.folders import open_data
+from training.data.split import Split
+from training.recipe_files import load_recipe
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("fit")
+    draw_folder(root / "two", classes=12, images=5)
+    draw_folder(root / "three", groups=12, classes=3, images=4)
+    draw_folder(root / "other", groups=2, classes=3, images=4, seed=9)
+    write_recipe(root / "small.yaml")
+    return root
+
+
+@pytest.fixture
+def command(place, tmp_path):
+    """`fit` with the small recipe; further arguments as given."""
+
+    def run(*arguments: str, data: str | Path = "two", name: str = "m") -> int:
+        return main(
+            [
+                "fit",
+                "--data",
+                str(place / data),
+                "--name",
+                name,
+                "--store",
+                str(tmp_path / "store"),
+                "--device",
+                "cpu",
+                *(() if "--recipe" in arguments else ("--recipe", str(place / "small.yaml"))),
+                *arguments,
+            ]
+        )
+
+    return run
+
+
+@pytest.fixture
+def store(tmp_path) -> ModelStore:
+    return ModelStore(tmp_path / "store")
+
+
+class TestTwoLevels:
+    @pytest.fixture
+    def fitted(self, command, store, capsys):
+        assert command() == 0
+        return store.load("m"), capsys.readouterr()
+
+    def test_the_manifest_tells_all(self, fitted, place):
+        manifest = fitted[0].manifest
+        assert (manifest.name, manifest.version) == ("m", 1)
+        assert manifest.weights.dtype == "float16"
+        assert [entry.protocol for entry in manifest.evaluations] == ["verification"]
+        assert manifest.evaluations[0].figures["classes"] == 3
+        assert manifest.calibration.classes == 3
+        assert manifest.provenance.seed == 0
+        assert "--data" in manifest.provenance.command
+        assert manifest.provenance.data == "two: 30 images of 6 classes"
+        recipe = load_recipe(str(place / "small.yaml"))
+        assert manifest.provenance.recipe == recipe.model_dump(mode="json")
+
+    def test_what_lies_beside_it(self, fitted, place):
+        checkpoint = fitted[0]
+        split = Split.from_json((checkpoint.path / "split.json").read_bytes())
+        names = [f"class{number:02}" for number in range(12)]
+        assert sorted((*split.train, *split.validation, *split.calibration)) == names
+        assert split.train_digest == checkpoint.manifest.provenance.data_digest
+        recipe = load_recipe(str(checkpoint.path / "recipe.yaml"))
+        assert recipe == load_recipe(str(place / "small.yaml"))
+        rows = list(csv.DictReader(io.StringIO((checkpoint.path / "history.csv").read_text())))
+        assert [int(row["step"]) for row in rows] == list(range(1, 13))
+        assert [row["step"] for row in rows if row["eer"]] == ["6", "12"]
+        assert (checkpoint.path / "curve.png").read_bytes().startswith(b"\x89PNG")
+        card = (checkpoint.path / "card.md").read_text()
+        assert "30 images of 6 classes to train on" in card
+        assert f"{checkpoint.manifest.evaluations[0].figures['auc']:.4f}" in card
+
+    def test_the_run_is_gone_and_the_next_commands_are_told(self, fitted, store):
+        assert not list((store.root / ".runs").iterdir())
+        assert [found.name for found in store.models()] == ["m"]
+        printed = fitted[1].out
+        assert "python -m app" in printed
+        assert "curl" in printed
+
+    def test_the_network_has_learnt_something(self, fitted):
+        assert fitted[0].manifest.evaluations[0].figures["auc"] > 0.8
+
+    def test_again_gives_the_same_weights_as_version_2(self, fitted, command, store):
+        assert command() == 0
+        again = store.load("m")
+        assert again.manifest.version == 2
+        assert again.manifest.weights.sha256 == fitted[0].manifest.weights.sha256
+
+    def test_another_seed_gives_others(self, fitted, command, store):
+        assert command("--seed", "1") == 0
+        again = store.load("m").manifest
+        assert again.provenance.seed == 1
+        assert again.weights.sha256 != fitted[0].manifest.weights.sha256
+
+
+class TestThreeLevels:
+    def test_split_by_group_with_one_shot_trials(self, command, store):
+        assert command(data="three") == 0
+        checkpoint = store.load("m")
+        split = Split.from_json((checkpoint.path / "split.json").read_bytes())
+        parts = [
+            {name.split("/")[0] for name in part}
+            for part in (split.train, split.validation, split.calibration)
+        ]
+        assert len(set.union(*parts)) == sum(map(len, parts)) == 12
+        protocols = [entry.protocol for entry in checkpoint.manifest.evaluations]
+        assert protocols == ["verification", "one-shot"]
+
+    def test_a_zip_is_as_good_as_a_folder(self, command, store, place, tmp_path):
+        archive = tmp_path / "three.zip"
+        with zipfile.ZipFile(archive, "w") as file:
+            for path in sorted((place / "three").rglob("*.png")):
+                file.write(path, Path("wrapped") / path.relative_to(place / "three"))
+        assert command(data="three", name="folder") == 0
+        assert command(data=archive, name="zip") == 0
+        assert store.manifest("zip").weights.sha256 == store.manifest("folder").weights.sha256
+
+    def test_holdout(self, command, store, place):
+        assert command("--holdout", str(place / "other"), data="three") == 0
+        checkpoint = store.load("m")
+        split = Split.from_json((checkpoint.path / "split.json").read_bytes())
+        assert len(split.train) == 36
+        assert len(split.validation) + len(split.calibration) == 6
+        assert "36 classes" in checkpoint.manifest.provenance.data
+
+
+class TestOtherWays:
+    def test_train_and_val_folders(self, command, store, tmp_path):
+        draw_folder(tmp_path / "d" / "train", classes=6, images=4)
+        draw_folder(tmp_path / "d" / "val", classes=6, images=4, seed=3)
+        assert command(data=tmp_path / "d") == 0
+        card = (store.find("m").path / "card.md").read_text()
+        assert "the data is split by image" in card
+
+    @pytest.mark.parametrize("loss", ["prototypical", "binary-cross-entropy"])
+    def test_losses_of_pairs_and_trials(self, command, store, loss):
+        sets = {
+            "prototypical": ["sampling.name=classes-by-images", "loss.name=prototypical"],
+            "binary-cross-entropy": [
+                "sampling.name=balanced-pairs",
+                "loss.name=binary-cross-entropy",
+                "network.comparator.name=absolute-difference-sigmoid",
+                "network.comparator.options.hidden=8",
+                "precision=bf16",
+                "clip=1",
+                "mean_decay=null",
+                "validation.keep=best",
+            ],
+        }[loss]
+        assert command(*(word for value in sets for word in ("--set", value))) == 0
+        assert store.load("m").manifest.evaluations
+
+    def test_images_that_do_not_fit_into_memory_give_the_same_network(self, command, store):
+        assert command(name="a") == 0
+        assert command("--set", "data.memory_share=0", name="b") == 0
+        assert store.manifest("a").weights.sha256 == store.manifest("b").weights.sha256
+
+    def test_bad_images_are_named_at_the_end(self, command, store, tmp_path, capsys):
+        folder = draw_folder(tmp_path / "d é", classes=12, images=5)
+        (folder / "class03" / "01.png").write_text("not an image")
+        (folder / "class99").mkdir()
+        assert command(data=folder) == 0
+        told = capsys.readouterr().err
+        assert "class03/01.png: not an image" in told
+        assert "class99: an empty class" in told
+        skipped = (store.find("m").path / "skipped.csv").read_text()
+        assert "class03/01.png" in skipped
+
+    def test_no_classes_to_spare(self, command, store):
+        nothing = ("--set", "split.validation=0", "--set", "split.calibration=0")
+        assert command(*nothing) == 0
+        manifest = store.manifest("m")
+        assert manifest.calibration is None
+        assert manifest.evaluations == ()
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--set", "bach=3"], "did you mean 'batch'"),
+            (["--set", "loss.name=binary-cross-entropy"], "comparator"),
+            (["--set", "sampling.name=classes-by-images", "--set", "batch=2"], "too small"),
+            (["--set", "network.branches.0.backbone=none"], "no backbone"),
+            (["--resume"], "no unfinished run"),
+            (["--recipe", "nothing"], "no recipe"),
+            (["--set", "optimiser.learning_rate=1e30"], "no longer a number"),
+        ],
+    )
+    def test_with_help_and_without_a_trace(self, command, store, capsys, arguments, message):
+        assert command(*arguments) == 1
+        told = capsys.readouterr().err
+        assert "error: " in told
+        assert message in told
+        assert "Traceback" not in told
+        assert not list((store.root / ".runs").iterdir())
+
+    def test_a_name_that_cannot_be_one(self, command, capsys):
+        assert command(name="A b") == 1
+        assert "cannot be a model's name" in capsys.readouterr().err
+
+    def test_data_that_is_not_there(self, command, capsys):
+        assert command(data="nowhere") == 1
+        assert "nowhere" in capsys.readouterr().err
+
+    def test_one_class(self, command, capsys, tmp_path):
+        assert command(data=draw_folder(tmp_path / "d", classes=1, images=5)) == 1
+        assert "class" in capsys.readouterr().err
+
+
+class TestChoice:
+    def test_drawings_are_glyphs(self, place):
+        assert choose_recipe(open_data(place / "two").whole)[0] == "glyphs"
+
+    def test_photos_are_images(self, tmp_path):
+        from PIL import Image
+
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+            noise = torch.randint(0, 256, (40, 40, 3), dtype=torch.uint8).numpy()
+            Image.fromarray(noise).save(tmp_path / name / "x.png")
+        name, reason = choose_recipe(open_data(tmp_path).whole)
+        assert name == "images"
+        assert "0 of 2" in reason
+
+
+def test_the_record_of_an_evaluation_is_json(command, store):
+    assert command() == 0
+    content = json.loads((store.find("m").path / "manifest.json").read_text())
+    assert content["evaluations"][0]["figures"]["pairs"] > 0
+
+
+def test_the_recipe_of_the_tests_is_small():
+    assert "max_steps: 12" in SMALL_RECIPE

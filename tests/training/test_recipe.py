@@ -1,0 +1,118 @@
+"""Recipes: read, overridden, refused with help."""
+
+import pytest
+import yaml
+
+from model_store.network import SiameseNetwork
+from tests.training.drawings import SMALL_RECIPE, write_recipe
+from training.errors import RecipeError
+from training.recipe_files import load_recipe, recipe_names, to_yaml
+
+
+@pytest.fixture
+def small(tmp_path):
+    return str(write_recipe(tmp_path / "small.yaml"))
+
+
+class TestShipped:
+    def test_names(self):
+        assert {"glyphs", "images", "vgg16-sigmoid"} <= set(recipe_names())
+
+    @pytest.mark.parametrize("name", recipe_names())
+    def test_is_valid_and_its_network_can_be_built(self, name):
+        recipe = load_recipe(name)
+        network = SiameseNetwork(recipe.network, recipe.preprocessing)
+        assert network.dimension > 0
+        assert recipe.description
+
+    def test_vgg16_sigmoid_is_the_published_system(self):
+        recipe = load_recipe("vgg16-sigmoid")
+        network = SiameseNetwork(recipe.network, recipe.preprocessing)
+        assert recipe.preprocessing.shape == (105, 105, 3)
+        assert network.dimension == 4608
+        shapes = [tuple(value.shape) for value in network.comparator.parameters()]
+        assert shapes == [(512, 4608), (512,), (1, 512), (1,)]
+        assert recipe.sampling.name == "balanced-pairs"
+        assert recipe.loss.name == "binary-cross-entropy"
+
+    @pytest.mark.parametrize("name", recipe_names())
+    def test_max_steps_bounds_it(self, name):
+        assert load_recipe(name, ["max_steps=7"]).steps(100_000, 64) == 7
+
+
+class TestReading:
+    def test_yaml_round_trip(self, small, tmp_path):
+        recipe = load_recipe(small)
+        again = tmp_path / "again.yaml"
+        again.write_bytes(to_yaml(recipe))
+        assert load_recipe(str(again)) == recipe
+
+    @pytest.mark.parametrize(
+        ("override", "value"),
+        [
+            ("batch=5", lambda r: r.batch == 5),
+            ("optimiser.learning_rate=1e-3", lambda r: r.optimiser.learning_rate == 0.001),
+            ("mean_decay=null", lambda r: r.mean_decay is None),
+            ("data.turned_classes=false", lambda r: r.data.turned_classes is False),
+            ("network.branches.0.projection=9", lambda r: r.network.branches[0].projection == 9),
+            ("preprocessing.mean=[0.5]", lambda r: r.preprocessing.mean == (0.5,)),
+            ("loss.options.scale=3", lambda r: r.loss.options["scale"] == 3),
+            ("calibration.far=0.1", lambda r: r.calibration.far == 0.1),
+        ],
+    )
+    def test_overrides(self, small, override, value):
+        assert value(load_recipe(small, [override]))
+
+    def test_another_name_drops_the_options_of_the_old_one(self, small):
+        recipe = load_recipe(small, ["loss.name=prototypical", "loss.options.shots=2"])
+        assert recipe.loss.options == {"shots": 2}
+
+    def test_length(self, small):
+        def steps(*overrides):
+            return load_recipe(small, overrides).steps(images=100, images_per_step=10)
+
+        assert steps("epochs=3", "max_steps=null") == 30
+        assert steps("epochs=3", "max_steps=12") == 12
+        assert steps("epochs=0.01", "max_steps=null") == 1
+
+
+class TestHelp:
+    @pytest.mark.parametrize(
+        ("override", "message"),
+        [
+            ("learning_rate=1", "learning_rate: no such key"),
+            ("optimiser.learning_rat=1", "optimiser.learning_rat.*did you mean 'learning_rate'"),
+            ("optimiser.learning_rate=-1", "optimiser.learning_rate.*greater than 0"),
+            ("optimiser.name=lion", "optimiser.name"),
+            ("loss.name=cosin", "cosine-softmax"),
+            ("loss.options.scal=1", "no option 'scal'.*scale"),
+            ("sampling.name=x", "balanced-pairs"),
+            ("schedule.name=x", "cosine"),
+            ("augmentation.name=x", "glyphs"),
+            ("batch", "key=value"),
+            ("batch.x=1", "is a value, not a section"),
+            ("network.branches.3.projection=1", "position from 0 to 0"),
+            ("batch=[", "not valid YAML"),
+            ("preprocessing.width=40", "square"),
+            ("preprocessing.mode=RGB", "3 value"),
+            ("max_steps=null", "epochs"),
+        ],
+    )
+    def test_a_mistake_is_named(self, small, override, message):
+        with pytest.raises(RecipeError, match=message):
+            load_recipe(small, [override])
+
+    def test_unknown_recipe(self):
+        with pytest.raises(RecipeError, match="did you mean 'glyphs'"):
+            load_recipe("glyph")
+
+    @pytest.mark.parametrize("text", ["- a list", "a: [", ""])
+    def test_not_a_recipe(self, tmp_path, text):
+        with pytest.raises(RecipeError, match="recipe"):
+            load_recipe(str(write_recipe(tmp_path / "r.yaml", text)))
+
+    def test_what_is_missing_is_named(self, tmp_path):
+        content = yaml.safe_load(SMALL_RECIPE)
+        del content["loss"]
+        with pytest.raises(RecipeError, match="loss: missing"):
+            load_recipe(str(write_recipe(tmp_path / "r.yaml", yaml.safe_dump(content))))

@@ -1,0 +1,187 @@
+"""A run that is interrupted, killed or refused, and one that goes on as if nothing had happened."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from model_store import ModelStore
+from tests.training.drawings import draw_folder, write_recipe
+from training.cli import main
+
+STEPS = 60
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("resume")
+    draw_folder(root / "data", classes=10, images=5)
+    write_recipe(root / "small.yaml")
+    return root
+
+
+def arguments(place: Path, store: Path, *further: str, steps: int = STEPS) -> list[str]:
+    return [
+        "fit",
+        "--data",
+        str(place / "data"),
+        "--name",
+        "m",
+        "--store",
+        str(store),
+        "--device",
+        "cpu",
+        *(() if "--resume" in further else ("--recipe", str(place / "small.yaml"))),
+        *(() if "--resume" in further else ("--set", f"max_steps={steps}")),
+        *further,
+    ]
+
+
+@pytest.fixture(scope="module")
+def whole(place) -> str:
+    """The digest of the weights of a run that nothing disturbs."""
+    assert main(arguments(place, place / "undisturbed")) == 0
+    return digest(place / "undisturbed")
+
+
+def digest(store: Path) -> str:
+    return ModelStore(store).manifest("m").weights.sha256
+
+
+def step_of(state: Path) -> int:
+    return int(torch.load(state, weights_only=True)["step"])
+
+
+def stopped(place: Path, store: Path, number: signal.Signals) -> tuple[int, str]:
+    """Starts a run in another process, and stops it by a signal after its first saved state."""
+    state = store / ".runs" / "m" / "state.pt"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "training", *arguments(place, store, "--save-every", "0")],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
+    )
+    deadline = time.monotonic() + 120
+    while not state.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(number)
+    _, told = process.communicate(timeout=120)
+    return process.returncode, told
+
+
+@pytest.fixture(scope="module")
+def interrupted(place) -> Path:
+    """A store with a run that Ctrl-C has interrupted."""
+    store = place / "interrupted"
+    stopped(place, store, signal.SIGINT)
+    return store
+
+
+@pytest.fixture
+def store(interrupted, tmp_path) -> Path:
+    """A copy of it."""
+    return shutil.copytree(interrupted, tmp_path / "store")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_goes_on_bit_for_bit(place, whole, tmp_path, number):
+    store = tmp_path / "store"
+    code, told = stopped(place, store, number)
+    state = store / ".runs" / "m" / "state.pt"
+    assert 0 < step_of(state) < STEPS, told
+    if number != signal.SIGKILL:
+        assert code == 130
+        assert "--resume" in told
+    assert main(arguments(place, store, "--resume")) == 0
+    assert digest(store) == whole
+    assert not state.exists()
+
+
+def test_interrupted_again_and_again(place, whole, store):
+    """Every resumed part ends at once, after one step, and the whole is still the same."""
+    state = store / ".runs" / "m" / "state.pt"
+    for _ in range(3):
+        before = step_of(state)
+        assert _interrupted_at_once(place, store) == 130
+        assert step_of(state) == before + 1
+    assert main(arguments(place, store, "--resume")) == 0
+    assert digest(store) == whole
+
+
+def test_ctrl_c(place, whole, store):
+    assert main(arguments(place, store, "--resume")) == 0
+    assert digest(store) == whole
+
+
+def _interrupted_at_once(place: Path, store: Path) -> int:
+    """Resumes in this process, with Ctrl-C during the first step."""
+    from training.learner import Learner
+
+    step = Learner.step
+
+    def interrupted(self, batch, number):
+        os.kill(os.getpid(), signal.SIGINT)
+        return step(self, batch, number)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Learner, "step", interrupted)
+        return main(arguments(place, store, "--resume"))
+
+
+class TestUnfinished:
+    def test_is_not_thrown_away_by_accident(self, place, store, capsys):
+        state = store / ".runs" / "m" / "state.pt"
+        before = state.read_bytes()
+        assert main(arguments(place, store)) == 1
+        told = capsys.readouterr().err
+        assert "--resume" in told
+        assert "--restart" in told
+        assert state.read_bytes() == before
+
+    def test_restart(self, place, store, whole):
+        assert main(arguments(place, store, "--restart")) == 0
+        assert digest(store) == whole
+
+    def test_goes_on_with_its_own_recipe_only(self, place, store, capsys):
+        assert main(arguments(place, store, "--resume", "--set", "batch=3")) == 1
+        assert "recipe" in capsys.readouterr().err
+
+    def test_goes_on_with_its_own_data_only(self, place, store, capsys, tmp_path):
+        other = draw_folder(tmp_path / "other", classes=10, images=5, seed=4)
+        words = arguments(place, store, "--resume")
+        words[words.index("--data") + 1] = str(other)
+        assert main(words) == 1
+        assert "not the data" in capsys.readouterr().err
+        assert (store / ".runs" / "m" / "state.pt").exists()
+
+    @pytest.mark.parametrize("damage", ["cut", "other", "pickle"])
+    def test_a_damaged_state_is_refused_with_advice(self, place, store, capsys, damage):
+        state = store / ".runs" / "m" / "state.pt"
+        if damage == "cut":
+            state.write_bytes(state.read_bytes()[:1000])
+        elif damage == "other":
+            torch.save({"format": 99}, state)
+        else:
+            torch.save(_Dangerous(), state)
+        assert main(arguments(place, store, "--resume")) == 1
+        assert "--restart" in capsys.readouterr().err
+
+    def test_two_at_a_time_are_refused(self, place, store, capsys):
+        import fcntl
+
+        with (store / ".runs" / "m" / "lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            assert main(arguments(place, store, "--resume")) == 1
+        assert "another process" in capsys.readouterr().err
+
+
+class _Dangerous:
+    def __reduce__(self):
+        return (os.abort, ())
