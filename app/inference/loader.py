@@ -88,7 +88,7 @@ class Loader:
             index = self._store.index()
         except StoreError as error:
             _logger.warning("default and aliases stay as they are", exc_info=error)
-            return current
+            return replace(current, default=self._default or current.default)
         return replace(current, default=self._default or index.default, aliases=index.aliases)
 
     def _newest(self, name: str, loaded: LoadedModel | None) -> LoadedModel | None:

@@ -1,0 +1,279 @@
+"""What strangers send: each gets its status and a detail that helps, and nothing else suffers."""
+
+import base64
+import struct
+import zlib
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.app.material import DIMENSION, encode, picture, pixels
+from tests.app.serving import Running
+
+GOOD = picture(1)
+
+
+def problem(answer: httpx.Response, status: int, *words: str) -> dict[str, object]:
+    """Checks that an answer is a problem of that status whose detail has these words."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    content = answer.json()
+    assert set(content) == {"type", "title", "status", "detail", "request_id"}
+    assert content["status"] == status
+    assert "Traceback" not in content["detail"]
+    for word in words:
+        assert word in content["detail"], content["detail"]
+    return content
+
+
+def pair(client: httpx.Client, second: bytes, **data: str) -> httpx.Response:
+    return client.post("/compare", files={"image_a": GOOD, "image_b": second}, data=data)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_else_suffers(client: httpx.Client):
+    yield
+    assert pair(client, picture(2)).status_code == 200
+
+
+def huge_png(width: int, height: int) -> bytes:
+    """A PNG whose header declares so many pixels and that has next to no data."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = zlib.compress(bytes(1000))
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("path", ["/compare", "/compare/many", "/embed"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"content-type": "application/json"},
+        {"content-type": "multipart/form-data; boundary=x"},
+        {"content-type": "image/png"},
+    ],
+)
+def test_an_empty_body(client: httpx.Client, path: str, headers: dict[str, str]) -> None:
+    field = {"/compare": "image_a", "/compare/many": "query", "/embed": "images"}[path]
+    problem(client.post(path, headers=headers), 400, "empty", field)
+
+
+def test_one_image_missing(client: httpx.Client) -> None:
+    answer = client.post("/compare", files={"image_a": GOOD})
+    problem(answer, 400, "missing: image_b", "'image_a'")
+
+
+def test_wrong_field_names(client: httpx.Client) -> None:
+    answer = client.post("/compare", files={"img1": GOOD, "img2": GOOD})
+    problem(answer, 400, "image_a, image_b", "'img1', 'img2'")
+    answer = client.post("/compare", files={"image_a": GOOD, "image_b": GOOD, "extra": GOOD})
+    problem(answer, 400, "unknown: 'extra'")
+    problem(client.post("/embed", files={"image": GOOD}), 400, "missing: images")
+    problem(client.post("/compare/many", json={"query": "x"}), 400, "candidates")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"hello, this is text", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%PDF-1.7", b"\0"],
+)
+def test_what_is_no_image(client: httpx.Client, data: bytes) -> None:
+    problem(pair(client, data), 415, "image_b", "JPEG, PNG")
+
+
+def test_an_empty_file(client: httpx.Client) -> None:
+    problem(pair(client, b""), 400, "image_b", "empty")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
+def test_an_image_cut_short(client: httpx.Client, kind: str) -> None:
+    whole = encode(pixels(1, 300, 200), kind)
+    problem(pair(client, whole[: len(whole) // 2]), 422, "image_b", "cut short")
+
+
+@pytest.mark.parametrize(("width", "height"), [(30_000, 30_000), (65_535, 2_000)])
+def test_too_many_declared_pixels(client: httpx.Client, width: int, height: int) -> None:
+    problem(pair(client, huge_png(width, height)), 422, "image_b", "limit")
+
+
+ODD = {
+    "1x1": encode(pixels(1, 1, 1)),
+    "1x1 grey JPEG": encode(pixels(1, 1, 1).convert("L"), "JPEG"),
+    "very wide": encode(pixels(1, 3000, 1)),
+    "16-bit grey PNG": encode(Image.fromarray(np.full((9, 9), 40_000, np.uint16))),
+    "palette with transparency": encode(
+        pixels(1).quantize(16), "PNG", transparency=bytes(range(0, 160, 10))
+    ),
+    "grey with alpha": encode(pixels(1).convert("LA")),
+    "colour with alpha": encode(pixels(1).convert("RGBA")),
+    "one bit": encode(pixels(1).convert("1")),
+    "CMYK JPEG": encode(pixels(1).convert("CMYK"), "JPEG"),
+    "progressive JPEG": encode(pixels(1), "JPEG", progressive=True),
+    "animated GIF": encode(
+        pixels(1), "GIF", save_all=True, append_images=[pixels(2), pixels(3)], duration=100
+    ),
+    "TIFF": encode(pixels(1), "TIFF"),
+    "BMP": encode(pixels(1), "BMP"),
+    "WebP": encode(pixels(1), "WEBP"),
+    "PGM": encode(pixels(1).convert("L"), "PPM"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_images_are_images(client: httpx.Client, name: str) -> None:
+    answer = pair(client, ODD[name])
+    assert answer.status_code == 200, answer.text
+
+
+def test_transparency_and_frames_change_nothing_that_is_seen(client: httpx.Client) -> None:
+    for name in ("animated GIF", "TIFF", "BMP", "colour with alpha"):
+        assert pair(client, ODD[name]).json()["score"] > 0.98, name
+
+
+@pytest.mark.parametrize("model", ["absent", "no such/model", "x" * 150])
+def test_an_unknown_model(client: httpx.Client, model: str) -> None:
+    problem(pair(client, GOOD, model=model), 404, "tiny")
+
+
+def test_a_model_name_that_is_none(client: httpx.Client) -> None:
+    problem(pair(client, GOOD, model="x" * 5000), 413, "model")
+    body = {"image_a": "aGk=", "image_b": "aGk=", "model": 5}
+    problem(client.post("/compare", json=body), 400, "model", "text")
+    problem(client.get("/models/absent"), 404, "tiny")
+
+
+def test_a_model_that_is_there_but_damaged_says_why(client: httpx.Client) -> None:
+    problem(pair(client, GOOD, model="broken"), 404, "weights.safetensors")
+
+
+def test_too_many_images_and_too_large_ones(client: httpx.Client) -> None:
+    files = [("images", GOOD)] * 17
+    problem(client.post("/embed", files=files), 400, "17", "limit of 16")
+    problem(client.post("/embed", files=[("images", GOOD)] * 30), 400, "parts")
+    problem(pair(client, bytes(1_000_001)), 413, "image_b", "1,000,000")
+    text = base64.b64encode(bytes(1_000_001)).decode()
+    problem(client.post("/embed", json={"images": text}), 413, "1,000,000")
+
+
+def test_several_images_where_one_belongs(client: httpx.Client) -> None:
+    files = [("image_a", GOOD), ("image_a", GOOD), ("image_b", GOOD)]
+    problem(client.post("/compare", files=files), 400, "image_a", "exactly one")
+
+
+@pytest.mark.parametrize(
+    "body", [b"{", b"[]", b"null", b'"text"', b"\xff\xfe", b"[" * 100_000, b'{"image_a": 1e400']
+)
+def test_what_is_no_json_object(client: httpx.Client, body: bytes) -> None:
+    headers = {"content-type": "application/json"}
+    problem(client.post("/compare", content=body, headers=headers), 400)
+
+
+@pytest.mark.parametrize("value", ["not base64!", 5, True, {"a": 1}, "aGk", "ä"])
+def test_what_is_no_base64(client: httpx.Client, value: object) -> None:
+    good = base64.b64encode(GOOD).decode()
+    problem(client.post("/compare", json={"image_a": good, "image_b": value}), 400, "image_b")
+
+
+def test_other_bodies(client: httpx.Client) -> None:
+    problem(client.post("/compare", data={"image_a": "x"}), 415, "urlencoded", "image_a")
+    problem(client.post("/compare", content=GOOD), 415, "none given")
+    headers = {"content-type": "image/png"}
+    problem(client.post("/compare", content=GOOD, headers=headers), 415, "image/png")
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data", b"--x\r\n\r\n--x--"),
+        ("multipart/form-data; boundary=x", b"no boundary anywhere"),
+        (
+            "multipart/form-data; boundary=x",
+            b"--x\r\nContent-Disposition: form-data\r\n\r\na\r\n--x--",
+        ),
+        (
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="image_a"; filename="a"\r\n\r\nhalf',
+        ),
+        ("multipart/form-data; boundary=" + "x" * 5000, b"--x"),
+    ],
+)
+def test_malformed_multipart(client: httpx.Client, kind: str, body: bytes) -> None:
+    answer = client.post("/compare", content=body, headers={"content-type": kind})
+    problem(answer, 400)
+
+
+@pytest.mark.parametrize(
+    "candidates",
+    [
+        [],
+        [[1.0] * (DIMENSION - 1)],
+        [[1.0] * DIMENSION, [1.0]],
+        [[1.0] * DIMENSION, "aGk="],
+        [["1.0"] * DIMENSION],
+        [[None] * DIMENSION],
+        [[True] * DIMENSION],
+        [[[1.0]] * DIMENSION],
+        [[1e39] * DIMENSION],
+        [[]],
+        [{}],
+        5,
+    ],
+)
+def test_candidates_that_are_none(client: httpx.Client, candidates: object) -> None:
+    body = {"query": [1.0] * DIMENSION, "candidates": candidates}
+    problem(client.post("/compare/many", json=body), 400)
+
+
+def test_queries_that_are_none(client: httpx.Client) -> None:
+    rows = [[1.0] * DIMENSION]
+    for query in ([1.0] * 3, [1.0, "x"], [[1.0] * DIMENSION], {}, 7):
+        problem(client.post("/compare/many", json={"query": query, "candidates": rows}), 400)
+
+
+def test_raw_candidates_that_do_not_fit(client: httpx.Client) -> None:
+    for raw in (b"", bytes(4 * DIMENSION - 1), np.full(DIMENSION, np.nan, "<f4").tobytes()):
+        answer = client.post("/compare/many", files=[("query", GOOD), ("embeddings", raw)])
+        problem(answer, 400, "embeddings" if len(raw) % 64 or not raw else "candidates")
+    both = [("query", GOOD), ("embeddings", bytes(64)), ("candidates", GOOD)]
+    problem(client.post("/compare/many", files=both), 400, "one of the two")
+
+
+def test_sides_that_are_none(client: httpx.Client) -> None:
+    answer = client.post("/embed", files={"images": GOOD}, data={"side": "top"})
+    problem(answer, 400, "left", "right")
+
+
+def test_paths_and_methods(client: httpx.Client) -> None:
+    problem(client.get("/nothing"), 404, "/docs")
+    answer = client.get("/compare")
+    problem(answer, 405, "POST")
+    assert answer.headers["allow"] == "POST"
+    assert client.get("/static/../../settings.py").status_code == 404
+
+
+@pytest.mark.parametrize("value", ["soon", "-1", "0", "nan"])
+def test_a_timeout_that_is_none(client: httpx.Client, value: str) -> None:
+    answer = client.post(
+        "/compare",
+        files={"image_a": GOOD, "image_b": GOOD},
+        headers={"x-request-timeout": value},
+    )
+    problem(answer, 400, "X-Request-Timeout")
+
+
+def test_nothing_is_logged_of_what_was_sent(server: Running, caplog) -> None:
+    caplog.set_level("INFO")
+    pair(server.client, b"secret text in place of an image")
+    [line] = [record for record in caplog.records if record.name == "twinlens.request"]
+    assert line.twinlens["status"] == 415
+    assert line.twinlens["problem"] == "unsupported-image-type"
+    assert "secret" not in str(line.twinlens)

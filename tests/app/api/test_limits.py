@@ -1,0 +1,203 @@
+"""Limits enforced while reading, overload, deadlines, and clients that leave."""
+
+import concurrent.futures
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.inference.catalogue import LoadedModel
+from tests.app.material import MeanEngine, picture
+from tests.app.serving import Running, compare_body, half_request, in_thread, wait_until
+
+
+@pytest.fixture(scope="module")
+def small(store: Path) -> Iterator[Running]:
+    with in_thread(
+        store,
+        store_poll_seconds=0,
+        max_body_bytes=100_000,
+        max_many_body_bytes=200_000,
+        queue_images=4,
+        max_images=4,
+        request_timeout=20,
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def engine(small: Running) -> Iterator[MeanEngine]:
+    """An engine behind the default model that the test can stop."""
+    before = small.service.catalogue
+    old = before.models["tiny"]
+    engine = MeanEngine()
+    model = LoadedModel(old.manifest, old.network, engine)
+    small.service._catalogue = replace(before, models={**before.models, "tiny": model})
+    yield engine
+    engine.gate.set()
+    wait_until(lambda: metric(small, "twinlens_queue_images") == 0)
+    small.service._catalogue = before
+
+
+def metric(running: Running, name: str, **labels: str) -> float:
+    return running.service.metrics.registry.get_sample_value(name, labels) or 0
+
+
+def embed(running: Running, *seeds: int, **headers: str) -> httpx.Response:
+    files = [("images", picture(seed)) for seed in seeds]
+    with httpx.Client(timeout=30) as client:
+        return client.post(f"http://127.0.0.1:{running.port}/embed", files=files, headers=headers)
+
+
+def answer_of(connection: socket.socket) -> bytes:
+    data = b""
+    while chunk := connection.recv(65536):
+        data += chunk
+        if b"\r\n\r\n" in data:
+            break
+    return data
+
+
+def test_a_body_over_the_limit_is_refused_by_its_header(small: Running) -> None:
+    with socket.create_connection(("127.0.0.1", small.port), timeout=10) as connection:
+        connection.sendall(
+            b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+            b"Content-Length: 52428800\r\nExpect: 100-continue\r\n\r\n"
+        )
+        # The answer is the refusal, and not an invitation to send 50 MB.
+        assert answer_of(connection).startswith(b"HTTP/1.1 413")
+
+
+def test_fifty_megabytes_are_refused(small: Running) -> None:
+    answer = small.client.post(
+        "/embed", content=bytes(50_000_000), headers={"content-type": "image/png"}
+    )
+    assert answer.status_code == 413
+    assert "100,000" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "kind", ["image/png", "application/json", "multipart/form-data; boundary=x"]
+)
+def test_a_chunked_body_is_refused_as_soon_as_it_is_over_the_limit(
+    small: Running, kind: str
+) -> None:
+    with socket.create_connection(("127.0.0.1", small.port), timeout=10) as connection:
+        connection.sendall(
+            b"POST /embed HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+            + f"Content-Type: {kind}\r\n\r\n".encode()
+        )
+        start = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n'
+        connection.sendall(b"%x\r\n%s\r\n" % (len(start), start))
+        piece = b"%x\r\n%s\r\n" % (20_000, bytes(20_000))
+        for _ in range(6):
+            connection.sendall(piece)
+        # The body never ends, and the answer is there.
+        assert answer_of(connection).startswith(b"HTTP/1.1 413")
+
+
+def test_a_content_length_that_is_too_short_cuts_the_body(small: Running) -> None:
+    body, kind = compare_body(picture(1), picture(2))
+    with half_request(small.port, body[: len(body) // 2], kind) as connection:
+        connection.sendall(body)
+        assert answer_of(connection).startswith(b"HTTP/1.1 400")
+
+
+def test_a_client_that_leaves_while_sending_is_noticed(small: Running) -> None:
+    before = metric(small, "twinlens_rejections_total", reason="client-gone")
+    body, kind = compare_body(picture(1), picture(2))
+    with half_request(small.port, body, kind) as connection:
+        connection.sendall(body[:100])
+    wait_until(
+        lambda: metric(small, "twinlens_rejections_total", reason="client-gone") == before + 1
+    )
+
+
+def test_a_body_that_does_not_come_in_time(small: Running) -> None:
+    body, kind = compare_body(picture(1), picture(2))
+    head = (
+        f"POST /compare HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n"
+        f"X-Request-Timeout: 0.2\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", small.port), timeout=10) as connection:
+        connection.sendall(head.encode() + body[:100])
+        assert answer_of(connection).startswith(b"HTTP/1.1 408")
+
+
+def test_a_full_queue_is_said_and_what_was_accepted_is_answered(
+    small: Running, engine: MeanEngine
+) -> None:
+    engine.gate.clear()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        accepted = [pool.submit(embed, small, 1, 2), pool.submit(embed, small, 3, 4)]
+        wait_until(lambda: metric(small, "twinlens_queue_images") == 4)
+        refused = embed(small, 5)
+        assert refused.status_code == 429
+        assert 1 <= int(refused.headers["retry-after"]) <= 60
+        assert "try again" in refused.json()["detail"]
+        assert small.client.get("/livez").status_code == 200
+        assert small.client.get("/readyz").status_code == 200
+        engine.gate.set()
+        assert [future.result().status_code for future in accepted] == [200, 200]
+    assert embed(small, 5).status_code == 200
+
+
+def test_a_deadline_that_passes_frees_its_place(small: Running, engine: MeanEngine) -> None:
+    engine.gate.clear()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        first = pool.submit(embed, small, 1)
+        assert engine.entered.acquire(timeout=10)
+        late = embed(small, 2, 3, **{"x-request-timeout": "0.2"})
+        assert late.status_code == 504
+        assert "X-Request-Timeout" in late.json()["detail"]
+        assert metric(small, "twinlens_queue_images") == 1
+        engine.gate.set()
+        assert first.result().status_code == 200
+    # The late images never reached the device.
+    assert engine.batches == [(1, "left")]
+
+
+def test_work_whose_client_has_gone_is_dropped(small: Running, engine: MeanEngine) -> None:
+    dropped = metric(small, "twinlens_dropped_images_total", where="queue")
+    engine.gate.clear()
+    body, kind = compare_body(picture(1), picture(2))
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        first = pool.submit(embed, small, 9)
+        assert engine.entered.acquire(timeout=10)
+        with half_request(small.port, body, kind) as connection:
+            connection.sendall(body)
+            wait_until(lambda: metric(small, "twinlens_device_queue_images") == 2)
+        wait_until(
+            lambda: metric(small, "twinlens_dropped_images_total", where="queue") == dropped + 2
+        )
+        assert metric(small, "twinlens_queue_images") == 1
+        engine.gate.set()
+        assert first.result().status_code == 200
+    assert engine.batches == [(1, "left")]
+
+
+def test_an_engine_that_fails_on_an_image_is_a_problem_and_no_more(
+    small: Running, engine: MeanEngine
+) -> None:
+    engine.error = RuntimeError("secret of the engine")
+    answer = embed(small, 1)
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "secret" not in answer.text
+    engine.error = None
+    assert embed(small, 1).status_code == 200
+
+
+def test_many_requests_at_once_are_all_answered_with_their_own(small: Running) -> None:
+    expected = [embed(small, seed).json()["embeddings"][0] for seed in range(6)]
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        seeds = [n % 6 for n in range(60)]
+        answers = list(pool.map(lambda seed: embed(small, seed), seeds))
+    assert {answer.status_code for answer in answers} <= {200, 429}
+    served = [(s, a) for s, a in zip(seeds, answers, strict=True) if a.status_code == 200]
+    assert served
+    for seed, answer in served:
+        assert answer.json()["embeddings"][0] == pytest.approx(expected[seed], rel=1e-4, abs=1e-5)

@@ -1,0 +1,80 @@
+"""Readiness, and models that change while they are served."""
+
+import concurrent.futures
+
+import httpx
+
+from model_store import ModelStore
+from tests.app.material import CALIBRATION, fill_store, network, picture
+from tests.app.serving import Running, in_thread, wait_until
+
+
+def compare(running: Running) -> httpx.Response:
+    return running.client.post("/compare", files={"image_a": picture(1), "image_b": picture(2)})
+
+
+def test_an_empty_store_is_unready_until_a_model_comes(tmp_path) -> None:
+    with in_thread(tmp_path, wait=False) as running:
+        client = running.client
+        wait_until(lambda: "holds no model" in client.get("/readyz").json()["detail"])
+        answer = client.get("/readyz")
+        assert answer.status_code == 503
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert client.get("/livez").status_code == 200
+        refused = compare(running)
+        assert refused.status_code == 503
+        assert int(refused.headers["retry-after"]) > 0
+        assert client.get("/models").json() == {"default": None, "models": [], "failed": []}
+        ModelStore(tmp_path).save("tiny", network())
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+        # The only model is the default one.
+        assert compare(running).json()["model"] == "tiny"
+
+
+def test_a_store_of_broken_models_says_why(tmp_path) -> None:
+    path = ModelStore(tmp_path).save("tiny", network()).path
+    (path / "weights.safetensors").write_bytes(b"nothing")
+    with in_thread(tmp_path, wait=False) as running:
+        client = running.client
+        wait_until(lambda: "weights.safetensors" in client.get("/readyz").json()["detail"])
+        assert client.get("/models").json()["failed"][0]["version"] == 1
+
+
+def test_a_new_version_is_switched_to_without_losing_a_request(tmp_path) -> None:
+    store = fill_store(tmp_path)
+    with in_thread(tmp_path) as running:
+        versions: list[int] = []
+        statuses: set[int] = set()
+
+        def ask() -> None:
+            with httpx.Client(base_url=running.client.base_url, timeout=30) as client:
+                while not versions or versions[-1] < 2 or len(versions) < 40:
+                    answer = client.post(
+                        "/compare", files={"image_a": picture(1), "image_b": picture(2)}
+                    )
+                    statuses.add(answer.status_code)
+                    versions.append(answer.json()["version"])
+
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            asking = pool.submit(ask)
+            store.save("tiny", network(seed=20), calibration=CALIBRATION)
+            asking.result(60)
+        assert statuses == {200}
+        assert versions == sorted(versions)
+
+        # A bad third version is refused; the second goes on.
+        bad = store.save("tiny", network(seed=21)).path
+        (bad / "manifest.json").write_text("{}")
+        client = running.client
+        wait_until(
+            lambda: any(
+                failed["name"] == "tiny" and failed["version"] == 3
+                for failed in client.get("/models").json()["failed"]
+            )
+        )
+        assert compare(running).json()["version"] == 2
+
+        # Default and aliases follow.
+        store.set_default("plain")
+        wait_until(lambda: client.get("/models").json()["default"] == "plain")
+        assert compare(running).json()["model"] == "plain"

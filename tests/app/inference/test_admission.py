@@ -1,0 +1,42 @@
+import pytest
+
+from app.inference import admission as module
+from app.inference.admission import Admission
+from app.inference.errors import QueueFull
+
+
+def test_all_or_none_up_to_the_limit() -> None:
+    admission = Admission(4)
+    admission.acquire(3)
+    with pytest.raises(QueueFull, match="limit of 4") as caught:
+        admission.acquire(2)
+    assert caught.value.retry_after >= 1
+    assert admission.outstanding == 3
+    admission.acquire(1)
+    for _ in range(4):
+        admission.release()
+    assert admission.outstanding == 0
+    admission.acquire(4)
+
+
+def test_retry_after_follows_the_measured_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(module, "monotonic", lambda: now)
+    admission = Admission(20)
+    assert admission.rate() is None
+    admission.acquire(20)
+    for _ in range(100):  # Two images a second, always full.
+        now += 0.5
+        admission.release()
+        admission.acquire(1)
+    assert admission.rate() == pytest.approx(2, rel=0.1)
+    assert admission.retry_after(1) == 1
+    assert admission.retry_after(20) in (9, 10, 11)
+    for _ in range(20):
+        admission.release()
+    rate = admission.rate()
+    now += 3
+    admission.acquire(1)
+    admission.release()
+    # Idle time does not make the service look slow.
+    assert admission.rate() >= rate * 0.9

@@ -1,0 +1,258 @@
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import numpy as np
+import pytest
+
+from app.inference.batcher import Batcher
+from app.inference.errors import EngineFailed, NotReady
+from app.observability.metrics import Metrics
+from model_store.network import Side
+from tests.app.material import DIMENSION, MeanEngine, grey, lane
+
+
+def with_batcher(scenario: Callable[[Batcher], Awaitable[None]], max_batch: int = 4) -> Metrics:
+    metrics = Metrics()
+
+    async def main() -> None:
+        batcher = Batcher(max_batch=max_batch, metrics=metrics)
+        try:
+            await asyncio.wait_for(scenario(batcher), 30)
+        finally:
+            await batcher.close(drain=False)
+
+    asyncio.run(main())
+    return metrics
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float:
+    return metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+async def entered(engine: MeanEngine) -> None:
+    """Waits until the engine has been given a batch."""
+    assert await asyncio.to_thread(engine.entered.acquire, timeout=30)
+
+
+def test_a_lone_image_goes_at_once_and_gets_its_own_row() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        engine = MeanEngine()
+        row = await batcher.submit(lane(engine), grey(7))
+        np.testing.assert_array_equal(row, np.full(DIMENSION, 7, np.float32))
+        assert row.base is None
+        assert engine.batches == [(1, Side.LEFT)]
+
+    with_batcher(scenario)
+
+
+def test_images_that_arrive_while_the_device_is_busy_form_the_next_batches() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        engine = MeanEngine()
+        engine.gate.clear()
+        only = lane(engine)
+        first = asyncio.create_task(batcher.submit(only, grey(0)))
+        await entered(engine)
+        rest = [asyncio.create_task(batcher.submit(only, grey(n))) for n in range(1, 7)]
+        await asyncio.sleep(0)
+        assert batcher.depth == 6
+        assert batcher.busy_seconds > 0
+        engine.gate.set()
+        rows = await asyncio.gather(first, *rest)
+        assert [row[0] for row in rows] == [0, 1, 2, 3, 4, 5, 6]
+        assert [size for size, _ in engine.batches] == [1, 4, 2]
+
+    metrics = with_batcher(scenario)
+    assert value(metrics, "twinlens_batch_images_count", model="mean") == 3
+
+
+def test_sides_and_models_are_never_mixed_and_take_turns() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        one, two = MeanEngine(), MeanEngine()
+        busy, left = lane(one, name="one"), lane(two, name="two")
+        right = lane(two, Side.RIGHT, name="two")
+        one.gate.clear()
+        tasks = [asyncio.create_task(batcher.submit(busy, grey(1)))]
+        await entered(one)
+        tasks += [asyncio.create_task(batcher.submit(busy, grey(1))) for _ in range(8)]
+        tasks += [asyncio.create_task(batcher.submit(left, grey(2)))]
+        tasks += [asyncio.create_task(batcher.submit(right, grey(3)))]
+        await asyncio.sleep(0)
+        done: list[str] = []
+        tasks[9].add_done_callback(lambda _: done.append("two"))
+        tasks[8].add_done_callback(lambda _: done.append("last of one"))
+        one.gate.set()
+        await asyncio.gather(*tasks)
+        assert [size for size, _ in one.batches] == [1, 4, 4]
+        assert two.batches == [(1, Side.LEFT), (1, Side.RIGHT)]
+        # Eight of model one were there first, and model two still had its turn between them.
+        assert done == ["two", "last of one"]
+
+    with_batcher(scenario)
+
+
+def test_one_bad_image_fails_alone() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        engine = MeanEngine()
+        engine.gate.clear()
+        only = lane(engine)
+        first = asyncio.create_task(batcher.submit(only, grey(0)))
+        await entered(engine)
+        values = [1, MeanEngine.POISON, 3]
+        rest = [asyncio.create_task(batcher.submit(only, grey(n))) for n in values]
+        await asyncio.sleep(0)
+        engine.gate.set()
+        await first
+        answers = await asyncio.gather(*rest, return_exceptions=True)
+        assert answers[0][0] == 1
+        assert isinstance(answers[1], EngineFailed)
+        assert answers[2][0] == 3
+        assert (await batcher.submit(only, grey(9)))[0] == 9
+        assert batcher.failure is None
+
+    metrics = with_batcher(scenario)
+    assert value(metrics, "twinlens_engine_failures_total", model="mean", what="batch") == 1
+    assert value(metrics, "twinlens_engine_failures_total", model="mean", what="image") == 1
+
+
+@pytest.mark.parametrize("images", [1, 3])
+def test_too_few_rows_are_an_error_and_no_answer_is_swapped(images: int) -> None:
+    async def scenario(batcher: Batcher) -> None:
+        engine = MeanEngine()
+        engine.rows_short = 1
+        engine.gate.clear()
+        only = lane(engine)
+        tasks = [asyncio.create_task(batcher.submit(only, grey(n))) for n in range(images)]
+        await entered(engine)
+        engine.gate.set()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(answer, EngineFailed) for answer in answers)
+
+    with_batcher(scenario)
+
+
+def test_an_embedding_that_is_not_finite_fails_alone() -> None:
+    class NotANumber(MeanEngine):
+        def embed(self, batch: np.ndarray, side: Side) -> np.ndarray:
+            rows = super().embed(batch, side)
+            rows[rows == 5] = np.nan
+            return rows
+
+    async def scenario(batcher: Batcher) -> None:
+        only = lane(NotANumber())
+        answers = await asyncio.gather(
+            *(batcher.submit(only, grey(n)) for n in (4, 5, 6)), return_exceptions=True
+        )
+        assert [isinstance(answer, EngineFailed) for answer in answers] == [False, True, False]
+
+    with_batcher(scenario)
+
+
+def test_cancelled_images_never_reach_the_device() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        engine = MeanEngine()
+        engine.gate.clear()
+        only = lane(engine)
+        first = asyncio.create_task(batcher.submit(only, grey(0)))
+        await entered(engine)
+        rest = [asyncio.create_task(batcher.submit(only, grey(n))) for n in range(1, 4)]
+        await asyncio.sleep(0)
+        rest[0].cancel()
+        rest[2].cancel()
+        await asyncio.wait([rest[0], rest[2]])
+        assert batcher.depth == 1
+        engine.gate.set()
+        assert (await first)[0] == 0
+        assert (await rest[1])[0] == 2
+        assert engine.batches == [(1, Side.LEFT), (1, Side.LEFT)]
+
+    metrics = with_batcher(scenario)
+    assert value(metrics, "twinlens_dropped_images_total", where="queue") == 2
+
+
+def test_a_cancelled_image_on_the_device_does_not_disturb_its_batch_mates() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        before, engine = MeanEngine(), MeanEngine()
+        before.gate.clear()
+        engine.gate.clear()
+        first = asyncio.create_task(batcher.submit(lane(before), grey(0)))
+        await entered(before)
+        only = lane(engine)
+        pair = [asyncio.create_task(batcher.submit(only, grey(n))) for n in (1, 2)]
+        await asyncio.sleep(0)
+        before.gate.set()
+        await first
+        await entered(engine)
+        assert batcher.depth == 0
+        pair[0].cancel()
+        await asyncio.wait([pair[0]])
+        engine.gate.set()
+        assert (await pair[1])[0] == 2
+        assert pair[0].cancelled()
+
+    metrics = with_batcher(scenario)
+    assert value(metrics, "twinlens_dropped_images_total", where="device") == 1
+
+
+@pytest.mark.parametrize("drain", [True, False])
+def test_closing_answers_everything(drain: bool) -> None:
+    async def scenario(batcher: Batcher) -> None:
+        engine = MeanEngine()
+        engine.gate.clear()
+        only = lane(engine)
+        tasks = [asyncio.create_task(batcher.submit(only, grey(0)))]
+        await entered(engine)
+        tasks += [asyncio.create_task(batcher.submit(only, grey(n))) for n in range(1, 6)]
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(batcher.close(drain=drain))
+        await asyncio.sleep(0)
+        with pytest.raises(NotReady):
+            await batcher.submit(only, grey(9))
+        engine.gate.set()
+        await closing
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert answers[0][0] == 0
+        if drain:
+            assert [answer[0] for answer in answers] == [0, 1, 2, 3, 4, 5]
+        else:
+            assert all(isinstance(answer, NotReady) for answer in answers[1:])
+
+    with_batcher(scenario)
+
+
+def test_a_dead_device_thread_answers_and_says_so() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        engine = MeanEngine()
+        engine.gate.clear()
+        only = lane(engine)
+        tasks = [asyncio.create_task(batcher.submit(only, grey(n))) for n in range(6)]
+        await entered(engine)
+        engine.error = SystemExit("the driver is gone")
+        engine.gate.set()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(answer, EngineFailed) for answer in answers)
+        assert "driver is gone" in (batcher.failure or "")
+        with pytest.raises(EngineFailed):
+            await batcher.submit(only, grey(1))
+
+    with_batcher(scenario)
+
+
+def test_under_random_load_and_cancellation_every_image_gets_its_own_answer() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        random = np.random.default_rng(0)
+        lanes = [lane(MeanEngine(), side) for side in Side]
+
+        async def one(number: int) -> None:
+            await asyncio.sleep(float(random.uniform(0, 0.05)))
+            image = grey(number % 250)
+            try:
+                async with asyncio.timeout(float(random.choice([0.0001, 10]))):
+                    row = await batcher.submit(lanes[number % 2], image)
+            except TimeoutError:
+                return
+            assert row[0] == number % 250
+
+        await asyncio.gather(*(one(number) for number in range(600)))
+        assert batcher.depth == 0
+
+    with_batcher(scenario)

@@ -1,0 +1,151 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from app.inference.catalogue import Catalogue
+from app.inference.errors import NotReady, UnknownModel
+from app.inference.loader import Loader
+from app.observability.metrics import Metrics
+from model_store import ModelStore
+from tests.app.material import fill_store, network
+
+
+def loader(store: ModelStore, default: str | None = None) -> Loader:
+    return Loader(
+        store,
+        default=default,
+        engine="auto",
+        device="cpu",
+        threads=1,
+        max_batch=2,
+        metrics=Metrics(),
+    )
+
+
+def damage(path: Path) -> None:
+    data = bytearray((path / "weights.safetensors").read_bytes())
+    data[-1] ^= 1
+    (path / "weights.safetensors").write_bytes(data)
+
+
+def test_what_can_be_loaded_is_and_the_rest_is_reported(tmp_path) -> None:
+    found = loader(fill_store(tmp_path)).update(Catalogue())
+    assert sorted(found.models) == ["ordered", "plain", "sided", "tiny"]
+    assert [(refusal.name, refusal.version) for refusal in found.refused] == [("broken", 1)]
+    assert "weights.safetensors" in found.refused[0].error
+    assert found.find(None).name == "tiny"
+    assert found.find("small").name == "tiny"
+    with pytest.raises(UnknownModel, match=r"weights\.safetensors"):
+        found.find("broken")
+    with pytest.raises(UnknownModel, match="ordered, plain, sided, small, tiny$"):
+        found.find("absent")
+    with pytest.raises(NotReady):
+        Catalogue().find(None)
+
+
+def test_nothing_new_changes_nothing(tmp_path) -> None:
+    subject = loader(fill_store(tmp_path))
+    first = subject.update(Catalogue())
+    assert subject.update(first) is first
+
+
+def test_a_new_version_takes_over_and_a_bad_one_does_not(tmp_path) -> None:
+    store = fill_store(tmp_path)
+    subject = loader(store)
+    first = subject.update(Catalogue())
+    store.save("tiny", network(seed=10))
+    second = subject.update(first)
+    assert second.models["tiny"].version == 2
+    assert second.models["plain"] is first.models["plain"]
+    damage(store.save("tiny", network(seed=11)).path)
+    third = subject.update(second)
+    assert third.models["tiny"] is second.models["tiny"]
+    assert ("tiny", 3) in {(refusal.name, refusal.version) for refusal in third.refused}
+    assert subject.update(third) is third
+    store.save("tiny", network(seed=12))
+    assert subject.update(third).models["tiny"].version == 4
+
+
+def test_a_start_with_a_bad_newest_version_serves_the_one_before(tmp_path) -> None:
+    store = ModelStore(tmp_path)
+    store.save("tiny", network())
+    damage(store.save("tiny", network(seed=1)).path)
+    found = loader(store).update(Catalogue())
+    assert found.models["tiny"].version == 1
+    assert [refusal.version for refusal in found.refused] == [2]
+
+
+def test_a_mended_version_is_tried_again(tmp_path) -> None:
+    store = ModelStore(tmp_path)
+    path = store.save("tiny", network()).path
+    good = (path / "weights.safetensors").read_bytes()
+    damage(path)
+    subject = loader(store)
+    first = subject.update(Catalogue())
+    assert not first.models
+    (path / "weights.safetensors").write_bytes(good)
+    found = subject.update(first)
+    assert found.models["tiny"].version == 1
+    assert not found.refused
+
+
+def test_half_written_and_foreign_folders_are_no_harm(tmp_path) -> None:
+    store = fill_store(tmp_path)
+    subject = loader(store)
+    first = subject.update(Catalogue())
+    (tmp_path / "tiny" / ".incoming-1-ab").mkdir()
+    (tmp_path / "tiny" / "2").mkdir()
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "a file").write_text("x")
+    second = subject.update(first)
+    assert second.models == first.models
+    assert ("tiny", 2) in {(refusal.name, refusal.version) for refusal in second.refused}
+
+
+def test_a_store_that_is_gone_changes_nothing(tmp_path) -> None:
+    root = tmp_path / "models"
+    subject = loader(fill_store(root))
+    first = subject.update(Catalogue())
+    root.rename(tmp_path / "elsewhere")
+    assert subject.update(first) is first
+
+
+def test_removed_models_and_versions_go(tmp_path) -> None:
+    store = fill_store(tmp_path)
+    store.save("tiny", network(seed=10))
+    subject = loader(store)
+    first = subject.update(Catalogue())
+    shutil.rmtree(tmp_path / "plain")
+    shutil.rmtree(tmp_path / "tiny" / "2")
+    second = subject.update(first)
+    assert "plain" not in second.models
+    assert second.models["tiny"].version == 1
+
+
+def test_default_and_aliases_follow_the_store(tmp_path) -> None:
+    store = fill_store(tmp_path)
+    subject = loader(store)
+    first = subject.update(Catalogue())
+    store.set_default("plain")
+    store.set_alias("small", "plain")
+    second = subject.update(first)
+    assert second.find(None).name == second.find("small").name == "plain"
+    (tmp_path / "store.json").write_text("{")
+    assert subject.update(second) is second
+    assert loader(store, default="sided").update(Catalogue()).find(None).name == "sided"
+
+
+def test_a_default_that_is_not_there_is_said(tmp_path) -> None:
+    found = loader(fill_store(tmp_path), default="broken").update(Catalogue())
+    with pytest.raises(UnknownModel, match="default model 'broken'"):
+        found.find(None)
+
+
+def test_an_engine_is_closed_once_nobody_uses_it(tmp_path) -> None:
+    found = loader(fill_store(tmp_path)).update(Catalogue())
+    model = found.models["tiny"]
+    with model.used():
+        model.retire()
+        assert not model.engine._pool._shutdown
+    assert model.engine._pool._shutdown

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+import torch
+
+from app.inference.catalogue import LoadedModel
+from app.inference.scoring import judge
+from model_store import ModelStore
+from tests.app.material import CALIBRATION, DIMENSION, MeanEngine, network
+
+
+def model(tmp_path, comparator: str, *, sides: int = 1, calibrated: bool = True) -> LoadedModel:
+    store = ModelStore(tmp_path)
+    store.save(
+        "m", network(comparator, sides=sides), calibration=CALIBRATION if calibrated else None
+    )
+    checkpoint = store.load("m")
+    return LoadedModel(checkpoint.manifest, checkpoint.network, MeanEngine())
+
+
+def embeddings(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(count, DIMENSION)).astype(np.float32)
+
+
+@pytest.mark.parametrize("comparator", ["cosine", "euclidean", "absolute-difference-sigmoid"])
+def test_many_at_once_equal_one_at_a_time(tmp_path, comparator: str) -> None:
+    loaded = model(tmp_path, comparator)
+    query, rows = embeddings(1)[0], embeddings(5000, seed=1)
+    found = judge(loaded, query, rows)
+    metric = loaded.manifest.metric
+    for index in (0, 1, 2047, 2048, 4999):
+        with torch.inference_mode():
+            score = float(
+                loaded.network.comparator(
+                    torch.from_numpy(query)[None], torch.from_numpy(rows[index])[None]
+                )
+            )
+        assert found.scores[index] == pytest.approx(score, abs=1e-5)
+        one = float(found.scores[index])
+        assert found.probabilities[index] == pytest.approx(CALIBRATION.probability(one, metric))
+        assert found.same[index] == CALIBRATION.same(one, metric)
+    assert found.threshold == CALIBRATION.threshold
+
+
+def test_an_ordered_comparator_is_averaged_over_both_orders(tmp_path) -> None:
+    loaded = model(tmp_path, "signed-difference-sigmoid")
+    one, two = embeddings(2)
+    comparator = loaded.network.comparator
+    with torch.inference_mode():
+        forth = float(comparator(torch.from_numpy(one)[None], torch.from_numpy(two)[None]))
+        back = float(comparator(torch.from_numpy(two)[None], torch.from_numpy(one)[None]))
+    assert forth != pytest.approx(back, abs=1e-4)
+    assert judge(loaded, one, two[None]).scores[0] == pytest.approx((forth + back) / 2, abs=1e-6)
+    assert judge(loaded, two, one[None]).scores[0] == pytest.approx((forth + back) / 2, abs=1e-6)
+
+
+def test_two_branches_keep_their_order(tmp_path) -> None:
+    loaded = model(tmp_path, "signed-difference-sigmoid", sides=2)
+    one, two = embeddings(2)
+    with torch.inference_mode():
+        forth = float(
+            loaded.network.comparator(torch.from_numpy(one)[None], torch.from_numpy(two)[None])
+        )
+    assert judge(loaded, one, two[None]).scores[0] == pytest.approx(forth, abs=1e-6)
+
+
+def test_without_calibration_there_is_no_decision(tmp_path) -> None:
+    found = judge(model(tmp_path, "cosine", calibrated=False), embeddings(1)[0], embeddings(2, 1))
+    assert found.probabilities is found.same is found.threshold is None

@@ -1,0 +1,198 @@
+"""The service without HTTP: cache, single flight, admission, cancellation."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from app.inference.catalogue import LoadedModel
+from app.inference.embedder import EncodedImage
+from app.inference.errors import EngineFailed, InferenceError, InvalidInput, QueueFull, TooManyBytes
+from app.inference.service import Service, running
+from app.settings import Settings
+from model_store.errors import UndecodableImage, UnsupportedImageType
+from model_store.network import Side
+from tests.app.material import MeanEngine, picture
+from tests.app.serving import wait_until
+
+
+def run(store, scenario: Callable[[Service], Awaitable[None]], **settings: object) -> Service:
+    async def main() -> Service:
+        values = {"device": "cpu", "store_poll_seconds": 0, **settings}
+        async with running(Settings(model_store=store, **values)) as service:
+            await asyncio.wait_for(scenario(service), 30)
+        return service
+
+    return asyncio.run(main())
+
+
+def with_engine(service: Service, engine: MeanEngine, name: str = "tiny") -> None:
+    """Puts another engine behind a loaded model."""
+    old = service.catalogue.models[name]
+    model = LoadedModel(old.manifest, old.network, engine)
+    service._catalogue = replace(
+        service.catalogue, models={**service.catalogue.models, name: model}
+    )
+
+
+def image(seed: int, side: Side = Side.LEFT) -> EncodedImage:
+    return EncodedImage("image", picture(seed), side)
+
+
+def lookups(service: Service, result: str) -> float:
+    name = "twinlens_cache_lookups_total"
+    return service.metrics.registry.get_sample_value(name, {"result": result}) or 0
+
+
+def test_embedding_and_comparing_agree(store) -> None:
+    async def scenario(service: Service) -> None:
+        inference = service.inference
+        rows = (await inference.embed([image(1), image(2)])).embeddings
+        pair = await inference.compare(image(1), image(2))
+        many = await inference.compare_many(rows[0], rows)
+        norms = np.linalg.norm(rows[0]) * np.linalg.norm(rows[1])
+        expected = float(rows[0] @ rows[1] / norms)
+        assert pair.judgement.scores[0] == pytest.approx(expected, abs=1e-5)
+        assert many.ranking.tolist() == [0, 1]
+        assert many.judgement.scores[1] == pytest.approx(expected, abs=1e-5)
+
+    run(store, scenario)
+
+
+def test_a_repeated_image_is_embedded_once(store) -> None:
+    async def scenario(service: Service) -> None:
+        engine = MeanEngine()
+        with_engine(service, engine)
+        await service.inference.embed([image(1), image(1), image(2)])
+        await service.inference.embed([image(2), image(1)])
+        assert sum(size for size, _ in engine.batches) == 2
+
+    service = run(store, scenario)
+    assert lookups(service, "miss") == 2
+    assert lookups(service, "joined") == 1
+    assert lookups(service, "hit") == 2
+
+
+def test_without_a_cache_nothing_is_remembered(store) -> None:
+    async def scenario(service: Service) -> None:
+        engine = MeanEngine()
+        with_engine(service, engine)
+        for _ in range(2):
+            await service.inference.embed([image(1), image(1)])
+        assert sum(size for size, _ in engine.batches) == 4
+
+    run(store, scenario, cache_bytes=0)
+
+
+def test_the_cache_keeps_sides_apart_where_branches_differ(store) -> None:
+    async def scenario(service: Service) -> None:
+        inference = service.inference
+        left = (await inference.embed([image(1)], "sided")).embeddings
+        right = (await inference.embed([image(1, Side.RIGHT)], "sided")).embeddings
+        assert not np.allclose(left, right)
+        again = (await inference.embed([image(1)], "sided")).embeddings
+        np.testing.assert_array_equal(left, again)
+        one = await inference.compare(image(1), image(2, Side.RIGHT), "sided")
+        other = await inference.compare(image(2), image(1, Side.RIGHT), "sided")
+        assert one.judgement.scores[0] != pytest.approx(other.judgement.scores[0], abs=1e-4)
+
+    run(store, scenario)
+
+
+def test_who_joins_an_image_in_work_does_not_depend_on_who_came_first(store) -> None:
+    async def scenario(service: Service) -> None:
+        engine = MeanEngine()
+        with_engine(service, engine)
+        engine.gate.clear()
+        first = asyncio.create_task(service.inference.embed([image(1)]))
+        assert await asyncio.to_thread(engine.entered.acquire, timeout=30)
+        second = asyncio.create_task(service.inference.embed([image(1)]))
+        await asyncio.sleep(0.01)
+        first.cancel()
+        await asyncio.wait([first])
+        engine.gate.set()
+        assert (await second).embeddings.shape[0] == 1
+        assert len(engine.batches) == 1
+
+    run(store, scenario)
+
+
+def test_work_that_all_have_left_is_given_up_and_may_be_asked_for_again(store) -> None:
+    async def scenario(service: Service) -> None:
+        engine = MeanEngine()
+        with_engine(service, engine)
+        engine.gate.clear()
+        blocker = asyncio.create_task(service.inference.embed([image(9)]))
+        assert await asyncio.to_thread(engine.entered.acquire, timeout=30)
+        left = asyncio.create_task(service.inference.embed([image(1)]))
+        await asyncio.to_thread(wait_until, lambda: service._batcher.depth == 1)
+        left.cancel()
+        again = asyncio.create_task(service.inference.embed([image(1)]))
+        await asyncio.wait([left])
+        assert left.cancelled()
+        engine.gate.set()
+        await asyncio.gather(blocker, again)
+        assert [size for size, _ in engine.batches] == [1, 1]
+
+    run(store, scenario)
+
+
+def test_the_queue_is_bounded_in_images_and_frees_itself(store) -> None:
+    async def scenario(service: Service) -> None:
+        engine = MeanEngine()
+        with_engine(service, engine)
+        engine.gate.clear()
+        first = asyncio.create_task(service.inference.embed([image(1), image(2), image(3)]))
+        await asyncio.sleep(0.01)
+        with pytest.raises(QueueFull):
+            await service.inference.embed([image(4), image(5)])
+        # What is in work already costs no place.
+        second = asyncio.create_task(service.inference.embed([image(1), image(4)]))
+        await asyncio.sleep(0.01)
+        engine.gate.set()
+        await asyncio.gather(first, second)
+        await service.inference.embed([image(6), image(7), image(8), image(9)])
+
+    run(store, scenario, queue_images=4, max_images=4)
+
+
+def test_errors_name_the_image_and_spare_the_others(store) -> None:
+    async def scenario(service: Service) -> None:
+        bad = EncodedImage("images[1]", b"no image at all")
+        cut = EncodedImage("images[0]", picture(1, "JPEG")[:200])
+        with pytest.raises(UnsupportedImageType, match=r"^images\[1\]: "):
+            await service.inference.embed([image(1), bad])
+        with pytest.raises(UndecodableImage, match=r"^images\[0\]: "):
+            await service.inference.embed([cut, image(1)])
+        with pytest.raises(TooManyBytes, match="limit of 9,000"):
+            await service.inference.embed([EncodedImage("image", bytes(9001))])
+        with pytest.raises(InvalidInput, match="no images"):
+            await service.inference.embed([])
+        with pytest.raises(InvalidInput, match="limit of 64"):
+            await service.inference.embed([image(1)] * 65)
+        assert (await service.inference.embed([image(1)])).embeddings.shape == (1, 16)
+
+    run(store, scenario, max_image_bytes=9000)
+
+
+def test_a_dead_device_makes_the_service_unready(store) -> None:
+    async def scenario(service: Service) -> None:
+        engine = MeanEngine()
+        engine.error = SystemExit("gone")
+        with_engine(service, engine)
+        assert service.unready_reason() is None
+        with pytest.raises(EngineFailed):
+            await service.inference.embed([image(1)])
+        assert "gone" in (service.unready_reason() or "")
+
+    run(store, scenario)
+
+
+def test_no_model_is_an_error_with_its_reason(tmp_path) -> None:
+    async def nothing(service: Service) -> None:
+        raise AssertionError
+
+    with pytest.raises(InferenceError, match="holds no model"):
+        run(tmp_path, nothing)

@@ -1,0 +1,129 @@
+"""Real servers on real ports: in a thread for most tests, in a process where signals matter."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import orjson
+import uvicorn
+
+from app.inference.service import Service
+from app.main import create_app
+from app.settings import Settings
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    """Returns once the condition holds; fails if it does not in time."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.01)
+
+
+@dataclass
+class Running:
+    """A server that is up."""
+
+    port: int
+    client: httpx.Client
+    service: Service
+
+
+@contextlib.contextmanager
+def in_thread(store: Path, *, wait: bool = True, **settings: object) -> Iterator[Running]:
+    """A server in a thread of this process."""
+    values = {"store_poll_seconds": 0.05, "cache_bytes": 0, "device": "cpu", **settings}
+    app = create_app(Settings(model_store=store, **values))
+    config = uvicorn.Config(app, port=0, log_config=None, access_log=False, http="httptools")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    wait_until(lambda: server.started)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            if wait:
+                wait_until(lambda: client.get("/readyz").status_code == 200)
+            yield Running(port, client, app.state.service)
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+@dataclass
+class Process:
+    """A server in a process of its own."""
+
+    popen: subprocess.Popen[bytes]
+    port: int
+    lines: list[dict[str, object]]
+
+
+@contextlib.contextmanager
+def in_process(store: Path, **environment: str) -> Iterator[Process]:
+    """`python -m app` in a process of its own, ready."""
+    popen = subprocess.Popen(
+        [sys.executable, "-m", "app"],
+        cwd=REPOSITORY,
+        env={
+            **os.environ,
+            "TWINLENS_MODEL_STORE": str(store),
+            "TWINLENS_PORT": "0",
+            "TWINLENS_DEVICE": "cpu",
+            **environment,
+        },
+        stderr=subprocess.PIPE,
+    )
+    process = Process(popen, 0, [])
+
+    def read() -> None:
+        assert popen.stderr is not None
+        for line in popen.stderr:
+            entry = orjson.loads(line)
+            process.lines.append(entry)
+            if "running on http" in entry["message"]:
+                process.port = int(entry["message"].split(":")[2].split()[0])
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        wait_until(lambda: process.port != 0 or popen.poll() is not None, 60)
+        with httpx.Client(base_url=f"http://127.0.0.1:{process.port}") as client:
+            wait_until(lambda: client.get("/readyz").status_code == 200, 60)
+        yield process
+    finally:
+        popen.kill()
+        popen.wait()
+        reader.join(10)
+
+
+def half_request(
+    port: int, body: bytes, content_type: str, path: str = "/compare"
+) -> socket.socket:
+    """Sends a request's headers and waits until the server asks for the body."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=30)
+    connection.sendall(
+        (
+            f"POST {path} HTTP/1.1\r\nHost: twinlens\r\nContent-Type: {content_type}\r\n"
+            f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+        ).encode()
+    )
+    assert connection.recv(1000).startswith(b"HTTP/1.1 100")
+    return connection
+
+
+def compare_body(left: bytes, right: bytes) -> tuple[bytes, str]:
+    """The body and content type of a multipart comparison."""
+    request = httpx.Request("POST", "http://x", files={"image_a": left, "image_b": right})
+    return request.read(), request.headers["content-type"]

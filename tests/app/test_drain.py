@@ -1,0 +1,86 @@
+"""How the process ends."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from tests.app.material import picture
+from tests.app.serving import REPOSITORY, compare_body, half_request, in_process, wait_until
+
+
+def received(connection: socket.socket) -> bytes:
+    data = b""
+    while chunk := connection.recv(65536):
+        data += chunk
+    return data
+
+
+@pytest.fixture(scope="module")
+def body() -> tuple[bytes, str]:
+    return compare_body(picture(1), picture(2))
+
+
+def test_sigterm_finishes_what_was_accepted_and_exits_0(store, body) -> None:
+    content, kind = body
+    with in_process(store) as process:
+        url = f"http://127.0.0.1:{process.port}"
+        with half_request(process.port, content, kind) as connection:
+            connection.sendall(content[:100])
+            process.popen.send_signal(signal.SIGTERM)
+            wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 503)
+            assert "shutting down" in httpx.get(f"{url}/readyz").json()["detail"]
+            assert httpx.get(f"{url}/livez").status_code == 200
+            new = httpx.post(f"{url}/compare", content=content, headers={"content-type": kind})
+            assert new.status_code == 503
+            assert process.popen.poll() is None
+            connection.sendall(content[100:])
+            answer = received(connection)
+        assert answer.startswith(b"HTTP/1.1 200"), answer
+        assert b'"score"' in answer
+        assert process.popen.wait(30) == 0
+        # One line a request, each a JSON object.
+        lines = [line for line in process.lines if line["logger"] == "twinlens.request"]
+        assert {(line["path"], line["status"]) for line in lines} == {
+            ("/compare", 200),
+            ("/compare", 503),
+        }
+
+
+def test_the_draining_time_is_a_bound_and_a_second_signal_ends_at_once(store, body) -> None:
+    content, kind = body
+    with (
+        in_process(store, TWINLENS_DRAIN_SECONDS="0.3") as process,
+        half_request(process.port, content, kind) as connection,
+    ):
+        connection.sendall(content[:100])
+        process.popen.send_signal(signal.SIGTERM)
+        assert process.popen.wait(30) == 0
+    with in_process(store) as process, half_request(process.port, content, kind) as connection:
+        connection.sendall(content[:100])
+        process.popen.send_signal(signal.SIGTERM)
+        url = f"http://127.0.0.1:{process.port}/readyz"
+        wait_until(lambda: httpx.get(url).status_code == 503)
+        process.popen.send_signal(signal.SIGTERM)
+        assert process.popen.wait(30) == 1
+
+
+def test_settings_that_are_wrong_are_said_by_name() -> None:
+    environment = {**os.environ, "TWINLENS_PORT": "x", "TWINLENS_MAX_IMAGES": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "app"],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "TWINLENS_PORT" in done.stderr
+    assert "TWINLENS_MAX_IMAGES" in done.stderr
+    assert "Traceback" not in done.stderr
