@@ -38,7 +38,7 @@ def test_what_can_be_loaded_is_and_the_rest_is_reported(tmp_path) -> None:
     assert found.find("small").name == "tiny"
     with pytest.raises(UnknownModel, match=r"weights\.safetensors"):
         found.find("broken")
-    with pytest.raises(UnknownModel, match="ordered, plain, sided, small, tiny$"):
+    with pytest.raises(UnknownModel, match=r"ordered, plain, sided, small, tiny$"):
         found.find("absent")
     with pytest.raises(NotReady):
         Catalogue().find(None)

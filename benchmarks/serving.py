@@ -1,0 +1,177 @@
+"""How much of the machine's speed is left behind HTTP: `python -m benchmarks.serving`.
+
+One run measures, in interleaved rounds: images/s of decode + forward inside this process at
+several batch sizes, pipelined by the code that serves, and images/s through `POST /embed` of a
+server process, cache off, with the load generator in a process of its own on the same machine.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import platform
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from app.inference.cpus import available_cpus
+from app.inference.embedder import EncodedImage
+from app.inference.service import running
+from app.settings import Settings
+from benchmarks.load import PHOTOS
+from benchmarks.photos import load_photos
+
+BATCHES = (1, 2, 4, 8, 16)
+CONCURRENCIES = (1, 8, 32)
+_START_SECONDS = 60.0
+
+
+async def in_process(files: list[bytes], max_batch: int, seconds: float) -> float:
+    """Images/s of decode + forward without HTTP: enough images in flight to keep all busy."""
+    settings = Settings(cache_bytes=0, max_batch=max_batch, store_poll_seconds=0)
+    async with running(settings) as service:
+        done = 0
+
+        async def keep_busy(first: int, end: float) -> None:
+            nonlocal done
+            index = first
+            while time.perf_counter() < end:
+                image = EncodedImage("image", files[index % len(files)])
+                await service.inference.embed([image])
+                done += time.perf_counter() < end
+                index += 1
+
+        in_flight = 2 * max_batch + available_cpus()
+        await asyncio.gather(*(keep_busy(n, time.perf_counter() + 0.3) for n in range(in_flight)))
+        done = 0
+        end = time.perf_counter() + seconds
+        await asyncio.gather(*(keep_busy(n, end) for n in range(in_flight)))
+        return done / seconds
+
+
+@contextlib.contextmanager
+def server() -> Iterator[int]:
+    """A server process without cache; gives its port once it is ready."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {
+        **os.environ,
+        "TWINLENS_PORT": str(port),
+        "TWINLENS_CACHE_BYTES": "0",
+        "TWINLENS_LOG_LEVEL": "info",
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "app"], env=environment, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            _wait_until_ready(port, process)
+            yield port
+        finally:
+            process.terminate()
+
+
+def _wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + _START_SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        with contextlib.suppress(urllib.error.URLError, ConnectionError):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5):
+                return
+        time.sleep(0.1)
+    sys.exit("error: the server did not become ready; run `python -m app` to see why")
+
+
+def through_http(port: int, concurrency: int, seconds: float) -> dict[str, Any]:
+    """What the load generator found at one concurrency."""
+    command = [sys.executable, "-m", "benchmarks.load", str(port), str(concurrency), str(seconds)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def measure(rounds: int, seconds: float) -> dict[str, Any]:
+    """All rounds; every figure is the median over them."""
+    files, images = load_photos(PHOTOS)
+    inside: dict[int, list[float]] = {batch: [] for batch in BATCHES}
+    outside: dict[int, list[dict[str, Any]]] = {level: [] for level in CONCURRENCIES}
+    for number in range(rounds):
+        print(f"round {number + 1} of {rounds} …", file=sys.stderr)
+        for batch in BATCHES:
+            inside[batch].append(asyncio.run(in_process(files, batch, seconds)))
+        with server() as port:
+            through_http(port, max(CONCURRENCIES), 0.5)
+            for level in CONCURRENCIES:
+                outside[level].append(through_http(port, level, seconds))
+    by_batch = {batch: statistics.median(values) for batch, values in inside.items()}
+    best = max(by_batch, key=lambda batch: by_batch[batch])
+    return {
+        "command": "python -m benchmarks.serving",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{platform.machine()}, {available_cpus()} CPUs",
+        "images": images,
+        "rounds": rounds,
+        "seconds": seconds,
+        "in_process": {
+            "images_per_second_by_batch": by_batch,
+            "best_batch": best,
+            "images_per_second": by_batch[best],
+        },
+        "http": {level: _summary(found, by_batch[best]) for level, found in outside.items()},
+    }
+
+
+def _summary(rounds: list[dict[str, Any]], limit: float) -> dict[str, Any]:
+    medians = {
+        name: statistics.median(found[name] for found in rounds)
+        for name in ("images_per_second", "p50_ms", "p99_ms", "client_cpu_ms")
+    }
+    failures = sum(sum(found["failures"].values()) for found in rounds)
+    return {**medians, "ratio": medians["images_per_second"] / limit, "failures": failures}
+
+
+def report(result: dict[str, Any]) -> str:
+    """The figures as a table."""
+    inside = result["in_process"]
+    best = inside["best_batch"]
+    lines = [f"{result['machine']}; {result['images']}"]
+    lines.append(f"medians of {result['rounds']} rounds of {result['seconds']:g} s")
+    lines += ["", "in process, decode + forward:"]
+    for batch, rate in inside["images_per_second_by_batch"].items():
+        lines.append(f"  batch {batch:>2} {rate:8.1f} images/s{'  (best)' * (batch == best)}")
+    lines += [
+        "",
+        "POST /embed     images/s   ratio   p50 ms   p99 ms   client CPU ms   failures",
+    ]
+    for level, row in result["http"].items():
+        lines.append(
+            f"  concurrency {level:>2} {row['images_per_second']:8.1f} {row['ratio']:7.2f} "
+            f"{row['p50_ms']:8.1f} {row['p99_ms']:8.1f} {row['client_cpu_ms']:12.2f} "
+            f"{row['failures']:10}"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Runs, prints, and writes JSON if asked to."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result there")
+    options = parser.parse_args()
+    result = measure(options.rounds, options.seconds)
+    print(report(result))
+    if options.json is not None:
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
