@@ -90,6 +90,6 @@ class Learner:
         return loss.detach()
 
     def _precision(self) -> AbstractContextManager[None]:
-        return torch.autocast(
-            self.device.type, dtype=torch.bfloat16, enabled=self.recipe.precision == "bf16"
-        )
+        chosen = self.recipe.precision
+        half = chosen == "bf16" or (chosen == "auto" and self.device.type == "cuda")
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half)

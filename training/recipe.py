@@ -123,7 +123,8 @@ class Recipe(_Section):
         batch: The size of a step: images, or pairs where the sampler draws pairs.
         epochs: Passes through the data; or
         max_steps: steps. Where both are given, whichever is less.
-        precision: What the network computes in: `float32`, or `bf16` by autocast.
+        precision: What the network computes in: `float32`; `bf16` by autocast; or `auto`, which
+            is `bf16` on a GPU and `float32` on a CPU, where few are faster with bf16.
         mean_decay: Decay of the moving average of weights that is kept in place of the weights.
         clip: Largest norm of the gradient of all parameters together.
         seed: Of all randomness.
@@ -145,7 +146,7 @@ class Recipe(_Section):
     batch: Annotated[int, Field(ge=2)]
     epochs: Positive | None = None
     max_steps: Annotated[int, Field(ge=1)] | None = None
-    precision: Literal["float32", "bf16"] = "float32"
+    precision: Literal["auto", "float32", "bf16"] = "auto"
     mean_decay: Share | None = None
     clip: Positive | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0

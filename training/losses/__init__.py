@@ -1,16 +1,25 @@
 """Losses by name. A new one is one new file and one line here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from training.losses.base import Loss
 from training.losses.binary_cross_entropy import BinaryCrossEntropy
 from training.losses.cosine_softmax import CosineSoftmax
 from training.losses.prototypical import Prototypical
+from training.losses.supervised_contrastive import SupervisedContrastive
+from training.losses.total import Total
+
+
+def _total(dimension: int, classes: int, *, parts: Sequence[Mapping[str, object]]) -> Loss:
+    return Total(dimension, classes, LOSSES, parts=parts)
+
 
 LOSSES: dict[str, Callable[..., Loss]] = {
     "binary-cross-entropy": BinaryCrossEntropy,
     "cosine-softmax": CosineSoftmax,
     "prototypical": Prototypical,
+    "supervised-contrastive": SupervisedContrastive,
+    "total": _total,
 }
 
 __all__ = ["LOSSES", "Loss"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from model_store.preprocessing import Preprocessing
 from training.components import Component, build
 from training.data.augmentation import AUGMENTATIONS
-from training.data.augmentation.geometry import affine, warp
+from training.data.augmentation.geometry import affine, displacements, warp
 from training.data.augmentation.glyphs import Glyphs
 from training.data.augmentation.jitter import Jitter
 from training.errors import RecipeError
@@ -79,6 +79,18 @@ class TestWarp:
                 v = c * x + d * y - shift * height / 2 + height / 2 - 0.5
                 expected = bilinear(images[0].float(), u, v, fill)
                 torch.testing.assert_close(found[0, row, column], expected, atol=0.1, rtol=0)
+
+
+def test_displacements_equal_bicubic_interpolation():
+    strength = torch.tensor([0.5, 2.0])
+    found = displacements(
+        (2, 11, 17), strength=strength, knots=4, generator=generator(3), device=torch.device("cpu")
+    )
+    coarse = torch.randn(2, 2, 4, 4, generator=generator(3)) * strength.view(2, 1, 1, 1)
+    expected = torch.nn.functional.interpolate(
+        coarse, size=(11, 17), mode="bicubic", align_corners=True
+    )
+    torch.testing.assert_close(found, expected.permute(0, 2, 3, 1))
 
 
 def bilinear(image: torch.Tensor, u: float, v: float, fill: float) -> torch.Tensor:

@@ -55,14 +55,18 @@ def displacements(
     Returns:
         float32 (N, height, width, 2), in half image sides, (x, y) last.
     """
-    coarse = torch.randn(shape[0], 2, knots, knots, generator=generator)
-    smooth = functional.interpolate(
-        (coarse * strength.view(-1, 1, 1, 1)).to(device),
-        size=shape[1:],
-        mode="bicubic",
-        align_corners=True,
-    )
+    count, height, width = shape
+    coarse = torch.randn(count, 2, knots, knots, generator=generator) * strength.view(-1, 1, 1, 1)
+    # Interpolation is a product with a matrix a side, many times faster than doing it per image.
+    smooth = _bicubic(knots, height, device) @ coarse.to(device) @ _bicubic(knots, width, device).T
     return smooth.permute(0, 2, 3, 1)
+
+
+def _bicubic(knots: int, pixels: int, device: torch.device) -> torch.Tensor:
+    """(pixels, knots): what each knot along a side, the ends at its ends, gives to each pixel."""
+    units = torch.eye(knots, device=device).view(1, knots, knots, 1)
+    spread = functional.interpolate(units, size=(pixels, 1), mode="bicubic", align_corners=True)
+    return spread[0, :, :, 0].T
 
 
 def warp(
