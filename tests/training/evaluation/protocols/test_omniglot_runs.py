@@ -1,0 +1,79 @@
+import pytest
+
+from tests.training import small
+from tests.training.trees import grown, png, zipped
+from training.errors import DataError
+from training.evaluation.protocols.omniglot_runs import omniglot_runs, open_runs
+
+
+def runs(count=2, ways=5, shift=0):
+    """Each test image is its training image again, so that the right answer is certain."""
+    files = {}
+    for number in range(1, count + 1):
+        name = f"run{number:02}"
+        lines = []
+        for way in range(ways):
+            image = png(100 * number + way, size=(32, 32))
+            item, answer = f"{name}/test/item{way:02}.png", f"{name}/training/class{way:02}.png"
+            files |= {item: image, answer: image}
+            lines.append(f"{item} {name}/training/class{(way + shift) % ways:02}.png")
+        files[f"{name}/class_labels.txt"] = "\n".join([*lines, ""]).encode()
+    return files
+
+
+@pytest.mark.parametrize("wrapping", ["", "all_runs/"])
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_the_same_image_is_found_again(tmp_path, wrapping, kind):
+    files = {wrapping + name: content for name, content in runs().items()}
+    path = (
+        zipped(tmp_path / "all_runs.zip", files)
+        if kind == "zip"
+        else grown(tmp_path / "some", files)
+    )
+    found = omniglot_runs(path, small.network("cosine"))
+    assert (found.trials, found.runs, found.accuracy) == (10, 2, 1)
+    assert found.accuracy_by_run == {"run01": 1, "run02": 1}
+
+
+def test_answers_that_belong_to_others_are_wrong(tmp_path):
+    found = omniglot_runs(grown(tmp_path, runs(shift=1)), small.network("cosine"))
+    assert found.accuracy == 0
+
+
+def test_candidates_of_equal_score_are_no_answer(tmp_path):
+    files = runs(count=1)
+    same = {name: png(0) for name in files if name.endswith(".png")}
+    assert omniglot_runs(grown(tmp_path, files | same), small.network("cosine")).accuracy == 0
+
+
+def test_two_sides_are_embedded_by_their_own_branches(tmp_path):
+    found = omniglot_runs(grown(tmp_path, runs(count=1)), small.network("cosine", sides=2))
+    assert found.trials == 5
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"run01/test/item00.png", "line 1"),
+        (b"run01/test/item00.png ../../secret.png", "line 1"),
+        (b"run01/test/item00.png /etc/secret.png", "line 1"),
+        (b"\xff\xfe", "class_labels.txt"),
+        (b"", "fewer than two"),
+    ],
+)
+def test_labels_in_another_form_are_refused(tmp_path, line, message):
+    root = grown(tmp_path, runs(count=1) | {"run01/class_labels.txt": line})
+    with pytest.raises(DataError, match=message):
+        open_runs(root)
+
+
+def test_a_missing_image_is_named(tmp_path):
+    files = runs(count=1)
+    del files["run01/training/class03.png"]
+    with pytest.raises(DataError, match=r"class03\.png"):
+        omniglot_runs(grown(tmp_path, files), small.network())
+
+
+def test_a_folder_without_runs_is_refused(tmp_path):
+    with pytest.raises(DataError, match="all_runs"):
+        open_runs(grown(tmp_path, {"a/1.png": png()}))

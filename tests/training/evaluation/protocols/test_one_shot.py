@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+import torch
+
+from tests.training import small
+from tests.training.trees import embedded
+from training.evaluation.episodes import Episode
+from training.evaluation.protocols.one_shot import answers, one_shot
+
+
+def clouds(spread, groups=2, classes=6, images=4):
+    generator = np.random.default_rng(0)
+    names = [f"g{g}/c{c}" for g in range(groups) for c in range(classes)]
+    centres = np.repeat(generator.normal(size=(len(names), 8)), images, axis=0)
+    rows = centres + spread * generator.normal(size=centres.shape)
+    files = [f"{n:04}_{d:02}.png" for n in range(len(names)) for d in range(1, images + 1)]
+    return embedded(rows, np.repeat(names, images).tolist(), files=files)
+
+
+def test_answers_by_hand():
+    places = torch.zeros(6, 8)
+    places[:, 0] = torch.tensor([0.0, 10.0, 20.0, 1.0, 19.0, 14.0])
+    # Queries 1, 19, 14 of the classes at 0, 10, 20: right, wrong (20 is nearer), wrong (10 is).
+    episode = Episode(0, np.array([0, 1, 2]), np.array([3, 4, 5]))
+    (found,) = answers(small.network("euclidean"), places, places, [episode])
+    assert found.tolist() == [True, False, False]
+
+
+def test_a_tie_is_wrong():
+    places = torch.zeros(4, 8)
+    episode = Episode(0, np.array([0, 1]), np.array([2, 3]))
+    (found,) = answers(small.network("euclidean"), places, places, [episode])
+    assert found.tolist() == [False, False]
+
+
+@pytest.mark.parametrize("comparator", ["euclidean", "cosine"])
+def test_classes_that_lie_apart_are_always_told(comparator):
+    found = one_shot(clouds(0.01), small.network(comparator), ways=5, trials=200)
+    assert found.accuracy == 1
+    assert found.interval == (1, 1)
+    assert (found.trials, found.episodes, found.ways, found.fewest_ways) == (200, 40, 5, 5)
+    assert (found.groups, found.drawers) == (2, True)
+    assert found.accuracy_by_group == {"g0": 1, "g1": 1}
+
+
+def test_noise_is_told_by_chance():
+    found = one_shot(clouds(1000, classes=12, images=12), small.network(), ways=4, trials=4000)
+    assert found.accuracy == pytest.approx(1 / 4, abs=0.05)
+    assert found.interval[0] < found.accuracy < found.interval[1]
+    shares = found.accuracy_by_group.values()
+    assert min(shares) <= found.accuracy <= max(shares)
+
+
+def test_blocks_and_repetition_make_no_difference(monkeypatch):
+    whole = one_shot(clouds(1.0), small.network(), ways=4, trials=300, seed=2)
+    monkeypatch.setattr("training.evaluation.protocols.one_shot._BLOCK", 50)
+    assert one_shot(clouds(1.0), small.network(), ways=4, trials=300, seed=2) == whole
+    assert one_shot(clouds(1.0), small.network(), ways=4, trials=300, seed=3) != whole
+
+
+def test_fewer_classes_than_ways_are_said():
+    found = one_shot(clouds(0.01, groups=1), small.network(), ways=20, trials=30)
+    assert (found.ways, found.fewest_ways, found.trials) == (20, 6, 30)
+    assert found.accuracy_by_group == {}

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.training import small
+from tests.training.trees import embedded
+from training.errors import DataError
+from training.evaluation.protocols.retrieval import rank, retrieval
+
+
+def at(*places):
+    return [[place, *[0] * 7] for place in places]
+
+
+def test_leave_one_out_by_hand():
+    # Nearest: 0→1 (a), 1→0 (a), 4→5 (wrong), 5→4 (wrong), 9→5 (wrong), 20→9 has no class-mate.
+    found = retrieval(embedded(at(0, 1, 4, 5, 9, 20), "aabcbd"), small.network("euclidean"))
+    assert found.leave_one_out
+    assert (found.queries, found.excluded_queries, found.gallery) == (4, 2, 6)
+    assert found.classes == 2
+    assert found.recall_at_1 == 0.5
+    assert found.recall_at_5 == 1
+    # b at 4 finds b at 9 behind 5 (1), 1 (3), 0 (4) — rank 4; b at 9 finds 4 behind 5 — rank 2.
+    assert found.map == pytest.approx((1 + 1 + 1 / 4 + 1 / 2) / 4)
+
+
+def test_a_gallery_is_matched_by_name_and_strangers_are_counted():
+    queries = embedded(at(0, 10, 5), ["b", "c", "only here"], source="queries")
+    gallery = embedded(at(1, 9, 4), ["b", "c", "only there"], source="gallery")
+    found = retrieval(queries, small.network("euclidean"), gallery=gallery)
+    assert not found.leave_one_out
+    assert (found.queries, found.excluded_queries, found.gallery) == (2, 1, 3)
+    assert found.recall_at_1 == 1
+    assert found.map == 1
+
+
+def test_the_same_images_on_the_other_side_are_left_one_out():
+    rows, names = at(0, 1, 4, 5), "aabb"
+    network = small.network("euclidean", sides=2)
+    found = retrieval(embedded(rows, names), network, gallery=embedded(rows, names))
+    assert found.leave_one_out
+    assert found.recall_at_1 == 1
+
+
+def test_a_collapsed_network_finds_nothing():
+    found = retrieval(embedded(at(0, 0, 0, 0, 0, 0, 0, 0), "aabbccdd"), small.network("euclidean"))
+    assert (found.recall_at_1, found.recall_at_5) == (0, 0)
+
+
+def test_similarities_are_ranked_from_the_highest():
+    rows = np.eye(8)[[0, 0, 1, 1]] + 0.1 * np.random.default_rng(0).random((4, 8))
+    assert retrieval(embedded(rows, "aabb"), small.network("cosine")).recall_at_1 == 1
+
+
+def test_blocks_of_queries_make_no_difference(monkeypatch):
+    rows = np.random.default_rng(0).normal(size=(30, 8))
+    whole = retrieval(embedded(rows, "abcde" * 6), small.network("euclidean"))
+    monkeypatch.setattr("training.evaluation.protocols.retrieval._BLOCK", 70)
+    assert retrieval(embedded(rows, "abcde" * 6), small.network("euclidean")) == whole
+    low, high = whole.recall_at_1_interval
+    assert low <= whole.recall_at_1 <= high
+
+
+def test_nothing_to_find_is_refused():
+    with pytest.raises(DataError, match="names of their folders"):
+        retrieval(embedded(at(0, 1), "ab"), small.network())
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.0, 0.5, 1.0]), st.booleans()), min_size=1, max_size=9
+    ).filter(lambda entries: any(same for _, same in entries))
+)
+def test_ranks_and_precision_agree_with_a_loop(entries):
+    """Of equal scores, those of other classes come first."""
+    ordered = sorted(entries, key=lambda entry: (-entry[0], entry[1]))
+    precisions, hits = [], 0
+    for position, (_, same) in enumerate(ordered, 1):
+        if same:
+            hits += 1
+            precisions.append(hits / position)
+    found = rank(np.array([score for score, _ in entries]), np.array([same for _, same in entries]))
+    assert found.first == next(n for n, (_, same) in enumerate(ordered, 1) if same)
+    assert found.average_precision == pytest.approx(np.mean(precisions))

@@ -1,0 +1,122 @@
+import json
+
+import numpy as np
+import pytest
+
+from model_store.calibration import Calibration, LogisticCurve
+from tests.training import small
+from tests.training.trees import embedded
+from training.evaluation.metrics import Ranking
+from training.evaluation.pairs import score_folder
+from training.evaluation.protocols.verification import (
+    probability_error,
+    rates_interval,
+    verification,
+)
+
+CALIBRATION = Calibration(
+    curve=LogisticCurve(slope=2, intercept=1),
+    prior=0.5,
+    threshold=0.6,
+    target_far=0.1,
+    far=0.1,
+    far_interval=(0, 1),
+    frr=0.1,
+    frr_interval=(0, 1),
+    classes=2,
+    genuine_pairs=1,
+    impostor_pairs=1,
+    data="by hand",
+)
+
+
+def clouds(classes=12, images=5, spread=0.3, seed=0):
+    generator = np.random.default_rng(seed)
+    centres = np.repeat(generator.normal(size=(classes, 8)), images, axis=0)
+    rows = centres + spread * generator.normal(size=centres.shape)
+    return embedded(rows, np.repeat([f"c{n:02}" for n in range(classes)], images).tolist())
+
+
+def on_a_line():
+    """Distances: genuine 0.5, 1, 1.5 (class a) and 1 (class b); impostors 3 to 5.5."""
+    places = [0, 0.5, 1.5, 4.5, 5.5]
+    return embedded([[place, *[0] * 7] for place in places], "aaabb")
+
+
+def test_figures_by_hand():
+    found = verification(on_a_line(), small.network("euclidean"), calibration=CALIBRATION)
+    assert (found.pairs, found.genuine_pairs, found.impostor_pairs) == (10, 4, 6)
+    assert (found.images, found.classes) == (5, 2)
+    assert (found.genuine, found.impostors) == ("exhaustive", "exhaustive")
+    assert (found.auc, found.eer, found.accuracy) == (1, 0, 1)
+    # Halfway between the largest genuine distance (1.5) and the smallest impostor (3).
+    assert found.accuracy_threshold == pytest.approx(2.25)
+    assert found.frr_at_far == {"0.10": 0, "0.05": 0, "0.01": 0}
+    # Of the genuine distances, only 0.5 is within 0.6.
+    assert found.at_threshold.far == 0
+    assert found.at_threshold.frr == 0.75
+    assert found.at_threshold.accuracy == 0.625
+    # P(same) = σ(1 − 2·distance); the ECE under prior ½, computed bin by bin.
+    distances = np.array([0.5, 1, 1.5, 1, 4.5, 5.5, 4, 5, 3, 4])
+    same = np.arange(10) < 4
+    weights = np.where(same, 0.5 / 4, 0.5 / 6)
+    promised = 1 / (1 + np.exp(2 * distances - 1))
+    error = sum(
+        abs(np.sum(((promised - same) * weights)[(promised * 15).astype(int) == number]))
+        for number in range(15)
+    )
+    assert found.calibration_error == pytest.approx(error, abs=1e-6)
+
+
+def test_without_calibration_there_is_no_calibration_error():
+    found = verification(clouds(), small.network("euclidean"))
+    assert found.calibration_error is None
+    assert found.at_threshold is None
+
+
+@pytest.mark.parametrize("comparator", ["euclidean", "cosine", "absolute-difference-sigmoid"])
+def test_every_metric_has_its_figures_inside_their_intervals(comparator):
+    found = verification(clouds(spread=0.8), small.network(comparator), calibration=CALIBRATION)
+    for figure, interval in (
+        (found.auc, found.auc_interval),
+        (found.eer, found.eer_interval),
+        (found.at_threshold.far, found.at_threshold.far_interval),
+        (found.at_threshold.frr, found.at_threshold.frr_interval),
+    ):
+        assert interval[0] <= figure <= interval[1]
+    rates = [found.frr_at_far[far] for far in ("0.10", "0.05", "0.01")]
+    assert rates == sorted(rates)
+    again = json.loads(json.dumps(found.to_json()))
+    assert again["frr_at_far"]["0.01"] == rates[-1]
+
+
+def test_a_sample_is_called_one_and_comes_out_the_same_again():
+    network = small.network("euclidean")
+    found = verification(clouds(), network, max_impostors=100, seed=4)
+    assert (found.impostors, found.impostor_pairs) == ("sample", 100)
+    assert verification(clouds(), network, max_impostors=100, seed=4) == found
+    assert verification(clouds(), network, max_impostors=100, seed=5) != found
+
+
+def test_a_true_probability_has_no_calibration_error_under_its_prior():
+    """Scores drawn from the model that the curve describes."""
+    generator = np.random.default_rng(0)
+    scored = score_folder(small.network("cosine"), clouds())
+    evidence = generator.uniform(-3, 3, size=200_000)
+    same = generator.random(len(evidence)) < 1 / (1 + np.exp(-(2 * evidence + 1)))
+    object.__setattr__(scored, "genuine", evidence[same])
+    object.__setattr__(scored, "impostor", evidence[~same])
+    prior = float(same.mean())
+    right = CALIBRATION.model_copy(update={"prior": prior})
+    assert probability_error(scored, right) < 0.004
+    assert probability_error(scored, right.model_copy(update={"prior": prior / 3})) > 0.1
+
+
+def test_rates_at_a_threshold_vary_with_the_classes_drawn():
+    scored = score_folder(small.network("euclidean"), clouds(spread=0.8))
+    ranking = Ranking(scored.genuine_alike, scored.impostor_alike)
+    found = rates_interval(scored, ranking, threshold=-2.0, seed=0)
+    assert found["frr"][0] <= np.mean(scored.genuine > 2.0) <= found["frr"][1]
+    assert found["far"][0] <= np.mean(scored.impostor <= 2.0) <= found["far"][1]
+    beyond = rates_interval(scored, ranking, threshold=1.0, seed=0)
+    assert beyond == {"far": (0, 0), "frr": (1, 1)}

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from training.evaluation.intervals import bootstrap_by_class, bootstrap_mean, clopper_pearson, hull
+from training.evaluation.metrics import Ranking, Roc
+
+
+def test_clopper_pearson_against_tables():
+    assert clopper_pearson(0, 10) == (0.0, pytest.approx(0.3085, abs=1e-4))
+    assert clopper_pearson(10, 10) == (pytest.approx(0.6915, abs=1e-4), 1.0)
+    # Rule of three: not one in n, so at most about 3.7 / n (two-sided).
+    assert clopper_pearson(0, 1000)[1] == pytest.approx(3.68 / 1000, rel=0.01)
+
+
+@pytest.mark.parametrize(("hits", "trials"), [(1, 20), (7, 20), (19, 20), (388, 400)])
+def test_clopper_pearson_leaves_a_fortieth_on_either_side(hits, trials):
+    low, high = clopper_pearson(hits, trials)
+    assert stats.binom.sf(hits - 1, trials, low) == pytest.approx(0.025)
+    assert stats.binom.cdf(hits, trials, high) == pytest.approx(0.025)
+
+
+def test_the_mean_of_independent_values_has_the_textbook_interval():
+    values = np.random.default_rng(0).normal(5, 2, size=2000)
+    low, high = bootstrap_mean(values, seed=1)
+    half = 1.96 * values.std() / np.sqrt(len(values))
+    assert low == pytest.approx(values.mean() - half, abs=0.02)
+    assert high == pytest.approx(values.mean() + half, abs=0.02)
+
+
+def test_values_of_one_unit_count_as_one():
+    per_class = np.random.default_rng(0).random(30)
+    alone = bootstrap_mean(per_class, seed=0)
+    repeated = bootstrap_mean(np.repeat(per_class, 50), np.repeat(np.arange(30), 50), seed=0)
+    assert repeated == pytest.approx(alone)
+    naive = bootstrap_mean(np.repeat(per_class, 50), seed=0)
+    assert naive[1] - naive[0] < (alone[1] - alone[0]) / 3
+
+
+def test_a_single_unit_says_nothing_of_others():
+    assert bootstrap_mean([0.2, 0.4], np.array([3, 3]), seed=0) == (0.0, 1.0)
+
+
+def slow_bootstrap(genuine, impostor, genuine_class, impostor_classes, figure, seed, replicates):
+    """Copies every pair as often as its classes were drawn, and starts from scores each time."""
+    names = np.unique(np.concatenate([genuine_class, impostor_classes.ravel()]))
+    generator = np.random.default_rng(seed)
+    values = []
+    for _ in range(replicates):
+        drawn = names[generator.integers(0, len(names), size=len(names))].tolist()
+        ours = [
+            s for s, c in zip(genuine, genuine_class, strict=True) for _ in range(drawn.count(c))
+        ]
+        others = [
+            s
+            for s, (a, b) in zip(impostor, impostor_classes, strict=True)
+            for _ in range(drawn.count(a) * drawn.count(b))
+        ]
+        if ours and others:
+            values.append(figure(Ranking(ours, others).roc()))
+    return np.percentile(values, [2.5, 97.5])
+
+
+def made_up(classes, seed=0):
+    generator = np.random.default_rng(seed)
+    genuine_class = np.repeat(np.arange(classes) * 3, 4)
+    pairs = [(a * 3, b * 3) for a in range(classes) for b in range(a)]
+    impostor_classes = np.array(pairs * 2)
+    hardness = generator.normal(0, 0.5, size=classes * 3)
+    genuine = generator.normal(1, 1, size=len(genuine_class)) - hardness[genuine_class]
+    impostor = generator.normal(-1, 1, size=len(impostor_classes))
+    return genuine.round(1), impostor.round(1), genuine_class, impostor_classes
+
+
+def test_classes_drawn_anew_agree_with_a_loop():
+    genuine, impostor, genuine_class, impostor_classes = made_up(6)
+    figures = {"auc": Roc.auc, "eer": Roc.eer, "frr": lambda drawn: drawn.at_far(0.1).frr}
+    found = bootstrap_by_class(
+        Ranking(genuine, impostor), genuine_class, impostor_classes, figures, seed=3, replicates=40
+    )
+    for name, figure in figures.items():
+        slow = slow_bootstrap(genuine, impostor, genuine_class, impostor_classes, figure, 3, 40)
+        assert found[name] == pytest.approx(tuple(slow), abs=1e-9)
+
+
+def test_the_interval_holds_the_figure_and_narrows_with_classes():
+    widths = []
+    for classes in (8, 60):
+        genuine, impostor, genuine_class, impostor_classes = made_up(classes)
+        ranking = Ranking(genuine, impostor)
+        low, high = bootstrap_by_class(
+            ranking, genuine_class, impostor_classes, {"auc": Roc.auc}, seed=0
+        )["auc"]
+        assert low <= ranking.roc().auc() <= high
+        widths.append(high - low)
+    assert widths[1] < widths[0]
+
+
+def test_of_two_classes_too_few_draws_hold_both_kinds_to_say_nothing_at_all():
+    found = bootstrap_by_class(
+        Ranking([1.0], [0.0]), np.array([0]), np.array([[0, 1]]), {"auc": Roc.auc}, seed=0
+    )
+    # About half of the draws hold both classes: an interval, or none, but never an error.
+    assert found in ({}, {"auc": (1.0, 1.0)})
+
+
+def test_the_hull_holds_all():
+    assert hull((0.1, 0.3), (0.2, 0.5)) == (0.1, 0.5)

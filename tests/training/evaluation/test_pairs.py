@@ -1,0 +1,187 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model_store.metric import Metric
+from model_store.network.comparators import SigmoidComparator
+from tests.training import small
+from tests.training.trees import embedded
+from training.errors import DataError
+from training.evaluation.pairs import (
+    PairPool,
+    Pairs,
+    match_labels,
+    score_folder,
+    score_matrix,
+    score_pairs,
+)
+
+labels = st.lists(st.integers(0, 3), min_size=1, max_size=8).map(np.array)
+shapes = st.sampled_from([(True, False), (True, True), (False, True)])
+
+
+def made(left, right, itself, ordered):
+    return PairPool(left, left if itself else right, itself=itself, ordered=ordered)
+
+
+def slow(pool, *, same):
+    found = set()
+    for i, a in enumerate(pool.left):
+        for j, b in enumerate(pool.right):
+            if (a == b) == same and not (pool.itself and i == j) and (pool.ordered or i < j):
+                found.add((i, j))
+    return found
+
+
+def as_list(pairs):
+    return list(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True))
+
+
+@given(labels, labels, shapes)
+def test_all_pairs_are_those_of_a_double_loop(left, right, shape):
+    pool = made(left, right, *shape)
+    generator = np.random.default_rng(0)
+    for same, pairs in (
+        (True, pool.genuine(10_000, generator)),
+        (False, pool.impostors(10_000, generator)),
+    ):
+        found = as_list(pairs)
+        assert pairs.coverage == "exhaustive"
+        assert len(found) == len(set(found))
+        assert set(found) == slow(pool, same=same)
+
+
+@settings(deadline=None)
+@given(labels, labels, shapes, st.integers(1, 10), st.integers(0, 5))
+def test_a_sample_has_its_size_and_no_pair_twice(left, right, shape, limit, seed):
+    pool = made(left, right, *shape)
+    for same, draw in ((True, pool.genuine), (False, pool.impostors)):
+        everything = slow(pool, same=same)
+        pairs = draw(limit, np.random.default_rng(seed))
+        found = as_list(pairs)
+        assert len(found) == len(set(found)) == min(limit, len(everything))
+        assert set(found) <= everything
+        assert pairs.coverage == ("sample" if len(everything) > limit else "exhaustive")
+        assert as_list(draw(limit, np.random.default_rng(seed))) == found
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_sample_is_fair(same):
+    pool = PairPool(*[np.array([0, 0, 0, 0, 1, 1, 2])] * 2, itself=True, ordered=False)
+    everything = slow(pool, same=same)
+    draws = 2000
+    counts = dict.fromkeys(everything, 0)
+    generator = np.random.default_rng(0)
+    for _ in range(draws):
+        for pair in as_list((pool.genuine if same else pool.impostors)(3, generator)):
+            counts[pair] += 1
+    expected = 3 * draws / len(everything)
+    # Five standard errors.
+    assert max(abs(count - expected) for count in counts.values()) < 5 * expected**0.5
+
+
+def test_scores_are_those_of_pairs_one_by_one():
+    network = small.network("euclidean")
+    rows = np.random.default_rng(0).normal(size=(7, 8))
+    left = embedded(rows, "aabbbcc")
+    scored = score_folder(network, left)
+    assert scored.metric is Metric.EUCLIDEAN_DISSIMILARITY
+    assert (len(scored.genuine), len(scored.impostor)) == (5, 16)
+    assert scored.classes == 3
+    for pairs, scores in (
+        (scored.genuine_pairs, scored.genuine),
+        (scored.impostor_pairs, scored.impostor),
+    ):
+        for (i, j), score in zip(as_list(pairs), scores, strict=True):
+            distance = np.linalg.norm(left.embeddings[i] - left.embeddings[j])
+            assert score == pytest.approx(float(distance), rel=1e-5)
+    assert (left.labels[scored.genuine_pairs.left] == scored.genuine_class).all()
+    assert (scored.impostor_classes[:, 0] != scored.impostor_classes[:, 1]).all()
+    assert (scored.genuine_alike == -scored.genuine).all()
+
+
+def test_chunks_make_no_difference(monkeypatch):
+    network = small.network("cosine")
+    left = embedded(np.random.default_rng(0).normal(size=(40, 8)), "abcd" * 10)
+    whole = score_folder(network, left)
+    monkeypatch.setattr("training.evaluation.pairs._CHUNK_VALUES", 1)
+    parts = score_folder(network, left)
+    assert np.allclose(whole.impostor, parts.impostor, atol=1e-6)
+
+
+class SignedDifference(SigmoidComparator):
+    """A comparator whose answer depends on the order, as that of the ResNet system does."""
+
+    symmetric = False
+
+    def __init__(self, dimension):
+        super().__init__(dimension)
+        self.weight = torch.nn.Parameter(torch.arange(1.0, dimension + 1))
+        self.dropout = torch.nn.Dropout(0.5)
+
+    def logit(self, left, right):
+        return self.dropout(left - right) @ self.weight
+
+
+def asymmetric(sides=1):
+    network = small.network("euclidean", sides=sides)
+    network.comparator = SignedDifference(8)
+    return network
+
+
+def test_where_the_order_matters_both_are_averaged():
+    network = asymmetric().train()
+    rows = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
+    pairs = Pairs(np.array([0, 1]), np.array([2, 3]))
+    scores = score_pairs(network, rows, rows, pairs)
+    assert network.comparator.training, "the mode is put back"
+    weight = network.comparator.weight.detach()
+    there = torch.sigmoid((rows[:2] - rows[2:]) @ weight)
+    back = torch.sigmoid((rows[2:] - rows[:2]) @ weight)
+    assert scores == pytest.approx(((there + back) / 2).numpy(), rel=1e-5)
+    matrix = score_matrix(network, rows[:2], rows[2:])
+    assert matrix.diagonal() == pytest.approx(scores, rel=1e-5)
+
+
+def test_where_sides_differ_the_order_is_kept():
+    network = asymmetric(sides=2).eval()
+    rows = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
+    scores = score_pairs(network, rows, rows, Pairs(np.array([0]), np.array([1])))
+    expected = torch.sigmoid((rows[0] - rows[1]) @ network.comparator.weight.detach())
+    assert scores[0] == pytest.approx(float(expected), rel=1e-5)
+    with pytest.raises(ValueError, match="right side"):
+        score_folder(network, embedded(rows, "ab"))
+
+
+def test_one_folder_on_two_sides_never_pairs_an_image_with_itself():
+    network = small.network("euclidean", sides=2)
+    rows = np.random.default_rng(0).normal(size=(5, 8))
+    left, right = embedded(rows, "aabbb"), embedded(rows + 1, "aabbb")
+    scored = score_folder(network, left, right)
+    assert len(scored.genuine) == 2 + 6
+    assert len(scored.impostor) == 2 * 6
+    assert scored.images == 5
+
+
+def test_two_folders_are_matched_by_the_names_of_their_classes():
+    left = embedded([[0] * 8, [1] * 8], ["b", "c"], source="left")
+    right = embedded([[0] * 8, [1] * 8, [2] * 8], ["a", "b", "c"], source="right")
+    assert match_labels(left, right).tolist() == [2, 0, 1]
+    scored = score_folder(small.network("euclidean"), left, right)
+    assert len(scored.genuine) == 2
+    assert len(scored.impostor) == 4
+    assert scored.images == 5
+
+
+@pytest.mark.parametrize("names", ["aaa", "abc"])
+def test_without_pairs_of_both_kinds_there_is_nothing_to_score(names):
+    with pytest.raises(DataError, match="two classes"):
+        score_folder(small.network(), embedded([[0] * 8, [1] * 8, [2] * 8], names))
+
+
+def test_scores_that_are_no_numbers_are_an_error_that_says_so():
+    rows = embedded([[np.nan] * 8, [1] * 8, [2] * 8], "aab")
+    with pytest.raises(DataError, match="not numbers"):
+        score_folder(small.network(), rows)
