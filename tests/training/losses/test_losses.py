@@ -139,10 +139,27 @@ class TestPrototypical:
             Prototypical(DIMENSION, 3)(euclidean, embeddings_of(3), batch_of([0, 1, 2]))
 
 
+class TestTotal:
+    def test_is_the_weighted_sum(self, euclidean):
+        embeddings, batch = embeddings_of(4), batch_of([0, 0, 1, 1])
+        options = {"parts": [{"name": "prototypical", "weight": 0.5}, {"name": "prototypical"}]}
+        total = build(LOSSES, "loss", Component(name="total", options=options), DIMENSION, 2)
+        one = Prototypical(DIMENSION, 2)(euclidean, embeddings, batch).item()
+        assert total(euclidean, embeddings, batch).item() == pytest.approx(1.5 * one, rel=1e-6)
+
+    @pytest.mark.parametrize("parts", [[], [{"name": "x"}], [{"names": "prototypical"}]])
+    def test_mistakes_are_explained(self, parts):
+        with pytest.raises(RecipeError):
+            component = Component(name="total", options={"parts": parts})
+            build(LOSSES, "loss", component, DIMENSION, 2)
+
+
 class TestRegistry:
     def test_every_loss_is_built_by_name(self):
         for name in LOSSES:
-            loss = build(LOSSES, "loss", Component(name=name), DIMENSION, 3)
+            options = {"parts": [{"name": "prototypical"}]} if name == "total" else {}
+            component = Component(name=name, options=options)
+            loss = build(LOSSES, "loss", component, DIMENSION, 3)
             assert (loss.dimension, loss.classes) == (DIMENSION, 3)
 
     @pytest.mark.parametrize(

@@ -1,0 +1,57 @@
+"""Several losses at once, each with its weight."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import nn
+from typing_extensions import override
+
+from model_store.network import SiameseNetwork
+from training.components import Component, build
+from training.data.batch import Batch
+from training.losses.base import Loss
+
+
+class Total(Loss):
+    """Σ weight_k · loss_k over the same embeddings.
+
+    Args:
+        dimension: Values of an embedding.
+        classes: Classes in the training data.
+        table: The losses there are.
+        parts: What to add up: mappings with `name`, `options` as a recipe's `loss` has them, and
+            `weight` (1 if left out).
+    """
+
+    def __init__(
+        self,
+        dimension: int,
+        classes: int,
+        table: Mapping[str, Callable[..., Loss]],
+        *,
+        parts: Sequence[Mapping[str, object]],
+    ) -> None:
+        super().__init__(dimension, classes)
+        if not parts:
+            raise ValueError("give at least one part")
+        self.weights = [float(str(part.get("weight", 1.0))) for part in parts]
+        self.parts = nn.ModuleList(
+            build(
+                table,
+                "loss",
+                Component.model_validate({k: v for k, v in part.items() if k != "weight"}),
+                dimension,
+                classes,
+            )
+            for part in parts
+        )
+
+    @override
+    def forward(
+        self, network: SiameseNetwork, embeddings: torch.Tensor, batch: Batch
+    ) -> torch.Tensor:
+        """As `Loss.forward`."""
+        total = torch.zeros((), device=embeddings.device)
+        for weight, part in zip(self.weights, self.parts, strict=True):
+            total = total + weight * part(network, embeddings, batch)
+        return total
