@@ -227,14 +227,22 @@ def pair_pool(left: EmbeddedFolder, right: EmbeddedFolder | None) -> PairPool:
 def match_labels(left: EmbeddedFolder, right: EmbeddedFolder) -> Indices:
     """The labels of `right` in the numbering of `left`, classes matched by name.
 
+    Where not one name is in both, what stands after the last `/` is compared, if that is unique on
+    both sides: one side may lie in groups and the other not.
+
     Returns:
         int64 (R,); classes that `left` does not have get numbers from `len(left classes)` on.
     """
-    numbers = {entry.name: label for label, entry in enumerate(left.folder.classes)}
-    for entry in right.folder.classes:
-        numbers.setdefault(entry.name, len(numbers))
-    table = np.array([numbers[entry.name] for entry in right.folder.classes], dtype=np.int64)
-    return table[right.labels]
+    ours = [entry.name for entry in left.folder.classes]
+    theirs = [entry.name for entry in right.folder.classes]
+    if not set(ours) & set(theirs):
+        short = [[name.rsplit("/", 1)[-1] for name in names] for names in (ours, theirs)]
+        if all(len(set(names)) == len(names) for names in short):
+            ours, theirs = short
+    numbers = {name: label for label, name in enumerate(ours)}
+    for name in theirs:
+        numbers.setdefault(name, len(numbers))
+    return np.array([numbers[name] for name in theirs], dtype=np.int64)[right.labels]
 
 
 def score_pairs(

@@ -175,6 +175,20 @@ def test_two_folders_are_matched_by_the_names_of_their_classes():
     assert scored.images == 5
 
 
+@pytest.mark.parametrize(
+    ("left", "right", "expected"),
+    [
+        (["g/a", "g/b"], ["b", "c"], [1, 2]),
+        (["a", "b"], ["g/a", "h/b"], [0, 1]),
+        (["g/a", "g/b"], ["g/b", "h/a"], [1, 2]),
+        (["g/a", "h/a"], ["a", "b"], [2, 3]),
+    ],
+)
+def test_groups_on_one_side_only_do_not_matter_where_names_stay_unique(left, right, expected):
+    one, two = (embedded([[0.0]] * len(names), names) for names in (left, right))
+    assert match_labels(one, two).tolist() == expected
+
+
 @pytest.mark.parametrize("names", ["aaa", "abc"])
 def test_without_pairs_of_both_kinds_there_is_nothing_to_score(names):
     with pytest.raises(DataError, match="two classes"):

@@ -1,0 +1,216 @@
+import json
+
+import numpy as np
+import pytest
+
+from model_store.store import ModelStore
+from tests.training import small
+from tests.training.trees import grown, png, pngs, zipped
+from training.cli import main
+from training.data.folders import open_data
+from training.data.split import SPLIT_FILE, split_classes
+
+NAMES = [f"g{group}/c{n}/{image}.png" for group in "ab" for n in range(6) for image in range(3)]
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = ModelStore(tmp_path / "store")
+    store.save("plain", small.network("cosine"))
+    return store
+
+
+@pytest.fixture
+def images(tmp_path):
+    return grown(tmp_path / "images", pngs(NAMES))
+
+
+def run(store, *words):
+    return main([*map(str, words), "--store", str(store.root), "--device", "cpu"])
+
+
+@pytest.mark.parametrize(
+    ("protocol", "keys"),
+    [
+        (
+            "verification",
+            {"pairs", "auc", "eer", "accuracy", "frr_at_far", "calibration_error", "impostors"},
+        ),
+        ("retrieval", {"queries", "recall_at_1", "recall_at_5", "map"}),
+        ("one-shot", {"trials", "accuracy", "interval"}),
+    ],
+)
+def test_the_json_has_the_figures_of_the_contract(store, images, tmp_path, capsys, protocol, keys):
+    target = tmp_path / "figures.json"
+    words = ("evaluate", "plain", "--data", images, "--protocol", protocol, "--json", target)
+    assert run(store, *words, "--trials", 100) == 0
+    figures = json.loads(target.read_text())
+    assert keys <= figures.keys()
+    assert (figures["model"], figures["version"]) == ("plain", 1)
+    assert figures["protocol"] == protocol
+    assert figures["data"] == "images, all classes: 36 images of 12 classes in 2 groups"
+    assert str(tmp_path) not in target.read_text()
+    if protocol == "verification":
+        assert figures["frr_at_far"].keys() == {"0.10", "0.05", "0.01"}
+        assert figures["genuine_pairs"] == 12 * 3
+        assert figures["calibration_error"] is None
+    shown = capsys.readouterr().out
+    assert all(key.split("_")[0] in shown for key in keys)
+    assert "plain version 1" in shown
+
+
+def test_lakes_runs(store, tmp_path, capsys):
+    files = {}
+    for name in ("test/item", "training/class"):
+        files |= {f"run01/{name}{n}.png": png(n) for n in range(4)}
+    lines = [f"run01/test/item{n}.png run01/training/class{n}.png" for n in range(4)]
+    files["run01/class_labels.txt"] = "\n".join(lines).encode()
+    path = zipped(tmp_path / "all_runs.zip", files)
+    target = tmp_path / "figures.json"
+    words = ("evaluate", "plain", "--data", path, "--protocol", "omniglot-runs", "--json", target)
+    assert run(store, *words) == 0
+    assert json.loads(target.read_text())["trials"] == 4
+    assert json.loads(target.read_text())["accuracy"] == 1
+    assert "accuracy_by_run run01" in capsys.readouterr().out
+
+
+def test_a_gallery_is_searched(store, images, tmp_path):
+    target = tmp_path / "figures.json"
+    names = [name for name in NAMES if name.endswith(("c0/0.png", "c1/0.png"))]
+    gallery = zipped(tmp_path / "gallery.zip", {f"in/{name}": png(1) for name in names})
+    words = ("evaluate", "plain", "--data", images, "--protocol", "retrieval")
+    assert run(store, *words, "--gallery", gallery, "--json", target) == 0
+    figures = json.loads(target.read_text())
+    assert (figures["queries"], figures["excluded_queries"], figures["gallery"]) == (12, 24, 4)
+    assert not figures["leave_one_out"]
+    assert "gallery gallery.zip/in: 4 images" in figures["data"]
+
+
+def test_two_sides_are_evaluated_as_they_are(store, images, tmp_path):
+    store.save("sided", small.network("cosine", sides=2))
+    target = tmp_path / "figures.json"
+    for protocol in ("verification", "retrieval", "one-shot"):
+        words = ("evaluate", "sided", "--data", images, "--protocol", protocol, "--json", target)
+        assert run(store, *words, "--trials", 50) == 0
+    assert run(store, "calibrate", "sided", "--data", images, "--far", 0.1) == 0
+
+
+def test_what_could_not_be_used_is_named(store, images, tmp_path, capsys):
+    grown(images, {"ga/c0/broken.png": b"no image", "ga/c0/notes.txt": b"text"})
+    target = tmp_path / "figures.json"
+    words = ("evaluate", "plain", "--data", images, "--protocol", "verification", "--json", target)
+    assert run(store, *words) == 0
+    assert [entry["image"] for entry in json.loads(target.read_text())["skipped"]] == [
+        "ga/c0/broken.png"
+    ]
+    told = capsys.readouterr().err
+    assert "ga/c0/broken.png: not an image" in told
+    assert "1 files are not images" in told
+
+
+def test_figures_are_recorded_in_a_new_version(store, images):
+    words = ("evaluate", "plain", "--data", images, "--protocol", "verification", "--record")
+    assert run(store, *words) == 0
+    manifest = store.manifest("plain")
+    assert manifest.version == 2
+    (evaluation,) = manifest.evaluations
+    assert evaluation.protocol == "verification"
+    assert evaluation.data_digest == open_data(images).whole.digest()
+    assert evaluation.figures["genuine_pairs"] == 36
+
+
+def test_an_alias_names_its_model(store, images, capsys):
+    store.set_alias("nickname", "plain")
+    words = ("evaluate", "nickname", "--data", images, "--protocol", "retrieval")
+    assert run(store, *words) == 0
+    assert "plain version 1" in capsys.readouterr().out
+
+
+@pytest.fixture
+def trained(store, images):
+    folder = open_data(images).whole
+    split = split_classes(folder, validation=0.25, calibration=0.25, seed=0)
+    store.save("trained", small.network("cosine"), files={SPLIT_FILE: split.to_json()})
+    return split
+
+
+def test_classes_trained_on_are_pointed_out(store, images, trained, capsys):
+    words = ("evaluate", "trained", "--data", images, "--protocol", "verification")
+    assert run(store, *words) == 0
+    assert "6 of 12 classes have names that the model was trained on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("choice", ["train", "validation", "calibration"])
+def test_classes_are_chosen_by_the_models_split(store, images, trained, tmp_path, choice):
+    target = tmp_path / "figures.json"
+    words = ("evaluate", "trained", "--data", images, "--protocol", "verification")
+    assert run(store, *words, "--classes", choice, "--json", target) == 0
+    assert json.loads(target.read_text())["classes"] == len(getattr(trained, choice))
+
+
+def test_other_data_than_the_split_was_made_from_is_refused(store, tmp_path, trained, capsys):
+    other = grown(tmp_path / "other", {name: png(99) for name in NAMES})
+    words = ("evaluate", "trained", "--data", other, "--protocol", "verification")
+    assert run(store, *words, "--classes", "validation") == 1
+    assert "not the data that the model's split was made from" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["plain", "--classes", "train"], "no split.json"),
+        (["absent"], "models there: plain"),
+        (["plain", "--device", "nonsense"], "choose --device auto, cpu or cuda"),
+        (["plain", "--data", "nowhere"], "nowhere is not there"),
+        (["plain", "--json", "missing/folder/x.json"], "cannot be written"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_that_helps(store, images, capsys, words, message):
+    start = ["evaluate", "--protocol", "verification", "--data", str(images)]
+    assert main([*start, "--store", str(store.root), "--device", "cpu", *words]) == 1
+    told = capsys.readouterr().err
+    assert message in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("protocol", ["one-shot", "omniglot-runs"])
+def test_a_gallery_where_it_means_nothing_is_refused(store, images, capsys, protocol):
+    words = ("evaluate", "plain", "--data", images, "--protocol", protocol, "--gallery", images)
+    assert run(store, *words) == 1
+    assert "leave --gallery out" in capsys.readouterr().err
+
+
+def test_calibrate_writes_a_version_that_decides(store, images, capsys):
+    words = ("calibrate", "plain", "--data", images, "--far", 0.05, "--prior", 0.2)
+    assert run(store, *words) == 0
+    told = capsys.readouterr()
+    assert "not calibrated" in told.out
+    assert "12 classes say little" in told.err
+    assert "across groups" in told.err
+    manifest = store.manifest("plain")
+    assert manifest.version == 2
+    assert manifest.calibration.target_far == 0.05
+    assert manifest.calibration.prior == 0.2
+    assert manifest.calibration.data_digest == open_data(images).whole.digest()
+    first, second = store.load("plain", 1).network, store.load("plain", 2).network
+    for one, two in zip(first.parameters(), second.parameters(), strict=True):
+        assert np.array_equal(one.numpy(), two.numpy())
+
+
+def test_evaluating_on_the_calibrations_own_images_is_pointed_out(store, images, tmp_path, capsys):
+    assert run(store, "calibrate", "plain", "--data", images, "--far", 0.05) == 0
+    target = tmp_path / "figures.json"
+    words = ("evaluate", "plain", "--data", images, "--protocol", "verification", "--json", target)
+    assert run(store, *words) == 0
+    assert "calibrated on these very images" in capsys.readouterr().err
+    figures = json.loads(target.read_text())
+    assert figures["calibration_error"] >= 0
+    assert figures["at_threshold"]["far"] == store.manifest("plain").calibration.far
+
+
+@pytest.mark.parametrize("far", ["0", "1", "-1", "five"])
+def test_a_far_that_is_no_share_is_refused(store, images, capsys, far):
+    with pytest.raises(SystemExit) as exit_:
+        run(store, "calibrate", "plain", "--data", images, f"--far={far}")
+    assert exit_.value.code == 2
+    assert "between 0 and 1" in capsys.readouterr().err

@@ -1,0 +1,150 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+
+from model_store.calibration import evidence
+from model_store.metric import Metric
+from tests.training import small
+from tests.training.trees import embedded
+from training.calibration import calibrate, fit_logistic
+from training.evaluation.pairs import score_folder
+from training.evaluation.protocols.verification import probability_error
+
+
+def clouds(classes, images=6, spread=0.7, seed=0):
+    generator = np.random.default_rng(seed)
+    centres = np.repeat(generator.normal(size=(classes, 8)), images, axis=0)
+    rows = centres + spread * generator.normal(size=centres.shape)
+    return embedded(rows, np.repeat([f"c{n:03}" for n in range(classes)], images).tolist())
+
+
+def scored(classes, comparator="euclidean", **options):
+    return score_folder(small.network(comparator), clouds(classes, **options))
+
+
+@pytest.mark.parametrize("prior", [0.5, 0.1])
+@pytest.mark.parametrize("shift", [0.5, 3.0, 100.0])
+def test_the_fit_agrees_with_scikit_learn(prior, shift):
+    generator = np.random.default_rng(0)
+    genuine = shift + generator.normal(1.5, 1, size=3000)
+    impostor = shift + generator.normal(0, 1, size=7000)
+    curve = fit_logistic(genuine, impostor, prior=prior)
+    theirs = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(
+        np.concatenate([genuine, impostor])[:, None] - shift,
+        np.arange(10_000) < 3000,
+        sample_weight=np.repeat([prior / 3000 * 1e4, (1 - prior) / 7000 * 1e4], [3000, 7000]),
+    )
+    # Platt's targets are not quite 0 and 1.
+    assert curve.slope == pytest.approx(theirs.coef_[0, 0], rel=0.01)
+    assert curve.intercept + curve.slope * shift == pytest.approx(theirs.intercept_[0], abs=0.02)
+
+
+def test_the_fit_finds_the_curve_that_made_the_data():
+    generator = np.random.default_rng(1)
+    values = generator.uniform(-3, 3, size=400_000)
+    same = generator.random(len(values)) < 1 / (1 + np.exp(-(2 * values - 1)))
+    curve = fit_logistic(values[same], values[~same], prior=float(same.mean()))
+    assert curve.slope == pytest.approx(2, abs=0.03)
+    assert curve.intercept == pytest.approx(-1, abs=0.03)
+
+
+@given(
+    st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=20),
+    st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=20),
+    st.floats(0.01, 0.99),
+)
+def test_any_scores_give_a_curve_that_never_falls(genuine, impostor, prior):
+    curve = fit_logistic(genuine, impostor, prior=prior)
+    assert curve.slope >= 0
+    assert math.isfinite(curve.slope)
+    assert math.isfinite(curve.intercept)
+    probability = curve.probability(sorted([*genuine, *impostor]))
+    assert (np.diff(probability) >= 0).all()
+
+
+def test_scores_that_part_perfectly_give_a_finite_curve():
+    curve = fit_logistic([2.0, 3.0], [-1.0, 0.0])
+    # The targets of two and two are 3/4 and 1/4: no probability is beyond what so few pairs show.
+    assert 0.1 < curve.probability(-1.0) < 0.4 < 0.6 < curve.probability(3.0) < 0.9
+
+
+@pytest.mark.parametrize(("genuine", "impostor"), [([0.0, 1.0], [5.0, 6.0]), ([1.0], [1.0, 1.0])])
+def test_scores_that_speak_for_the_contrary_or_nothing_give_the_prior(genuine, impostor):
+    curve = fit_logistic(genuine, impostor, prior=0.2)
+    assert curve.slope == 0
+    assert curve.probability([-100.0, 0.0, 100.0]) == pytest.approx([0.2] * 3)
+
+
+@pytest.mark.parametrize("comparator", ["euclidean", "cosine", "absolute-difference-sigmoid"])
+@pytest.mark.parametrize("far", [0.001, 0.01, 0.1])
+def test_the_threshold_keeps_the_wanted_rate(comparator, far):
+    pairs = scored(30, comparator)
+    found = calibrate(pairs, target_far=far, data="clouds", data_digest="0" * 64).calibration
+    metric = pairs.metric
+    accepted = np.mean([found.same(score, metric) for score in pairs.impostor])
+    rejected = np.mean([not found.same(score, metric) for score in pairs.genuine])
+    assert accepted == found.far <= far
+    assert rejected == found.frr
+    assert found.far_interval[0] <= found.far <= found.far_interval[1]
+    assert found.frr_interval[0] <= found.frr <= found.frr_interval[1]
+    assert (found.classes, found.genuine_pairs) == (30, 30 * 15)
+    assert found.impostor_pairs == len(pairs.impostor)
+    assert found.target_far == far
+    assert found.data == "clouds"
+
+
+def test_probabilities_hold_for_classes_never_seen():
+    found = calibrate(scored(60, seed=0), target_far=0.01).calibration
+    assert probability_error(scored(60, seed=1), found) < 0.05
+
+
+def test_the_wanted_rate_holds_for_classes_never_seen_within_its_interval():
+    found = calibrate(scored(60, seed=0), target_far=0.05).calibration
+    pairs = scored(200, seed=1, images=3)
+    achieved = np.mean([found.same(score, pairs.metric) for score in pairs.impostor])
+    assert found.far_interval[0] <= achieved <= found.far_interval[1]
+
+
+def test_the_prior_moves_probabilities_and_not_the_threshold():
+    pairs = scored(30)
+    even, rare = (calibrate(pairs, target_far=0.01, prior=p).calibration for p in (0.5, 0.01))
+    assert even.threshold == rare.threshold
+    assert (even.prior, rare.prior) == (0.5, 0.01)
+    x = evidence(even.threshold, Metric.EUCLIDEAN_DISSIMILARITY)
+    assert rare.curve.probability(x) < even.curve.probability(x)
+
+
+def test_no_error_seen_is_not_certainty():
+    found = calibrate(scored(30, spread=0.001), target_far=0.0).calibration
+    assert (found.far, found.frr) == (0, 0)
+    assert found.far_interval[1] > 0
+    assert found.frr_interval[1] > 3 / found.genuine_pairs
+
+
+def test_enough_is_not_warned_of():
+    assert calibrate(scored(30), target_far=0.01).warnings == ()
+
+
+def test_too_few_pairs_and_classes_are_warned_of_with_how_many_it_takes():
+    (few, classes) = calibrate(scored(5), target_far=0.001).warnings
+    assert "360 impostor pairs" in few
+    assert "at least 3,000" in few
+    assert "10,000 for a threshold" in few
+    assert "5 classes" in classes
+
+
+def test_scores_without_meaning_are_warned_of():
+    pairs = scored(20)
+    object.__setattr__(pairs, "genuine", pairs.genuine + 1000)
+    found = calibrate(pairs, target_far=0.01)
+    assert found.calibration.curve.slope == 0
+    assert "collapsed" in found.warnings[0]
+
+
+def test_it_comes_out_the_same_again():
+    pairs = scored(12)
+    assert calibrate(pairs, target_far=0.01, seed=3) == calibrate(pairs, target_far=0.01, seed=3)
