@@ -7,6 +7,7 @@ newer ones appear.
 
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -76,11 +77,12 @@ class ModelStore:
     def models(self) -> list[Reference]:
         """The newest version of every model, by name. What cannot be a model is passed over."""
         try:
-            names = sorted(entry.name for entry in self.root.iterdir())
+            entries = [entry.name for entry in self.root.iterdir()]
         except FileNotFoundError:
             return []
         found = []
-        for name in names:
+        # Unfinished training runs, for one, lie in a hidden folder beside the models.
+        for name in sorted(entry for entry in entries if re.fullmatch(NAME_PATTERN, entry)):
             versions = self.versions(name)
             if versions:
                 found.append(Reference(name, versions[-1], self.root / name / str(versions[-1])))

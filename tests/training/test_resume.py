@@ -136,6 +136,10 @@ def _interrupted_at_once(place: Path, store: Path) -> int:
 
 
 class TestUnfinished:
+    def test_is_no_model_whatever_its_name(self, store):
+        (store / ".runs" / "m").rename(store / ".runs" / "7")
+        assert ModelStore(store).models() == []
+
     def test_is_not_thrown_away_by_accident(self, place, store, capsys):
         state = store / ".runs" / "m" / "state.pt"
         before = state.read_bytes()

@@ -1,7 +1,7 @@
 """A small residual network for small images, such as characters.
 
-After He et al. 2016 (arXiv 1512.03385): basic blocks, with the average-pooled shortcut of "ResNet-D"
-(He et al. 2019, arXiv 1812.01187), which throws no pixel away.
+After He et al. 2016 (arXiv 1512.03385): basic blocks, with the average-pooled shortcut of
+"ResNet-D" (He et al. 2019, arXiv 1812.01187), which throws no pixel away.
 """
 
 from collections.abc import Sequence

@@ -149,8 +149,8 @@ class TestTotal:
 
     @pytest.mark.parametrize("parts", [[], [{"name": "x"}], [{"names": "prototypical"}]])
     def test_mistakes_are_explained(self, parts):
+        component = Component(name="total", options={"parts": parts})
         with pytest.raises(RecipeError):
-            component = Component(name="total", options={"parts": parts})
             build(LOSSES, "loss", component, DIMENSION, 2)
 
 
