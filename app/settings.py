@@ -1,5 +1,9 @@
-"""Every setting of the service, read from the environment as `TWINLENS_<NAME>`."""
+"""Every setting of the service, read from the environment as `TWINLENS_<NAME>`.
 
+`python -m app.settings` prints them as a Markdown table.
+"""
+
+import sys
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -52,7 +56,10 @@ class Settings(BaseSettings):
         0, ge=0, le=1024, description="Threads that decode images; 0: one for each CPU."
     )
     max_batch: int = Field(
-        0, ge=0, le=1024, description="Most images in a batch; 0: 8 on the CPU, 64 on CUDA."
+        0,
+        ge=0,
+        le=1024,
+        description="Most images in a batch; 0: 64 on CUDA, 8 on the CPU or its cores if more.",
     )
     cache_bytes: int = Field(
         64 * _MIB, ge=0, description="Memory for embeddings of images seen before; 0 for none."
@@ -99,3 +106,20 @@ class Settings(BaseSettings):
                 "that a full request could never be admitted; raise queue_images"
             )
         return self
+
+
+def table() -> str:
+    """All settings as a Markdown table: name, default, meaning."""
+    lines = ["| Setting | Default | Meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        if name == "model_store":
+            shown = "the store that ships"
+        else:
+            shown = "unset" if default is None else f"`{default}`"
+        lines.append(f"| `TWINLENS_{name.upper()}` | {shown} | {field.description} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(table())

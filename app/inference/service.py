@@ -50,7 +50,7 @@ class Service:
         self._loading_failure: str | None = None
         self._device = choose_device(settings.device)
         self._max_batch = settings.max_batch or (
-            _MAX_BATCH_CPU if self._device == "cpu" else _MAX_BATCH_CUDA
+            max(_MAX_BATCH_CPU, available_cpus()) if self._device == "cpu" else _MAX_BATCH_CUDA
         )
         self._decoder = Decoder(
             threads=settings.decode_threads or available_cpus(),

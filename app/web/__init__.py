@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import fastapi_offline
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, HTTPException
 from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 
@@ -42,7 +42,7 @@ async def docs() -> Response:
 async def docs_file(name: str) -> Response:
     """A file of Swagger UI."""
     if name not in _SWAGGER_FILES:
-        return Response(status_code=404)
+        raise HTTPException(404)
     return FileResponse(_SWAGGER_UI / name)
 
 

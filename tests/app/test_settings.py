@@ -1,13 +1,20 @@
 import pytest
 from pydantic import ValidationError
 
-from app.settings import Settings
+from app.settings import Settings, table
 
 
 def test_every_setting_is_described() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description, name
         assert field.description.endswith("."), name
+
+
+def test_the_table_names_every_setting() -> None:
+    text = table()
+    for name in Settings.model_fields:
+        assert f"`TWINLENS_{name.upper()}`" in text
+    assert str(Settings.model_fields["model_store"].default) not in text
 
 
 def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,7 +119,7 @@ function update() {
 
 function about(model) {
   const calibrated = model.calibration
-    ? `Decides at ${percent(model.calibration.target_far)} false accepts.`
+    ? `Calibrated for ${percent(model.calibration.target_far)} false accepts.`
     : "Not calibrated: it gives a score, but no probability and no decision.";
   return `${model.description} ${calibrated}`.trim();
 }
@@ -170,7 +170,8 @@ function fail(title, detail, id) {
   find("result").hidden = true;
   find("error").hidden = false;
   find("error-title").textContent = title ?? "Something went wrong";
-  find("error-detail").textContent = detail ?? "";
+  find("error-detail").textContent = (detail ?? "")
+    .replace(/^image_a:/, "First image:").replace(/^image_b:/, "Second image:");
   find("error-id").textContent = id ? `Request ${id}` : "";
 }
 
@@ -191,14 +192,12 @@ function show(answer) {
   find("decision").textContent = known ? (answer.same ? "Same" : "Different") : "Not decided";
   find("sentence").textContent = sentence(answer, metric);
   gauge(answer, metric);
-  const model = models.get(answer.model);
   figures([
-    ["Score", number(answer.score)],
     ["Probability of same", answer.probability === null ? "—" : percent(answer.probability)],
+    ["Score", number(answer.score)],
     ["Threshold", answer.threshold === null ? "—" : number(answer.threshold)],
     ["Metric", metric.name],
     ["Model", `${answer.model}, version ${answer.version}`],
-    ...(model?.calibration ? [["False accepts there", percent(model.calibration.far)]] : []),
   ]);
 }
 
@@ -208,9 +207,10 @@ function sentence(answer, metric) {
       "Calibrate it with: python -m training calibrate.";
   }
   const gap = number(Math.abs(answer.score - answer.threshold));
-  const above = answer.score >= answer.threshold;
-  return `${percent(answer.probability)} likely the same thing; the ${metric.name} is ${gap} ` +
-    `${above ? "above" : "below"} the threshold.`;
+  const where = answer.score >= answer.threshold ? "above" : "below";
+  const target = models.get(answer.model)?.calibration?.target_far;
+  const meaning = target === undefined ? "" : `, which is set for ${percent(target)} false accepts`;
+  return `The ${metric.name} is ${gap} ${where} the threshold${meaning}.`;
 }
 
 /* "Same" is always on the right, whichever way the metric runs. */

@@ -254,6 +254,8 @@ def test_sides_that_are_none(client: httpx.Client) -> None:
 
 def test_paths_and_methods(client: httpx.Client) -> None:
     problem(client.get("/nothing"), 404, "/docs")
+    problem(client.get("/docs/absent.js"), 404)
+    problem(client.get("/static/absent.js"), 404)
     answer = client.get("/compare")
     problem(answer, 405, "POST")
     assert answer.headers["allow"] == "POST"
