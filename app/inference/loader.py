@@ -8,13 +8,12 @@ from typing import Literal
 import numpy as np
 
 from app.inference.catalogue import Catalogue, LoadedModel, Refusal
-from app.inference.engines import Engine, make_engine
+from app.inference.engines import Engine, make_engine, sides
 from app.inference.errors import InferenceError
 from app.observability.logs import fields
 from app.observability.metrics import Metrics
-from model_store import Manifest, ModelStore
+from model_store import Checkpoint, ModelStore
 from model_store.errors import StoreError
-from model_store.network import Side
 
 _logger = logging.getLogger(__name__)
 
@@ -118,7 +117,7 @@ class Loader:
         )
         try:
             engine.warm_up(self._max_batch)
-            _probe(engine, checkpoint.manifest)
+            _probe(engine, checkpoint)
         except BaseException:
             engine.close()
             raise
@@ -140,10 +139,11 @@ class Loader:
         self._metrics.model_load(name, loaded=False)
 
 
-def _probe(engine: Engine, manifest: Manifest) -> None:
+def _probe(engine: Engine, checkpoint: Checkpoint) -> None:
     """Refuses an engine whose embeddings are not what the manifest says, or not finite."""
+    manifest = checkpoint.manifest
     grey = np.full((2, *manifest.preprocessing.shape), 127, np.uint8)
-    for side in Side:
+    for side in sides(checkpoint.network):
         rows = engine.embed(grey, side)
         if rows.shape != (2, manifest.dimension) or not np.isfinite(rows).all():
             raise InferenceError(

@@ -6,11 +6,10 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from app.inference.engines.base import Embeddings, UInt8Batch
+from app.inference.engines.base import Embeddings, UInt8Batch, sides
 from model_store.network import SiameseNetwork, Side
 
 _PIECES = (1, 2, 4, 8)
-_TUNING_ROUNDS = 2
 
 
 class TorchCpuEngine:
@@ -62,13 +61,12 @@ class TorchCpuEngine:
             blank = np.zeros((piece, *spec.shape), np.uint8)
             self._pool.submit(self._embed_piece, blank, Side.LEFT).result()
             started = perf_counter()
-            for _ in range(_TUNING_ROUNDS):
-                self._pool.submit(self._embed_piece, blank, Side.LEFT).result()
-            rate = piece * _TUNING_ROUNDS / (perf_counter() - started)
+            self._pool.submit(self._embed_piece, blank, Side.LEFT).result()
+            rate = piece / (perf_counter() - started)
             if rate > best:
                 best, self.piece = rate, piece
         full = np.zeros((max_batch, *spec.shape), np.uint8)
-        for side in Side:
+        for side in sides(self._network):
             self.embed(full, side)
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 import torch
 
-from app.inference.engines.base import Embeddings, UInt8Batch
+from app.inference.engines.base import Embeddings, UInt8Batch, sides
 from model_store.network import SiameseNetwork, Side
 
 
@@ -46,7 +46,7 @@ class TorchCudaEngine:
         size = 1
         while True:
             blank = torch.zeros((size, *shape), dtype=torch.uint8).numpy()
-            for side in Side:
+            for side in sides(self._network):
                 self.embed(blank, side)
             if size >= max_batch:
                 break
