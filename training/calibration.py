@@ -8,9 +8,9 @@ import numpy.typing as npt
 
 from model_store.calibration import Calibration, LogisticCurve, evidence
 from training.evaluation.intervals import clopper_pearson, hull
-from training.evaluation.metrics import Floats, Ranking, alike, pair_weights
+from training.evaluation.metrics import Floats, alike, pair_weights, roc
 from training.evaluation.pairs import ScoredPairs
-from training.evaluation.protocols.verification import rates_interval
+from training.evaluation.protocols.verification import rates_intervals
 
 # Fewer expected false accepts than this leave the threshold to chance: 10 give a relative
 # standard error of about a third.
@@ -61,9 +61,8 @@ def calibrate(
         evidence(scored.impostor, scored.metric),
         prior=prior,
     )
-    ranking = Ranking(scored.genuine_alike, scored.impostor_alike)
-    point = ranking.roc().at_far(target_far)
-    intervals = rates_interval(scored, ranking, point.threshold, seed)
+    point = roc(scored.genuine_alike, scored.impostor_alike).at_far(target_far)
+    far_drawn, frr_drawn = rates_intervals(scored, point.threshold, seed)
     impostors, genuine = len(scored.impostor), len(scored.genuine)
     far = clopper_pearson(round(point.far * impostors), impostors)
     frr = clopper_pearson(round(point.frr * genuine), genuine)
@@ -73,9 +72,9 @@ def calibrate(
         threshold=float(alike(point.threshold, scored.metric)),
         target_far=target_far,
         far=point.far,
-        far_interval=hull(far, intervals.get("far", (0.0, 1.0))),
+        far_interval=hull(far, far_drawn or (0.0, 1.0)),
         frr=point.frr,
-        frr_interval=hull(frr, intervals.get("frr", (0.0, 1.0))),
+        frr_interval=hull(frr, frr_drawn or (0.0, 1.0)),
         classes=scored.classes,
         genuine_pairs=genuine,
         impostor_pairs=impostors,

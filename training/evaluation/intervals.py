@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import sparse, stats
 
 from training.evaluation.metrics import Floats, Indices, Ranking, Roc
 
@@ -103,6 +103,49 @@ def bootstrap_by_class(
         return {}
     columns = np.array(values, dtype=np.float64).T
     return {name: _percentiles(column) for name, column in zip(figures, columns, strict=True)}
+
+
+def bootstrap_rates(
+    wrong: npt.NDArray[np.bool_],
+    classes: Indices,
+    *,
+    seed: int,
+    replicates: int = 1000,
+) -> Interval | None:
+    """The interval of an error rate of pairs, as `bootstrap_by_class` would give it, but faster.
+
+    Args:
+        wrong: Bool (P,), which pairs were decided wrongly.
+        classes: int64 (P, 2), the classes of impostor pairs; or (P,), the class of genuine pairs.
+        seed: Of the draws.
+        replicates: Draws.
+
+    Returns:
+        None where the classes are too few for draws to hold such pairs.
+    """
+    names, index = np.unique(classes, return_inverse=True)
+    count = len(names)
+    generator = np.random.default_rng(seed)
+    drawn = generator.integers(0, count, size=(replicates, count))
+    offsets = np.arange(replicates)[:, None] * count
+    times = np.bincount((drawn + offsets).ravel(), minlength=replicates * count)
+    times = times.reshape(replicates, count).astype(np.float64)
+    if classes.ndim == 1:
+        errors = times @ np.bincount(index.ravel(), weights=wrong, minlength=count)
+        pairs = times @ np.bincount(index.ravel(), minlength=count)
+    else:
+        # Pairs of the same two classes weigh the same, so they are counted once and for all.
+        where = tuple(index.reshape(-1, 2).T)
+        shape = (count, count)
+        by_class = [
+            sparse.coo_matrix((value, where), shape).tocsr()
+            for value in (wrong.astype(np.float64), np.ones(len(wrong)))
+        ]
+        errors, pairs = (((table.T @ times.T).T * times).sum(axis=1) for table in by_class)
+    there = pairs > 0
+    if 2 * np.count_nonzero(there) < replicates:
+        return None
+    return _percentiles(errors[there] / pairs[there])
 
 
 def hull(*intervals: Interval) -> Interval:

@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from training.evaluation.intervals import bootstrap_by_class, bootstrap_mean, clopper_pearson, hull
+from training.evaluation.intervals import (
+    bootstrap_by_class,
+    bootstrap_mean,
+    bootstrap_rates,
+    clopper_pearson,
+    hull,
+)
 from training.evaluation.metrics import Ranking, Roc
 
 
@@ -102,6 +108,27 @@ def test_of_two_classes_too_few_draws_hold_both_kinds_to_say_nothing_at_all():
     )
     # About half of the draws hold both classes: an interval, or none, but never an error.
     assert found in ({}, {"auc": (1.0, 1.0)})
+
+
+def test_rates_agree_with_the_general_way():
+    genuine, impostor, genuine_class, impostor_classes = made_up(10)
+    ranking = Ranking(genuine, impostor)
+    index = int(np.searchsorted(ranking.thresholds, 0.05))
+    figures = {"far": lambda roc: float(roc.far[index]), "frr": lambda roc: float(roc.frr[index])}
+    general = bootstrap_by_class(
+        ranking, genuine_class, impostor_classes, figures, seed=0, replicates=4000
+    )
+    threshold = ranking.thresholds[index]
+    far = bootstrap_rates(impostor >= threshold, impostor_classes, seed=1, replicates=4000)
+    frr = bootstrap_rates(genuine < threshold, genuine_class, seed=1, replicates=4000)
+    assert far == pytest.approx(general["far"], abs=0.02)
+    assert frr == pytest.approx(general["frr"], abs=0.02)
+
+
+def test_rates_of_two_classes_are_none_or_an_interval():
+    found = bootstrap_rates(np.array([True]), np.array([[0, 1]]), seed=0)
+    assert found in (None, (1.0, 1.0))
+    assert bootstrap_rates(np.array([True, False]), np.array([4, 4]), seed=0) == (0.5, 0.5)
 
 
 def test_the_hull_holds_all():

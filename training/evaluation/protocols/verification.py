@@ -8,7 +8,7 @@ from model_store.calibration import Calibration, evidence
 from model_store.network import SiameseNetwork
 from training.embedding import EmbeddedFolder
 from training.evaluation.figures import AtThreshold, VerificationFigures
-from training.evaluation.intervals import Interval, bootstrap_by_class
+from training.evaluation.intervals import Interval, bootstrap_by_class, bootstrap_rates
 from training.evaluation.metrics import (
     Ranking,
     Roc,
@@ -84,7 +84,7 @@ def verification_figures(
         frr_at_far={far: roc.at_far(float(far)).frr for far in FARS},
         frr_at_far_interval={far: intervals[far] for far in FARS} if intervals else None,
         calibration_error=probability_error(scored, calibration) if calibration else None,
-        at_threshold=_at_threshold(scored, ranking, calibration, seed) if calibration else None,
+        at_threshold=_at_threshold(scored, calibration, seed) if calibration else None,
     )
 
 
@@ -108,33 +108,32 @@ def _frr_at(far: float) -> Callable[[Roc], float]:
     return lambda roc: roc.at_far(far).frr
 
 
-def _at_threshold(
-    scored: ScoredPairs, ranking: Ranking, calibration: Calibration, seed: int
-) -> AtThreshold:
+def _at_threshold(scored: ScoredPairs, calibration: Calibration, seed: int) -> AtThreshold:
     threshold = float(alike(calibration.threshold, scored.metric))
     point = rates_at(scored.genuine_alike, scored.impostor_alike, threshold)
-    intervals = rates_interval(scored, ranking, threshold, seed)
+    far_interval, frr_interval = rates_intervals(scored, threshold, seed)
     return AtThreshold(
         threshold=calibration.threshold,
         target_far=calibration.target_far,
         far=point.far,
-        far_interval=intervals.get("far"),
+        far_interval=far_interval,
         frr=point.frr,
-        frr_interval=intervals.get("frr"),
+        frr_interval=frr_interval,
         accuracy=1 - (point.far + point.frr) / 2,
     )
 
 
-def rates_interval(
-    scored: ScoredPairs, ranking: Ranking, threshold: float, seed: int
-) -> dict[str, Interval]:
-    """The intervals of `far` and `frr` at a threshold (turned so that higher is alike)."""
-    # The first ROC point at or above the threshold accepts exactly what the threshold accepts.
-    index = int(np.searchsorted(ranking.thresholds, threshold, side="left"))
-    return bootstrap_by_class(
-        ranking,
-        scored.genuine_class,
-        scored.impostor_classes,
-        {"far": lambda roc: float(roc.far[index]), "frr": lambda roc: float(roc.frr[index])},
-        seed=seed,
+def rates_intervals(
+    scored: ScoredPairs, threshold: float, seed: int
+) -> tuple[Interval | None, Interval | None]:
+    """The intervals of the false-accept and the false-reject rate at a threshold.
+
+    Args:
+        scored: Pairs.
+        threshold: Turned so that higher is alike.
+        seed: Of the draws of classes.
+    """
+    return (
+        bootstrap_rates(scored.impostor_alike >= threshold, scored.impostor_classes, seed=seed),
+        bootstrap_rates(scored.genuine_alike < threshold, scored.genuine_class, seed=seed),
     )

@@ -6,11 +6,10 @@ import pytest
 from model_store.calibration import Calibration, LogisticCurve
 from tests.training import small
 from tests.training.trees import embedded
-from training.evaluation.metrics import Ranking
 from training.evaluation.pairs import score_folder
 from training.evaluation.protocols.verification import (
     probability_error,
-    rates_interval,
+    rates_intervals,
     verification,
 )
 
@@ -114,9 +113,7 @@ def test_a_true_probability_has_no_calibration_error_under_its_prior():
 
 def test_rates_at_a_threshold_vary_with_the_classes_drawn():
     scored = score_folder(small.network("euclidean"), clouds(spread=0.8))
-    ranking = Ranking(scored.genuine_alike, scored.impostor_alike)
-    found = rates_interval(scored, ranking, threshold=-2.0, seed=0)
-    assert found["frr"][0] <= np.mean(scored.genuine > 2.0) <= found["frr"][1]
-    assert found["far"][0] <= np.mean(scored.impostor <= 2.0) <= found["far"][1]
-    beyond = rates_interval(scored, ranking, threshold=1.0, seed=0)
-    assert beyond == {"far": (0, 0), "frr": (1, 1)}
+    far, frr = rates_intervals(scored, threshold=-2.0, seed=0)
+    assert far[0] <= np.mean(scored.impostor <= 2.0) <= far[1]
+    assert frr[0] <= np.mean(scored.genuine > 2.0) <= frr[1]
+    assert rates_intervals(scored, threshold=1.0, seed=0) == ((0, 0), (1, 1))
