@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from training.losses.base import Loss
 from training.losses.binary_cross_entropy import BinaryCrossEntropy
+from training.losses.contrastive import Contrastive
 from training.losses.cosine_softmax import CosineSoftmax
 from training.losses.prototypical import Prototypical
 from training.losses.supervised_contrastive import SupervisedContrastive
 from training.losses.total import Total
+from training.losses.triplet import TripletMargin, TripletSoftmax
 
 
 def _total(dimension: int, classes: int, *, parts: Sequence[Mapping[str, object]]) -> Loss:
@@ -16,10 +18,13 @@ def _total(dimension: int, classes: int, *, parts: Sequence[Mapping[str, object]
 
 LOSSES: dict[str, Callable[..., Loss]] = {
     "binary-cross-entropy": BinaryCrossEntropy,
+    "contrastive": Contrastive,
     "cosine-softmax": CosineSoftmax,
     "prototypical": Prototypical,
     "supervised-contrastive": SupervisedContrastive,
     "total": _total,
+    "triplet-margin": TripletMargin,
+    "triplet-softmax": TripletSoftmax,
 }
 
 __all__ = ["LOSSES", "Loss"]
