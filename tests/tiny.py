@@ -14,9 +14,13 @@ COLOUR_32 = Preprocessing(
 def network_spec(
     comparator: str = "euclidean", *, sides: int = 1, dimension: int = 8
 ) -> NetworkSpec:
-    """EfficientNet-Lite0 with a small projection: the smallest whole backbone there is."""
+    """A residual network of two narrow stages: a few thousand parameters."""
     branch = BranchSpec(
-        backbone="efficientnet-lite0", pooling="average", projection=dimension, normalise=True
+        backbone="residual",
+        options={"stem": 4, "widths": [4, 8], "blocks": [1, 1]},
+        pooling="average",
+        projection=dimension,
+        normalise=True,
     )
     return NetworkSpec(branches=(branch,) * sides, comparator=ComparatorSpec(name=comparator))
 
