@@ -12,7 +12,7 @@ from training.data.batches import Batches
 from training.errors import TrainingError
 from training.history import Row
 from training.interruption import StopRequest
-from training.learner import Learner
+from training.learner import Learner, Learnt
 from training.progress import Task
 from training.state import Best, Standing
 from training.watch import Sight
@@ -93,11 +93,11 @@ class Loop:
         """
         saved_at = time.monotonic()
         stretch = _Stretch(standing.seconds)
-        for batch in batches.following(standing.step):
-            rate = self._learner.learning_rate(batch.progress)
-            loss = self._learner.step(batch, standing.step)
+        for makings in batches.following(standing.step):
+            progress = (standing.step + 0.5) / self._plan.steps
+            learnt = self._learner.step(makings, standing.step, progress)
             standing = replace(standing, step=standing.step + 1)
-            stretch.add(loss, len(batch.images), rate)
+            stretch.add(learnt)
             self._tell(stretch, standing.step)
             validating = self._watch is not None and standing.step in self._plan.validations
             due = time.monotonic() - saved_at >= self._plan.save_every
@@ -177,10 +177,10 @@ class _Stretch:
         self._losses: list[torch.Tensor] = []
         self._images = 0
 
-    def add(self, loss: torch.Tensor, images: int, rate: float) -> None:
-        self._losses.append(loss)
-        self._images += images
-        self.rate = rate
+    def add(self, learnt: Learnt) -> None:
+        self._losses.append(learnt.loss)
+        self._images += learnt.images
+        self.rate = learnt.rate
 
     def mean_loss(self) -> float:
         return float(torch.stack(self._losses).mean())

@@ -68,7 +68,7 @@ def peak_learning_rate(choice: Optimiser, batch: int) -> float:
 
     Args:
         choice: The recipe's.
-        batch: The recipe's batch size.
+        batch: The size of a step.
     """
     return choice.learning_rate * (batch / choice.reference_batch if choice.reference_batch else 1)
 

@@ -54,8 +54,8 @@ class Optimiser(_Section):
     Attributes:
         name: `sgd`, `adam` or `adamw`.
         learning_rate: At its peak.
-        reference_batch: If given, the rate is for batches of that size, and is scaled in
-            proportion to the batch at hand.
+        reference_batch: If given, the rate is for steps of that size, and is scaled in proportion
+            to `batch` times `batches_per_step`.
         weight_decay: Of weights of two or more dimensions.
         momentum: Of SGD; of Adam, the decay of the first moment.
         nesterov: Whether SGD's momentum looks ahead (Nesterov).
@@ -120,7 +120,9 @@ class Recipe(_Section):
         loss: What is lowered.
         optimiser: How.
         schedule: At which rate.
-        batch: The size of a step: images, or pairs where the sampler draws pairs.
+        batch: The size of a batch: images, or pairs where the sampler draws pairs.
+        batches_per_step: Batches whose gradients are averaged for a step. On a CPU they are
+            worked on side by side; elsewhere one after another, which needs memory for one.
         epochs: Passes through the data; or
         max_steps: steps. Where both are given, whichever is less.
         precision: What the network computes in: `float32`; `bf16` by autocast; or `auto`, which
@@ -144,6 +146,7 @@ class Recipe(_Section):
     optimiser: Optimiser
     schedule: Schedule = Schedule(name="cosine")
     batch: Annotated[int, Field(ge=2)]
+    batches_per_step: Annotated[int, Field(ge=1, le=256)] = 1
     epochs: Positive | None = None
     max_steps: Annotated[int, Field(ge=1)] | None = None
     precision: Literal["auto", "float32", "bf16"] = "auto"

@@ -76,13 +76,20 @@ class Session:
             AUGMENTATIONS, "augmentation", recipe.augmentation, recipe.preprocessing
         )
         total = len(images.table.labels)
-        steps = recipe.steps(total, sampler.images_per_step)
+        images_per_step = sampler.images_per_step * recipe.batches_per_step
+        steps = recipe.steps(total, images_per_step)
         batches = Batches(
-            images, sampler, augmentation, seed=recipe.seed, device=self._device, steps=steps
+            images,
+            sampler,
+            augmentation,
+            seed=recipe.seed,
+            device=self._device,
+            steps=steps,
+            per_step=recipe.batches_per_step,
         )
         plan = Plan(
             steps=steps,
-            epoch_steps=total / sampler.images_per_step,
+            epoch_steps=total / images_per_step,
             validations=validation_steps(steps, recipe.validation.times),
             keep_best=recipe.validation.keep == "best",
             save_every=self._save_every,

@@ -43,7 +43,8 @@ augmentation: {name: glyphs}
 loss: {name: cosine-softmax, options: {margin_warm_up: 0.5}}
 optimiser: {name: sgd, learning_rate: 0.05, weight_decay: 0.0005}
 schedule: {name: cosine, warm_up: 0.2}
-batch: 16
+batch: 8
+batches_per_step: 2
 max_steps: 12
 mean_decay: 0.9
 weights: float16

@@ -126,9 +126,9 @@ def _interrupted_at_once(place: Path, store: Path) -> int:
 
     step = Learner.step
 
-    def interrupted(self, batch, number):
+    def interrupted(self, *given):
         os.kill(os.getpid(), signal.SIGINT)
-        return step(self, batch, number)
+        return step(self, *given)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Learner, "step", interrupted)

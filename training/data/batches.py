@@ -1,9 +1,10 @@
 """Making each step's batch, ahead of the network where that saves time."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -15,21 +16,25 @@ from training.randomness import Stream, torch_generator
 
 _AHEAD = 2
 
+Making = Callable[[], Batch]
+"""Makes a batch ready for the network, in whichever thread wants it."""
+
 
 class Batches:
     """The batches of a run, each a function of the seed and its step alone.
 
-    Images are read ahead in a thread. Augmentation runs on the network's device, in the thread
-    that asks: on a GPU it is then a few kernels among many, and on a CPU all cores are the
-    network's already.
+    Images are read ahead in a thread. What is left to do, moving to the device and augmentation,
+    is done by whoever takes a batch: on a GPU it is then a few kernels among many, and on a CPU
+    it runs in the thread that works on that batch.
 
     Args:
         images: What is trained on.
-        sampler: What each step takes of it.
+        sampler: What each batch takes of it.
         augmentation: What happens to it.
         seed: The run's seed.
         device: The network's.
         steps: Of the whole run.
+        per_step: Batches a step.
     """
 
     def __init__(
@@ -41,6 +46,7 @@ class Batches:
         seed: int,
         device: torch.device,
         steps: int,
+        per_step: int = 1,
     ) -> None:
         self._images = images
         self._sampler = sampler
@@ -48,29 +54,32 @@ class Batches:
         self._seed = seed
         self._device = device
         self._steps = steps
+        self._per_step = per_step
 
-    def batch(self, step: int) -> Batch:
-        """The batch of one step, counted from 0, on the device."""
-        return self._augmented(self._read(step), step)
-
-    def following(self, step: int) -> Iterator[Batch]:
-        """The batches from a step on, to the end of the run."""
-        pending: deque[Future[Batch]] = deque()
+    def following(self, step: int) -> Iterator[tuple[Making, ...]]:
+        """The batches of each step from a step on, to the end of the run."""
+        pending: deque[Future[tuple[Making, ...]]] = deque()
         thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
         try:
             for ahead in range(step, self._steps):
-                pending.append(thread.submit(self._read, ahead))
+                pending.append(thread.submit(self._step, ahead))
                 if len(pending) > _AHEAD:
-                    yield self._augmented(pending.popleft().result(), step)
-                    step += 1
+                    yield pending.popleft().result()
             while pending:
-                yield self._augmented(pending.popleft().result(), step)
-                step += 1
+                yield pending.popleft().result()
         finally:
             thread.shutdown(cancel_futures=True)
 
-    def _read(self, step: int) -> Batch:
-        draw = self._sampler.draw(step)
+    def _step(self, step: int) -> tuple[Making, ...]:
+        progress = (step + 0.5) / self._steps
+        first = step * self._per_step
+        return tuple(
+            partial(self._ready, self._read(number, progress), number)
+            for number in range(first, first + self._per_step)
+        )
+
+    def _read(self, number: int, progress: float) -> Batch:
+        draw = self._sampler.draw(number)
         labels = torch.from_numpy(self._images.table.labels[draw.indices])
         batch = Batch(
             images=self._images.images(draw.indices),
@@ -78,14 +87,14 @@ class Batches:
             groups=self._images.groups[labels],
             pairs=None if draw.pairs is None else torch.from_numpy(draw.pairs),
             same=None if draw.same is None else torch.from_numpy(draw.same).to(torch.float32),
-            progress=(step + 0.5) / self._steps,
+            progress=progress,
         )
         if self._device.type != "cuda" or batch.images.is_cuda:
             return batch
         # Page-locked, so that the copy to the GPU runs beside the network.
         return replace(batch, images=batch.images.pin_memory())
 
-    def _augmented(self, batch: Batch, step: int) -> Batch:
+    def _ready(self, batch: Batch, number: int) -> Batch:
         batch = batch.to(self._device)
-        generator = torch_generator(self._seed, Stream.AUGMENTATION, step)
+        generator = torch_generator(self._seed, Stream.AUGMENTATION, number)
         return replace(batch, images=self._augmentation(batch.images, generator))

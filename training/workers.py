@@ -1,0 +1,123 @@
+"""Working on the batches of a step: side by side on a CPU, one after another elsewhere.
+
+Two batches on a thread each go through a small network faster than one batch of both on two
+threads, which wait for each other after every layer.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+
+from model_store.network import SiameseNetwork
+from training.data.batches import Making
+from training.randomness import Stream, seeded
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """What one batch teaches.
+
+    Attributes:
+        gradients: Of every parameter; None for one that the batch makes no use of.
+        loss: A scalar on the device.
+        images: Images in the batch.
+    """
+
+    gradients: tuple[torch.Tensor | None, ...]
+    loss: torch.Tensor
+    images: int
+
+
+Work = Callable[[SiameseNetwork, Making], Gradients]
+
+
+class Workers:
+    """Runs the batches of a step through one network.
+
+    Every batch begins with the same running statistics, and these become the mean of what the
+    batches make of them: the outcome does not depend on how many are worked on at a time.
+
+    Args:
+        seed: The run's seed.
+        batches: Batches a step.
+        device: Where the network is.
+    """
+
+    def __init__(self, seed: int, batches: int, device: torch.device) -> None:
+        self._seed = seed
+        self._batches = batches
+        self._device = device
+        self._twins: list[SiameseNetwork] = []
+        self._threads: ThreadPoolExecutor | None = None
+
+    def run(
+        self, network: SiameseNetwork, makings: Sequence[Making], work: Work, step: int
+    ) -> list[Gradients]:
+        """Works on the batches of a step, in training mode.
+
+        Args:
+            network: Its running statistics are updated, its parameters are left alone.
+            makings: Make the batches.
+            work: What to do with each; called with a network that shares the parameters.
+            step: The step's number.
+
+        Returns:
+            The results, in the order of the batches.
+        """
+        network.train()
+        if self._batches == 1:
+            with seeded(self._seed, Stream.FORWARD, step, self._device):
+                return [work(network, makings[0])]
+        if not self._twins:
+            self._begin(network, makings[0], work)
+        for twin in self._twins:
+            for mine, its in zip(network.buffers(), twin.buffers(), strict=True):
+                its.copy_(mine)
+        networks = [network, *self._twins]
+        if self._threads is not None:
+            results = list(self._threads.map(work, networks, makings))
+        else:
+            results = []
+            for position, (each, making) in enumerate(zip(networks, makings, strict=True)):
+                number = step * self._batches + position
+                with seeded(self._seed, Stream.FORWARD, number, self._device):
+                    results.append(work(each, making))
+        _average_statistics(networks)
+        return results
+
+    def _begin(self, network: SiameseNetwork, making: Making, work: Work) -> None:
+        """Makes the twins; and threads, if the network is on a CPU and draws no random numbers.
+
+        PyTorch has one generator for all threads: what each drew would depend on who came first.
+        """
+        self._twins = [_twin(network).train() for _ in range(self._batches - 1)]
+        if self._device.type != "cpu":
+            return
+        with seeded(self._seed, Stream.FORWARD):
+            before = torch.get_rng_state()
+            work(self._twins[0], making)
+            if not torch.equal(before, torch.get_rng_state()):
+                return
+        each = max(1, torch.get_num_threads() // self._batches)
+        self._threads = ThreadPoolExecutor(
+            self._batches, "learner", initializer=torch.set_num_threads, initargs=(each,)
+        )
+
+
+def _twin(network: SiameseNetwork) -> SiameseNetwork:
+    """A network with the very same parameters, and running statistics of its own."""
+    shared = {id(parameter): parameter for parameter in network.parameters()}
+    return copy.deepcopy(network, shared)
+
+
+@torch.no_grad()
+def _average_statistics(networks: Sequence[SiameseNetwork]) -> None:
+    """Gives the first network the mean of all networks' floating-point buffers."""
+    for first, *others in zip(*(network.buffers() for network in networks), strict=True):
+        if first.is_floating_point():
+            for other in others:
+                first.add_(other)
+            first.div_(len(networks))
