@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from training.evaluation.pairs import Coverage
+from training.evaluation.pool import Coverage
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Interval = tuple[float, float]

@@ -9,14 +9,9 @@ from model_store.network.comparators import SigmoidComparator
 from tests.training import small
 from tests.training.trees import embedded
 from training.errors import DataError
-from training.evaluation.pairs import (
-    PairPool,
-    Pairs,
-    match_labels,
-    score_folder,
-    score_matrix,
-    score_pairs,
-)
+from training.evaluation.pairs import match_labels, score_folder
+from training.evaluation.pool import PairPool, Pairs
+from training.evaluation.scoring import score_matrix, score_pairs
 
 labels = st.lists(st.integers(0, 3), min_size=1, max_size=8).map(np.array)
 shapes = st.sampled_from([(True, False), (True, True), (False, True)])
@@ -106,7 +101,7 @@ def test_chunks_make_no_difference(monkeypatch):
     network = small.network("cosine")
     left = embedded(np.random.default_rng(0).normal(size=(40, 8)), "abcd" * 10)
     whole = score_folder(network, left)
-    monkeypatch.setattr("training.evaluation.pairs._CHUNK_VALUES", 1)
+    monkeypatch.setattr("training.evaluation.scoring._CHUNK_VALUES", 1)
     parts = score_folder(network, left)
     assert np.allclose(whole.impostor, parts.impostor, atol=1e-6)
 

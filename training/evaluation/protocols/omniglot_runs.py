@@ -19,7 +19,7 @@ from training.errors import DataError
 from training.evaluation.figures import OmniglotRunsFigures
 from training.evaluation.intervals import bootstrap_mean
 from training.evaluation.metrics import alike
-from training.evaluation.pairs import score_matrix
+from training.evaluation.scoring import score_matrix
 
 LABELS = "class_labels.txt"
 

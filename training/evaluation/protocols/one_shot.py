@@ -12,7 +12,8 @@ from training.evaluation.episodes import Episode, EpisodeTable
 from training.evaluation.figures import OneShotFigures
 from training.evaluation.intervals import bootstrap_mean
 from training.evaluation.metrics import Floats, alike
-from training.evaluation.pairs import Pairs, score_pairs
+from training.evaluation.pool import Pairs
+from training.evaluation.scoring import score_pairs
 
 WAYS = 20
 TRIALS = 20_000

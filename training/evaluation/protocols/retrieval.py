@@ -11,7 +11,8 @@ from training.errors import DataError
 from training.evaluation.figures import RetrievalFigures
 from training.evaluation.intervals import Interval, bootstrap_mean
 from training.evaluation.metrics import Floats, alike
-from training.evaluation.pairs import match_labels, score_matrix
+from training.evaluation.pairs import match_labels
+from training.evaluation.scoring import score_matrix
 
 # Scores in memory at once.
 _BLOCK = 1 << 22

@@ -1,0 +1,121 @@
+"""Which pairs images of classes give: all of them, or a fair sample."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from training.evaluation.metrics import Indices
+
+Coverage = Literal["exhaustive", "sample"]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of images by position.
+
+    Attributes:
+        left: int64 (P,), rows of the left images.
+        right: int64 (P,), rows of the right images.
+        coverage: Whether these are all the pairs of their kind.
+    """
+
+    left: Indices
+    right: Indices
+    coverage: Coverage = "exhaustive"
+
+
+@dataclass(frozen=True)
+class PairPool:
+    """All pairs that can be formed, of which some or all are taken.
+
+    Attributes:
+        left: int64 (L,), classes of the images that stand left.
+        right: int64 (R,), classes of those that stand right, in the same numbering.
+        itself: Whether both are the same images: one is then never paired with itself.
+        ordered: Whether (a, b) and (b, a) are two pairs; without, `left` and `right` are the same.
+    """
+
+    left: Indices
+    right: Indices
+    itself: bool
+    ordered: bool
+
+    def genuine(self, limit: int, generator: np.random.Generator) -> Pairs:
+        """Pairs of one class: all, or a sample of `limit`."""
+        rows = _rows_by_class(self.left)
+        columns = _rows_by_class(self.right)
+        shared = sorted(rows.keys() & columns.keys())
+        total = sum(self._count(len(rows[label]), len(columns[label])) for label in shared)
+        if total > limit:
+            return self._sample(limit, generator, same=True)
+        grids = [_grid(rows[label], columns[label]) for label in shared]
+        return self._allowed(grids)
+
+    def impostors(self, limit: int, generator: np.random.Generator) -> Pairs:
+        """Pairs of two classes: all, or a sample of `limit`."""
+        same = sum(
+            int(np.sum(self.left == label)) * int(np.sum(self.right == label))
+            for label in np.unique(self.left)
+        )
+        total = (len(self.left) * len(self.right) - same) // (1 if self.ordered else 2)
+        if total > limit:
+            return self._sample(limit, generator, same=False)
+        grids = [
+            _grid(rows, np.flatnonzero(self.right != label))
+            for label, rows in _rows_by_class(self.left).items()
+        ]
+        return self._allowed(grids)
+
+    def _count(self, rows: int, columns: int) -> int:
+        pairs = rows * columns - (rows if self.itself else 0)
+        return pairs if self.ordered else pairs // 2
+
+    def _allowed(self, grids: list[tuple[Indices, Indices]]) -> Pairs:
+        left = np.concatenate([grid[0] for grid in grids] or [np.empty(0, np.int64)])
+        right = np.concatenate([grid[1] for grid in grids] or [np.empty(0, np.int64)])
+        kept = np.ones(len(left), dtype=bool)
+        if self.itself:
+            kept = left != right if self.ordered else left < right
+        return Pairs(left[kept], right[kept])
+
+    def _sample(self, limit: int, generator: np.random.Generator, *, same: bool) -> Pairs:
+        """Draws until `limit` different pairs are there: each pair is as likely as any other."""
+        codes = np.empty(0, dtype=np.int64)
+        while len(codes) < limit:
+            if same:
+                left, right = self._draw_genuine(2 * limit, generator)
+            else:
+                left = generator.integers(0, len(self.left), size=2 * limit)
+                right = generator.integers(0, len(self.right), size=2 * limit)
+            kept = (self.left[left] == self.right[right]) == same
+            if self.itself:
+                kept &= left != right
+            left, right = left[kept], right[kept]
+            if not self.ordered:
+                left, right = np.minimum(left, right), np.maximum(left, right)
+            codes = np.concatenate([codes, left * len(self.right) + right])
+            _, first = np.unique(codes, return_index=True)
+            codes = codes[np.sort(first)]
+        left, right = np.divmod(codes[:limit], len(self.right))
+        return Pairs(left, right, "sample")
+
+    def _draw_genuine(self, count: int, generator: np.random.Generator) -> tuple[Indices, Indices]:
+        rows, columns = _rows_by_class(self.left), _rows_by_class(self.right)
+        shared = sorted(rows.keys() & columns.keys())
+        sizes = np.array([len(rows[label]) * len(columns[label]) for label in shared])
+        times = generator.multinomial(count, sizes / sizes.sum())
+        left = [generator.choice(rows[label], n) for label, n in zip(shared, times, strict=True)]
+        right = [
+            generator.choice(columns[label], n) for label, n in zip(shared, times, strict=True)
+        ]
+        order = generator.permutation(count)
+        return np.concatenate(left)[order], np.concatenate(right)[order]
+
+
+def _rows_by_class(labels: Indices) -> dict[int, Indices]:
+    return {int(label): np.flatnonzero(labels == label) for label in np.unique(labels)}
+
+
+def _grid(rows: Indices, columns: Indices) -> tuple[Indices, Indices]:
+    return np.repeat(rows, len(columns)), np.tile(columns, len(rows))
