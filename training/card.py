@@ -119,8 +119,10 @@ def _kept(facts: Facts) -> list[str]:
     if facts.kept_step == facts.standing.step:
         return []
     return [
-        (f"- Kept: the weights of step {facts.kept_step:,}, the best validated; the figures below "
-        "flatter a little, since the same classes chose them")
+        (
+            f"- Kept: the weights of step {facts.kept_step:,}, the best validated; the figures below "
+            "flatter a little, since the same classes chose them"
+        )
     ]
 
 
@@ -144,12 +146,18 @@ def _calibration(calibration: Calibration | None) -> list[str]:
             "Not calibrated: no probability, no decision. `python -m training calibrate` does that."
         ]
     return [
-        (f"- Threshold {calibration.threshold:.6g}, chosen for a false-accept rate of "
-        f"{calibration.target_far:g} on {calibration.data}"),
-        (f"- False-accept rate there {calibration.far:.4f}, 95 % interval "
-        f"{_cell(list(calibration.far_interval))}"),
-        (f"- False-reject rate there {calibration.frr:.4f}, 95 % interval "
-        f"{_cell(list(calibration.frr_interval))}"),
+        (
+            f"- Threshold {calibration.threshold:.6g}, chosen for a false-accept rate of "
+            f"{calibration.target_far:g} on {calibration.data}"
+        ),
+        (
+            f"- False-accept rate there {calibration.far:.4f}, 95 % interval "
+            f"{_cell(list(calibration.far_interval))}"
+        ),
+        (
+            f"- False-reject rate there {calibration.frr:.4f}, 95 % interval "
+            f"{_cell(list(calibration.frr_interval))}"
+        ),
         f"- Probabilities assume a prior of {calibration.prior:g} for genuine pairs",
     ]
 
