@@ -120,8 +120,8 @@ def _kept(facts: Facts) -> list[str]:
         return []
     return [
         (
-            f"- Kept: the weights of step {facts.kept_step:,}, the best validated; the figures below "
-            "flatter a little, since the same classes chose them"
+            f"- Kept: the weights of step {facts.kept_step:,}, the best validated; the figures "
+            "below flatter a little, since the same classes chose them"
         )
     ]
 

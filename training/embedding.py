@@ -17,6 +17,10 @@ from model_store.preprocessing import Preprocessing, UInt8Image
 from training.data.folders import ImageFolder, Item, Skipped
 from training.errors import DataError
 
+# On a CPU the activations of larger batches leave the caches, and take longer an image.
+_CPU_BATCH = 16
+_BATCH = 128
+
 Progress = Callable[[int, int], None]
 """Called with (images done, images in all)."""
 
@@ -54,7 +58,7 @@ def embed_folder(
     *,
     device: torch.device | str = "cpu",
     side: Side = Side.LEFT,
-    batch: int = 64,
+    batch: int | None = None,
     workers: int | None = None,
     on_progress: Progress | None = None,
 ) -> EmbeddedFolder:
@@ -67,7 +71,7 @@ def embed_folder(
         folder: The images.
         device: Where the network runs.
         side: Of no account where the sides share weights.
-        batch: Images per forward pass.
+        batch: Images per forward pass; 16 on a CPU and 128 elsewhere if not given.
         workers: Threads that decode; one per available core if not given.
         on_progress: Told after every batch.
 
@@ -77,6 +81,8 @@ def embed_folder(
     # Module by module, because a fit may hold some of them (a frozen backbone) in another mode.
     modes = [(module, module.training) for module in network.modules()]
     network = network.to(device).eval()
+    if batch is None:
+        batch = _CPU_BATCH if torch.device(device).type == "cpu" else _BATCH
     try:
         with torch.inference_mode():
             chunks, skipped = _embed(network, folder, side, batch, workers, on_progress, device)

@@ -53,7 +53,6 @@ def judge(
     parts: Parts,
     recipe: Recipe,
     *,
-    source: str,
     device: torch.device,
     reporter: Reporter,
 ) -> Outcome:
@@ -63,7 +62,6 @@ def judge(
         network: As it will be stored.
         parts: Its data.
         recipe: Its recipe.
-        source: What to call the data.
         device: Where to compute.
         reporter: Told how far it is.
     """
@@ -76,7 +74,7 @@ def judge(
             score_folder(network, *sides, seed=recipe.seed, max_impostors=_MAX_IMPOSTORS),
             target_far=recipe.calibration.far,
             prior=recipe.calibration.prior,
-            data=f"{source}, calibration classes: {described(sides[0].folder)}",
+            data=f"{sides[0].folder.name}, calibration classes: {described(sides[0].folder)}",
             data_digest=sides[0].folder.digest(),
             seed=recipe.seed,
         )
@@ -84,7 +82,7 @@ def judge(
     evaluations: tuple[Evaluation, ...] = ()
     if parts.validation is not None:
         sides = _embedded(network, parts.validation, device, reporter, "evaluating", skipped)
-        evaluations = _evaluated(network, sides, calibration, recipe.seed, source)
+        evaluations = _evaluated(network, sides, calibration, recipe.seed)
     return Outcome(calibration, evaluations, tuple(skipped), warnings)
 
 
@@ -120,11 +118,10 @@ def _evaluated(
     sides: tuple[EmbeddedFolder, EmbeddedFolder | None],
     calibration: Calibration | None,
     seed: int,
-    source: str,
 ) -> tuple[Evaluation, ...]:
     left, right = sides
     digest = left.folder.digest()
-    data = f"{source}, validation classes: {described(left.folder)}"
+    data = f"{left.folder.name}, validation classes: {described(left.folder)}"
     figures = verification(
         left,
         network,

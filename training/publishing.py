@@ -52,7 +52,7 @@ def publish(
         network.load_state_dict(dict(standing.best.weights))
         kept_step = standing.best.step
     network = as_stored(network, recipe.weights)
-    outcome = judge(network, job.parts, recipe, source=job.source, device=device, reporter=reporter)
+    outcome = judge(network, job.parts, recipe, device=device, reporter=reporter)
     facts = Facts(
         name=name,
         parameters=sum(parameter.numel() for parameter in network.parameters()),

@@ -8,7 +8,7 @@ from rich.table import Table
 from model_store.calibration import Calibration
 from training.calibration import calibrate
 from training.commands.common import share, whole_number
-from training.commands.material import Bench, add_material, data_name
+from training.commands.material import Bench, add_material
 from training.evaluation.pairs import MAX_IMPOSTORS, score_folder
 from training.prepare import described
 
@@ -50,9 +50,9 @@ def run(options: argparse.Namespace) -> int:
         bench.reporter.say(
             "note: impostor pairs are of any two classes, across groups as well as within"
         )
-    data = f"{data_name(folder)}, {options.classes} classes: {described(folder)}"
+    data = f"{folder.name}, {options.classes} classes: {described(folder)}"
     if sides.gallery is not None:
-        data += f"; against {data_name(sides.gallery.folder)}: {described(sides.gallery.folder)}"
+        data += f"; against {sides.gallery.folder.name}: {described(sides.gallery.folder)}"
     found = calibrate(
         score_folder(
             bench.network,

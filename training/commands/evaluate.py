@@ -12,7 +12,7 @@ from rich.table import Table
 
 from model_store.manifest import Evaluation
 from training.commands.common import whole_number
-from training.commands.material import Bench, Sides, add_material, data_name
+from training.commands.material import Bench, Sides, add_material
 from training.data.folders import Skipped
 from training.errors import DataError
 from training.evaluation.figures import Figures
@@ -113,10 +113,10 @@ def _measure(bench: Bench, options: argparse.Namespace) -> _Measured:
             "note: the model is calibrated on these very images; its calibration error and the "
             "rates at its threshold are flattering here"
         )
-    data = f"{data_name(folder)}, {options.classes} classes: {described(folder)}"
+    data = f"{folder.name}, {options.classes} classes: {described(folder)}"
     if sides.gallery is not None:
         gallery = sides.gallery.folder
-        data += f"; gallery {data_name(gallery)}: {described(gallery)}"
+        data += f"; gallery {gallery.name}: {described(gallery)}"
     return _Measured(
         _PROTOCOLS[options.protocol](bench, sides, options), data, digest, sides.skipped
     )

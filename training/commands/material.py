@@ -194,12 +194,3 @@ class Bench:
             self.reporter.say(f"  {entry.key}: {entry.reason}")
         if len(skipped) > _SAID_AT_MOST:
             self.reporter.say(f"  … and {len(skipped) - _SAID_AT_MOST} more")
-
-
-def data_name(folder: ImageFolder) -> str:
-    """What to call a source in a manifest: where on this machine it lies is nobody's business."""
-    source = folder.source
-    for parent in source.parents:
-        if parent.is_file():
-            return f"{parent.name}/{source.relative_to(parent).as_posix()}"
-    return source.resolve().name

@@ -119,6 +119,14 @@ class ImageFolder:
         rest = replace(self, items=tuple(item for item in self.items if item.key not in dropped))
         return rest.subset(rest.labels.tolist())
 
+    @property
+    def name(self) -> str:
+        """What to call the source in a manifest, which is not to tell where on a machine it lay."""
+        for parent in self.source.parents:
+            if parent.is_file():
+                return f"{parent.name}/{self.source.relative_to(parent).as_posix()}"
+        return self.source.resolve().name
+
     def digest(self) -> str:
         """SHA-256 over the sorted (key, SHA-256 of the bytes) of all items, hexadecimal.
 
