@@ -23,7 +23,8 @@ from model_store.network.siamese import SiameseNetwork
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
 
-_DTYPES = {"float32": torch.float32, "float16": torch.float16}
+STORED_TYPES = {"float32": torch.float32, "float16": torch.float16}
+"""What weights may be stored as, by the names manifests use."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def write_weights(
         What the manifest must say of the file.
     """
     tensors = {
-        name: (tensor.to(_DTYPES[dtype]) if tensor.is_floating_point() else tensor)
+        name: (tensor.to(STORED_TYPES[dtype]) if tensor.is_floating_point() else tensor)
         .detach()
         .cpu()
         .contiguous()

@@ -5,12 +5,13 @@ reader, this process or another, sees a version whole or not at all, and may kee
 newer ones appear.
 """
 
+import contextlib
 import json
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -163,10 +164,7 @@ class ModelStore:
         Raises:
             StoreError: It cannot be written; nothing of it is then left in the store.
         """
-        parent = self.root / check_name(name)
-        incoming = parent / f".incoming-{os.getpid()}-{secrets.token_hex(4)}"
-        try:
-            incoming.mkdir(parents=True)
+        with _incoming(self.root / check_name(name)) as incoming:
             weights = checkpoints.write_weights(incoming, network, dtype)
             if expected_weights not in (None, weights):
                 raise StoreError(
@@ -190,13 +188,6 @@ class ModelStore:
                 provenance=provenance or Provenance(),
             )
             return self._publish(incoming, draft)
-        except OSError as error:
-            raise StoreError(
-                f"cannot write a checkpoint under {parent}: {error.strerror or error}; "
-                "free space or mend the permissions and save again"
-            ) from error
-        finally:
-            shutil.rmtree(incoming, ignore_errors=True)
 
     def revise(
         self,
@@ -220,11 +211,9 @@ class ModelStore:
         old = self.find(name)
         manifest = self._checked(old)
         weights = old.path / checkpoints.WEIGHTS
-        incoming = old.path.parent / f".incoming-{os.getpid()}-{secrets.token_hex(4)}"
         replaced = {checkpoints.MANIFEST, *(files or {})}
-        try:
+        with _incoming(old.path.parent) as incoming:
             checkpoints.check_digest(weights, weights.read_bytes(), manifest.weights)
-            incoming.mkdir()
             for file in old.path.iterdir():
                 if file.is_file() and file.name not in replaced:
                     shutil.copyfile(file, incoming / file.name)
@@ -237,13 +226,6 @@ class ModelStore:
                 }
             )
             return self._publish(incoming, draft)
-        except OSError as error:
-            raise StoreError(
-                f"cannot write a checkpoint under {old.path.parent}: {error.strerror or error}; "
-                "free space or mend the permissions and try again"
-            ) from error
-        finally:
-            shutil.rmtree(incoming, ignore_errors=True)
 
     def index(self) -> StoreIndex:
         """The default model and the aliases; none of either where no `store.json` is.
@@ -318,3 +300,23 @@ class ModelStore:
                 raise
             sync_folder(incoming.parent)
             return Reference(draft.name, version, final)
+
+
+@contextlib.contextmanager
+def _incoming(parent: Path) -> Iterator[Path]:
+    """A new folder beside a model's versions, for one that is being written; gone at the end.
+
+    Raises:
+        StoreError: Something in it could not be written.
+    """
+    folder = parent / f".incoming-{os.getpid()}-{secrets.token_hex(4)}"
+    try:
+        folder.mkdir(parents=True)
+        yield folder
+    except OSError as error:
+        raise StoreError(
+            f"cannot write a checkpoint under {parent}: {error.strerror or error}; "
+            "free space or mend the permissions and try again"
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from model_store.calibration import Calibration
+from model_store.checkpoint import STORED_TYPES
 from model_store.manifest import Evaluation
 from model_store.network import SiameseNetwork, Side
 from training.calibration import calibrate
@@ -17,7 +18,6 @@ from training.prepare import Parts, described
 from training.progress import Reporter
 from training.recipe import Recipe
 
-_DTYPES = {"float32": torch.float32, "float16": torch.float16}
 _MAX_IMPOSTORS = 200_000
 
 
@@ -41,7 +41,9 @@ class Outcome:
 def as_stored(network: SiameseNetwork, dtype: str) -> SiameseNetwork:
     """Rounds a network's weights to what will be read back, so that figures are of what ships."""
     rounded = {
-        name: tensor.to(_DTYPES[dtype]).to(tensor.dtype) if tensor.is_floating_point() else tensor
+        name: tensor.to(STORED_TYPES[dtype]).to(tensor.dtype)
+        if tensor.is_floating_point()
+        else tensor
         for name, tensor in network.state_dict().items()
     }
     network.load_state_dict(rounded)
