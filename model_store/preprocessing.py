@@ -13,6 +13,8 @@ import torch
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from model_store.ink import cut_out, ink_box
+
 UInt8Image = npt.NDArray[np.uint8]
 
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -30,10 +32,13 @@ class Preprocessing(BaseModel):
         mode: `RGB` (three channels) or `L` (one, grey).
         resize: `stretch` ignores the aspect ratio; `letterbox` keeps it and fills the rest with
             `fill`; `crop` keeps it and drops what lies outside the largest centred rectangle of
-            the input's shape.
+            the input's shape; `ink` cuts out what is drawn on a paper of value `fill`, wherever
+            and however large it is (see `model_store.ink`).
+        ink_span: With `ink`, half the shorter side of what is cut out, in units of the ink's root
+            mean square distance from its centre of mass.
         crop_fraction: With `crop`, the part of that rectangle's sides that is kept, in (0, 1].
         interpolation: The resampling filter, antialiased.
-        fill: Grey value, 0–255, of the area a letterbox leaves empty.
+        fill: Grey value, 0–255, of the area a letterbox leaves empty, and of the paper ink is on.
         mean: Per channel, subtracted from values in [0, 1].
         std: Per channel, the divisor after that.
     """
@@ -43,7 +48,8 @@ class Preprocessing(BaseModel):
     height: Annotated[int, Field(ge=8, le=1024)]
     width: Annotated[int, Field(ge=8, le=1024)]
     mode: Literal["RGB", "L"]
-    resize: Literal["stretch", "letterbox", "crop"] = "stretch"
+    resize: Literal["stretch", "letterbox", "crop", "ink"] = "stretch"
+    ink_span: Annotated[float, Field(ge=1, le=4)] = 1.9
     crop_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     fill: Annotated[int, Field(ge=0, le=255)] = 255
@@ -79,6 +85,8 @@ class Preprocessing(BaseModel):
         across, down = self.width / width, self.height / height
         if self.resize == "stretch":
             return (self.width, self.height)
+        if self.resize == "ink":  # How much of the image is wanted shows only in its pixels.
+            return (width, height)
         factor = min(across, down) if self.resize == "letterbox" else max(across, down)
         factor /= self.crop_fraction if self.resize == "crop" else 1.0
         return (max(1, round(width * factor)), max(1, round(height * factor)))
@@ -101,6 +109,17 @@ def prepare(image: Image.Image, spec: Preprocessing) -> UInt8Image:
     if spec.resize == "crop":
         box = _centred_box(image.size, target, spec.crop_fraction)
         image = image.resize(target, filter_, box=box, reducing_gap=_REDUCING_GAP)
+    elif spec.resize == "ink":
+        grey = image if image.mode == "L" else image.convert("L")
+        box = ink_box(grey, paper=spec.fill, span=spec.ink_span, aspect=spec.width / spec.height)
+        image = cut_out(
+            image,
+            box,
+            target,
+            fill=(spec.fill,) * spec.channels,
+            resampling=filter_,
+            reducing_gap=_REDUCING_GAP,
+        )
     elif spec.resize == "letterbox" and image.width * spec.height != image.height * spec.width:
         inner = spec.decode_size(*image.size)
         inner = (min(inner[0], spec.width), min(inner[1], spec.height))
