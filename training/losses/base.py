@@ -40,3 +40,18 @@ class Loss(nn.Module):
             RecipeError: The network or the sampler does not go with this loss.
         """
         raise NotImplementedError
+
+    def collapsed_value(self, batch: Batch) -> float | None:
+        """The loss of a batch whose embeddings are all one and the same vector.
+
+        Parameters of the comparator's and the loss's own are taken at what serves best then. A
+        training whose loss stays there has learnt nothing.
+
+        Args:
+            batch: All of it but the images.
+
+        Returns:
+            None where there is no such value.
+        """
+        del batch
+        return None

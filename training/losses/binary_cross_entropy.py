@@ -1,7 +1,10 @@
 """Binary cross-entropy on a learned logit of each pair: the loss of the sigmoid systems."""
 
+import math
+
 import torch
 from torch.nn import functional
+from typing_extensions import override
 
 from model_store.network import SiameseNetwork
 from model_store.network.comparators import SigmoidComparator
@@ -35,3 +38,11 @@ class BinaryCrossEntropy(Loss):
         left, right = embeddings[batch.pairs[:, 0]], embeddings[batch.pairs[:, 1]]
         logits = comparator.logit(left, right)
         return functional.binary_cross_entropy_with_logits(logits, batch.same.to(logits.dtype))
+
+    @override
+    def collapsed_value(self, batch: Batch) -> float | None:
+        """The entropy of the shares of genuine and impostor pairs: ln 2 where they are halves."""
+        if batch.same is None:
+            return None
+        share = float(batch.same.mean())
+        return -sum(part * math.log(part) for part in (share, 1 - share) if part > 0)

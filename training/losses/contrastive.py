@@ -47,3 +47,8 @@ class Contrastive(Loss):
         impostor = (1 - batch.same) * (self.margin - distances).clamp(min=0).square()
         loss: torch.Tensor = (genuine + impostor).mean()
         return loss
+
+    @override
+    def collapsed_value(self, batch: Batch) -> float | None:
+        """m² for every impostor pair, as all distances are 0: m²/2 where pairs are balanced."""
+        return None if batch.same is None else self.margin**2 * float(1 - batch.same.mean())

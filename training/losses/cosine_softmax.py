@@ -1,5 +1,7 @@
 """Softmax over the cosines to one learned prototype a class, with a margin."""
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -54,13 +56,23 @@ class CosineSoftmax(Loss):
         self, network: SiameseNetwork, embeddings: torch.Tensor, batch: Batch
     ) -> torch.Tensor:
         """As `Loss.forward`; embeddings need not have unit length."""
-        risen = min(1.0, batch.progress / self.margin_warm_up) if self.margin_warm_up else 1.0
         cosines = functional.linear(
             functional.normalize(embeddings, dim=-1), functional.normalize(self.prototypes, dim=-1)
         )
         held_back = torch.zeros_like(cosines).scatter_(
-            1, batch.labels[:, None], self.margin * risen
+            1, batch.labels[:, None], self._margin_at(batch.progress)
         )
         return functional.cross_entropy(
             self.scale * (cosines - held_back), batch.labels, label_smoothing=self.label_smoothing
         )
+
+    @override
+    def collapsed_value(self, batch: Batch) -> float | None:
+        """The cross-entropy where no cosine differs: ln K, and what the margin adds to it."""
+        held_back = self.scale * self._margin_at(batch.progress)
+        on_true_class = 1 - self.label_smoothing * (1 - 1 / self.classes)
+        return math.log(math.exp(-held_back) + self.classes - 1) + on_true_class * held_back
+
+    def _margin_at(self, progress: float) -> float:
+        risen = min(1.0, progress / self.margin_warm_up) if self.margin_warm_up else 1.0
+        return self.margin * risen

@@ -1,5 +1,7 @@
 """Each image is told to find the mean of its class among the means of all classes in the batch."""
 
+import math
+
 import torch
 from torch.nn import functional
 from typing_extensions import override
@@ -58,3 +60,8 @@ class Prototypical(Loss):
             + prototypes.square().sum(1)
         )
         return functional.cross_entropy(-self.scale * distances, label[query])
+
+    @override
+    def collapsed_value(self, batch: Batch) -> float | None:
+        """The logarithm of the number of classes in the batch."""
+        return math.log(len(torch.unique(batch.labels)))

@@ -50,11 +50,7 @@ class SupervisedContrastive(Loss):
         """As `Loss.forward`; embeddings need not have unit length."""
         unit = functional.normalize(embeddings, dim=-1)
         alike = self.scale * unit @ unit.T
-        itself = torch.eye(len(unit), dtype=torch.bool, device=unit.device)
-        positive = (batch.labels[:, None] == batch.labels) & ~itself
-        candidate = ~itself
-        if self.within_groups:
-            candidate &= batch.groups[:, None] == batch.groups
+        positive, candidate = self._relations(batch)
         anchors = positive.any(1)
         if not bool(anchors.any()):
             raise RecipeError(
@@ -70,3 +66,20 @@ class SupervisedContrastive(Loss):
             terms = alike.masked_fill(~candidate, nothing).logsumexp(1, keepdim=True) - alike
         per_anchor = (terms * positive).sum(1) / positive.sum(1).clamp(min=1)
         return per_anchor[anchors].mean()
+
+    @override
+    def collapsed_value(self, batch: Batch) -> float | None:
+        """The mean of ln |A(i)| over the anchors; with `one_positive`, of ln(1 + impostors)."""
+        positive, candidate = self._relations(batch)
+        anchors = positive.any(1)
+        if not bool(anchors.any()):
+            return None
+        rivals = 1 + (candidate & ~positive).sum(1) if self.one_positive else candidate.sum(1)
+        return float(rivals[anchors].log().mean())
+
+    def _relations(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Bool (N, N) twice: which images are positives, which candidates, of which anchor."""
+        labels, groups = batch.labels, batch.groups
+        itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+        positive = (labels[:, None] == labels) & ~itself
+        return positive, ~itself & (groups[:, None] == groups) if self.within_groups else ~itself

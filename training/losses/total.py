@@ -35,7 +35,7 @@ class Total(Loss):
         if not parts:
             raise ValueError("give at least one part")
         self.weights = [float(str(part.get("weight", 1.0))) for part in parts]
-        self.parts = nn.ModuleList(
+        self.losses = [
             build(
                 table,
                 "loss",
@@ -44,7 +44,8 @@ class Total(Loss):
                 classes,
             )
             for part in parts
-        )
+        ]
+        self.parts = nn.ModuleList(self.losses)
 
     @override
     def forward(
@@ -55,3 +56,12 @@ class Total(Loss):
         for weight, part in zip(self.weights, self.parts, strict=True):
             total = total + weight * part(network, embeddings, batch)
         return total
+
+    @override
+    def collapsed_value(self, batch: Batch) -> float | None:
+        """The weighted sum over the parts; None where one of them has none."""
+        values = [part.collapsed_value(batch) for part in self.losses]
+        found = [value for value in values if value is not None]
+        if len(found) < len(values):
+            return None
+        return sum(weight * value for weight, value in zip(self.weights, found, strict=True))

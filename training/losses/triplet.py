@@ -77,6 +77,11 @@ class TripletMargin(_Triplet):
     def _value(self, near: torch.Tensor, far: torch.Tensor) -> torch.Tensor:
         return (near - far + self.margin).clamp(min=0).mean()
 
+    @override
+    def collapsed_value(self, batch: Batch) -> float | None:
+        """The margin, as all distances are 0."""
+        return self.margin
+
 
 class TripletSoftmax(_Triplet):
     """The mean squared error of the softmax of the two distances against (0, 1).
@@ -104,6 +109,11 @@ class TripletSoftmax(_Triplet):
     @override
     def _value(self, near: torch.Tensor, far: torch.Tensor) -> torch.Tensor:
         return 2 * torch.sigmoid(near - far).square().mean()
+
+    @override
+    def collapsed_value(self, batch: Batch) -> float | None:
+        """½: both distances take half of the softmax."""
+        return 0.5
 
 
 def _distances(embeddings: torch.Tensor) -> torch.Tensor:
