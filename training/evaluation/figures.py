@@ -36,6 +36,7 @@ class AtThreshold(Figures):
         frr: Measured here.
         frr_interval: As `far_interval`.
         accuracy: Genuine and impostor pairs weighing half each.
+        accuracy_interval: As `far_interval`.
     """
 
     threshold: float
@@ -45,6 +46,7 @@ class AtThreshold(Figures):
     frr: Share
     frr_interval: Interval | None
     accuracy: Share
+    accuracy_interval: Interval | None
 
 
 class VerificationFigures(Figures):
@@ -65,12 +67,15 @@ class VerificationFigures(Figures):
         eer_interval: As `auc_interval`.
         accuracy: At the threshold best for these pairs, genuine and impostor pairs weighing half
             each.
+        accuracy_interval: As `auc_interval`; the threshold is chosen anew in each draw.
         accuracy_threshold: That threshold, in the metric's unit.
         frr_at_far: False-reject rate at the lowest threshold whose false-accept rate here does
             not exceed the key.
         frr_at_far_interval: As `auc_interval`; the threshold is chosen anew in each draw.
         calibration_error: ECE over 15 bins, of the model's probabilities under the prior they
             assume; None if the model is not calibrated.
+        calibration_error_interval: As `auc_interval`. An absolute difference is never below 0, so
+            that draws of a well-calibrated model lie above its figure.
         at_threshold: None if the model is not calibrated.
     """
 
@@ -87,10 +92,12 @@ class VerificationFigures(Figures):
     eer: Share
     eer_interval: Interval | None
     accuracy: Share
+    accuracy_interval: Interval | None
     accuracy_threshold: float
     frr_at_far: dict[str, Share]
     frr_at_far_interval: dict[str, Interval] | None
     calibration_error: Share | None
+    calibration_error_interval: Interval | None
     at_threshold: AtThreshold | None
 
 
@@ -139,8 +146,10 @@ class OneShotFigures(Figures):
         drawers: Whether one drawer drew all candidates of an episode and another all its queries;
             else two images of each class are drawn.
         accuracy: Share of queries answered rightly.
-        interval: By drawing episodes anew.
+        interval: By drawing episodes anew, and by drawing the queries' classes anew: what holds
+            both.
         accuracy_by_group: The same, of each group; empty where there is one group.
+        accuracy_by_group_interval: As `interval`.
         seed: Of the draws.
     """
 
@@ -153,6 +162,7 @@ class OneShotFigures(Figures):
     accuracy: Share
     interval: Interval
     accuracy_by_group: dict[str, Share]
+    accuracy_by_group_interval: dict[str, Interval]
     seed: int
 
 

@@ -64,6 +64,7 @@ def bootstrap_by_class(
     impostor_classes: Indices,
     figures: Mapping[str, Callable[[Roc], float]],
     *,
+    weighted: Mapping[str, Callable[[Floats, Floats], float]] | None = None,
     seed: int,
     replicates: int = REPLICATES,
 ) -> dict[str, Interval]:
@@ -77,7 +78,9 @@ def bootstrap_by_class(
         ranking: Of the scores.
         genuine_class: int64 (G,), the class of each genuine pair.
         impostor_classes: int64 (I, 2), the classes of each impostor pair.
-        figures: By name, what is computed on each draw.
+        figures: By name, what is computed from the ROC of each draw.
+        weighted: By name, what is computed from how often each genuine and each impostor pair
+            counts in a draw.
         seed: Of the draws.
         replicates: Draws.
 
@@ -90,6 +93,7 @@ def bootstrap_by_class(
     ours = index[: len(genuine_class)]
     first, second = index[len(genuine_class) :].reshape(-1, 2).T
     generator = np.random.default_rng(seed)
+    others = weighted or {}
     values: list[list[float]] = []
     for _ in range(replicates):
         times = np.bincount(
@@ -98,11 +102,17 @@ def bootstrap_by_class(
         genuine, impostor = times[ours], times[first] * times[second]
         if genuine.any() and impostor.any():
             roc = ranking.roc(genuine, impostor)
-            values.append([figure(roc) for figure in figures.values()])
+            values.append(
+                [figure(roc) for figure in figures.values()]
+                + [figure(genuine, impostor) for figure in others.values()]
+            )
     if 2 * len(values) < replicates:
         return {}
     columns = np.array(values, dtype=np.float64).T
-    return {name: _percentiles(column) for name, column in zip(figures, columns, strict=True)}
+    return {
+        name: _percentiles(column)
+        for name, column in zip([*figures, *others], columns, strict=True)
+    }
 
 
 def bootstrap_rates(

@@ -1,17 +1,21 @@
 """One-shot classification: N candidates with one image each, and a query."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from model_store.metric import Metric
 from model_store.network import SiameseNetwork
 from training.embedding import EmbeddedFolder
+from training.evaluation.answers import Answers, best_of
 from training.evaluation.episodes import Episode, EpisodeTable
 from training.evaluation.figures import OneShotFigures
-from training.evaluation.intervals import bootstrap_mean
-from training.evaluation.metrics import Floats, alike
+from training.evaluation.intervals import Interval, bootstrap_mean, hull
+from training.evaluation.metrics import Floats, Indices, alike
+from training.evaluation.pairs import ScoredPairs
 from training.evaluation.pool import Pairs
 from training.evaluation.scoring import score_pairs
 
@@ -20,6 +24,75 @@ TRIALS = 20_000
 
 # Scores of one pass.
 _BLOCK = 1_000_000
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Episodes and what the network made of them.
+
+    Attributes:
+        metric: What the scores mean.
+        table: What the episodes were drawn from.
+        episodes: In the order they were drawn.
+        scores: For each, Float64 (queries, candidates), in the metric's own unit and direction;
+            the right candidates are on the diagonal.
+        classes: int64 (N,), the classes of the images that the rows of the episodes speak of.
+    """
+
+    metric: Metric
+    table: EpisodeTable
+    episodes: tuple[Episode, ...]
+    scores: tuple[Floats, ...]
+    classes: Indices
+
+    def pairs(self) -> ScoredPairs:
+        """Every query with every candidate of its episode, as pairs."""
+        matrices = zip(self.scores, self.episodes, strict=True)
+        left, right, scores, same = (
+            np.concatenate(column)
+            for column in zip(
+                *(
+                    (
+                        np.repeat(episode.queries, len(episode.candidates)),
+                        np.tile(episode.candidates, len(episode.queries)),
+                        matrix.ravel(),
+                        np.eye(len(matrix), dtype=bool).ravel(),
+                    )
+                    for matrix, episode in matrices
+                ),
+                strict=True,
+            )
+        )
+        return ScoredPairs(
+            metric=self.metric,
+            genuine=scores[same],
+            impostor=scores[~same],
+            genuine_class=self.classes[left[same]],
+            impostor_classes=np.stack([self.classes[left], self.classes[right]], axis=1)[~same],
+            genuine_pairs=Pairs(left[same], right[same], "sample"),
+            impostor_pairs=Pairs(left[~same], right[~same], "sample"),
+            images=len(np.union1d(left, right)),
+        )
+
+    def answers(self) -> Answers:
+        """The right candidate and the best wrong one of every query."""
+        entries = []
+        for matrix, episode in zip(self.scores, self.episodes, strict=True):
+            turned = alike(matrix, self.metric)
+            everyone = np.arange(len(matrix))
+            for row, query in enumerate(episode.queries.tolist()):
+                right, wrong = best_of(turned[row], everyone == row, everyone)
+                candidates = episode.candidates
+                entries.append(
+                    (
+                        query,
+                        int(candidates[right]),
+                        int(candidates[wrong]),
+                        float(matrix[row, right]),
+                        float(matrix[row, wrong]),
+                    )
+                )
+        return Answers.of(self.metric, entries)
 
 
 def one_shot(
@@ -31,7 +104,33 @@ def one_shot(
     trials: int = TRIALS,
     seed: int = 0,
 ) -> OneShotFigures:
-    """Draws episodes and answers every query by its most alike candidate.
+    """Draws episodes and says how many queries are answered rightly; arguments as `play`.
+
+    Args:
+        embedded: The queries' side.
+        network: What embedded them.
+        candidates: The candidates' side.
+        ways: Candidates of a query.
+        trials: Queries at least.
+        seed: Of all draws.
+
+    Raises:
+        DataError: As `play`.
+    """
+    played = play(embedded, network, candidates=candidates, ways=ways, trials=trials, seed=seed)
+    return one_shot_figures(played, embedded.folder.group_names, seed=seed)
+
+
+def play(
+    embedded: EmbeddedFolder,
+    network: SiameseNetwork,
+    *,
+    candidates: EmbeddedFolder | None = None,
+    ways: int = WAYS,
+    trials: int = TRIALS,
+    seed: int = 0,
+) -> Trials:
+    """Draws episodes and scores every query against every candidate of its episode.
 
     Args:
         embedded: The images, on the left side, where queries stand.
@@ -53,36 +152,60 @@ def one_shot(
         episodes.append(table.draw(generator))
         drawn += len(episodes[-1].queries)
     right = (candidates or embedded).embeddings
-    hits = answers(network, embedded.embeddings, right, episodes)
+    scores = score_episodes(network, embedded.embeddings, right, episodes)
+    return Trials(network.comparator.metric, table, tuple(episodes), tuple(scores), embedded.labels)
+
+
+def one_shot_figures(
+    played: Trials, group_names: Sequence[str], *, seed: int = 0
+) -> OneShotFigures:
+    """The figures of trials.
+
+    Args:
+        played: The trials.
+        group_names: Of the folder they were drawn from.
+        seed: That they were drawn with; also of the intervals.
+    """
+    hits = [answered(alike(matrix, played.metric)) for matrix in played.scores]
     flat = np.concatenate(hits)
     sizes = [len(hit) for hit in hits]
-    groups = np.repeat([episode.group for episode in episodes], sizes)
-    names = embedded.folder.group_names
+    episode = np.repeat(np.arange(len(hits)), sizes)
+    groups = np.repeat([entry.group for entry in played.episodes], sizes)
+    asked = played.classes[np.concatenate([entry.queries for entry in played.episodes])]
+
+    def interval(part: npt.NDArray[np.bool_]) -> Interval:
+        return hull(
+            bootstrap_mean(flat[part], episode[part], seed=seed),
+            bootstrap_mean(flat[part], asked[part], seed=seed),
+        )
+
+    by_group = {
+        group_names[group]: groups == group
+        for group in sorted(set(groups.tolist()))
+        if len(played.table.groups) > 1
+    }
     return OneShotFigures(
         trials=len(flat),
-        episodes=len(episodes),
-        ways=ways,
+        episodes=len(hits),
+        ways=played.table.ways,
         fewest_ways=min(sizes),
-        groups=len(table.groups),
-        drawers=table.drawers is not None,
+        groups=len(played.table.groups),
+        drawers=played.table.drawers is not None,
         accuracy=float(flat.mean()),
-        interval=bootstrap_mean(flat, np.repeat(np.arange(len(hits)), sizes), seed=seed),
-        accuracy_by_group={
-            names[group]: float(flat[groups == group].mean())
-            for group in sorted(set(groups.tolist()))
-            if len(table.groups) > 1
-        },
+        interval=interval(np.ones(len(flat), dtype=bool)),
+        accuracy_by_group={name: float(flat[part].mean()) for name, part in by_group.items()},
+        accuracy_by_group_interval={name: interval(part) for name, part in by_group.items()},
         seed=seed,
     )
 
 
-def answers(
+def score_episodes(
     network: SiameseNetwork,
     queries: torch.Tensor,
     candidates: torch.Tensor,
     episodes: Sequence[Episode],
-) -> list[npt.NDArray[np.bool_]]:
-    """Which queries of each episode are answered rightly; a tie counts as wrong.
+) -> list[Floats]:
+    """Scores every query of each episode against its candidates.
 
     Args:
         network: Its comparator scores.
@@ -91,38 +214,43 @@ def answers(
         episodes: At least one.
 
     Returns:
-        For each episode bool (queries,).
+        For each episode Float64 (queries, candidates), in the comparator's metric.
     """
-    found: list[npt.NDArray[np.bool_]] = []
+    found: list[Floats] = []
     waiting: list[Episode] = []
     pending = 0
     for position, episode in enumerate(episodes, 1):
         waiting.append(episode)
         pending += len(episode.queries) * len(episode.candidates)
         if pending >= _BLOCK or position == len(episodes):
-            found += _answer_block(network, queries, candidates, waiting)
+            found += _score_block(network, queries, candidates, waiting)
             waiting, pending = [], 0
     return found
 
 
-def _answer_block(
+def _score_block(
     network: SiameseNetwork,
     queries: torch.Tensor,
     candidates: torch.Tensor,
     episodes: Sequence[Episode],
-) -> list[npt.NDArray[np.bool_]]:
+) -> list[Floats]:
     left = [np.repeat(episode.queries, len(episode.candidates)) for episode in episodes]
     right = [np.tile(episode.candidates, len(episode.queries)) for episode in episodes]
     pairs = Pairs(np.concatenate(left), np.concatenate(right))
-    scores = alike(score_pairs(network, queries, candidates, pairs), network.comparator.metric)
+    scores = score_pairs(network, queries, candidates, pairs)
     parts = np.split(scores, np.cumsum([len(part) for part in left])[:-1])
-    return [
-        _right(part.reshape(len(e.queries), -1)) for part, e in zip(parts, episodes, strict=True)
-    ]
+    return [part.reshape(len(e.queries), -1) for part, e in zip(parts, episodes, strict=True)]
 
 
-def _right(scores: Floats) -> npt.NDArray[np.bool_]:
-    """For float (N, N), higher being alike: whether the diagonal beats the rest of its row."""
+def answered(scores: Floats) -> npt.NDArray[np.bool_]:
+    """Which queries are answered rightly; a tie counts as wrong.
+
+    Args:
+        scores: Float (N, N), higher is alike, the right candidates on the diagonal.
+
+    Returns:
+        Bool (N,): whether the diagonal beats the rest of its row.
+    """
     own = scores.diagonal().copy()
     others = scores.copy()
     np.fill_diagonal(others, -np.inf)

@@ -8,9 +8,10 @@ import numpy.typing as npt
 from model_store.network import SiameseNetwork
 from training.embedding import EmbeddedFolder
 from training.errors import DataError
+from training.evaluation.answers import NONE, Answers, best_of
 from training.evaluation.figures import RetrievalFigures
 from training.evaluation.intervals import Interval, bootstrap_mean
-from training.evaluation.metrics import Floats, alike
+from training.evaluation.metrics import Floats, Indices, alike
 from training.evaluation.pairs import match_labels
 from training.evaluation.scoring import score_matrix
 
@@ -31,6 +32,27 @@ class Ranks:
     average_precision: float
 
 
+@dataclass(frozen=True)
+class Search:
+    """What became of every query that counts.
+
+    Attributes:
+        answers: The most alike image of the query's class, and of another; rows of the gallery.
+        ranks: In the same order.
+        classes: int64 (Q,), the class of each query, likewise.
+        excluded: Queries that do not count.
+        gallery: Gallery images.
+        leave_one_out: Whether the queries are each other's gallery.
+    """
+
+    answers: Answers
+    ranks: tuple[Ranks, ...]
+    classes: Indices
+    excluded: int
+    gallery: int
+    leave_one_out: bool
+
+
 def retrieval(
     embedded: EmbeddedFolder,
     network: SiameseNetwork,
@@ -38,6 +60,23 @@ def retrieval(
     gallery: EmbeddedFolder | None = None,
     seed: int = 0,
 ) -> RetrievalFigures:
+    """Ranks the gallery for every query, and says how well; arguments as `search`.
+
+    Args:
+        embedded: The queries.
+        network: What embedded them.
+        gallery: What is searched.
+        seed: Of the intervals.
+
+    Raises:
+        DataError: As `search`.
+    """
+    return retrieval_figures(search(embedded, network, gallery=gallery), seed=seed)
+
+
+def search(
+    embedded: EmbeddedFolder, network: SiameseNetwork, *, gallery: EmbeddedFolder | None = None
+) -> Search:
     """Ranks the gallery for every query, most alike first.
 
     Args:
@@ -46,7 +85,6 @@ def retrieval(
         gallery: What is searched, on the right side, classes matched by name. Without it every
             query searches all other queries. The same images on the right side are left one out
             likewise.
-        seed: Of the intervals.
 
     Raises:
         DataError: No query has an image of its class to find.
@@ -57,38 +95,58 @@ def retrieval(
         and gallery.folder.items == embedded.folder.items
     )
     there = match_labels(embedded, searched)
+    metric = network.comparator.metric
     ranks: list[Ranks] = []
-    labels: list[int] = []
+    entries: list[tuple[int, int, int, float, float]] = []
     rows = max(1, _BLOCK // max(1, len(there)))
     for start in range(0, len(embedded.labels), rows):
         scores = alike(
             score_matrix(network, embedded.embeddings[start : start + rows], searched.embeddings),
-            network.comparator.metric,
+            metric,
         )
         for row, own in enumerate(scores, start):
             same = there == embedded.labels[row]
-            kept = np.arange(len(there)) != row if leave_one_out else np.ones_like(same)
-            if same[kept].any():
-                ranks.append(rank(own[kept], same[kept]))
-                labels.append(int(embedded.labels[row]))
+            kept = np.arange(len(there))
+            if leave_one_out:
+                kept = np.delete(kept, row)
+            if not same[kept].any():
+                continue
+            ranks.append(rank(own[kept], same[kept]))
+            right, wrong = best_of(own, same, kept)
+            rival = -np.inf if wrong == NONE else own[wrong]
+            entries.append(
+                (row, right, wrong, float(alike(own[right], metric)), float(alike(rival, metric)))
+            )
     if not ranks:
         raise DataError(
             f"no image of {embedded.folder.source} has another of its class in "
             f"{searched.folder.source}; classes are matched by the names of their folders"
         )
-    classes = np.array(labels, dtype=np.int64)
-    first = np.array([found.first for found in ranks])
-    precision = np.array([found.average_precision for found in ranks])
+    answers = Answers.of(metric, entries)
+    return Search(
+        answers=answers,
+        ranks=tuple(ranks),
+        classes=embedded.labels[answers.query],
+        excluded=len(embedded.labels) - len(ranks),
+        gallery=len(there),
+        leave_one_out=leave_one_out,
+    )
+
+
+def retrieval_figures(found: Search, *, seed: int = 0) -> RetrievalFigures:
+    """The figures of a search; `seed` is of the intervals."""
+    first = np.array([entry.first for entry in found.ranks])
+    precision = np.array([entry.average_precision for entry in found.ranks])
 
     def interval(values: npt.ArrayLike) -> Interval:
-        return bootstrap_mean(values, classes, seed=seed)
+        return bootstrap_mean(values, found.classes, seed=seed)
 
     return RetrievalFigures(
-        queries=len(ranks),
-        excluded_queries=len(embedded.labels) - len(ranks),
-        gallery=len(there),
-        classes=len(np.unique(classes)),
-        leave_one_out=leave_one_out,
+        queries=len(found.ranks),
+        excluded_queries=found.excluded,
+        gallery=found.gallery,
+        classes=len(np.unique(found.classes)),
+        leave_one_out=found.leave_one_out,
         recall_at_1=float(np.mean(first <= 1)),
         recall_at_1_interval=interval(first <= 1),
         recall_at_5=float(np.mean(first <= 5)),

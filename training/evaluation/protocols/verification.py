@@ -10,6 +10,7 @@ from training.embedding import EmbeddedFolder
 from training.evaluation.figures import AtThreshold, VerificationFigures
 from training.evaluation.intervals import Interval, bootstrap_by_class, bootstrap_rates
 from training.evaluation.metrics import (
+    Floats,
     Ranking,
     Roc,
     alike,
@@ -62,8 +63,10 @@ def verification_figures(
         {
             "auc": Roc.auc,
             "eer": Roc.eer,
+            "accuracy": lambda drawn: drawn.best_accuracy()[0],
             **{far: _frr_at(float(far)) for far in FARS},
         },
+        weighted=_of_calibration(scored, calibration) if calibration else None,
         seed=seed,
     )
     return VerificationFigures(
@@ -80,11 +83,17 @@ def verification_figures(
         eer=roc.eer(),
         eer_interval=intervals.get("eer"),
         accuracy=accuracy,
+        accuracy_interval=intervals.get("accuracy"),
         accuracy_threshold=float(alike(best.threshold, scored.metric)),
         frr_at_far={far: roc.at_far(float(far)).frr for far in FARS},
         frr_at_far_interval={far: intervals[far] for far in FARS} if intervals else None,
         calibration_error=probability_error(scored, calibration) if calibration else None,
-        at_threshold=_at_threshold(scored, calibration, seed) if calibration else None,
+        calibration_error_interval=intervals.get("calibration_error"),
+        at_threshold=(
+            _at_threshold(scored, calibration, seed, intervals.get("accuracy at threshold"))
+            if calibration
+            else None
+        ),
     )
 
 
@@ -108,7 +117,35 @@ def _frr_at(far: float) -> Callable[[Roc], float]:
     return lambda roc: roc.at_far(far).frr
 
 
-def _at_threshold(scored: ScoredPairs, calibration: Calibration, seed: int) -> AtThreshold:
+def _of_calibration(
+    scored: ScoredPairs, calibration: Calibration
+) -> dict[str, Callable[[Floats, Floats], float]]:
+    """What a calibration is worth under weights of the genuine and the impostor pairs."""
+    threshold = float(alike(calibration.threshold, scored.metric))
+    kept = scored.genuine_alike >= threshold
+    refused = scored.impostor_alike < threshold
+    scores = np.concatenate([scored.genuine, scored.impostor])
+    same = np.arange(len(scores)) < len(scored.genuine)
+    promised = calibration.curve.probability(evidence(scores, scored.metric))
+    prior = calibration.prior
+
+    def error(genuine: Floats, impostor: Floats) -> float:
+        weights = [prior * genuine / genuine.sum(), (1 - prior) * impostor / impostor.sum()]
+        return calibration_error(promised, same, np.concatenate(weights))
+
+    def accuracy(genuine: Floats, impostor: Floats) -> float:
+        rates = (genuine @ kept / genuine.sum(), impostor @ refused / impostor.sum())
+        return float(sum(rates) / 2)
+
+    return {"calibration_error": error, "accuracy at threshold": accuracy}
+
+
+def _at_threshold(
+    scored: ScoredPairs,
+    calibration: Calibration,
+    seed: int,
+    accuracy_interval: Interval | None,
+) -> AtThreshold:
     threshold = float(alike(calibration.threshold, scored.metric))
     point = rates_at(scored.genuine_alike, scored.impostor_alike, threshold)
     far_interval, frr_interval = rates_intervals(scored, threshold, seed)
@@ -120,6 +157,7 @@ def _at_threshold(scored: ScoredPairs, calibration: Calibration, seed: int) -> A
         frr=point.frr,
         frr_interval=frr_interval,
         accuracy=1 - (point.far + point.frr) / 2,
+        accuracy_interval=accuracy_interval,
     )
 
 

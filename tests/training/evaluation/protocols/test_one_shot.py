@@ -5,7 +5,7 @@ import torch
 from tests.training import small
 from tests.training.trees import embedded
 from training.evaluation.episodes import Episode
-from training.evaluation.protocols.one_shot import answers, one_shot
+from training.evaluation.protocols.one_shot import answered, one_shot, score_episodes
 
 
 def clouds(spread, groups=2, classes=6, images=4):
@@ -22,15 +22,16 @@ def test_answers_by_hand():
     places[:, 0] = torch.tensor([0.0, 10.0, 20.0, 1.0, 19.0, 14.0])
     # Queries 1, 19, 14 of the classes at 0, 10, 20: right, wrong (20 is nearer), wrong (10 is).
     episode = Episode(0, np.array([0, 1, 2]), np.array([3, 4, 5]))
-    (found,) = answers(small.network("euclidean"), places, places, [episode])
-    assert found.tolist() == [True, False, False]
+    (found,) = score_episodes(small.network("euclidean"), places, places, [episode])
+    assert found.tolist() == [[1, 9, 19], [19, 9, 1], [14, 4, 6]]
+    assert answered(-found).tolist() == [True, False, False]
 
 
 def test_a_tie_is_wrong():
     places = torch.zeros(4, 8)
     episode = Episode(0, np.array([0, 1]), np.array([2, 3]))
-    (found,) = answers(small.network("euclidean"), places, places, [episode])
-    assert found.tolist() == [False, False]
+    (found,) = score_episodes(small.network("euclidean"), places, places, [episode])
+    assert answered(-found).tolist() == [False, False]
 
 
 @pytest.mark.parametrize("comparator", ["euclidean", "cosine"])
