@@ -186,9 +186,34 @@ def calibration_error(
         weights: Float (N,), ≥ 0; all alike if not given.
         bins: How many; a value on a border belongs to the upper bin, and 1 to the last.
     """
-    promised = np.asarray(probability, dtype=np.float64)
-    found = np.asarray(same, dtype=np.float64)
-    weight = np.ones_like(promised) if weights is None else np.asarray(weights, dtype=np.float64)
-    bin_of = np.minimum((promised * bins).astype(np.int64), bins - 1)
-    gap = np.bincount(bin_of, weights=weight * (promised - found), minlength=bins)
-    return float(np.abs(gap).sum() / weight.sum())
+    binned = Binned(probability, same, bins=bins)
+    gap = binned.gap(weights)
+    weight = binned.pairs if weights is None else np.sum(np.asarray(weights, dtype=np.float64))
+    return float(np.abs(gap).sum() / weight)
+
+
+class Binned:
+    """Promised probabilities sorted into bins once: from them the gaps for any weights.
+
+    Args:
+        probability: As `calibration_error`.
+        same: Likewise.
+        bins: Likewise.
+
+    Attributes:
+        pairs: How many.
+    """
+
+    def __init__(
+        self, probability: npt.ArrayLike, same: npt.ArrayLike, *, bins: int = ECE_BINS
+    ) -> None:
+        promised = np.asarray(probability, dtype=np.float64)
+        self.pairs = len(promised)
+        self._bins = bins
+        self._bin_of = np.minimum((promised * bins).astype(np.int64), bins - 1)
+        self._gap = promised - np.asarray(same, dtype=np.float64)
+
+    def gap(self, weights: npt.ArrayLike | None = None) -> Floats:
+        """Float64 (bins,): promised less found, summed over each bin under the weights."""
+        gaps = self._gap if weights is None else np.asarray(weights, dtype=np.float64) * self._gap
+        return np.bincount(self._bin_of, weights=gaps, minlength=self._bins)

@@ -10,6 +10,7 @@ from training.embedding import EmbeddedFolder
 from training.evaluation.figures import AtThreshold, VerificationFigures
 from training.evaluation.intervals import Interval, bootstrap_by_class, bootstrap_rates
 from training.evaluation.metrics import (
+    Binned,
     Floats,
     Ranking,
     Roc,
@@ -122,16 +123,19 @@ def _of_calibration(
 ) -> dict[str, Callable[[Floats, Floats], float]]:
     """What a calibration is worth under weights of the genuine and the impostor pairs."""
     threshold = float(alike(calibration.threshold, scored.metric))
-    kept = scored.genuine_alike >= threshold
-    refused = scored.impostor_alike < threshold
-    scores = np.concatenate([scored.genuine, scored.impostor])
-    same = np.arange(len(scores)) < len(scored.genuine)
-    promised = calibration.curve.probability(evidence(scores, scored.metric))
-    prior = calibration.prior
+    # As floats, because a product with booleans turns them anew in every draw.
+    kept = (scored.genuine_alike >= threshold).astype(np.float64)
+    refused = (scored.impostor_alike < threshold).astype(np.float64)
+    curve, prior = calibration.curve, calibration.prior
+    ours, others = (
+        Binned(curve.probability(evidence(scores, scored.metric)), np.full(len(scores), same))
+        for scores, same in ((scored.genuine, True), (scored.impostor, False))
+    )
 
     def error(genuine: Floats, impostor: Floats) -> float:
-        weights = [prior * genuine / genuine.sum(), (1 - prior) * impostor / impostor.sum()]
-        return calibration_error(promised, same, np.concatenate(weights))
+        gap = prior * ours.gap(genuine) / genuine.sum()
+        gap += (1 - prior) * others.gap(impostor) / impostor.sum()
+        return float(np.abs(gap).sum())
 
     def accuracy(genuine: Floats, impostor: Floats) -> float:
         rates = (genuine @ kept / genuine.sum(), impostor @ refused / impostor.sum())
