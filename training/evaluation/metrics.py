@@ -216,4 +216,6 @@ class Binned:
     def gap(self, weights: npt.ArrayLike | None = None) -> Floats:
         """Float64 (bins,): promised less found, summed over each bin under the weights."""
         gaps = self._gap if weights is None else np.asarray(weights, dtype=np.float64) * self._gap
-        return np.bincount(self._bin_of, weights=gaps, minlength=self._bins)
+        return np.asarray(
+            np.bincount(self._bin_of, weights=gaps, minlength=self._bins), dtype=np.float64
+        )

@@ -1,0 +1,92 @@
+"""What all charts have in common: size, colours, and how they become files."""
+
+import io
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from model_store.metric import Metric
+from training.evaluation.metrics import OperatingPoint
+
+# Of the palette of Okabe and Ito (2008), which people of any colour vision can tell apart.
+GENUINE = "#0072B2"
+IMPOSTOR = "#D55E00"
+MARKED = "#009E73"
+FURTHER = "#CC79A7"
+QUIET = "#7F7F7F"
+_INK = "#222222"
+
+_DPI = 100
+
+
+def new_chart(height: float = 6.0) -> tuple[Figure, Axes]:
+    """A figure of 900 pixels' width with one set of axes; `height` in hundreds of pixels."""
+    figure = new_figure(height)
+    return figure, dressed(figure.add_subplot())
+
+
+def new_figure(height: float) -> Figure:
+    """An empty figure of 900 pixels' width; `height` in hundreds of pixels."""
+    return Figure(figsize=(9, height), dpi=_DPI, layout="constrained", facecolor="white")
+
+
+def dressed(axes: Axes) -> Axes:
+    """Axes with a light grid and without a box."""
+    axes.grid(visible=True, color="#E3E3E3", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(colors=_INK)
+    return axes
+
+
+def title(axes: Axes, text: str, subtitle: str) -> None:
+    """A bold heading, and below it what was measured on what."""
+    axes.set_title(f"{text}\n", loc="left", fontsize=14, fontweight="bold", color=_INK)
+    axes.annotate(
+        subtitle,
+        (0, 1),
+        xytext=(0, 8),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        fontsize=10,
+        color="#555555",
+    )
+
+
+def mark(axes: Axes, x: float, y: float, shape: str, colour: str, label: str) -> None:
+    """Marks one point, on the frame too."""
+    axes.plot(
+        [x],
+        [y],
+        shape,
+        color=colour,
+        label=label,
+        linestyle="",
+        markersize=10,
+        markeredgecolor="white",
+        clip_on=False,
+        zorder=5,
+    )
+
+
+def at_threshold_label(point: OperatingPoint) -> str:
+    """What the rates at the model's threshold are called in a legend."""
+    return f"the model's threshold: FAR {percent(point.far)}, FRR {percent(point.frr)}"
+
+
+def to_png(figure: Figure) -> bytes:
+    """The figure as the bytes of a PNG file."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=_DPI)
+    return file.getvalue()
+
+
+def named(metric: Metric) -> str:
+    """What to call a score, and which way it points."""
+    direction = "higher" if metric.higher_is_alike else "lower"
+    return f"{metric.value.replace('_', ' ')} ({direction} is more alike)"
+
+
+def percent(rate: float) -> str:
+    """A rate as a percentage of three digits: 12.3 %, 0.123 %."""
+    return f"{100 * rate:.3g} %"
