@@ -1,21 +1,24 @@
 """Fitting: from a folder of images to a checkpoint in the store."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from model_store.errors import TwinlensError
 from model_store.store import ModelStore, Reference
+from training.along import Settled, train_along
 from training.choice import choose_recipe
+from training.distributed import Processes
 from training.errors import RecipeError, TrainingError
-from training.job import Job
+from training.job import Job, Trained
 from training.prepare import Sources, check_same_data, make_parts, make_split, open_sources
 from training.progress import Reporter
 from training.publishing import publish
 from training.recipe_files import load_recipe
-from training.runs import Run, RunRecord
+from training.runs import RECIPE_FILE, Run, RunRecord
 from training.session import Session
 
 
@@ -31,6 +34,7 @@ class FitRequest:
         recipe: A name or file; None to choose by the data.
         overrides: `key=value` each.
         holdout: Folder or zip that validates and calibrates.
+        right: Folder or zip of the right side's images, for networks whose sides differ.
         resume: Whether to go on with an unfinished run.
         restart: Whether to throw an unfinished run away.
         save_every: Seconds between two savings of the state.
@@ -44,14 +48,23 @@ class FitRequest:
     recipe: str | None = None
     overrides: Sequence[str] = ()
     holdout: Path | None = None
+    right: Path | None = None
     resume: bool = False
     restart: bool = False
     save_every: float = 60.0
     command: str = ""
 
 
-def fit(request: FitRequest, reporter: Reporter) -> Reference | None:
+def fit(
+    request: FitRequest, reporter: Reporter, processes: Processes | None = None
+) -> Reference | None:
     """Trains a model, or goes on training it, and puts it into the store.
+
+    Args:
+        request: What is wanted.
+        reporter: Told how far it is.
+        processes: Those that train together, of which this is the first; the others call
+            `fit_along`.
 
     Returns:
         The new version; None if training was interrupted, and can be resumed.
@@ -62,19 +75,37 @@ def fit(request: FitRequest, reporter: Reporter) -> Reference | None:
     run = Run(request.store.root, request.name)
     with run.locked():
         try:
-            return _fit(request, run, reporter)
+            return _fit(request, run, reporter, processes or Processes())
         except TwinlensError:
             if not run.resumable:
                 run.remove()
             raise
 
 
-def _fit(request: FitRequest, run: Run, reporter: Reporter) -> Reference | None:
+def fit_along(request: FitRequest, processes: Processes) -> bool:
+    """What every process but the first does of `fit`.
+
+    Returns:
+        Whether training came to its end; False if it was interrupted.
+
+    Raises:
+        TwinlensError: As `fit`; or another process ended.
+    """
+    sources = open_sources(request.data, request.holdout, request.right)
+    return train_along(
+        request.name, sources, store=request.store, device=request.device, processes=processes
+    )
+
+
+def _fit(
+    request: FitRequest, run: Run, reporter: Reporter, processes: Processes
+) -> Reference | None:
     _check_unfinished(request, run)
-    sources = open_sources(request.data, request.holdout)
+    sources = open_sources(request.data, request.holdout, request.right)
     if sources.left_out:
         reporter.say(f"not used: {', '.join(sources.left_out)}")
     job = _continued(request, run, sources) if request.resume else _new(request, sources)
+    _check_sides(job)
     if job.record.reason:
         reporter.say(f"recipe '{job.record.recipe}', because {job.record.reason}")
     if job.split.seen:
@@ -82,16 +113,49 @@ def _fit(request: FitRequest, run: Run, reporter: Reporter) -> Reference | None:
             f"note: {len(job.split.seen)} classes that validate or calibrate are trained on too, "
             "so the figures will be for classes the model knows"
         )
-    trained = Session(
-        job, run, device=request.device, save_every=request.save_every, reporter=reporter
-    ).train()
+    with processes.joined(request.device):
+        processes.from_first(Settled.of(job).to_bytes())
+        trained = Session(
+            job,
+            run,
+            store=request.store,
+            device=request.device,
+            save_every=request.save_every,
+            reporter=reporter,
+            processes=processes,
+        ).train()
     if trained is None:
         return None
-    reference = publish(
-        request.name, trained, job, store=request.store, device=request.device, reporter=reporter
-    )
+    reference = _published(trained, job, request, reporter)
     run.remove()
     return reference
+
+
+def _published(trained: Trained, job: Job, request: FitRequest, reporter: Reporter) -> Reference:
+    """Puts what the recipe keeps into the store: where that is both, the last before the best."""
+    put = partial(
+        publish,
+        request.name,
+        job=job,
+        store=request.store,
+        device=request.device,
+        reporter=reporter,
+    )
+    standing = trained.standing
+    best, both = standing.best, job.recipe.validation.keep == "both"
+    if both and best is not None and best.step < standing.step:
+        last = put(replace(trained, standing=replace(standing, best=None)))
+        reporter.say(f"the last weights are version {last.version}; the best become the next")
+    return put(trained)
+
+
+def _check_sides(job: Job) -> None:
+    """Refuses to train one branch of two, which nothing later would show but the figures."""
+    if len(job.recipe.network.branches) > 1 and not job.parts.train.two_sided:
+        raise RecipeError(
+            f"recipe '{job.record.recipe}' has a branch for either side; say with --right DIR "
+            "which images are on the right, those of --data being on the left"
+        )
 
 
 def _check_unfinished(request: FitRequest, run: Run) -> None:
@@ -122,11 +186,13 @@ def _new(request: FitRequest, sources: Sources) -> Job:
 def _continued(request: FitRequest, run: Run, sources: Sources) -> Job:
     recipe, split, record = run.recipe(), run.split(), run.record()
     if request.recipe or request.overrides:
-        wanted = load_recipe(request.recipe or record.recipe, request.overrides)
-        if wanted != recipe:
+        wanted = load_recipe(request.recipe or str(run.path / RECIPE_FILE), request.overrides)
+        if wanted.model_copy(update={"guard": recipe.guard}) != recipe:
             raise RecipeError(
                 f"'{request.name}' goes on with the recipe it began with, which differs from what "
-                "--recipe, --set and --seed say; leave them out, or begin anew with --restart"
+                "--recipe, --set and --seed say; leave them out (but for --set guard.…), or begin "
+                "anew with --restart"
             )
+        recipe = wanted
     check_same_data(sources, split)
     return Job(recipe, split, record, make_parts(sources, split), sources.name)

@@ -38,8 +38,12 @@ class Trained:
         network: With the weights after the last step, or their running mean.
         standing: Where the run ended; it may hold better weights.
         skipped: Images that could not be decoded.
+        start: What weights it started from, as a file; None where all were drawn.
+        notes: What users of the model should know of its training.
     """
 
     network: SiameseNetwork
     standing: Standing
     skipped: tuple[Skipped, ...]
+    start: bytes | None = None
+    notes: tuple[str, ...] = ()

@@ -1,21 +1,31 @@
 """The network in training: one step at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from model_store.network import SiameseNetwork
+from model_store.network import SiameseNetwork, Side
 from training.components import build
+from training.data.batch import Batch
 from training.data.batches import Making
+from training.distributed import Processes
+from training.errors import RecipeError
 from training.losses import LOSSES, Loss
-from training.optimisation import MeanWeights, make_optimiser, peak_learning_rate
+from training.optimisation import (
+    MeanWeights,
+    backbone_parameters,
+    make_optimiser,
+    peak_learning_rate,
+    set_rate,
+)
+from training.precision import Precision
 from training.randomness import Stream, seeded
 from training.recipe import Recipe
 from training.schedules import SCHEDULES, with_warm_up
-from training.workers import Gradients, Workers
+from training.workers import Gradients, Workers, running_statistics
 
 
 @dataclass(frozen=True)
@@ -40,23 +50,43 @@ class Learner:
         recipe: Everything about them.
         classes: Classes in the training data.
         device: Where they live.
+        begin: Puts initial weights into the network just drawn, if any other than those.
+        frozen_steps: The first steps, in which the backbone stays as it is.
+        processes: Those that train along.
 
     Attributes:
         network: What is trained.
         loss: What is lowered; parameters of its own are trained along.
         optimiser: Over both.
         mean: The running mean of the network's weights, if the recipe wants one.
+        precision: What the network computes in.
 
     Raises:
-        RecipeError, StoreError: The recipe cannot be built.
+        RecipeError, StoreError, TrainingError: The recipe cannot be built, or not on this device.
     """
 
-    def __init__(self, recipe: Recipe, classes: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        classes: int,
+        device: torch.device,
+        *,
+        begin: Callable[[SiameseNetwork], object] | None = None,
+        frozen_steps: float = 0.0,
+        processes: Processes | None = None,
+    ) -> None:
         self.recipe = recipe
         self.device = device
+        self.precision = Precision(recipe.precision, device)
+        self._processes = processes or Processes()
+        mine = self._processes.share(recipe.batches_per_step)
         with seeded(recipe.seed, Stream.INITIALISATION):
             network = SiameseNetwork(recipe.network, recipe.preprocessing)
             self.loss: Loss = build(LOSSES, "loss", recipe.loss, network.dimension, classes)
+        if begin is not None:
+            begin(network)
+        if recipe.synchronised_batch_norm:
+            network = self._processes.normalising_together(network, device)
         self.network: SiameseNetwork = network.to(device).to(memory_format=torch.channels_last)
         self.loss.to(device)
         self.optimiser: Optimizer = make_optimiser((self.network, self.loss), recipe.optimiser)
@@ -66,7 +96,9 @@ class Learner:
         self._parameters = [
             parameter for group in self.optimiser.param_groups for parameter in group["params"]
         ]
-        self._workers = Workers(recipe.seed, recipe.batches_per_step, device)
+        self._frozen_steps = frozen_steps
+        self._check_some_learn()
+        self._workers = Workers(recipe.seed, mine, recipe.batches_per_step, device)
         self._peak = peak_learning_rate(recipe.optimiser, recipe.batch * recipe.batches_per_step)
         curve = build(SCHEDULES, "schedule", recipe.schedule)
         self._curve = with_warm_up(curve, recipe.schedule.warm_up)
@@ -87,35 +119,88 @@ class Learner:
         what each batch makes of them, however many batches are worked on at a time.
 
         Args:
-            makings: Make the batches, on the device.
+            makings: Make this process's batches of it, on the device.
             step: Its number, counted from 0.
             progress: The share of the training that is done.
         """
         rate = self.learning_rate(progress)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        results = self._workers.run(self.network, makings, self._gradients, step)
-        for parameter, *gradients in zip(
-            self._parameters, *(result.gradients for result in results), strict=True
-        ):
-            parameter.grad = _mean(gradients)
+        set_rate(self.optimiser, rate)
+        results = self._workers.run(
+            self.network,
+            makings,
+            self._gradients,
+            step,
+            backbone_frozen=step < self._frozen_steps,
+        )
+        loss, images = self._take_in(results)
+        self.precision.unscale(self.optimiser)
         if self.recipe.clip is not None:
             nn.utils.clip_grad_norm_(self._parameters, self.recipe.clip, foreach=True)
-        self.optimiser.step()
+        self.precision.step(self.optimiser)
         if self.mean is not None:
             self.mean.update(self.network, step)
+        return Learnt(loss, images, rate)
+
+    def _take_in(self, results: Sequence[Gradients]) -> tuple[torch.Tensor, int]:
+        """Gives every parameter the mean of its gradients, over all processes.
+
+        Returns:
+            The mean loss and the images of all processes.
+        """
         loss = torch.stack([result.loss for result in results]).mean()
-        return Learnt(loss, sum(result.images for result in results), rate)
+        images = sum(result.images for result in results) * self._processes.count
+        each = zip(*(result.gradients for result in results), strict=True)
+        gradients = [_mean(of_one) for of_one in each]
+        if self._processes.count > 1:
+            used = self._processes.any_of([gradient is not None for gradient in gradients])
+            mine = [
+                torch.zeros_like(parameter) if gradient is None else gradient
+                for parameter, gradient, some in zip(self._parameters, gradients, used, strict=True)
+                if some
+            ]
+            statistics = running_statistics(self.network)
+            means = iter(self._processes.mean_of([loss, *statistics, *mine]))
+            loss = next(means)
+            for buffer in statistics:
+                buffer.copy_(next(means))
+            gradients = [next(means) if some else None for some in used]
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+            parameter.grad = gradient
+        return loss, images
+
+    def _check_some_learn(self) -> None:
+        """Refuses to freeze all there is."""
+        frozen = {id(parameter) for parameter in backbone_parameters(self.network)}
+        if self._frozen_steps and all(id(parameter) in frozen for parameter in self._parameters):
+            raise RecipeError(
+                "nothing learns while the backbone is frozen, since the network has no parameters "
+                "behind it; leave out freeze, or add a layer such as --set "
+                "network.branches.0.projection=256"
+            )
 
     def _gradients(self, network: SiameseNetwork, making: Making) -> Gradients:
         batch = making()
-        chosen = self.recipe.precision
-        half = chosen == "bf16" or (chosen == "auto" and self.device.type == "cuda")
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
-            embeddings = network.embed(batch.images)
+        with self.precision.autocast():
+            embeddings = _embedded(network, batch)
         loss: torch.Tensor = self.loss(network, embeddings, batch)
-        gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True)
+        learning = [parameter for parameter in self._parameters if parameter.requires_grad]
+        found = iter(torch.autograd.grad(self.precision.scaled(loss), learning, allow_unused=True))
+        gradients = tuple(
+            next(found) if parameter.requires_grad else None for parameter in self._parameters
+        )
         return Gradients(gradients, loss.detach(), len(batch.images))
+
+
+def _embedded(network: SiameseNetwork, batch: Batch) -> torch.Tensor:
+    """Every image embedded by the branch of its side; float (N, dimension)."""
+    if batch.on_right is None or network.shares_weights:
+        return network.embed(batch.images)
+    left, right = (~batch.on_right).nonzero().flatten(), batch.on_right.nonzero().flatten()
+    halves = [
+        network.embed(batch.images[rows], side)
+        for rows, side in ((left, Side.LEFT), (right, Side.RIGHT))
+    ]
+    return torch.cat(halves)[torch.cat([left, right]).argsort()]
 
 
 def _mean(gradients: Sequence[torch.Tensor | None]) -> torch.Tensor | None:

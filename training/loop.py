@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from model_store.network import SiameseNetwork
 from training.data.batches import Batches
+from training.distributed import Processes
 from training.errors import TrainingError
-from training.history import Row
+from training.guard.guardian import Guardian
+from training.history import Row, validations_since_best
 from training.interruption import StopRequest
 from training.learner import Learner, Learnt
 from training.progress import Task
 from training.state import Best, Standing
-from training.watch import Sight
+from training.watch import Watch
 
 _ROWS = 200
 _TOLD_EVERY = 0.5
@@ -28,9 +29,10 @@ class Plan:
     Attributes:
         steps: Of the whole run.
         epoch_steps: Steps of a pass through the data.
-        validations: Steps after which the network is validated.
+        validations: Steps after which the network is looked at.
         keep_best: Whether the best weights validated are kept aside.
         save_every: Seconds between two savings of the state.
+        patience: Validations without a lower equal error rate that end the run; None for no end.
     """
 
     steps: int
@@ -38,6 +40,17 @@ class Plan:
     validations: frozenset[int]
     keep_best: bool
     save_every: float
+    patience: int | None = None
+
+    def ended(self, standing: Standing) -> bool:
+        """Whether nothing is left to do, by steps or by patience."""
+        return standing.step >= self.steps or self.out_of_patience(standing)
+
+    def out_of_patience(self, standing: Standing) -> bool:
+        """Whether so many validations in a row have brought nothing better."""
+        if self.patience is None:
+            return False
+        return validations_since_best(standing.history) >= self.patience
 
     @property
     def row_steps(self) -> int:
@@ -56,11 +69,14 @@ class Loop:
     Args:
         learner: What learns.
         plan: When what happens.
-        watch: Validates a network; None to do without.
+        watch: Looks at a network; None to do without.
+        guardian: Judges what was seen.
         save: Saves the state.
         stop: Asked to stop?
         task: Told how far it is.
         say: Told what was validated.
+        processes: Those that train along, each in `follow`: what is agreed on here in a step is
+            agreed on there too.
     """
 
     def __init__(
@@ -68,48 +84,77 @@ class Loop:
         learner: Learner,
         plan: Plan,
         *,
-        watch: Callable[[SiameseNetwork], Sight] | None,
+        watch: Watch | None,
+        guardian: Guardian | None,
         save: Callable[[Standing], None],
         stop: StopRequest,
         task: Task,
         say: Callable[[str], None],
+        processes: Processes,
     ) -> None:
         self._learner = learner
         self._plan = plan
         self._watch = watch
+        self._guardian = guardian
         self._save = save
         self._stop = stop
         self._task = task
         self._say = say
+        self._processes = processes
 
     def run(self, batches: Batches, standing: Standing) -> Standing:
         """Trains on from where a run stands.
 
         Returns:
-            Where it stands then; fewer steps than planned are done if it was asked to stop.
+            Where it stands then; fewer steps than planned are done if it was asked to stop, or
+            if the plan's patience has ended.
 
         Raises:
-            TrainingError: The loss is no longer a number. The last saved state is older.
+            TrainingError: The loss is no longer a number: the last saved state is older. Or the
+                guardian says to stop: the state is saved.
         """
         saved_at = time.monotonic()
+        if self._plan.ended(standing):
+            return standing
         stretch = _Stretch(standing.seconds)
         for makings in batches.following(standing.step):
             progress = (standing.step + 0.5) / self._plan.steps
             learnt = self._learner.step(makings, standing.step, progress)
             standing = replace(standing, step=standing.step + 1)
             stretch.add(learnt)
+            asked = self._processes.any(self._stop.asked)
             self._tell(stretch, standing.step)
             validating = self._watch is not None and standing.step in self._plan.validations
             due = time.monotonic() - saved_at >= self._plan.save_every
-            if self._ends_row(standing.step) or validating or due or self._stop.asked:
+            if self._ends_row(standing.step) or validating or due or asked:
                 standing = self._with_row(standing, stretch, validating=validating)
                 stretch = _Stretch(standing.seconds)
-            if due or self._stop.asked:
+            if validating:
+                self._judge(standing)
+            if due or asked:
                 self._save(standing)
                 saved_at = time.monotonic()
-            if self._stop.asked:
+            if asked:
                 break
+            if standing.step in self._plan.validations:
+                over = validating and self._plan.out_of_patience(standing)
+                if self._processes.any(over):
+                    self._say_the_end(standing)
+                    break
         return standing
+
+    def _judge(self, standing: Standing) -> None:
+        verdict = None if self._guardian is None else self._guardian.verdict(standing.history)
+        if verdict is not None:
+            self._save(standing)
+            raise TrainingError(verdict)
+
+    def _say_the_end(self, standing: Standing) -> None:
+        if standing.step < self._plan.steps:
+            self._say(
+                f"step {standing.step}: the equal error rate has not fallen for "
+                f"{self._plan.patience} validations, so training ends here"
+            )
 
     def _ends_row(self, step: int) -> bool:
         return step % self._plan.row_steps == 0 or step == self._plan.steps
@@ -134,8 +179,13 @@ class Loop:
         standing = replace(standing, seconds=stretch.seconds())
         if validating and self._watch is not None:
             sight = self._watch(self._learner.result)
-            row = replace(row, eer=sight.eer, auc=sight.auc, one_shot=sight.one_shot)
-            standing = self._with_best(standing, sight.eer)
+            if self._guardian is not None:
+                row = self._guardian.noted(row, sight.closeness, standing.history)
+            if self._watch.trained_on:
+                row = replace(row, train_auc=sight.auc)
+            else:
+                row = replace(row, eer=sight.eer, auc=sight.auc, one_shot=sight.one_shot)
+                standing = self._with_best(standing, sight.eer)
             self._say(described(row))
         return replace(standing, history=(*standing.history, row))
 
@@ -159,11 +209,20 @@ class Loop:
 
 
 def described(row: Row) -> str:
-    """A validated row in words."""
-    parts = [f"equal error rate {row.eer:.2%}", f"AUC {row.auc:.4f}"]
+    """A row after which the network was looked at, in words."""
+    parts = [] if row.eer is None else [f"equal error rate {row.eer:.2%}"]
+    auc = row.train_auc if row.auc is None else row.auc
+    parts.append(f"AUC {auc:.4f}")
     if row.one_shot is not None:
         parts.append(f"one-shot accuracy {row.one_shot:.2%}")
-    return f"step {row.step}: {', '.join(parts)} on validation classes"
+    where = "images trained on" if row.auc is None else "validation classes"
+    text = f"step {row.step}: {', '.join(parts)} on {where}"
+    if row.spread is not None:
+        text += (
+            f"; mean distances {row.genuine_distance:.3g} (one class) and "
+            f"{row.impostor_distance:.3g} (two), spread {row.spread:.3g}"
+        )
+    return text
 
 
 class _Stretch:

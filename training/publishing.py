@@ -18,7 +18,7 @@ from training.judging import as_stored, judge
 from training.prepare import described
 from training.progress import Reporter
 from training.recipe_files import to_yaml
-from training.runs import HISTORY_FILE, RECIPE_FILE
+from training.runs import HISTORY_FILE, RECIPE_FILE, START_FILE
 
 _LIBRARIES = ("torch", "numpy", "pillow", "twinlens")
 _SAID_AT_MOST = 20
@@ -64,6 +64,7 @@ def publish(
         hardware=hardware(device),
         outcome=outcome,
         kept_step=kept_step,
+        notes=(*job.record.warnings, *trained.notes),
     )
     files = {
         "card.md": write_card(facts),
@@ -72,6 +73,8 @@ def publish(
         SPLIT_FILE: job.split.to_json(),
         HISTORY_FILE: to_csv(standing.history),
     }
+    if trained.start is not None:
+        files[START_FILE] = trained.start
     skipped = tuple(dict.fromkeys((*job.parts.skipped, *trained.skipped, *outcome.skipped)))
     if skipped:
         files["skipped.csv"] = _skipped_csv(skipped)

@@ -1,5 +1,6 @@
 """What a training is, as data: a YAML file, checked before anything runs."""
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -59,6 +60,7 @@ class Optimiser(_Section):
         weight_decay: Of weights of two or more dimensions.
         momentum: Of SGD; of Adam, the decay of the first moment.
         nesterov: Whether SGD's momentum looks ahead (Nesterov).
+        backbone_factor: What the backbone's learning rate is multiplied by.
     """
 
     name: Literal["sgd", "adam", "adamw"] = "sgd"
@@ -67,6 +69,60 @@ class Optimiser(_Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     momentum: Share = 0.9
     nesterov: bool = True
+    backbone_factor: Positive = 1.0
+
+
+IMAGENET = "imagenet"
+"""What `start.backbone` is for the ImageNet weights that a library has for the architecture."""
+
+
+class Start(_Section):
+    """The weights that training starts from. What nothing is given for is drawn from the seed.
+
+    In a recipe, `start: imagenet` stands for `start: {backbone: imagenet}`.
+
+    Attributes:
+        backbone: `imagenet`, or a file of weights: .safetensors, or .pth with a state dictionary.
+        right_backbone: The same for the right branch of a pseudo-Siamese network, where it is to
+            start from other weights than the left.
+        model: A model of the store, or the folder of a version: all its weights that fit.
+        same_sides: Whether two branches of one specification start from the same weights.
+    """
+
+    backbone: str | None = None
+    right_backbone: str | None = None
+    model: str | None = None
+    same_sides: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spelt_out(cls, given: object) -> object:
+        if given is None:
+            return {}
+        return {"backbone": IMAGENET} if given == IMAGENET else given
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if self.model is not None and (self.backbone or self.right_backbone):
+            raise ValueError("give a backbone's weights or a whole model, not both")
+        return self
+
+
+class Freeze(_Section):
+    """What does not change at first.
+
+    Attributes:
+        backbone_epochs: Passes through the data in which the backbone stays as it is, weights and
+            running statistics, while what follows it learns; `all` for the whole training.
+    """
+
+    backbone_epochs: Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["all"] = 0.0
+
+    def steps(self, epoch_steps: float) -> float:
+        """The first steps in which the backbone is frozen; endless for `all`."""
+        if self.backbone_epochs == "all":
+            return math.inf
+        return self.backbone_epochs * epoch_steps
 
 
 class Schedule(Component):
@@ -85,13 +141,33 @@ class Validation(_Section):
     Attributes:
         times: How often it is validated, evenly spread up to the end; 0 for not at all.
         images: At most so many images of the validation classes are used for that.
-        keep: Which weights are kept: the `last`, or the `best` of those validated by equal error
-            rate. The figures of the `best` flatter, as they chose it.
+        keep: Which weights are kept: the `last`; or the `best` of those validated by equal error
+            rate; or `both`, the last as a version of the model and the best as the next one. The
+            figures of the `best` flatter, as they chose it.
+        patience: Training ends early once so many validations in a row have brought no lower
+            equal error rate; None for never. A schedule that lowers the learning rate is then cut
+            off before its end: `keep: best` goes well with it.
     """
 
     times: Annotated[int, Field(ge=0)] = 10
     images: Annotated[int, Field(ge=4)] = 4000
-    keep: Literal["last", "best"] = "last"
+    keep: Literal["last", "best", "both"] = "last"
+    patience: Annotated[int, Field(ge=1)] | None = None
+
+
+class Guard(_Section):
+    """What is done about a training that collapses: all images embedded alike, or by chance.
+
+    Attributes:
+        action: `stop` ends the training, keeps its state and exits with an error; `warn` only
+            says so; `off` does not look.
+        after: The share of the training before which nothing is concluded.
+        least_steps: Steps before which nothing is concluded.
+    """
+
+    action: Literal["stop", "warn", "ignore"] = "stop"
+    after: Share = 0.3
+    least_steps: Annotated[int, Field(ge=0)] = 200
 
 
 class CalibrationTarget(_Section):
@@ -115,6 +191,8 @@ class Recipe(_Section):
         preprocessing: What it sees.
         data: How images are read.
         split: Which classes are kept from training.
+        start: The weights that training starts from.
+        freeze: What does not change at first.
         sampling: What a step consists of.
         augmentation: How images vary.
         loss: What is lowered.
@@ -125,13 +203,17 @@ class Recipe(_Section):
             worked on side by side; elsewhere one after another, which needs memory for one.
         epochs: Passes through the data; or
         max_steps: steps. Where both are given, whichever is less.
-        precision: What the network computes in: `float32`; `bf16` by autocast; or `auto`, which
-            is `bf16` on a GPU and `float32` on a CPU, where few are faster with bf16.
+        precision: What the network computes in: `float32`; `bf16` or `fp16` by autocast, the
+            latter with scaled gradients; or `auto`, which is `bf16` on a GPU and `float32` on a
+            CPU, where few are faster with bf16.
+        synchronised_batch_norm: Whether processes that train together normalise by the statistics
+            of all their batches. On GPUs only.
         mean_decay: Decay of the moving average of weights that is kept in place of the weights.
         clip: Largest norm of the gradient of all parameters together.
         seed: Of all randomness.
         weights: What weights are stored as.
         validation: How training is watched.
+        guard: What is done about a collapse.
         calibration: What the threshold is chosen for.
     """
 
@@ -140,6 +222,8 @@ class Recipe(_Section):
     preprocessing: Preprocessing
     data: Data = Data()
     split: SplitShares = SplitShares()
+    start: Start = Start()
+    freeze: Freeze = Freeze()
     sampling: Component
     augmentation: Component = Component(name="none")
     loss: Component
@@ -149,12 +233,14 @@ class Recipe(_Section):
     batches_per_step: Annotated[int, Field(ge=1, le=256)] = 1
     epochs: Positive | None = None
     max_steps: Annotated[int, Field(ge=1)] | None = None
-    precision: Literal["auto", "float32", "bf16"] = "auto"
+    precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
+    synchronised_batch_norm: bool = False
     mean_decay: Share | None = None
     clip: Positive | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     weights: Literal["float32", "float16"] = "float32"
     validation: Validation = Validation()
+    guard: Guard = Guard()
     calibration: CalibrationTarget = CalibrationTarget()
 
     @model_validator(mode="after")

@@ -22,6 +22,7 @@ RUNS = ".runs"
 
 RECIPE_FILE = "recipe.yaml"
 HISTORY_FILE = "history.csv"
+START_FILE = "start.json"
 
 _RECORD = "run.json"
 _STATE = "state.pt"
@@ -35,6 +36,7 @@ class RunRecord(BaseModel):
         command: The command that began it.
         recipe: The recipe's name.
         reason: Why that recipe, if nobody chose it.
+        warnings: What was said about the data and the recipe.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,6 +44,7 @@ class RunRecord(BaseModel):
     command: str
     recipe: str
     reason: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 class Run:
@@ -133,6 +136,14 @@ class Run:
             return RunRecord.model_validate_json(self._read(_RECORD))
         except ValidationError as error:
             raise self._damaged(_RECORD, error) from error
+
+    def write_start(self, report: bytes) -> None:
+        """Keeps what is known of the weights it starts from."""
+        self._write(START_FILE, report)
+
+    def start(self) -> bytes | None:
+        """What was kept of that; None where all weights were drawn."""
+        return self._read(START_FILE) if (self.path / START_FILE).is_file() else None
 
     def write_history(self, history: History) -> None:
         """Replaces `history.csv`."""

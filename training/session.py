@@ -1,7 +1,11 @@
 """One run, from its classes to trained weights."""
 
+from functools import partial
+
 import torch
 
+from model_store.network import SiameseNetwork
+from model_store.store import ModelStore
 from training.card import hardware
 from training.components import build
 from training.data.augmentation import AUGMENTATIONS
@@ -10,8 +14,14 @@ from training.data.folders import ImageFolder
 from training.data.pixels import PixelsAsTheyCome, PixelsInMemory, load_pixels
 from training.data.sampling import SAMPLERS
 from training.data.training_set import TrainingSet
+from training.distributed import Processes
 from training.embedding import available_cores
 from training.errors import TrainingError
+from training.following import follow
+from training.guard.collapse import Looks
+from training.guard.collapsed_loss import CollapsedLoss
+from training.guard.guardian import Guardian, collapses
+from training.initialise import Origin, open_origin
 from training.interruption import StopRequest
 from training.job import Job, Trained
 from training.learner import Learner
@@ -20,8 +30,11 @@ from training.memory import available_bytes
 from training.prepare import described
 from training.progress import Reporter
 from training.runs import Run
-from training.state import Standing, load_state, save_state
-from training.watch import Watch, some_classes
+from training.state import Standing, from_bytes, load_state, save_state, to_bytes
+from training.watch import Watch, some_classes, with_pairs
+
+_LOOKS = 10
+_LOOKED_AT = 500
 
 
 class Session:
@@ -30,19 +43,31 @@ class Session:
     Args:
         job: What to train.
         run: Where the state is kept.
+        store: Where a model to start from is looked for.
         device: Where to compute.
         save_every: Seconds between two savings.
         reporter: Told how far it is.
+        processes: Those that train together; the first one trains, the others follow.
     """
 
     def __init__(
-        self, job: Job, run: Run, *, device: torch.device, save_every: float, reporter: Reporter
+        self,
+        job: Job,
+        run: Run,
+        *,
+        store: ModelStore,
+        device: torch.device,
+        save_every: float,
+        reporter: Reporter,
+        processes: Processes | None = None,
     ) -> None:
         self._job = job
         self._run = run
+        self._store = store
         self._device = device
         self._save_every = save_every
         self._reporter = reporter
+        self._processes = processes or Processes()
 
     def train(self) -> Trained | None:
         """Trains to the last step.
@@ -54,18 +79,68 @@ class Session:
             TwinlensError: Recipe and data do not go together, or the loss left the numbers.
         """
         recipe = self._job.recipe
+        # What cannot be had is said before the images are read, which can take minutes.
+        origin = None if self._run.resumable else self._origin()
         pixels = self._pixels(self._job.parts.train)
         try:
             images = TrainingSet(pixels, turned_classes=recipe.data.turned_classes)
-            learner = Learner(recipe, len(images.table), self._device)
             batches, plan = self._batches(images)
-            standing = self._loop(learner, plan, batches)
+            learner = self._learner(images, plan, origin)
+            watch = self._watch()
+            guardian = self._guardian(learner, images, plan, watch)
+            standing = self._loop(learner, plan, batches, watch, guardian)
         finally:
             if isinstance(pixels, PixelsAsTheyCome):
                 pixels.close()
-        if standing.step < plan.steps:
+        if not plan.ended(standing):
             return None
-        return Trained(learner.result, standing, pixels.skipped)
+        notes = () if watch is None else collapses(standing.history, self._looks(plan, watch))
+        return Trained(learner.result, standing, pixels.skipped, self._run.start(), notes)
+
+    def follow(self) -> bool:
+        """Trains along with the first process.
+
+        Returns:
+            Whether the training came to its end; False if it was interrupted.
+
+        Raises:
+            TwinlensError: Recipe and data do not go together, or another process ended.
+        """
+        pixels = self._pixels(self._job.parts.train)
+        try:
+            images = TrainingSet(pixels, turned_classes=self._job.recipe.data.turned_classes)
+            batches, plan = self._batches(images)
+            learner = self._learner(images, plan, None)
+            with StopRequest() as stop:
+                standing = from_bytes(self._processes.from_first(), learner)
+                return follow(
+                    learner, plan, batches, standing, processes=self._processes, stop=stop
+                )
+        finally:
+            if isinstance(pixels, PixelsAsTheyCome):
+                pixels.close()
+
+    def _learner(self, images: TrainingSet, plan: Plan, origin: Origin | None) -> Learner:
+        recipe = self._job.recipe
+        return Learner(
+            recipe,
+            len(images.table),
+            self._device,
+            begin=None if origin is None else partial(self._begin_from, origin),
+            frozen_steps=recipe.freeze.steps(plan.epoch_steps),
+            processes=self._processes,
+        )
+
+    def _origin(self) -> Origin:
+        recipe = self._job.recipe
+        return open_origin(recipe.start, recipe.network, self._store)
+
+    def _begin_from(self, origin: Origin, network: SiameseNetwork) -> None:
+        report = origin.fill(network)
+        for line in report.lines():
+            self._reporter.say(line)
+        if report.matches:
+            self._run.write_start(report.to_json())
 
     def _batches(self, images: TrainingSet) -> tuple[Batches, Plan]:
         recipe = self._job.recipe
@@ -86,24 +161,36 @@ class Session:
             device=self._device,
             steps=steps,
             per_step=recipe.batches_per_step,
+            mine=self._processes.share(recipe.batches_per_step),
         )
         plan = Plan(
             steps=steps,
             epoch_steps=total / images_per_step,
-            validations=validation_steps(steps, recipe.validation.times),
-            keep_best=recipe.validation.keep == "best",
+            validations=validation_steps(
+                steps, recipe.validation.times if self._validates else _LOOKS
+            ),
+            keep_best=recipe.validation.keep != "last",
             save_every=self._save_every,
+            patience=recipe.validation.patience,
         )
         return batches, plan
 
-    def _loop(self, learner: Learner, plan: Plan, batches: Batches) -> Standing:
-        watch = self._watch()
+    def _loop(
+        self,
+        learner: Learner,
+        plan: Plan,
+        batches: Batches,
+        watch: Watch | None,
+        guardian: Guardian | None,
+    ) -> Standing:
         standing = self._standing(learner)
+        if self._processes.count > 1:
+            self._processes.from_first(to_bytes(learner, standing))
         parameters = sum(parameter.numel() for parameter in learner.network.parameters())
         self._reporter.say(
             f"training '{self._run.name}': {described(self._job.parts.train)}, {parameters:,} "
             f"parameters, {plan.steps:,} steps ({plan.steps / plan.epoch_steps:.1f} epochs) on "
-            f"{hardware(self._device)}"
+            f"{hardware(self._device)}{self._beside()}"
         )
 
         def save(standing: Standing) -> None:
@@ -115,10 +202,18 @@ class Session:
             self._reporter.task("training", plan.steps, standing.step) as task,
         ):
             loop = Loop(
-                learner, plan, watch=watch, save=save, stop=stop, task=task, say=self._reporter.say
+                learner,
+                plan,
+                watch=watch,
+                guardian=guardian,
+                save=save,
+                stop=stop,
+                task=task,
+                say=self._reporter.say,
+                processes=self._processes,
             )
             standing = loop.run(batches, standing)
-            if not stop.asked:
+            if not stop.asked or plan.ended(standing):
                 # Figures take minutes on some data; a kill then must not cost the training.
                 save(standing)
         return standing
@@ -132,9 +227,15 @@ class Session:
             self._run.begin(self._job.recipe, self._job.split, self._job.record)
         return Standing()
 
+    def _beside(self) -> str:
+        count = self._processes.count
+        return "" if count == 1 else f", in {count} processes"
+
     def _pixels(self, folder: ImageFolder) -> PixelsInMemory | PixelsAsTheyCome:
         share = self._job.recipe.data.memory_share
-        pixels = self._loaded(folder, "reading images", int(share * available_bytes()))
+        pixels = self._loaded(
+            folder, "reading images", int(share * available_bytes() / self._processes.count)
+        )
         if isinstance(pixels, PixelsAsTheyCome):
             self._reporter.say(
                 f"{described(folder)} are more than data.memory_share={share} of the free memory "
@@ -144,19 +245,39 @@ class Session:
             return _on_device(pixels, self._device)
         return pixels
 
+    @property
+    def _validates(self) -> bool:
+        return self._job.parts.validation is not None and self._job.recipe.validation.times > 0
+
     def _watch(self) -> Watch | None:
-        recipe, folder = self._job.recipe, self._job.parts.validation
-        if folder is None or recipe.validation.times == 0:
+        recipe, parts = self._job.recipe, self._job.parts
+        folder, images, title = parts.validation, recipe.validation.images, "validation images"
+        if not self._validates:
+            folder, images, title = with_pairs(parts.train), _LOOKED_AT, "images to look at"
+        if folder is None or not (self._validates or recipe.guard.action != "ignore"):
             return None
-        some = some_classes(folder, recipe.validation.images, recipe.seed)
-        pixels = self._loaded(some, "reading validation images", available_bytes())
+        some = some_classes(folder, images, recipe.seed)
+        pixels = self._loaded(some, f"reading {title}", available_bytes())
         if isinstance(pixels, PixelsAsTheyCome):
             pixels.close()
             raise TrainingError(
                 f"{len(some.items):,} validation images do not fit into memory; use fewer with "
                 "--set validation.images=1000"
             )
-        return Watch(pixels, self._device, recipe.seed)
+        return Watch(pixels, self._device, recipe.seed, trained_on=not self._validates)
+
+    def _guardian(
+        self, learner: Learner, images: TrainingSet, plan: Plan, watch: Watch | None
+    ) -> Guardian | None:
+        if watch is None:
+            return None
+        recipe = self._job.recipe
+        value = CollapsedLoss(learner.loss, images, recipe, plan.steps)
+        return Guardian(recipe, self._looks(plan, watch), value, self._reporter.say, self._run.path)
+
+    def _looks(self, plan: Plan, watch: Watch) -> Looks:
+        data = "images trained on" if watch.trained_on else "validation images"
+        return Looks(self._job.recipe.guard, plan.steps, watch.images, data)
 
     def _loaded(
         self, folder: ImageFolder, title: str, budget: int
@@ -167,7 +288,7 @@ class Session:
                 folder,
                 recipe.preprocessing,
                 budget=budget,
-                workers=recipe.data.workers or available_cores(),
+                workers=recipe.data.workers or max(1, available_cores() // self._processes.count),
                 on_progress=lambda done, _: task.update(done),
             )
 

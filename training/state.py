@@ -60,6 +60,18 @@ def save_state(path: Path, learner: Learner, standing: Standing) -> None:
     Raises:
         TrainingError: It cannot be written.
     """
+    try:
+        replace_file(path, to_bytes(learner, standing))
+    except OSError as error:
+        raise TrainingError(
+            f"the state cannot be written to {path} ({error.strerror or error}); free space or "
+            "mend the permissions, then go on with --resume"
+        ) from error
+
+
+def to_bytes(learner: Learner, standing: Standing) -> bytes:
+    """The whole state, as `from_bytes` reads it."""
+    scaler = learner.precision.scaler
     best = standing.best
     content = {
         "format": _FORMAT,
@@ -71,16 +83,11 @@ def save_state(path: Path, learner: Learner, standing: Standing) -> None:
         "loss": learner.loss.state_dict(),
         "optimiser": learner.optimiser.state_dict(),
         "mean": None if learner.mean is None else learner.mean.network.state_dict(),
+        "scaler": None if scaler is None else scaler.state_dict(),
     }
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    try:
-        replace_file(path, buffer.getvalue())
-    except OSError as error:
-        raise TrainingError(
-            f"the state cannot be written to {path} ({error.strerror or error}); free space or "
-            "mend the permissions, then go on with --resume"
-        ) from error
+    return buffer.getvalue()
 
 
 def load_state(path: Path, learner: Learner) -> Standing:
@@ -90,20 +97,7 @@ def load_state(path: Path, learner: Learner) -> Standing:
         TrainingError: The file is damaged or is of another recipe or Twinlens.
     """
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        _check_format(content)
-        learner.network.load_state_dict(content["network"])
-        learner.loss.load_state_dict(content["loss"])
-        learner.optimiser.load_state_dict(content["optimiser"])
-        if learner.mean is not None:
-            learner.mean.network.load_state_dict(content["mean"])
-        best = content["best"]
-        return Standing(
-            step=content["step"],
-            seconds=content["seconds"],
-            history=from_plain(content["history"]),
-            best=None if best is None else Best(*best),
-        )
+        return from_bytes(path.read_bytes(), learner)
     except (
         OSError,
         EOFError,
@@ -117,6 +111,26 @@ def load_state(path: Path, learner: Learner) -> Standing:
         raise TrainingError(
             f"the state in {path} cannot be taken up ({error}); begin anew with --restart"
         ) from error
+
+
+def from_bytes(data: bytes, learner: Learner) -> Standing:
+    """Puts a state into a learner of the same recipe; whatever is wrong with it is raised."""
+    content: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    _check_format(content)
+    learner.network.load_state_dict(content["network"])
+    learner.loss.load_state_dict(content["loss"])
+    learner.optimiser.load_state_dict(content["optimiser"])
+    if learner.mean is not None:
+        learner.mean.network.load_state_dict(content["mean"])
+    if learner.precision.scaler is not None:
+        learner.precision.scaler.load_state_dict(content["scaler"])
+    best = content["best"]
+    return Standing(
+        step=content["step"],
+        seconds=content["seconds"],
+        history=from_plain(content["history"]),
+        best=None if best is None else Best(*best),
+    )
 
 
 def _check_format(content: dict[str, Any]) -> None:

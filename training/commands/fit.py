@@ -17,7 +17,8 @@ from training.commands.common import (
     chosen_store,
     whole_number,
 )
-from training.fit import FitRequest, fit
+from training.distributed import Processes
+from training.fit import FitRequest, fit, fit_along
 from training.memory import keep_freed_memory
 from training.progress import Reporter
 from training.recipe_files import recipe_names
@@ -55,6 +56,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="classes that validate and calibrate; all of --data then trains",
     )
     parser.add_argument(
+        "--right",
+        type=Path,
+        metavar="DIR",
+        help="images that are on the right of a pair, for a network whose two sides differ, such "
+        "as catalogue pictures; classes matched by name with those of --data, which are then on "
+        "the left",
+    )
+    parser.add_argument(
         "--seed", type=whole_number(0), help="the seed of all randomness (recipe: seed)"
     )
     unfinished = parser.add_mutually_exclusive_group()
@@ -77,27 +86,29 @@ def run(options: argparse.Namespace) -> int:
     """Runs the command; returns the exit status: 130 if it was interrupted."""
     reporter = Reporter()
     store = chosen_store(options)
-    device = chosen_device(options)
+    processes = Processes.of_environment()
+    device = processes.device(chosen_device(options))
     _prepare_for(device)
     overrides = list(options.overrides)
     if options.seed is not None:
         overrides.append(f"seed={options.seed}")
-    reference = fit(
-        FitRequest(
-            data=options.data,
-            name=options.name,
-            store=store,
-            device=device,
-            recipe=options.recipe,
-            overrides=overrides,
-            holdout=options.holdout,
-            resume=options.resume,
-            restart=options.restart,
-            save_every=options.save_every,
-            command=_command(options, resume=False),
-        ),
-        reporter,
+    request = FitRequest(
+        data=options.data,
+        name=options.name,
+        store=store,
+        device=device,
+        recipe=options.recipe,
+        overrides=overrides,
+        holdout=options.holdout,
+        right=options.right,
+        resume=options.resume,
+        restart=options.restart,
+        save_every=options.save_every,
+        command=_command(options, resume=False),
     )
+    if not processes.first:
+        return 0 if fit_along(request, processes) else _INTERRUPTED
+    reference = fit(request, reporter, processes)
     if reference is None:
         print(f"interrupted; go on with:\n  {_command(options, resume=True)}", file=sys.stderr)
         return _INTERRUPTED
@@ -116,7 +127,9 @@ def _prepare_for(device: torch.device) -> None:
 
 def _command(options: argparse.Namespace, *, resume: bool) -> str:
     """The command as it can be typed again."""
-    words = ["python", "-m", "training", "fit", "--data", str(options.data), "--name", options.name]
+    count = Processes.of_environment().count
+    words = ["python"] if count == 1 else ["torchrun", "--nproc-per-node", str(count)]
+    words += ["-m", "training", "fit", "--data", str(options.data), "--name", options.name]
     if options.recipe:
         words += ["--recipe", options.recipe]
     for override in options.overrides:
@@ -125,6 +138,8 @@ def _command(options: argparse.Namespace, *, resume: bool) -> str:
         words += ["--seed", str(options.seed)]
     if options.holdout is not None:
         words += ["--holdout", str(options.holdout)]
+    if options.right is not None:
+        words += ["--right", str(options.right)]
     if options.store != SHIPPED:
         words += ["--store", str(options.store)]
     if options.device != "auto":

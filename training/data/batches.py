@@ -35,6 +35,7 @@ class Batches:
         device: The network's.
         steps: Of the whole run.
         per_step: Batches a step.
+        mine: Which of a step's batches are made, where other processes make the others.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Batches:
         device: torch.device,
         steps: int,
         per_step: int = 1,
+        mine: range | None = None,
     ) -> None:
         self._images = images
         self._sampler = sampler
@@ -55,6 +57,7 @@ class Batches:
         self._device = device
         self._steps = steps
         self._per_step = per_step
+        self._mine = range(per_step) if mine is None else mine
 
     def following(self, step: int) -> Iterator[tuple[Making, ...]]:
         """The batches of each step from a step on, to the end of the run."""
@@ -75,7 +78,7 @@ class Batches:
         first = step * self._per_step
         return tuple(
             partial(self._ready, self._read(number, progress), number)
-            for number in range(first, first + self._per_step)
+            for number in (first + position for position in self._mine)
         )
 
     def _read(self, number: int, progress: float) -> Batch:
@@ -87,6 +90,7 @@ class Batches:
             groups=self._images.groups[labels],
             pairs=None if draw.pairs is None else torch.from_numpy(draw.pairs),
             same=None if draw.same is None else torch.from_numpy(draw.same).to(torch.float32),
+            on_right=self._images.on_right(draw.indices),
             progress=progress,
         )
         if self._device.type != "cuda" or batch.images.is_cuda:

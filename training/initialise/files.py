@@ -1,0 +1,57 @@
+"""Tensors from a file of weights, read without running anything that the file holds."""
+
+import pickle
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from training.errors import TrainingError
+
+# Where training programs keep the weights inside what they save.
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "net")
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a file, by name, on the CPU.
+
+    Args:
+        path: `.safetensors`; or what `torch.save` wrote: a state dictionary, or a dictionary with
+            one under a customary key.
+
+    Raises:
+        TrainingError: It is not there, or holds no tensors, or more than tensors.
+    """
+    if not path.is_file():
+        raise TrainingError(f"{path} is not a file; give the path of .safetensors or .pth weights")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content: object = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise TrainingError(
+            f"{path} is not a file of tensors alone, and nothing else is read, since it could run "
+            "any code; where it was made, save model.state_dict() and give that"
+        ) from error
+    except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise TrainingError(
+            f"{path} cannot be read as weights ({reason}); copy or download it again"
+        ) from error
+    return _tensors_in(content, path)
+
+
+def _tensors_in(content: object, path: Path) -> dict[str, torch.Tensor]:
+    while isinstance(content, dict):
+        tensors = {
+            name: value
+            for name, value in content.items()
+            if isinstance(name, str) and isinstance(value, torch.Tensor)
+        }
+        if tensors:
+            return tensors
+        content = next((content[key] for key in _WRAPPERS if key in content), None)
+    raise TrainingError(
+        f"{path} holds no tensors by name; save model.state_dict() with torch.save and give that"
+    )
