@@ -2,8 +2,6 @@
 
 import argparse
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -12,18 +10,11 @@ from rich.table import Table
 
 from model_store.manifest import Evaluation
 from training.commands.common import whole_number
-from training.commands.material import Bench, Sides, add_material
-from training.data.folders import Skipped
+from training.commands.material import Bench, add_material
+from training.commands.measuring import PROTOCOLS, Measured, measure
 from training.errors import DataError
-from training.evaluation.figures import Figures
 from training.evaluation.pairs import MAX_IMPOSTORS
-from training.evaluation.protocols.omniglot_runs import omniglot_runs
-from training.evaluation.protocols.one_shot import TRIALS, WAYS, one_shot
-from training.evaluation.protocols.retrieval import retrieval
-from training.evaluation.protocols.verification import verification
-from training.prepare import described
-
-_OMNIGLOT_RUNS = "omniglot-runs"
+from training.evaluation.protocols.one_shot import TRIALS, WAYS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,11 +23,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--protocol",
         required=True,
-        choices=[*_PROTOCOLS, _OMNIGLOT_RUNS],
+        choices=PROTOCOLS,
         help="verification: are two images of one class; retrieval: which image of the gallery is "
         "most alike; one-shot: which of N candidates; omniglot-runs: the same on Lake's own trials",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument(
+        "--pictures",
+        type=Path,
+        metavar="DIR",
+        help="write PNG pictures there: ROC, DET, score histogram, and what was judged worst",
+    )
     parser.add_argument(
         "--record",
         action="store_true",
@@ -47,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole_number(1),
         default=MAX_IMPOSTORS,
         metavar="N",
-        help=f"verification: above it, a sample of impostor pairs (default: {MAX_IMPOSTORS:,})",
+        help="verification, and pictures of retrieval: above it, a sample of impostor pairs "
+        f"(default: {MAX_IMPOSTORS:,})",
     )
     parser.add_argument(
         "--ways",
@@ -63,14 +61,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-@dataclass(frozen=True)
-class _Measured:
-    figures: Figures
-    data: str
-    digest: str
-    skipped: tuple[Skipped, ...] = ()
-
-
 def run(options: argparse.Namespace) -> int:
     """Runs the command; returns the exit status.
 
@@ -78,8 +68,9 @@ def run(options: argparse.Namespace) -> int:
         TwinlensError: The model or the data cannot be used.
     """
     bench = Bench(options)
-    measured = _runs(bench, options) if options.protocol == _OMNIGLOT_RUNS else None
-    measured = measured or _measure(bench, options)
+    if options.pictures is not None:
+        _make_folder(options.pictures)
+    measured = measure(bench, options)
     version = bench.checkpoint.manifest.version
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{bench.name} version {version}, {options.protocol}", markup=False)
@@ -100,77 +91,32 @@ def run(options: argparse.Namespace) -> int:
             ),
         )
         bench.reporter.say(f"recorded in {reference.name} version {reference.version}")
+    if options.pictures is not None:
+        subtitle = f"{bench.name} version {version}, {options.protocol} on {measured.data}"
+        _write_pictures(options.pictures, measured.pictures(subtitle))
+        bench.reporter.say(f"pictures are in {options.pictures}")
     return 0
 
 
-def _measure(bench: Bench, options: argparse.Namespace) -> _Measured:
-    sides = bench.sides()
-    folder = sides.left.folder
-    digest = folder.digest()
-    calibration = bench.checkpoint.manifest.calibration
-    if options.protocol == "verification" and calibration and calibration.data_digest == digest:
-        bench.reporter.say(
-            "note: the model is calibrated on these very images; its calibration error and the "
-            "rates at its threshold are flattering here"
-        )
-    data = f"{folder.name}, {options.classes} classes: {described(folder)}"
-    if sides.gallery is not None:
-        gallery = sides.gallery.folder
-        data += f"; gallery {gallery.name}: {described(gallery)}"
-    return _Measured(
-        _PROTOCOLS[options.protocol](bench, sides, options), data, digest, sides.skipped
-    )
+def _make_folder(folder: Path) -> None:
+    """Before anything is measured, because that takes long."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"{folder} cannot be made ({error.strerror}); give --pictures another folder"
+        ) from error
 
 
-def _verification(bench: Bench, sides: Sides, options: argparse.Namespace) -> Figures:
-    return verification(
-        sides.left,
-        bench.network,
-        right=sides.right,
-        calibration=bench.checkpoint.manifest.calibration,
-        seed=options.seed,
-        max_impostors=options.max_impostors,
-    )
+def _write_pictures(folder: Path, pictures: dict[str, bytes]) -> None:
+    for name, content in pictures.items():
+        try:
+            (folder / name).write_bytes(content)
+        except OSError as error:
+            raise DataError(f"{folder / name} cannot be written ({error.strerror})") from error
 
 
-def _retrieval(bench: Bench, sides: Sides, options: argparse.Namespace) -> Figures:
-    return retrieval(sides.left, bench.network, gallery=sides.right, seed=options.seed)
-
-
-def _one_shot(bench: Bench, sides: Sides, options: argparse.Namespace) -> Figures:
-    if sides.gallery is not None:
-        raise DataError("one-shot trials are drawn from --data alone; leave --gallery out")
-    figures = one_shot(
-        sides.left,
-        bench.network,
-        candidates=sides.right,
-        ways=options.ways,
-        trials=options.trials,
-        seed=options.seed,
-    )
-    if figures.fewest_ways < options.ways:
-        bench.reporter.say(
-            f"note: no group has {options.ways} classes with two images; some trials have only "
-            f"{figures.fewest_ways} candidates"
-        )
-    return figures
-
-
-def _runs(bench: Bench, options: argparse.Namespace) -> _Measured:
-    if options.gallery is not None:
-        raise DataError("the runs name their own candidates; leave --gallery out")
-    figures = omniglot_runs(options.data, bench.network, device=bench.device, seed=options.seed)
-    return _Measured(figures, f"{options.data.name}: {figures.runs} runs", "")
-
-
-_PROTOCOLS: dict[str, Callable[[Bench, Sides, argparse.Namespace], Figures]] = {
-    "verification": _verification,
-    "retrieval": _retrieval,
-    "one-shot": _one_shot,
-}
-
-
-def _write_json(options: argparse.Namespace, bench: Bench, measured: _Measured) -> None:
+def _write_json(options: argparse.Namespace, bench: Bench, measured: Measured) -> None:
     skipped: list[JsonValue] = [
         {"image": entry.key, "reason": entry.reason} for entry in measured.skipped
     ]
@@ -191,7 +137,7 @@ def _write_json(options: argparse.Namespace, bench: Bench, measured: _Measured) 
         raise DataError(f"{options.json} cannot be written ({error.strerror})") from error
 
 
-def _table(measured: _Measured) -> Table:
+def _table(measured: Measured) -> Table:
     table = Table()
     table.add_column("figure")
     table.add_column("value", justify="right")

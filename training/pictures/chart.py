@@ -1,6 +1,7 @@
 """What all charts have in common: size, colours, and how they become files."""
 
 import io
+import textwrap
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,6 +18,8 @@ QUIET = "#7F7F7F"
 _INK = "#222222"
 
 _DPI = 100
+# Letters of a subtitle that fit on a line.
+_LINE = 105
 
 
 def new_chart(height: float = 6.0) -> tuple[Figure, Axes]:
@@ -40,10 +43,13 @@ def dressed(axes: Axes) -> Axes:
 
 
 def title(axes: Axes, text: str, subtitle: str) -> None:
-    """A bold heading, and below it what was measured on what."""
-    axes.set_title(f"{text}\n", loc="left", fontsize=14, fontweight="bold", color=_INK)
+    """A bold heading, and below it, on two lines at most, what was measured on what."""
+    lines = textwrap.wrap(subtitle, _LINE, max_lines=2, placeholder=" …")
+    # Empty lines keep the room that the subtitle takes.
+    heading = text + "\n" * len(lines)
+    axes.set_title(heading, loc="left", fontsize=14, fontweight="bold", color=_INK)
     axes.annotate(
-        subtitle,
+        "\n".join(lines),
         (0, 1),
         xytext=(0, 8),
         xycoords="axes fraction",

@@ -1,0 +1,173 @@
+"""The protocols as the command line asks for them: figures, and the pictures that go with them."""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from training.commands.material import Bench, Sides
+from training.data.folders import ImageFolder, Skipped
+from training.errors import DataError
+from training.evaluation.answers import Answers
+from training.evaluation.figures import Figures
+from training.evaluation.pairs import ScoredPairs, score_folder
+from training.evaluation.protocols.omniglot_runs import omniglot_runs_figures, play_runs
+from training.evaluation.protocols.one_shot import one_shot_figures, play
+from training.evaluation.protocols.retrieval import retrieval_figures, search
+from training.evaluation.protocols.verification import verification_figures
+from training.pictures.album import PAIRS, score_pictures
+from training.pictures.examples import answer_sheet, pair_sheet
+from training.pictures.sheet import to_png
+from training.prepare import described
+
+OMNIGLOT_RUNS = "omniglot-runs"
+ANSWERS_FILE = "answers.png"
+
+Pictures = Callable[[str], dict[str, bytes]]
+"""Draws what was measured, under a given subtitle; PNG by file name."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a protocol found.
+
+    Attributes:
+        figures: Its figures.
+        data: What was measured on, in words.
+        digest: SHA-256 over the images, or empty.
+        pictures: Draws them.
+        skipped: Images that could not be used.
+    """
+
+    figures: Figures
+    data: str
+    digest: str
+    pictures: Pictures
+    skipped: tuple[Skipped, ...] = ()
+
+
+def measure(bench: Bench, options: argparse.Namespace) -> Measured:
+    """Runs the protocol that `--protocol` names.
+
+    Raises:
+        DataError: The data does not allow it.
+    """
+    if options.protocol == OMNIGLOT_RUNS:
+        return _runs(bench, options)
+    sides = bench.sides()
+    folder = sides.left.folder
+    digest = folder.digest()
+    calibration = bench.checkpoint.manifest.calibration
+    if options.protocol == "verification" and calibration and calibration.data_digest == digest:
+        bench.reporter.say(
+            "note: the model is calibrated on these very images; its calibration error and the "
+            "rates at its threshold are flattering here"
+        )
+    data = f"{folder.name}, {options.classes} classes: {described(folder)}"
+    if sides.gallery is not None:
+        gallery = sides.gallery.folder
+        data += f"; gallery {gallery.name}: {described(gallery)}"
+    figures, pictures = _PROTOCOLS[options.protocol](bench, sides, options)
+    return Measured(figures, data, digest, pictures, sides.skipped)
+
+
+def _verification(
+    bench: Bench, sides: Sides, options: argparse.Namespace
+) -> tuple[Figures, Pictures]:
+    scored = _scored(bench, sides, options)
+    calibration = bench.checkpoint.manifest.calibration
+    left, right = _folders(sides)
+
+    def pictures(subtitle: str) -> dict[str, bytes]:
+        sheet = pair_sheet(scored, left, right, subtitle, calibration=calibration)
+        drawn = score_pictures(scored, subtitle, calibration=calibration)
+        return {**drawn, PAIRS: to_png(sheet)}
+
+    figures = verification_figures(scored, calibration=calibration, seed=options.seed)
+    return figures, pictures
+
+
+def _retrieval(bench: Bench, sides: Sides, options: argparse.Namespace) -> tuple[Figures, Pictures]:
+    found = search(sides.left, bench.network, gallery=sides.right)
+
+    def pictures(subtitle: str) -> dict[str, bytes]:
+        scored = _scored(bench, sides, options)
+        return _answered(bench, scored, found.answers, *_folders(sides), subtitle)
+
+    return retrieval_figures(found, seed=options.seed), pictures
+
+
+def _one_shot(bench: Bench, sides: Sides, options: argparse.Namespace) -> tuple[Figures, Pictures]:
+    if sides.gallery is not None:
+        raise DataError("one-shot trials are drawn from --data alone; leave --gallery out")
+    played = play(
+        sides.left,
+        bench.network,
+        candidates=sides.right,
+        ways=options.ways,
+        trials=options.trials,
+        seed=options.seed,
+    )
+    figures = one_shot_figures(played, sides.left.folder.group_names, seed=options.seed)
+    if figures.fewest_ways < options.ways:
+        bench.reporter.say(
+            f"note: no group has {options.ways} classes with two images; some trials have only "
+            f"{figures.fewest_ways} candidates"
+        )
+
+    def pictures(subtitle: str) -> dict[str, bytes]:
+        folders = _folders(sides)
+        return _answered(bench, played.pairs(), played.answers(), *folders, subtitle)
+
+    return figures, pictures
+
+
+def _runs(bench: Bench, options: argparse.Namespace) -> Measured:
+    if options.gallery is not None:
+        raise DataError("the runs name their own candidates; leave --gallery out")
+    played = play_runs(options.data, bench.network, device=bench.device)
+    figures = omniglot_runs_figures(played, seed=options.seed)
+
+    def pictures(subtitle: str) -> dict[str, bytes]:
+        folders = (played.queries.folder, played.candidates.folder)
+        return _answered(bench, played.pairs(), played.answers(), *folders, subtitle)
+
+    return Measured(figures, f"{options.data.name}: {figures.runs} runs", "", pictures)
+
+
+_PROTOCOLS: dict[str, Callable[[Bench, Sides, argparse.Namespace], tuple[Figures, Pictures]]] = {
+    "verification": _verification,
+    "retrieval": _retrieval,
+    "one-shot": _one_shot,
+}
+
+PROTOCOLS = (*_PROTOCOLS, OMNIGLOT_RUNS)
+"""The names that `--protocol` takes."""
+
+
+def _scored(bench: Bench, sides: Sides, options: argparse.Namespace) -> ScoredPairs:
+    return score_folder(
+        bench.network,
+        sides.left,
+        sides.right,
+        seed=options.seed,
+        max_impostors=options.max_impostors,
+    )
+
+
+def _folders(sides: Sides) -> tuple[ImageFolder, ImageFolder]:
+    return sides.left.folder, (sides.right or sides.left).folder
+
+
+def _answered(
+    bench: Bench,
+    scored: ScoredPairs,
+    answers: Answers,
+    queries: ImageFolder,
+    candidates: ImageFolder,
+    subtitle: str,
+) -> dict[str, bytes]:
+    calibration = bench.checkpoint.manifest.calibration
+    return {
+        **score_pictures(scored, subtitle, calibration=calibration),
+        ANSWERS_FILE: to_png(answer_sheet(answers, queries, candidates, subtitle)),
+    }
