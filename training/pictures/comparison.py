@@ -1,0 +1,98 @@
+"""Two pictures side by side with what a model says of them: as a PNG, or for a terminal."""
+
+from collections.abc import Sequence
+
+from PIL import Image
+from rich.color import Color
+from rich.style import Style
+from rich.text import Text
+
+from training.pictures.chart import named
+from training.pictures.sheet import BAD, GOOD, PLAIN, Cell, Section, Tile, draw_sheet, fitted
+from training.prediction import Prediction
+
+_UPPER_HALF = "▀"
+_GAP = 2
+
+
+def figures(prediction: Prediction) -> list[str]:
+    """A line each for the score and, if the model is calibrated, probability and decision."""
+    lines = [f"score: {prediction.score:.6g}, {named(prediction.metric)}"]
+    if prediction.probability is None or prediction.threshold is None:
+        return [*lines, "no probability and no decision: the model is not calibrated"]
+    sign = "≥" if prediction.metric.higher_is_alike else "≤"
+    rule = f"same where the score is {sign} {prediction.threshold:.6g}"
+    return [
+        *lines,
+        f"probability of being the same: {prediction.probability:.4f}",
+        f"decision: {_decision(prediction)} ({rule})",
+    ]
+
+
+def comparison_sheet(
+    prediction: Prediction,
+    images: Sequence[Image.Image],
+    names: Sequence[str],
+    model: str,
+) -> Image.Image:
+    """Draws two pictures side by side under the verdict.
+
+    Args:
+        prediction: What the model says.
+        images: The two.
+        names: What to call them.
+        model: What to call the model.
+    """
+    colour = PLAIN
+    if prediction.same is not None:
+        colour = GOOD if prediction.same else BAD
+    tiles = tuple(
+        Tile(lambda image=image: image, (f"{letter}: {name}",))  # type: ignore[misc]
+        for letter, image, name in zip("AB", images, names, strict=True)
+    )
+    title = f"{_decision(prediction)}: {prediction.score:.4g} {prediction.metric.value}"
+    if prediction.probability is not None:
+        title = f"{_decision(prediction)}, with a probability of {prediction.probability:.1%}"
+    cell = Cell("  ·  ".join(figures(prediction)), tiles, colour)
+    section = Section("", (cell,))
+    return draw_sheet(title[0].upper() + title[1:], model, (section,), tile_height=400)
+
+
+def half_blocks(images: Sequence[Image.Image], columns: int) -> Text:
+    """Pictures side by side as coloured characters, two pixels in each, one above the other.
+
+    Args:
+        images: From left to right.
+        columns: Of the terminal.
+    """
+    width = max(8, min(48, (columns - (len(images) - 1) * _GAP) // len(images)))
+    blocks = []
+    for image in images:
+        shown = fitted(image, width, width)
+        square = Image.new("RGB", (width, width + width % 2), (128, 128, 128))
+        square.paste(shown, ((width - shown.width) // 2, (width - shown.height) // 2))
+        blocks.append(square)
+    text = Text(no_wrap=True)
+    for row in range(0, blocks[0].height, 2):
+        for place, block in enumerate(blocks):
+            if place:
+                text.append(" " * _GAP)
+            for column in range(width):
+                upper, lower = (_colour(block, column, row + below) for below in (0, 1))
+                text.append(_UPPER_HALF, Style(color=upper, bgcolor=lower))
+        text.append("\n")
+    return text
+
+
+def _colour(image: Image.Image, column: int, row: int) -> Color:
+    pixel = image.getpixel((column, row))
+    if not isinstance(pixel, tuple):
+        raise TypeError("the image is to be in mode RGB")
+    red, green, blue = pixel[:3]
+    return Color.from_rgb(red, green, blue)
+
+
+def _decision(prediction: Prediction) -> str:
+    if prediction.same is None:
+        return "not calibrated"
+    return "same" if prediction.same else "different"
