@@ -10,7 +10,9 @@ from model_store.errors import TwinlensError
 _COMMANDS = {
     "fit": "train a model on a folder of images",
     "evaluate": "measure a model on a folder of images",
+    "cross-validate": "train and measure a recipe, leaving out each class once",
     "calibrate": "choose a model's threshold and probabilities anew",
+    "predict": "compare two pictures with a model",
 }
 
 _INTERRUPTED = 130
@@ -26,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, summary in _COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
         if name == asked:
-            module = importlib.import_module(f"training.commands.{name}")
+            module = importlib.import_module(f"training.commands.{name.replace('-', '_')}")
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     options = parser.parse_args(given)

@@ -11,14 +11,29 @@ from model_store.network import SiameseNetwork, Side
 from training.calibration import calibrate
 from training.data.folders import ImageFolder, Skipped
 from training.embedding import EmbeddedFolder, embed_folder
-from training.evaluation.pairs import score_folder
+from training.evaluation.pairs import ScoredPairs, score_folder
 from training.evaluation.protocols.one_shot import one_shot
-from training.evaluation.protocols.verification import verification
+from training.evaluation.protocols.verification import verification_figures
 from training.prepare import Parts, described
 from training.progress import Reporter
 from training.recipe import Recipe
 
 _MAX_IMPOSTORS = 200_000
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The validation classes, embedded and scored.
+
+    Attributes:
+        left: The images that stand left in pairs.
+        right: The images that stand right.
+        scored: The pairs.
+    """
+
+    left: ImageFolder
+    right: ImageFolder
+    scored: ScoredPairs
 
 
 @dataclass(frozen=True)
@@ -30,12 +45,14 @@ class Outcome:
         evaluations: On the validation classes.
         skipped: Images that could not be decoded on the way.
         warnings: What users of the calibration should know.
+        validation: What the evaluations were made of; None where there are none.
     """
 
     calibration: Calibration | None
     evaluations: tuple[Evaluation, ...]
     skipped: tuple[Skipped, ...]
     warnings: tuple[str, ...]
+    validation: Validation | None = None
 
 
 def as_stored(network: SiameseNetwork, dtype: str) -> SiameseNetwork:
@@ -82,10 +99,13 @@ def judge(
         )
         calibration, warnings = found.calibration, found.warnings
     evaluations: tuple[Evaluation, ...] = ()
+    validation = None
     if parts.validation is not None:
-        sides = _embedded(network, parts.validation, device, reporter, "evaluating", skipped)
-        evaluations = _evaluated(network, sides, calibration, recipe.seed)
-    return Outcome(calibration, evaluations, tuple(skipped), warnings)
+        left, right = _embedded(network, parts.validation, device, reporter, "evaluating", skipped)
+        scored = score_folder(network, left, right, seed=recipe.seed, max_impostors=_MAX_IMPOSTORS)
+        validation = Validation(left.folder, (right or left).folder, scored)
+        evaluations = _evaluated(network, (left, right), scored, calibration, recipe.seed)
+    return Outcome(calibration, evaluations, tuple(skipped), warnings, validation)
 
 
 def _embedded(
@@ -97,20 +117,21 @@ def _embedded(
     skipped: list[Skipped],
 ) -> tuple[EmbeddedFolder, EmbeddedFolder | None]:
     """Both sides, the right one only where it differs."""
-    sides = [Side.LEFT] if network.shares_weights else [Side.LEFT, Side.RIGHT]
-    embedded = []
-    for side in sides:
-        with reporter.task(title, len(folder.items)) as task:
+    differ = folder.two_sided or not network.shares_weights
+    embedded: list[EmbeddedFolder] = []
+    for side in [Side.LEFT, Side.RIGHT] if differ else [Side.LEFT]:
+        # What could not be decoded for one side need not be tried for the other.
+        part = folder.on(side) if folder.two_sided or not embedded else embedded[0].folder
+        with reporter.task(title, len(part.items)) as task:
             embedded.append(
                 embed_folder(
                     network,
-                    folder,
+                    part,
                     device=device,
                     side=side,
                     on_progress=lambda done, _, task=task: task.update(done),  # type: ignore[misc]
                 )
             )
-        folder = embedded[-1].folder
         skipped.extend(embedded[-1].skipped)
     return embedded[0], embedded[1] if len(embedded) > 1 else None
 
@@ -118,20 +139,14 @@ def _embedded(
 def _evaluated(
     network: SiameseNetwork,
     sides: tuple[EmbeddedFolder, EmbeddedFolder | None],
+    scored: ScoredPairs,
     calibration: Calibration | None,
     seed: int,
 ) -> tuple[Evaluation, ...]:
     left, right = sides
     digest = left.folder.digest()
     data = f"{left.folder.name}, validation classes: {described(left.folder)}"
-    figures = verification(
-        left,
-        network,
-        right=right,
-        calibration=calibration,
-        seed=seed,
-        max_impostors=_MAX_IMPOSTORS,
-    )
+    figures = verification_figures(scored, calibration=calibration, seed=seed)
     found = [
         Evaluation(
             protocol="verification", data=data, data_digest=digest, figures=figures.to_json()

@@ -1,10 +1,10 @@
 """From data paths to the classes that train, validate and calibrate."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from training.data.folders import ImageFolder, OpenedData, Skipped, open_data
+from training.data.folders import ImageFolder, OpenedData, Skipped, join_sides, open_data
 from training.data.split import Split, classes_named, split_classes, split_holdout
 from training.errors import DataError, TrainingError
 from training.recipe import SplitShares
@@ -48,12 +48,14 @@ class Parts:
         return tuple(_once(entry for folder in folders if folder for entry in folder.skipped))
 
 
-def open_sources(data: Path, holdout: Path | None) -> Sources:
+def open_sources(data: Path, holdout: Path | None, right: Path | None = None) -> Sources:
     """Opens the data to train on, and what is held out if that is given or lies beside it.
 
     Args:
         data: A folder or zip; with `train/` and `val/`, the latter is held out.
         holdout: A folder or zip whose classes validate and calibrate.
+        right: A folder or zip of the images that are on the right side, classes matched by name;
+            the others are then on the left.
 
     Raises:
         DataError: As `open_data`; or both bring a validation part.
@@ -63,6 +65,14 @@ def open_sources(data: Path, holdout: Path | None) -> Sources:
     train = opened.whole or opened.train
     if train is None:
         raise DataError(f"{data} holds nothing to train on; give class/image folders")
+    if right is not None:
+        other = open_data(right)
+        opposite = other.whole or other.train
+        if opposite is None:
+            raise DataError(f"{right} holds no images of the right side; give class/image folders")
+        train = join_sides(train, opposite)
+        opened = _joined(opened, opposite)
+        kept = None if kept is None else _joined(kept, opposite)
     if kept is None:
         return Sources(train, opened.validation, data.name, opened.left_out)
     if opened.validation is not None:
@@ -120,6 +130,15 @@ def described(folder: ImageFolder) -> str:
     groups = len(folder.group_names)
     return f"{len(folder.items):,} images of {len(folder.classes):,} classes" + (
         f" in {groups} groups" if groups > 1 else ""
+    )
+
+
+def _joined(opened: OpenedData, right: ImageFolder) -> OpenedData:
+    """What may be held out, with the right side's images of its classes."""
+    return replace(
+        opened,
+        whole=None if opened.whole is None else join_sides(opened.whole, right),
+        validation=None if opened.validation is None else join_sides(opened.validation, right),
     )
 
 

@@ -1,16 +1,19 @@
-"""How well a network does on classes it does not train on, while it trains."""
+"""How well a network tells classes apart, while it trains."""
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from model_store.network import SiameseNetwork, Side
 from training.data.folders import ImageFolder
 from training.data.pixels import PixelsInMemory
 from training.embedding import EmbeddedFolder
+from training.errors import TrainingError
 from training.evaluation.metrics import Ranking
 from training.evaluation.pairs import score_folder
 from training.evaluation.protocols.one_shot import one_shot
+from training.guard.closeness import Closeness, measure
 from training.randomness import Stream, numpy_generator
 
 _PAIRS = 20_000
@@ -26,11 +29,13 @@ class Sight:
         eer: Equal error rate.
         auc: Area under the ROC curve.
         one_shot: Accuracy of 20-way one-shot trials within groups; None without groups.
+        closeness: Where embeddings lie.
     """
 
     eer: float
     auc: float
     one_shot: float | None
+    closeness: Closeness
 
 
 class Watch:
@@ -40,20 +45,39 @@ class Watch:
         pixels: The images.
         device: Where the network is.
         seed: Of the pairs and trials, where there are more than are looked at.
+        trained_on: Whether these are images that the network is trained on.
+
+    Attributes:
+        trained_on: As given.
+        images: How many images there are.
     """
 
-    def __init__(self, pixels: PixelsInMemory, device: torch.device, seed: int) -> None:
+    def __init__(
+        self,
+        pixels: PixelsInMemory,
+        device: torch.device,
+        seed: int,
+        *,
+        trained_on: bool = False,
+    ) -> None:
+        self.trained_on = trained_on
+        self.images = len(pixels.folder.items)
         self._pixels = pixels
         self._device = device
         self._seed = seed
 
     def __call__(self, network: SiameseNetwork) -> Sight:
-        """Looks at a network; its mode, and all random state, are as before afterwards."""
+        """Looks at a network; its mode, and all random state, are as before afterwards.
+
+        Raises:
+            TrainingError: Its embeddings are no numbers.
+        """
         training = network.training
         network.eval()
         try:
             left = self._embedded(network, Side.LEFT)
-            right = None if network.shares_weights else self._embedded(network, Side.RIGHT)
+            differ = self._pixels.folder.two_sided or not network.shares_weights
+            right = self._embedded(network, Side.RIGHT) if differ else None
         finally:
             network.train(training)
         scored = score_folder(
@@ -64,16 +88,41 @@ class Watch:
         if len(left.folder.group_names) > 1:
             trials = one_shot(left, network, candidates=right, trials=_TRIALS, seed=self._seed)
             accuracy = trials.accuracy
-        return Sight(eer=roc.eer(), auc=roc.auc(), one_shot=accuracy)
+        return Sight(
+            eer=roc.eer(),
+            auc=roc.auc(),
+            one_shot=accuracy,
+            closeness=measure(
+                left.embeddings,
+                None if right is None else right.embeddings,
+                scored.genuine_pairs,
+                scored.impostor_pairs,
+            ),
+        )
 
     @torch.no_grad()
     def _embedded(self, network: SiameseNetwork, side: Side) -> EmbeddedFolder:
+        whole, images = self._pixels.folder, self._pixels.images
+        folder = whole.on(side)
+        if whole.two_sided:
+            images = images[torch.from_numpy(whole.on_right == (side is Side.RIGHT))]
         parts = [
-            network.embed(images.to(self._device), side).cpu()
-            for images in torch.split(self._pixels.images, _BATCH)
+            network.embed(some.to(self._device), side).cpu() for some in torch.split(images, _BATCH)
         ]
-        folder = self._pixels.folder
-        return EmbeddedFolder(torch.cat(parts), folder.labels, folder, (), side)
+        embeddings = torch.cat(parts)
+        if not bool(torch.isfinite(embeddings).all()):
+            raise TrainingError(
+                "the network's embeddings are no longer numbers; begin anew with --restart and a "
+                "lower learning rate (--set optimiser.learning_rate=…), or with --set clip=1"
+            )
+        return EmbeddedFolder(embeddings, folder.labels, folder, (), side)
+
+
+def with_pairs(folder: ImageFolder) -> ImageFolder | None:
+    """The classes that have two images; None if fewer than two do."""
+    counts = np.bincount(folder.labels, minlength=len(folder.classes))
+    paired = np.flatnonzero(counts >= 2).tolist()
+    return folder.subset(paired) if len(paired) >= 2 else None
 
 
 def some_classes(folder: ImageFolder, images: int, seed: int) -> ImageFolder:

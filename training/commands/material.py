@@ -48,7 +48,8 @@ def add_material(parser: argparse.ArgumentParser) -> None:
         "--classes",
         choices=_CHOICES,
         default="all",
-        help="which classes of --data, by the split that the model was trained with (default: all)",
+        help="which classes of --data, by the split that the model was trained with; in other "
+        "data, those of the same names (default: all)",
     )
     parser.add_argument(
         "--seed", type=whole_number(0), default=0, help="of samples and intervals (default: 0)"
@@ -138,19 +139,20 @@ class Bench:
                 f"{self.checkpoint.path} has no {SPLIT_FILE}, so which classes are for {choice} "
                 "cannot be told; leave --classes out"
             )
-        trains = choice == "train"
-        wanted = split.train_digest if trains else split.holdout_digest or split.train_digest
-        if folder.digest() != wanted:
-            raise DataError(
-                f"{folder.source} is not the data that the model's split was made from; give that, "
-                "or leave --classes out"
-            )
         names = {"train": split.train, "validation": split.validation}.get(
             choice, split.calibration
         )
         if not names:
             raise DataError(f"the model's split has no classes for {choice}; choose others")
-        return classes_named(folder, names)
+        chosen = classes_named(folder, names)
+        trains = choice == "train"
+        wanted = split.train_digest if trains else split.holdout_digest or split.train_digest
+        if folder.digest() != wanted:
+            self.reporter.say(
+                f"note: {folder.source} is not the data that the model's split was made from; "
+                "its classes of the same names are taken"
+            )
+        return chosen
 
     def _split(self) -> Split | None:
         path = self.checkpoint.path / SPLIT_FILE

@@ -15,6 +15,8 @@ class Batch:
         groups: int64 (N,), the group of each image's class; all 0 where the data has no groups.
         pairs: int64 (P, 2), rows of `images` to be compared (left, right); None from samplers
             that draw classes rather than pairs.
+        on_right: bool (N,), whether each image is on the right side; None where sides are of no
+            account.
         same: float32 (P,), 1 for a genuine pair and 0 for an impostor pair.
         progress: The share of the whole training that is done halfway through this step, in (0, 1).
     """
@@ -24,6 +26,7 @@ class Batch:
     groups: torch.Tensor
     pairs: torch.Tensor | None = None
     same: torch.Tensor | None = None
+    on_right: torch.Tensor | None = None
     progress: float = 0.0
 
     def to(self, device: torch.device) -> "Batch":
@@ -35,4 +38,5 @@ class Batch:
             groups=self.groups.to(device, non_blocking=True),
             pairs=None if self.pairs is None else self.pairs.to(device, non_blocking=True),
             same=None if self.same is None else self.same.to(device, non_blocking=True),
+            on_right=None if self.on_right is None else self.on_right.to(device, non_blocking=True),
         )

@@ -11,10 +11,19 @@ import numpy as np
 import numpy.typing as npt
 
 from model_store.images import SUFFIXES
-from training.data.sources import Skipped, Source, open_source
+from model_store.network import Side
+from training.data.sources import PairSource, Skipped, Source, open_source
 from training.errors import DataError
 
-__all__ = ["ImageClass", "ImageFolder", "Item", "OpenedData", "Skipped", "open_data"]
+__all__ = [
+    "ImageClass",
+    "ImageFolder",
+    "Item",
+    "OpenedData",
+    "Skipped",
+    "join_sides",
+    "open_data",
+]
 
 Indices = npt.NDArray[np.int64]
 
@@ -33,10 +42,12 @@ class Item:
     Attributes:
         key: Its posix path below the folder of classes or groups; unique.
         label: Index into the folder's classes.
+        side: Which image of a pair it can be; of account where a folder has both sides.
     """
 
     key: str
     label: int
+    side: Side = Side.LEFT
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,22 @@ class ImageFolder:
         index = {name: position for position, name in enumerate(self.group_names)}
         return np.array([index[entry.group] for entry in self.classes], dtype=np.int64)
 
+    @property
+    def two_sided(self) -> bool:
+        """Whether there are images of both sides."""
+        return any(item.side is Side.RIGHT for item in self.items)
+
+    @cached_property
+    def on_right(self) -> npt.NDArray[np.bool_]:
+        """(items,): whether each item is on the right side."""
+        return np.array([item.side is Side.RIGHT for item in self.items], dtype=np.bool_)
+
+    def on(self, side: Side) -> "ImageFolder":
+        """Only the items of one side, classes kept; all items where there is but one side."""
+        if not self.two_sided:
+            return self
+        return replace(self, items=tuple(item for item in self.items if item.side is side))
+
     def read(self, item: Item) -> bytes:
         """The bytes of an image file; from any thread.
 
@@ -107,7 +134,7 @@ class ImageFolder:
             self,
             classes=tuple(self.classes[label] for label in kept),
             items=tuple(
-                Item(item.key, position[item.label])
+                replace(item, label=position[item.label])
                 for item in self.items
                 if item.label in position
             ),
@@ -192,6 +219,46 @@ def open_data(path: Path) -> OpenedData:
         train=learnt.folder(level),
         validation=tree.below(validation).folder(level),
         left_out=left_out,
+    )
+
+
+def join_sides(left: ImageFolder, right: ImageFolder) -> ImageFolder:
+    """Two folders as one whose images know their side; only classes, by name, that both have.
+
+    Classes of one side alone are among `skipped`, each with how much it has.
+
+    Args:
+        left: Images that are the first of a pair, such as photos.
+        right: Images that are the second, such as catalogue pictures.
+
+    Raises:
+        DataError: They have no class in common.
+    """
+    names = [{entry.name for entry in folder.classes} for folder in (left, right)]
+    if not names[0] & names[1]:
+        raise DataError(
+            f"{left.source} and {right.source} have no class in common; folders of one class must "
+            "have one name on both sides"
+        )
+    parts, items, skipped = [], [], []
+    for folder, other, side in ((left, right, Side.LEFT), (right, left, Side.RIGHT)):
+        shared = {entry.name for entry in other.classes}
+        labels = [n for n, entry in enumerate(folder.classes) if entry.name in shared]
+        part = folder.subset(labels)
+        parts.append(part)
+        items += [Item(f"{side}/{item.key}", item.label, side) for item in part.items]
+        skipped += [Skipped(f"{side}/{entry.key}", entry.reason) for entry in folder.skipped]
+        skipped += [
+            Skipped(f"{side}/{entry.name}", f"a class that {other.source} does not have")
+            for entry in folder.classes
+            if entry.name not in shared
+        ]
+    return ImageFolder(
+        PairSource(left.files, right.files),
+        parts[0].classes,
+        tuple(items),
+        tuple(skipped),
+        left.other_files + right.other_files,
     )
 
 

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Protocol, Self
+from typing import Protocol
 
 from training.errors import DataError
 
@@ -61,7 +61,7 @@ class Source(Protocol):
         """The bytes of one file; from any thread. Raises DataError if they cannot be had."""
         ...
 
-    def below(self, prefix: str) -> Self:
+    def below(self, prefix: str) -> "Source":
         """The part of the tree under a folder of it; keys are then relative to that."""
         ...
 
@@ -204,6 +204,38 @@ class ZipSource:
             ) from error
         self._opened.value = (os.getpid(), archive)
         return archive
+
+
+class PairSource:
+    """Two trees as one: the keys of the first below `left/`, those of the second below `right/`."""
+
+    def __init__(self, left: Source, right: Source) -> None:
+        self._sides = {"left": left, "right": right}
+
+    @property
+    def path(self) -> Path:
+        """That of the left tree."""
+        return self._sides["left"].path
+
+    def listing(self) -> Listing:
+        """See `Source.listing`."""
+        found = Listing()
+        for side, source in self._sides.items():
+            inner = source.listing()
+            found.files += [f"{side}/{key}" for key in inner.files]
+            found.folders += [side, *(f"{side}/{key}" for key in inner.folders)]
+            found.refused += [Skipped(f"{side}/{item.key}", item.reason) for item in inner.refused]
+        return _in_order(found)
+
+    def read(self, key: str) -> bytes:
+        """See `Source.read`."""
+        side, _, inner = key.partition("/")
+        return self._sides[side].read(inner)
+
+    def below(self, prefix: str) -> Source:
+        """See `Source.below`; below one of the sides it is that side's tree."""
+        side, _, inner = prefix.partition("/")
+        return self._sides[side].below(inner) if inner else self._sides[side]
 
 
 def open_source(path: Path) -> Source:

@@ -157,6 +157,27 @@ def split_holdout(folder: ImageFolder, holdout: ImageFolder, *, seed: int) -> Sp
     )
 
 
+def deal_classes(folder: ImageFolder, parts: int, seed: int) -> list[list[str]]:
+    """Deals all classes into parts whose sizes differ by a unit at most.
+
+    By whole groups where there are ten or more, else by class; depends on the names and the seed
+    alone.
+
+    Args:
+        folder: All the data.
+        parts: How many.
+        seed: Another seed deals otherwise.
+
+    Returns:
+        The names of each part's classes, sorted.
+    """
+    units = _units(folder)
+    order = _shuffled(units, seed)
+    return [
+        sorted(name for unit in order[part::parts] for name in units[unit]) for part in range(parts)
+    ]
+
+
 def _units(folder: ImageFolder) -> dict[str, list[str]]:
     """What is drawn whole, and the classes in it."""
     by_group = len(folder.group_names) >= _GROUPS_TO_SPLIT_BY_GROUP

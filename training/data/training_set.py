@@ -32,8 +32,15 @@ class TrainingSet:
         self._pixels = pixels
         self._turns = _TURNS if turned_classes else 1
         folder = pixels.folder
-        self.table = ClassTable(self._each_turn(folder.labels), self._each_turn(folder.groups))
+        self._on_right = np.repeat(folder.on_right, self._turns) if folder.two_sided else None
+        self.table = ClassTable(
+            self._each_turn(folder.labels), self._each_turn(folder.groups), self._on_right
+        )
         self.groups = torch.from_numpy(self.table.groups)
+
+    def on_right(self, indices: Integers) -> torch.Tensor | None:
+        """Bool (N,), whether images are on the right side; None where sides are of no account."""
+        return None if self._on_right is None else torch.from_numpy(self._on_right[indices])
 
     def images(self, indices: Integers) -> torch.Tensor:
         """Prepared images, turned as their numbers say.

@@ -15,19 +15,39 @@ class ClassTable:
     Args:
         labels: (N,), the class of every image.
         groups: (classes,), the group of every class.
+        on_right: (N,), whether each image is on the right side; None where sides are of no
+            account.
+        among: The images that the table is of; None for all.
 
     Attributes:
         labels: As given.
         groups: As given.
         counts: (classes,), images of every class.
+        sides: The tables of the left images alone and of the right ones, numbered as here; None
+            where sides are of no account.
     """
 
-    def __init__(self, labels: Integers, groups: Integers) -> None:
+    def __init__(
+        self,
+        labels: Integers,
+        groups: Integers,
+        on_right: npt.NDArray[np.bool_] | None = None,
+        *,
+        among: Integers | None = None,
+    ) -> None:
         self.labels = labels
         self.groups = groups
-        self.counts: Integers = np.bincount(labels, minlength=len(groups)).astype(np.int64)
-        self._order = np.argsort(labels, kind="stable").astype(np.int64)
+        taken = np.arange(len(labels)) if among is None else among
+        self.counts: Integers = np.bincount(labels[taken], minlength=len(groups)).astype(np.int64)
+        self._order = taken[np.argsort(labels[taken], kind="stable")].astype(np.int64)
         self._starts = np.cumsum(self.counts) - self.counts
+        self.sides: tuple[ClassTable, ClassTable] | None = None
+        if on_right is not None:
+            left, right = np.flatnonzero(~on_right), np.flatnonzero(on_right)
+            self.sides = (
+                ClassTable(labels, groups, among=left),
+                ClassTable(labels, groups, among=right),
+            )
 
     def __len__(self) -> int:
         return len(self.groups)

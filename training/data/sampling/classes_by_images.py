@@ -10,7 +10,8 @@ class ClassesByImages(Sampler):
     """Draws P different classes and K images of each, where P·K is the batch.
 
     A class with fewer than K images gives some of them more than once. Classes with a single
-    image are never drawn.
+    image are never drawn. Where images have sides, half of the K are left ones and half
+    right ones, and K must be even; classes on one side alone are never drawn.
 
     Args:
         table: The classes to draw from.
@@ -29,14 +30,20 @@ class ClassesByImages(Sampler):
         super().__init__(table, batch, seed)
         if images < 2 or groups < 0:
             raise ValueError("images must be 2 or above, groups 0 or above")
-        self._images = images
         self._share = batch // images // max(groups, 1)
         if self._share < 2:
             raise ValueError(
                 f"a batch of {batch} is too small for 2 classes of {images} images "
                 + (f"from each of {groups} groups" if groups else "")
             )
-        paired = np.flatnonzero(table.counts >= 2)
+        if table.sides is None:
+            self._takes = [(table, images)]
+            paired = np.flatnonzero(table.counts >= 2)
+        else:
+            if images % 2:
+                raise ValueError("images must be even where images have sides: half are of each")
+            self._takes = [(side, images // 2) for side in table.sides]
+            paired = np.flatnonzero(np.minimum(*(side.counts for side in table.sides)) >= 1)
         of = table.groups[paired] if groups else np.zeros(len(paired), dtype=np.int64)
         pools = [paired[of == group] for group in np.unique(of)]
         self._pools = [pool for pool in pools if len(pool) >= 2]
@@ -56,8 +63,14 @@ class ClassesByImages(Sampler):
         classes = np.concatenate(
             [rng.permutation(self._pools[group])[: self._share] for group in chosen]
         )
-        positions = np.stack([self._positions(rng, int(self.table.counts[c])) for c in classes])
-        return Draw(self.table.image(classes[:, None], positions).reshape(-1))
+        images = np.stack(
+            [
+                np.concatenate([self._some(rng, table, c, many) for table, many in self._takes])
+                for c in classes.tolist()
+            ]
+        )
+        return Draw(images.reshape(-1))
 
-    def _positions(self, rng: np.random.Generator, count: int) -> Integers:
-        return np.resize(rng.permutation(count), self._images).astype(np.int64)
+    def _some(self, rng: np.random.Generator, table: ClassTable, label: int, many: int) -> Integers:
+        positions = np.resize(rng.permutation(int(table.counts[label])), many).astype(np.int64)
+        return table.image(np.full(many, label), positions)

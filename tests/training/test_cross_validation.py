@@ -1,0 +1,71 @@
+"""Cross-validation: every class is left out once, and judges a network that never saw it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.training.drawings import SMALL_RECIPE, draw_folder, write_recipe
+from training.cli import main
+from training.cross_validation import Fold, averaged
+from training.data.folders import open_data
+from training.data.split import deal_classes
+
+
+@pytest.fixture
+def drawings(tmp_path):
+    return draw_folder(tmp_path / "drawings", classes=6, images=3)
+
+
+def test_every_class_is_dealt_once_and_evenly(drawings):
+    folder = open_data(drawings).whole
+    parts = deal_classes(folder, 4, 0)
+    assert sorted(len(part) for part in parts) == [1, 1, 2, 2]
+    dealt = sorted(name for part in parts for name in part)
+    assert dealt == [entry.name for entry in folder.classes]
+    assert parts == deal_classes(folder, 4, 0)
+    assert parts != deal_classes(folder, 4, 1)
+
+
+def test_means_and_deviations_are_those_of_the_folds():
+    def fold(number: int, eer: float) -> Fold:
+        figures = {"auc": 0.9, "eer": eer, "accuracy": 0.8, "frr_at_far": {"0.05": 2 * eer}}
+        return Fold(number, ("a", "b"), figures)
+
+    found = averaged([fold(1, 0.1), fold(2, 0.2), fold(3, 0.6)])
+    assert found["eer"].mean == pytest.approx(0.3)
+    assert found["eer"].deviation == pytest.approx(np.std([0.1, 0.2, 0.6], ddof=1))
+    assert (found["eer"].least, found["eer"].most) == (0.1, 0.6)
+    assert found["frr_at_far 0.05"].mean == pytest.approx(0.6)
+    assert found["auc"].deviation == pytest.approx(0)
+
+
+def test_the_command_keeps_every_fold_and_goes_on_from_there(drawings, tmp_path, capsys):
+    recipe = write_recipe(tmp_path / "r.yaml", SMALL_RECIPE)
+    target = tmp_path / "folds.json"
+    words = ["cross-validate", "--data", str(drawings), "--recipe", str(recipe), "--folds", "3"]
+    words += ["--set", "max_steps=3", "--json", str(target), "--store", str(tmp_path / "store")]
+    assert main(words) == 0
+    assert "eer" in capsys.readouterr().out
+    content = json.loads(target.read_text())
+    left_out = [name for fold in content["done"] for name in fold["classes"]]
+    assert sorted(left_out) == [entry.name for entry in open_data(drawings).whole.classes]
+    assert all(fold["figures"]["classes"] == 2 for fold in content["done"])
+    mean = np.mean([fold["figures"]["eer"] for fold in content["done"]])
+    assert content["mean"]["eer"] == pytest.approx(mean)
+
+    last = content["done"].pop()
+    target.write_text(json.dumps(content))
+    assert main(words) == 0
+    assert "fold 1 of 3" not in capsys.readouterr().err
+    assert json.loads(target.read_text())["done"][-1] == last
+
+    assert main([*words, "--set", "seed=5"]) == 1
+    assert "another recipe" in capsys.readouterr().err
+
+
+def test_too_many_folds_are_refused(drawings, tmp_path, capsys):
+    recipe = write_recipe(tmp_path / "r.yaml", SMALL_RECIPE)
+    words = ["cross-validate", "--data", str(drawings), "--recipe", str(recipe), "--folds", "4"]
+    assert main([*words, "--store", str(tmp_path / "store")]) == 1
+    assert "ask for fewer folds" in capsys.readouterr().err

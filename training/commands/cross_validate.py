@@ -1,0 +1,118 @@
+"""`python -m training cross-validate`: how well a recipe does on classes it leaves out, in turn."""
+
+import argparse
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from model_store.files import replace_file
+from training.choice import choose_recipe
+from training.commands.common import (
+    add_device,
+    add_store,
+    chosen_device,
+    chosen_store,
+    whole_number,
+)
+from training.cross_validation import Fold, averaged, cross_validate, from_json, to_json
+from training.errors import DataError
+from training.memory import keep_freed_memory
+from training.prepare import open_sources
+from training.progress import Reporter
+from training.recipe_files import load_recipe, recipe_names, to_yaml
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="folder or zip of classes"
+    )
+    parser.add_argument(
+        "--recipe",
+        metavar="NAME|FILE",
+        help=f"{', '.join(recipe_names())}, or a YAML file (default: chosen by the data)",
+    )
+    parser.add_argument(
+        "--folds", type=whole_number(2), default=5, help="how many parts (default: 5)"
+    )
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="replace a value of the recipe",
+    )
+    parser.add_argument(
+        "--right", type=Path, metavar="DIR", help="images on the right of a pair, as of `fit`"
+    )
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write every fold there as it is done; folds that are there already are not redone",
+    )
+    add_store(parser)
+    add_device(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    reporter = Reporter()
+    device = chosen_device(options)
+    if device.type == "cpu":
+        keep_freed_memory()
+    sources = open_sources(options.data, None, options.right)
+    name = options.recipe
+    if name is None:
+        name, reason = choose_recipe(sources.train)
+        reporter.say(f"recipe '{name}', because {reason}")
+    recipe = load_recipe(name, options.overrides)
+    about = {"data": sources.train.digest(), "recipe": to_yaml(recipe).decode(), "folds": options.folds}
+    done = _done(options.json, about)
+    for fold in cross_validate(
+        sources.train,
+        recipe,
+        folds=options.folds,
+        start=len(done),
+        store=chosen_store(options),
+        device=device,
+        reporter=reporter,
+    ):
+        done.append(fold)
+        if options.json is not None:
+            content = {**about, "done": [to_json(each) for each in done], "mean": _means(done)}
+            replace_file(options.json, (json.dumps(content, indent=2) + "\n").encode())
+    _show(done)
+    return 0
+
+
+def _means(folds: list[Fold]) -> dict[str, float]:
+    return {name: figure.mean for name, figure in averaged(folds).items()}
+
+
+def _done(path: Path | None, about: dict[str, object]) -> list[Fold]:
+    if path is None or not path.exists():
+        return []
+    try:
+        content = json.loads(path.read_bytes())
+        if {key: content[key] for key in about} != about:
+            raise DataError(
+                f"{path} is of other data, another recipe or another number of folds; give "
+                "another file, or remove it"
+            )
+        return [from_json(entry) for entry in content["done"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} cannot be gone on with ({error}); remove it") from error
+
+
+def _show(folds: list[Fold]) -> None:
+    table = Table(title=f"{len(folds)} folds by class, verification")
+    for heading in ("figure", "mean", "deviation", "least", "most"):
+        table.add_column(heading, justify="left" if heading == "figure" else "right")
+    for name, figure in averaged(folds).items():
+        values = (figure.mean, figure.deviation, figure.least, figure.most)
+        table.add_row(name, *(f"{value:.4f}" for value in values))
+    Console().print(table)
