@@ -20,6 +20,13 @@ class Row:
         eer: Equal error rate on the validation classes, where it was validated.
         auc: Area under the ROC curve, likewise.
         one_shot: Accuracy within groups, likewise, where the data has groups.
+        train_auc: Area under the ROC curve on images trained on, where nothing is validated.
+        genuine_distance: Mean Euclidean distance of embeddings of one class, where either of
+            these was measured; so are the next ones.
+        impostor_distance: Mean Euclidean distance of embeddings of two classes.
+        spread: Of embeddings at unit length, 0 where they are all the same; see `Closeness`.
+        cosine: Mean cosine of two embeddings.
+        collapsed_loss: What `loss` would be if all embeddings were the same.
     """
 
     step: int
@@ -31,9 +38,21 @@ class Row:
     eer: float | None = None
     auc: float | None = None
     one_shot: float | None = None
+    train_auc: float | None = None
+    genuine_distance: float | None = None
+    impostor_distance: float | None = None
+    spread: float | None = None
+    cosine: float | None = None
+    collapsed_loss: float | None = None
 
 
 History = tuple[Row, ...]
+
+
+def validations_since_best(history: History) -> int:
+    """Validations after the first one that had the lowest equal error rate; 0 without any."""
+    found = [row.eer for row in history if row.eer is not None]
+    return len(found) - 1 - found.index(min(found)) if found else 0
 
 
 def to_csv(history: History) -> bytes:
@@ -67,6 +86,12 @@ def to_png(history: History, title: str) -> bytes:
     loss.set_xlabel("step")
     loss.set_ylabel("loss")
     loss.set_title(title)
+    collapsed = [
+        (row.step, row.collapsed_loss) for row in history if row.collapsed_loss is not None
+    ]
+    if collapsed:
+        at, values = zip(*collapsed, strict=True)
+        lines += loss.plot(at, values, ":", color="tab:gray", label="loss if collapsed")
     eer = [(row.step, row.eer) for row in history if row.eer is not None]
     missed = [(row.step, 1 - row.one_shot) for row in history if row.one_shot is not None]
     if eer:

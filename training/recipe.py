@@ -160,7 +160,7 @@ class Guard(_Section):
 
     Attributes:
         action: `stop` ends the training, keeps its state and exits with an error; `warn` only
-            says so; `off` does not look.
+            says so; `ignore` not even that.
         after: The share of the training before which nothing is concluded.
         least_steps: Steps before which nothing is concluded.
     """

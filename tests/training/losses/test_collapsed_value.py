@@ -18,7 +18,7 @@ DIMENSION, CLASSES = 8, 4
 
 
 def batch(*, same=SAME, progress: float = 0.5) -> Batch:
-    return Batch(torch.zeros(8, 1, 1, 1), LABELS, GROUPS, PAIRS, same, progress)
+    return Batch(torch.zeros(8, 1, 1, 1), LABELS, GROUPS, PAIRS, same, progress=progress)
 
 
 def computed(loss: Loss, of: Batch, comparator: str = "euclidean") -> float:

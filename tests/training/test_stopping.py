@@ -1,0 +1,99 @@
+"""Ending early, and keeping the best weights, the last, or both."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+
+from model_store import ModelStore
+from tests.training.drawings import draw_folder, write_recipe
+from training.cli import main
+from training.history import Row, validations_since_best
+from training.loop import Plan
+from training.state import Standing
+
+# Validated every third step, at a rate so low that one validation is like the next.
+IDLE = ("optimiser.learning_rate=1e-12", "validation.times=8", "mean_decay=null")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("stopping")
+    draw_folder(root / "data", classes=8, images=4)
+    write_recipe(root / "small.yaml")
+    return root
+
+
+@pytest.fixture
+def fit(place, tmp_path):
+    def run(*values: str) -> ModelStore:
+        sets = ("max_steps=24", "batches_per_step=1", "data.turned_classes=false", *values)
+        words = ["fit", "--data", str(place / "data"), "--name", "m", "--device", "cpu"]
+        words += ["--store", str(tmp_path / "store"), "--recipe", str(place / "small.yaml")]
+        assert main([*words, *(word for value in sets for word in ("--set", value))]) == 0
+        return ModelStore(tmp_path / "store")
+
+    return run
+
+
+def row(step: int, eer: float | None = None) -> Row:
+    return Row(step, 1.0, 1.0, 0.1, 0.5, 10.0, eer=eer)
+
+
+def standing(*eers: float | None) -> Standing:
+    return Standing(step=len(eers), history=tuple(row(n + 1, eer) for n, eer in enumerate(eers)))
+
+
+@pytest.mark.parametrize(
+    ("eers", "since"),
+    [
+        ((), 0),
+        ((None,), 0),
+        ((0.4,), 0),
+        ((0.4, None, 0.3), 0),
+        ((0.3, 0.3), 1),
+        ((0.3, None, 0.4, 0.35, None), 2),
+        ((0.3, 0.4, 0.2), 0),
+    ],
+)
+def test_validations_since_the_best(eers, since):
+    assert validations_since_best(standing(*eers).history) == since
+
+
+def test_a_plan_ends_by_steps_or_by_patience():
+    plan = Plan(3, 1.0, frozenset(), keep_best=False, save_every=60, patience=2)
+    assert not plan.ended(standing(0.3, 0.4))
+    assert plan.ended(standing(0.2, 0.3, 0.4))
+    assert plan.ended(standing(0.3, 0.4, 0.1))
+    long = Plan(9, 1.0, frozenset(), keep_best=False, save_every=60, patience=2)
+    assert not long.ended(standing(0.3, 0.4, 0.1))
+    assert long.ended(standing(0.3, 0.4, 0.3))
+    assert not Plan(9, 1.0, frozenset(), keep_best=False, save_every=60).ended(standing(0, 1, 1, 1))
+
+
+def test_patience_ends_a_run_that_gets_no_better(fit, capsys):
+    path = fit(*IDLE, "validation.patience=2").find("m").path
+    assert "has not fallen for 2 validations" in capsys.readouterr().err
+    with (path / "history.csv").open() as file:
+        steps = [int(row["step"]) for row in csv.DictReader(file)]
+    assert steps == list(range(1, 10))
+    assert "9 steps" in (path / "card.md").read_text()
+
+
+def test_both_the_last_and_the_best(fit):
+    kept = ("optimiser.learning_rate=0.3", "validation.times=12", "mean_decay=null")
+    best = fit(*kept, "validation.keep=best", "seed=3").load("m")
+    last = fit(*kept, "validation.keep=last", "seed=3").load("m")
+    store = fit(*kept, "validation.keep=both", "seed=3")
+    assert best.manifest.weights.sha256 != last.manifest.weights.sha256
+    versions = [store.manifest("m", version).weights.sha256 for version in (3, 4)]
+    assert versions == [last.manifest.weights.sha256, best.manifest.weights.sha256]
+    assert "Kept: the weights of step" in (store.find("m", 4).path / "card.md").read_text()
+    weights = store.load("m", 4).network.state_dict()
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in weights.values())
+
+
+def test_where_the_last_is_the_best_there_is_one_version(fit):
+    store = fit("validation.times=1", "validation.keep=both")
+    assert store.find("m").version == 1
