@@ -50,12 +50,11 @@ def comparison_sheet(
         Tile(lambda image=image: image, (f"{letter}: {name}",))  # type: ignore[misc]
         for letter, image, name in zip("AB", images, names, strict=True)
     )
-    title = f"{_decision(prediction)}: {prediction.score:.4g} {prediction.metric.value}"
-    if prediction.probability is not None:
-        title = f"{_decision(prediction)}, with a probability of {prediction.probability:.1%}"
-    cell = Cell("  ·  ".join(figures(prediction)), tiles, colour)
+    title = "Two pictures compared" if prediction.same is None else _decision(prediction).title()
+    cell = Cell(_in_short(prediction), tiles, colour)
     section = Section("", (cell,))
-    return draw_sheet(title[0].upper() + title[1:], model, (section,), tile_height=400)
+    subtitle = f"{model}, {named(prediction.metric)}"
+    return draw_sheet(title, subtitle, (section,), tile_height=400)
 
 
 def half_blocks(images: Sequence[Image.Image], columns: int) -> Text:
@@ -90,6 +89,17 @@ def _colour(image: Image.Image, column: int, row: int) -> Color:
         raise TypeError("the image is to be in mode RGB")
     red, green, blue = pixel[:3]
     return Color.from_rgb(red, green, blue)
+
+
+def _in_short(prediction: Prediction) -> str:
+    """The figures in one line: the score against the threshold, and the probability."""
+    score = f"score {prediction.score:.6g}"
+    if prediction.probability is None or prediction.threshold is None:
+        return f"{score} · not calibrated: no probability, no decision"
+    reached = ("≥", "<") if prediction.metric.higher_is_alike else ("≤", ">")
+    sign = reached[0] if prediction.same else reached[1]
+    verdict = f"{score} {sign} threshold {prediction.threshold:.6g}"
+    return f"{verdict} · P(same) {prediction.probability:.4f}"
 
 
 def _decision(prediction: Prediction) -> str:

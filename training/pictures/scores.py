@@ -9,7 +9,7 @@ from training.evaluation.metrics import Floats
 from training.evaluation.pairs import ScoredPairs
 from training.pictures import chart
 
-_BINS = 80
+_FEWEST_BINS, _MOST_BINS = 20, 80
 # Above this share in one bin, all the other bins would be too low to be seen.
 _PEAK = 0.25
 
@@ -29,8 +29,17 @@ class Histogram:
     impostor: Floats
 
 
-def histogram(scored: ScoredPairs, bins: int = _BINS) -> Histogram:
-    """Counts the scores in bins of equal width from the lowest of all to the highest."""
+def histogram(scored: ScoredPairs, bins: int | None = None) -> Histogram:
+    """Counts the scores in bins of equal width from the lowest of all to the highest.
+
+    Args:
+        scored: The pairs.
+        bins: How many; if not given, so many that chance does not make the outline ragged, by the
+            cube root of the rarer kind's number (Freedman, Diaconis 1981).
+    """
+    if bins is None:
+        fewest = min(len(scored.genuine), len(scored.impostor))
+        bins = max(_FEWEST_BINS, min(_MOST_BINS, round(3 * fewest ** (1 / 3))))
     lowest = min(scored.genuine.min(), scored.impostor.min())
     highest = max(scored.genuine.max(), scored.impostor.max())
     if highest - lowest < 1e-9 * max(1.0, abs(lowest)):
@@ -77,10 +86,10 @@ def scores_png(scored: ScoredPairs, subtitle: str, *, threshold: float | None = 
             threshold,
             color=chart.MARKED,
             linewidth=2,
-            label=f"the model's threshold {threshold:.4g}",
+            label=f"threshold {threshold:.4g}",
         )
     axes.set_xlabel(f"score: {chart.named(scored.metric)}")
     axes.set_ylabel(label)
-    axes.legend(loc="best", framealpha=1, fontsize=11)
+    figure.legend(loc="outside lower center", ncols=4, fontsize=10, frameon=False)
     chart.title(axes, "Scores of genuine and impostor pairs", subtitle)
     return chart.to_png(figure)
