@@ -1,0 +1,191 @@
+"""Several processes train as one: the same weights, and stopped, resumed and ended together."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from model_store import ModelStore
+from tests import tiny
+from tests.training.drawings import SMALL_RECIPE, draw_folder, write_recipe
+from training.cli import main
+from training.data.augmentation import AUGMENTATIONS
+from training.data.batches import Batches
+from training.data.folders import open_data
+from training.data.pixels import PixelsInMemory, load_pixels
+from training.data.sampling import SAMPLERS
+from training.data.training_set import TrainingSet
+from training.distributed import Processes
+from training.errors import TrainingError
+
+STEPS = 60
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("distributed")
+    draw_folder(root / "data", classes=10, images=5)
+    write_recipe(root / "small.yaml", SMALL_RECIPE.replace("weights: float16", "weights: float32"))
+    return root
+
+
+def arguments(place: Path, store: Path, *further: str) -> list[str]:
+    words = ["fit", "--data", str(place / "data"), "--name", "m", "--device", "cpu"]
+    if "--resume" not in further:
+        words += ["--recipe", str(place / "small.yaml"), "--set", f"max_steps={STEPS}"]
+    return [*words, "--store", str(store), *further]
+
+
+def start(*words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*TORCHRUN, "-m", "training", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def begun(place: Path, store: Path) -> subprocess.Popen[str]:
+    """Two processes that have saved their first state."""
+    process = start(*arguments(place, store, "--save-every", "0"))
+    deadline = time.monotonic() + 120
+    while not state_of(store).exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    assert state_of(store).exists(), process.communicate()[0]
+    return process
+
+
+def state_of(store: Path) -> Path:
+    return store / ".runs" / "m" / "state.pt"
+
+
+def weights(store: Path) -> dict[str, torch.Tensor]:
+    return load_file(ModelStore(store).find("m").path / "weights.safetensors")
+
+
+@pytest.fixture(scope="module")
+def alone(place) -> dict[str, torch.Tensor]:
+    """What one process comes to."""
+    assert main(arguments(place, place / "alone")) == 0
+    return weights(place / "alone")
+
+
+@pytest.fixture(scope="module")
+def stopped(place) -> Path:
+    """A store in which two processes were stopped by SIGTERM to torchrun."""
+    store = place / "stopped"
+    process = begun(place, store)
+    process.send_signal(signal.SIGTERM)
+    told, _ = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert told.count("interrupted; go on with") == 1, told
+    assert "torchrun --nproc-per-node 2" in told
+    assert 0 < torch.load(state_of(store), weights_only=True)["step"] < STEPS
+    return store
+
+
+def test_together_they_come_to_what_one_comes_to(place, alone, stopped, tmp_path):
+    """Stopped, and gone on with by as many."""
+    store = shutil.copytree(stopped, tmp_path / "store")
+    process = start(*arguments(place, store, "--resume"))
+    told, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, told
+    assert told.count("going on after step") == 1
+    assert_alike(weights(store), alone)
+
+
+def test_one_goes_on_where_two_were_stopped(place, alone, stopped, tmp_path):
+    store = shutil.copytree(stopped, tmp_path / "store")
+    assert main(arguments(place, store, "--resume")) == 0
+    assert_alike(weights(store), alone)
+
+
+def test_one_that_dies_takes_the_others_along(place, tmp_path):
+    store = tmp_path / "store"
+    process = begun(place, store)
+    os.kill(follower_of(process), signal.SIGKILL)
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert state_of(store).exists()
+    assert not (store / "m").exists(), told
+
+
+def follower_of(process: subprocess.Popen[str]) -> int:
+    """The process of rank 1."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    if not children.exists():
+        pytest.skip("this system does not say which processes another one has started")
+    for child in children.read_text().split():
+        if b"\0RANK=1\0" in b"\0" + Path(f"/proc/{child}/environ").read_bytes():
+            return int(child)
+    raise AssertionError("no process of rank 1")
+
+
+def assert_alike(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        torch.testing.assert_close(tensor, other[name], atol=1e-4, rtol=1e-3)
+
+
+class TestShares:
+    def test_every_batch_is_dealt_once(self):
+        dealt = [position for rank in range(3) for position in Processes(rank, 3).share(6)]
+        assert dealt == list(range(6))
+
+    def test_what_cannot_be_dealt_evenly_is_refused_with_advice(self):
+        with pytest.raises(TrainingError, match="batches_per_step=4"):
+            Processes(0, 2).share(3)
+
+    def test_no_image_is_used_twice_or_lost(self, place):
+        pixels = load_pixels(open_data(place / "data").whole, tiny.GREY_32, budget=2**30, workers=1)
+        assert isinstance(pixels, PixelsInMemory)
+        whole = drawn(pixels, range(4))
+        shares = [drawn(pixels, Processes(rank, 2).share(4)) for rank in range(2)]
+        for step, images in enumerate(whole):
+            assert np.array_equal(images, np.concatenate([share[step] for share in shares]))
+
+    def test_of_the_environment(self, monkeypatch):
+        for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+            monkeypatch.delenv(name, raising=False)
+        assert Processes.of_environment().count == 1
+        for name, value in (("RANK", "3"), ("WORLD_SIZE", "4"), ("LOCAL_RANK", "1")):
+            monkeypatch.setenv(name, value)
+        processes = Processes.of_environment()
+        assert (processes.rank, processes.count, processes.first) == (3, 4, False)
+
+
+def drawn(pixels: PixelsInMemory, mine: range) -> list[np.ndarray]:
+    """The images of each of three steps, in order."""
+    images = TrainingSet(pixels, turned_classes=False)
+    sampler = SAMPLERS["shuffled"](images.table, 4, 0)
+    batches = Batches(
+        images,
+        sampler,
+        AUGMENTATIONS["none"](tiny.GREY_32),
+        seed=0,
+        device=CPU,
+        steps=3,
+        per_step=4,
+        mine=mine,
+    )
+    return [
+        np.concatenate([making().images.numpy() for making in makings])
+        for makings in batches.following(0)
+    ]
+
+
+def test_synchronised_batch_norm_is_refused_on_a_cpu(place, tmp_path, capsys):
+    words = arguments(place, tmp_path / "store", "--set", "synchronised_batch_norm=true")
+    assert main(words) == 1
+    assert "GPUs only" in capsys.readouterr().err
