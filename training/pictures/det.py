@@ -11,7 +11,7 @@ from scipy import stats
 
 from training.evaluation.metrics import Floats, OperatingPoint, Roc
 from training.pictures import chart
-from training.pictures.roc import Points
+from training.pictures.roc import Points, corners
 
 _TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.4, 0.6, 0.8, 0.95, 0.99)
 _MOST = 0.6
@@ -27,11 +27,7 @@ def det_points(roc: Roc, genuine: int, impostor: int) -> Points:
         genuine: Genuine pairs they were counted on.
         impostor: Impostor pairs, likewise.
     """
-    x = deviate(roc.far[::-1], impostor)
-    y = deviate(roc.frr[::-1], genuine)
-    moved = np.ones(len(x), dtype=bool)
-    moved[1:] = (np.diff(x) != 0) | (np.diff(y) != 0)
-    return Points(x[moved], y[moved])
+    return corners(deviate(roc.far[::-1], impostor), deviate(roc.frr[::-1], genuine))
 
 
 def deviate(rate: Floats | float, pairs: int) -> Floats:

@@ -27,12 +27,20 @@ def roc_points(roc: Roc) -> Points:
     Returns:
         False-accept rates, and the shares of genuine pairs accepted, both never falling.
     """
-    far, accepted = roc.far[::-1], 1 - roc.frr[::-1]
-    steps = np.stack([np.diff(far), np.diff(accepted)])
-    # A point in the middle of a level or an upright stretch changes nothing that is drawn.
-    corner = np.ones(len(far), dtype=bool)
-    corner[1:-1] = ~((steps[:, :-1] == 0) & (steps[:, 1:] == 0)).any(axis=0)
-    return Points(far[corner], accepted[corner])
+    return corners(roc.far[::-1], 1 - roc.frr[::-1])
+
+
+def corners(x: Floats, y: Floats) -> Points:
+    """A curve without the points inside its level and upright stretches, which nobody would see.
+
+    Args:
+        x: Float64 (P,).
+        y: Float64 (P,).
+    """
+    level, upright = np.diff(y) == 0, np.diff(x) == 0
+    kept = np.ones(len(x), dtype=bool)
+    kept[1:-1] = ~((level[:-1] & level[1:]) | (upright[:-1] & upright[1:]))
+    return Points(x[kept], y[kept])
 
 
 def roc_png(roc: Roc, subtitle: str, *, at_threshold: OperatingPoint | None = None) -> bytes:

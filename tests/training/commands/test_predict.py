@@ -1,0 +1,152 @@
+"""`predict`, on the model that ships and with the real parts."""
+
+import io
+
+import pytest
+import torch
+from PIL import Image, ImageDraw
+from rich.console import Console
+
+from model_store.images import decode_prepared
+from model_store.network import Side
+from model_store.store import ModelStore
+from tests.training import small
+from tests.training.trees import png
+from training.cli import main
+from training.pictures.comparison import half_blocks
+from training.prediction import predict
+
+
+def drawing(path, points, shift=0):
+    image = Image.new("L", (105, 105), 255)
+    ImageDraw.Draw(image).line([(x + shift, y + shift) for x, y in points], fill=0, width=3)
+    image.save(path)
+    return path
+
+
+@pytest.fixture
+def drawings(tmp_path):
+    zigzag = [(20, 20), (80, 30), (25, 50), (80, 70), (30, 85)]
+    box = [(30, 30), (75, 30), (75, 75), (30, 75), (30, 30)]
+    return {
+        "zigzag": drawing(tmp_path / "zigzag.png", zigzag),
+        "again": drawing(tmp_path / "again ä.png", zigzag, shift=2),
+        "box": drawing(tmp_path / "box.png", box),
+    }
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ModelStore(tmp_path / "store")
+
+
+def run(*words):
+    return main(["predict", *map(str, words), "--device", "cpu"])
+
+
+def test_the_shipped_model_tells_drawings_apart(drawings, capsys):
+    assert run(drawings["zigzag"], drawings["again"], "--model", "glyphs") == 0
+    same = capsys.readouterr().out
+    assert "model: glyphs version" in same
+    assert "decision: same (same where the score is ≤" in same
+    assert run(drawings["zigzag"], drawings["box"], "--model", "glyphs") == 0
+    different = capsys.readouterr().out
+    assert "euclidean dissimilarity (lower is more alike)" in different
+    assert "decision: different" in different
+    assert "probability of being the same: 0." in different
+    assert "▀" not in different
+
+
+def test_both_pictures_and_the_verdict_go_into_a_file(drawings, tmp_path, capsys):
+    target = tmp_path / "verdict.png"
+    assert run(drawings["zigzag"], drawings["box"], "--model", "glyphs", "--out", target) == 0
+    with Image.open(target) as picture:
+        picture.load()
+        assert (picture.format, picture.width) == ("PNG", 900)
+        assert picture.height > 400
+    assert str(target) in capsys.readouterr().out
+
+
+def test_a_model_without_calibration_gives_its_score_alone(store, drawings, tmp_path, capsys):
+    store.save("plain", small.network("cosine"))
+    store.set_default("plain")
+    store.set_alias("nickname", "plain")
+    where = ("--store", store.root)
+    assert run(drawings["box"], drawings["box"], *where, "--out", tmp_path / "x.png") == 0
+    told = capsys.readouterr().out
+    assert "score: 1, cosine similarity (higher is more alike)" in told
+    assert "not calibrated" in told
+    assert run(drawings["box"], drawings["box"], *where, "--model", "nickname") == 0
+
+
+def test_a_is_the_left_branch_and_b_the_right(store, tmp_path):
+    store.save("sided", small.network("cosine", sides=2))
+    checkpoint = store.load("sided")
+    network = checkpoint.network
+    images, rows = [], []
+    for seed, side in ((1, Side.LEFT), (2, Side.RIGHT)):
+        images.append(Image.open(io.BytesIO(png(seed, (32, 32)))))
+        pixels = decode_prepared(png(seed, (32, 32)), network.preprocessing)
+        rows.append(network.embed(torch.from_numpy(pixels)[None], side))
+    there = predict(checkpoint, *images).score
+    assert there == pytest.approx(float(network.comparator(*rows)), abs=1e-6)
+    assert there != pytest.approx(predict(checkpoint, *images[::-1]).score, abs=1e-4)
+
+
+def test_order_dependent_comparators_are_averaged(store):
+    store.save("signed", small.network("signed-difference-sigmoid"))
+    checkpoint = store.load("signed")
+    network = checkpoint.network
+    images = [Image.open(io.BytesIO(png(seed, (32, 32)))) for seed in (1, 2)]
+    one, two = (
+        network.embed(
+            torch.from_numpy(decode_prepared(png(seed, (32, 32)), network.preprocessing))[None]
+        )
+        for seed in (1, 2)
+    )
+    both = [float(network.comparator(one, two)), float(network.comparator(two, one))]
+    assert both[0] != both[1]
+    assert predict(checkpoint, *images).score == pytest.approx(sum(both) / 2, abs=1e-6)
+    assert predict(checkpoint, *images[::-1]).score == predict(checkpoint, *images).score
+
+
+@pytest.mark.parametrize(
+    ("second", "more", "message"),
+    [
+        ("nowhere.png", (), "nowhere.png cannot be read (No such file"),
+        ("text.png", (), "text.png: not an image of a type that is read"),
+        ("cut.png", (), "cut.png: the image is damaged or cut short"),
+        (".", (), "cannot be read"),
+        ("good.png", ("--model", "absent"), "models there: plain"),
+        ("good.png", (), "choose one with --model"),
+        ("good.png", ("--model", "plain", "--out", "x.jpg"), "does not end in .png"),
+        ("good.png", ("--model", "plain", "--out", "no/such/x.png"), "give --out another place"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_that_helps(
+    store, tmp_path, monkeypatch, capsys, second, more, message
+):
+    monkeypatch.chdir(tmp_path)
+    store.save("plain", small.network("cosine"))
+    (tmp_path / "text.png").write_text("text")
+    (tmp_path / "cut.png").write_bytes(png(0, (64, 64))[:300])
+    (tmp_path / "good.png").write_bytes(png(0))
+    assert run("good.png", second, "--store", store.root, *more) == 1
+    told = capsys.readouterr().err
+    assert message in told
+    assert "Traceback" not in told
+
+
+def test_half_blocks_show_two_rows_in_each_line():
+    left, right = Image.new("RGB", (9, 9), (255, 0, 0)), Image.new("L", (9, 9), 0)
+    left.paste((0, 0, 255), (0, 5, 9, 9))
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, color_system="truecolor", width=40)
+    console.print(half_blocks([left, right], 20), end="")
+    lines = stream.getvalue().splitlines()
+    # Nine columns each and two between; nine rows of pixels and one of grey in five lines.
+    assert len(lines) == 5
+    assert "38;2;255;0;0;48;2;255;0;0m" in lines[0]
+    assert "38;2;255;0;0;48;2;0;0;255m" in lines[2]
+    assert "38;2;0;0;255;48;2;128;128;128m" in lines[4]
+    assert all(line.count("▀") == 18 for line in lines)

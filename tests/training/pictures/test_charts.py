@@ -1,0 +1,129 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import stats
+
+from model_store.calibration import Calibration, LogisticCurve
+from model_store.metric import Metric
+from tests.training.scored import scored
+from training.evaluation.metrics import roc
+from training.history import Row
+from training.pictures.album import score_pictures
+from training.pictures.curves import curves_png, errors
+from training.pictures.det import det_points
+from training.pictures.roc import roc_points
+from training.pictures.scores import histogram
+
+
+def opened(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    assert image.format == "PNG"
+    return image
+
+
+def calibration(threshold: float) -> Calibration:
+    return Calibration(
+        curve=LogisticCurve(slope=5, intercept=0),
+        prior=0.5,
+        threshold=threshold,
+        target_far=0.1,
+        far=0.1,
+        far_interval=(0, 0.2),
+        frr=0.1,
+        frr_interval=(0, 0.2),
+        classes=2,
+        genuine_pairs=4,
+        impostor_pairs=4,
+        data="made up",
+    )
+
+
+def test_roc_points_by_hand():
+    # From the highest: genuine 0.9, impostor 0.8, genuine 0.7 and 0.6, impostors 0.5 and 0.4.
+    points = roc_points(roc([0.9, 0.7, 0.6], [0.8, 0.5, 0.4]))
+    assert points.x.tolist() == pytest.approx([0, 0, 1 / 3, 1 / 3, 1])
+    assert points.y.tolist() == pytest.approx([0, 1 / 3, 1 / 3, 1, 1])
+
+
+def test_equal_scores_give_a_slope():
+    points = roc_points(roc([1.0, 1.0], [1.0, 0.0]))
+    assert (points.x.tolist(), points.y.tolist()) == ([0, 0.5, 1], [0, 1, 1])
+
+
+def test_leaving_out_points_between_corners_leaves_the_area():
+    generator = np.random.default_rng(0)
+    found = roc(generator.normal(1, 1, 300).round(1), generator.normal(0, 1, 500).round(1))
+    points = roc_points(found)
+    assert np.trapezoid(points.y, points.x) == pytest.approx(found.auc())
+
+
+def test_det_points_are_normal_deviates_half_a_pair_from_the_ends():
+    points = det_points(roc([0.9, 0.7, 0.6, 0.3], [0.8, 0.5]), 4, 2)
+    far = stats.norm.cdf(points.x)
+    frr = stats.norm.cdf(points.y)
+    # FAR 0 is drawn at a quarter, 1 at three quarters; FRR 0 at an eighth, 1 at seven eighths.
+    assert list(zip(far.round(4), frr.round(4), strict=True)) == [
+        (0.25, 0.875),
+        (0.25, 0.75),
+        (0.5, 0.75),
+        (0.5, 0.25),
+        (0.75, 0.25),
+        (0.75, 0.125),
+    ]
+
+
+def test_scores_of_normal_spread_give_a_straight_det_curve():
+    quantiles = stats.norm.ppf((np.arange(2000) + 0.5) / 2000)
+    points = det_points(roc(quantiles + 2, quantiles), 2000, 2000)
+    inner = (np.abs(points.x) < 1.5) & (np.abs(points.y) < 1.5)
+    assert np.abs(points.x + points.y + 2)[inner].max() < 0.02
+
+
+def test_a_histogram_adds_up_and_holds_every_score():
+    counted = histogram(scored([0.5, 1.0, 1.0], [0.0, 0.25]), bins=4)
+    assert counted.edges.tolist() == [0, 0.25, 0.5, 0.75, 1]
+    assert counted.genuine.tolist() == pytest.approx([0, 0, 1 / 3, 2 / 3])
+    assert counted.impostor.tolist() == [0.5, 0.5, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("metric", "genuine", "impostor"),
+    [
+        (Metric.COSINE_SIMILARITY, [0.9, 0.8, 0.2], [0.1, 0.3, -0.5]),
+        (Metric.EUCLIDEAN_DISSIMILARITY, [0.1, 0.4, 0.9], [1.4, 0.8, 1.2]),
+        (Metric.SIGMOID_SIMILARITY, [1.0] * 9, [0.0] * 9),
+        (Metric.EXPONENTIAL_SIMILARITY, [0.5, 0.5], [0.5, 0.5]),
+        (Metric.SIGMOID_SIMILARITY, [0.1, 0.2], [0.8, 0.9]),
+    ],
+    ids=["similarity", "dissimilarity", "apart", "collapsed", "contrary"],
+)
+@pytest.mark.parametrize("threshold", [None, 0.5, 3.0])
+def test_whatever_the_scores_the_pictures_open(metric, genuine, impostor, threshold):
+    known = None if threshold is None else calibration(threshold)
+    drawn = score_pictures(scored(genuine, impostor, metric=metric), "m on data", calibration=known)
+    sizes = {name: opened(content).size for name, content in drawn.items()}
+    assert sizes == {"roc.png": (900, 720), "det.png": (900, 720), "scores.png": (900, 560)}
+
+
+def row(step, **figures):
+    return Row(step, step / 10, 1.0 * step, 0.1, 1 / step, 100.0, **figures)
+
+
+def test_errors_are_drawn_where_they_were_measured():
+    history = (row(1), row(2, eer=0.2, auc=0.9), row(3), row(4, eer=0.1, auc=0.95, one_shot=0.75))
+    found = {entry.name: (entry.steps, entry.values) for entry in errors(history)}
+    assert found["equal error rate"] == ((2, 4), (0.2, 0.1))
+    assert found["1 − AUC"][1] == pytest.approx((0.1, 0.05))
+    assert found["one-shot error"] == ((4,), (0.25,))
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize("validated", [False, True])
+def test_curves_open_with_a_panel_for_what_was_measured(validated):
+    figures = {"eer": 0.1, "auc": 0.9} if validated else {}
+    image = opened(curves_png((row(1), row(2, **figures)), "m", kept_step=2))
+    assert image.width == 900
+    assert image.height == (680 if validated else 400)

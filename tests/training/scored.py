@@ -1,0 +1,29 @@
+"""Scored pairs of scores chosen by hand."""
+
+import numpy as np
+
+from model_store.metric import Metric
+from training.evaluation.pairs import ScoredPairs
+from training.evaluation.pool import Pairs
+
+
+def scored(
+    genuine,
+    impostor,
+    *,
+    metric=Metric.COSINE_SIMILARITY,
+    genuine_class=None,
+    impostor_classes=None,
+) -> ScoredPairs:
+    """Pairs with those scores; every genuine pair of class 0, every impostor of 0 and 1."""
+    ours, others = len(genuine), len(impostor)
+    return ScoredPairs(
+        metric=metric,
+        genuine=np.array(genuine, dtype=np.float64),
+        impostor=np.array(impostor, dtype=np.float64),
+        genuine_class=np.array(genuine_class or [0] * ours, dtype=np.int64),
+        impostor_classes=np.array(impostor_classes or [(0, 1)] * others, dtype=np.int64),
+        genuine_pairs=Pairs(np.zeros(ours, np.int64), np.ones(ours, np.int64)),
+        impostor_pairs=Pairs(np.zeros(others, np.int64), np.full(others, 2)),
+        images=3,
+    )
