@@ -32,6 +32,7 @@ class Facts:
         hardware: Where.
         outcome: With what result.
         kept_step: The step of the weights that were kept.
+        notes: What was warned of.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Facts:
     hardware: str
     outcome: Outcome
     kept_step: int
+    notes: tuple[str, ...] = ()
 
 
 def write_card(facts: Facts) -> bytes:
@@ -65,10 +67,12 @@ def write_card(facts: Facts) -> bytes:
         f"- Length: {standing.step:,} steps in {duration(standing.seconds)} on {facts.hardware}",
         *_kept(facts),
         "",
-        "![Loss and validation](curve.png)",
+        "![Loss and validation](curves.png)",
         "",
+        *(["## Warnings", "", *(f"- {note}" for note in facts.notes), ""] if facts.notes else []),
         "## Figures",
         "",
+        *_pictured(facts.outcome),
         *(_figures(facts.outcome.evaluations) or ["No classes were kept for validation.", ""]),
         "## Calibration",
         "",
@@ -123,6 +127,17 @@ def _kept(facts: Facts) -> list[str]:
             f"- Kept: the weights of step {facts.kept_step:,}, the best validated; the figures "
             "below flatter a little, since the same classes chose them"
         )
+    ]
+
+
+def _pictured(outcome: Outcome) -> list[str]:
+    if outcome.validation is None:
+        return []
+    return [
+        "![Scores of validation pairs](scores.png)",
+        "![ROC on validation pairs](roc.png)",
+        "![The worst validation pairs](pairs.png)",
+        "",
     ]
 
 

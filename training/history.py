@@ -1,4 +1,4 @@
-"""What happened at which step: kept in the state, written as CSV, drawn as a curve."""
+"""What happened at which step: kept in the state, written as CSV."""
 
 import csv
 import io
@@ -73,42 +73,6 @@ def to_plain(history: History) -> list[dict[str, Any]]:
 def from_plain(rows: list[dict[str, Any]]) -> History:
     """The inverse of `to_plain`."""
     return tuple(Row(**row) for row in rows)
-
-
-def to_png(history: History, title: str) -> bytes:
-    """Loss and validation figures over the steps, as a picture."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    loss = figure.add_subplot()
-    steps = [row.step for row in history]
-    lines = loss.plot(steps, [row.loss for row in history], color="tab:blue", label="loss")
-    loss.set_xlabel("step")
-    loss.set_ylabel("loss")
-    loss.set_title(title)
-    collapsed = [
-        (row.step, row.collapsed_loss) for row in history if row.collapsed_loss is not None
-    ]
-    if collapsed:
-        at, values = zip(*collapsed, strict=True)
-        lines += loss.plot(at, values, ":", color="tab:gray", label="loss if collapsed")
-    eer = [(row.step, row.eer) for row in history if row.eer is not None]
-    missed = [(row.step, 1 - row.one_shot) for row in history if row.one_shot is not None]
-    if eer:
-        rates = loss.twinx()
-        for points, style, colour, label in (
-            (eer, "o-", "tab:red", "equal error rate"),
-            (missed, "s-", "tab:orange", "one-shot error"),
-        ):
-            if points:
-                at, values = zip(*points, strict=True)
-                lines += rates.plot(at, values, style, color=colour, label=label)
-        rates.set_ylim(bottom=0)
-        rates.set_ylabel("error on validation classes")
-    loss.legend(handles=lines, loc="upper right")
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=110)
-    return png.getvalue()
 
 
 def _rounded(value: float | None) -> float | str:

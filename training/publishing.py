@@ -12,9 +12,11 @@ from model_store.store import ModelStore, Reference
 from training.card import Facts, hardware, write_card
 from training.data.folders import Skipped
 from training.data.split import SPLIT_FILE
-from training.history import to_csv, to_png
+from training.history import History, to_csv
 from training.job import Job, Trained
-from training.judging import as_stored, judge
+from training.judging import Outcome, as_stored, judge
+from training.pictures.album import small_album
+from training.pictures.curves import curves_png
 from training.prepare import described
 from training.progress import Reporter
 from training.recipe_files import to_yaml
@@ -68,7 +70,7 @@ def publish(
     )
     files = {
         "card.md": write_card(facts),
-        "curve.png": to_png(standing.history, name),
+        **_pictures(name, standing.history, outcome, kept_step),
         RECIPE_FILE: to_yaml(recipe),
         SPLIT_FILE: job.split.to_json(),
         HISTORY_FILE: to_csv(standing.history),
@@ -97,6 +99,23 @@ def publish(
     )
     _report(reporter, skipped, outcome.warnings)
     return reference
+
+
+def _pictures(name: str, history: History, outcome: Outcome, kept_step: int) -> dict[str, bytes]:
+    """The training as curves; of the validation classes ROC, scores and worst pairs."""
+    pictures = {}
+    if history:
+        kept = kept_step if kept_step != history[-1].step else None
+        pictures["curves.png"] = curves_png(history, name, kept_step=kept)
+    if outcome.validation is not None:
+        pictures |= small_album(
+            outcome.validation.scored,
+            outcome.validation.left,
+            outcome.validation.right,
+            f"{name} on {outcome.evaluations[0].data}",
+            calibration=outcome.calibration,
+        )
+    return pictures
 
 
 def _report(reporter: Reporter, skipped: Sequence[Skipped], warnings: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from model_store import ModelStore
 from tests.training.drawings import SMALL_RECIPE, draw_folder, write_recipe
@@ -87,7 +88,11 @@ class TestTwoLevels:
         rows = list(csv.DictReader(io.StringIO((checkpoint.path / "history.csv").read_text())))
         assert [int(row["step"]) for row in rows] == list(range(1, 13))
         assert [row["step"] for row in rows if row["eer"]] == ["6", "12"]
-        assert (checkpoint.path / "curve.png").read_bytes().startswith(b"\x89PNG")
+        for name in ("curves.png", "roc.png", "scores.png", "pairs.png"):
+            with Image.open(checkpoint.path / name) as picture:
+                picture.load()
+                assert (picture.format, picture.width) == ("PNG", 900)
+            assert (checkpoint.path / name).stat().st_size < 300_000
         card = (checkpoint.path / "card.md").read_text()
         assert "30 images of 6 classes to train on" in card
         assert f"{checkpoint.manifest.evaluations[0].figures['auc']:.4f}" in card
@@ -235,8 +240,6 @@ class TestChoice:
         assert choose_recipe(open_data(place / "two").whole)[0] == "glyphs"
 
     def test_photos_are_images(self, tmp_path):
-        from PIL import Image
-
         for name in ("a", "b"):
             (tmp_path / name).mkdir()
             noise = torch.randint(0, 256, (40, 40, 3), dtype=torch.uint8).numpy()
