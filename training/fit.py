@@ -13,6 +13,7 @@ from training.along import Settled, train_along
 from training.choice import choose_recipe
 from training.distributed import Processes
 from training.errors import RecipeError, TrainingError
+from training.inspection import inspect
 from training.job import Job, Trained
 from training.prepare import Sources, check_same_data, make_parts, make_split, open_sources
 from training.progress import Reporter
@@ -39,6 +40,7 @@ class FitRequest:
         restart: Whether to throw an unfinished run away.
         save_every: Seconds between two savings of the state.
         command: The command, for the record.
+        tensorboard: Folder for TensorBoard's scalars, if they are wanted.
     """
 
     data: Path
@@ -53,6 +55,7 @@ class FitRequest:
     restart: bool = False
     save_every: float = 60.0
     command: str = ""
+    tensorboard: Path | None = None
 
 
 def fit(
@@ -104,7 +107,7 @@ def _fit(
     sources = open_sources(request.data, request.holdout, request.right)
     if sources.left_out:
         reporter.say(f"not used: {', '.join(sources.left_out)}")
-    job = _continued(request, run, sources) if request.resume else _new(request, sources)
+    job = _continued(request, run, sources) if request.resume else _new(request, sources, reporter)
     _check_sides(job)
     if job.record.reason:
         reporter.say(f"recipe '{job.record.recipe}', because {job.record.reason}")
@@ -122,6 +125,7 @@ def _fit(
             device=request.device,
             save_every=request.save_every,
             reporter=reporter,
+            tensorboard=request.tensorboard,
             processes=processes,
         ).train()
     if trained is None:
@@ -173,14 +177,20 @@ def _check_unfinished(request: FitRequest, run: Run) -> None:
     run.clear()
 
 
-def _new(request: FitRequest, sources: Sources) -> Job:
+def _new(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
     name, reason = request.recipe, ""
     if name is None:
         name, reason = choose_recipe(sources.train)
     recipe = load_recipe(name, request.overrides)
     split = make_split(sources, recipe.split, recipe.seed)
-    record = RunRecord(command=request.command, recipe=Path(name).stem, reason=reason)
-    return Job(recipe, split, record, make_parts(sources, split), sources.name)
+    parts = make_parts(sources, split)
+    warnings = inspect(parts, recipe, reporter)
+    for warning in warnings:
+        reporter.say(f"warning: {warning}")
+    record = RunRecord(
+        command=request.command, recipe=Path(name).stem, reason=reason, warnings=warnings
+    )
+    return Job(recipe, split, record, parts, sources.name)
 
 
 def _continued(request: FitRequest, run: Run, sources: Sources) -> Job:

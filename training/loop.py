@@ -75,6 +75,7 @@ class Loop:
         stop: Asked to stop?
         task: Told how far it is.
         say: Told what was validated.
+        note: Given each row of the history.
         processes: Those that train along, each in `follow`: what is agreed on here in a step is
             agreed on there too.
     """
@@ -90,6 +91,7 @@ class Loop:
         stop: StopRequest,
         task: Task,
         say: Callable[[str], None],
+        note: Callable[[Row], None],
         processes: Processes,
     ) -> None:
         self._learner = learner
@@ -100,6 +102,7 @@ class Loop:
         self._stop = stop
         self._task = task
         self._say = say
+        self._note = note
         self._processes = processes
 
     def run(self, batches: Batches, standing: Standing) -> Standing:
@@ -187,6 +190,7 @@ class Loop:
                 row = replace(row, eer=sight.eer, auc=sight.auc, one_shot=sight.one_shot)
                 standing = self._with_best(standing, sight.eer)
             self._say(described(row))
+        self._note(row)
         return replace(standing, history=(*standing.history, row))
 
     def _with_best(self, standing: Standing, eer: float) -> Standing:

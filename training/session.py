@@ -1,6 +1,9 @@
 """One run, from its classes to trained weights."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from pathlib import Path
 
 import torch
 
@@ -21,6 +24,7 @@ from training.following import follow
 from training.guard.collapse import Looks
 from training.guard.collapsed_loss import CollapsedLoss
 from training.guard.guardian import Guardian, collapses
+from training.history import Row
 from training.initialise import Origin, open_origin
 from training.interruption import StopRequest
 from training.job import Job, Trained
@@ -31,6 +35,7 @@ from training.prepare import described
 from training.progress import Reporter
 from training.runs import Run
 from training.state import Standing, from_bytes, load_state, save_state, to_bytes
+from training.tensorboard import scalars
 from training.watch import Watch, some_classes, with_pairs
 
 _LOOKS = 10
@@ -47,6 +52,7 @@ class Session:
         device: Where to compute.
         save_every: Seconds between two savings.
         reporter: Told how far it is.
+        tensorboard: Folder for TensorBoard's scalars, if they are wanted.
         processes: Those that train together; the first one trains, the others follow.
     """
 
@@ -59,6 +65,7 @@ class Session:
         device: torch.device,
         save_every: float,
         reporter: Reporter,
+        tensorboard: Path | None = None,
         processes: Processes | None = None,
     ) -> None:
         self._job = job
@@ -67,6 +74,7 @@ class Session:
         self._device = device
         self._save_every = save_every
         self._reporter = reporter
+        self._tensorboard = tensorboard
         self._processes = processes or Processes()
 
     def train(self) -> Trained | None:
@@ -199,6 +207,7 @@ class Session:
 
         with (
             StopRequest() as stop,
+            self._noting(standing.step) as note,
             self._reporter.task("training", plan.steps, standing.step) as task,
         ):
             loop = Loop(
@@ -210,6 +219,7 @@ class Session:
                 stop=stop,
                 task=task,
                 say=self._reporter.say,
+                note=note,
                 processes=self._processes,
             )
             standing = loop.run(batches, standing)
@@ -226,6 +236,11 @@ class Session:
         if not self._run.begun:
             self._run.begin(self._job.recipe, self._job.split, self._job.record)
         return Standing()
+
+    def _noting(self, done: int) -> AbstractContextManager[Callable[[Row], None]]:
+        if self._tensorboard is None:
+            return nullcontext(lambda _: None)
+        return scalars(self._tensorboard / self._run.name, done)
 
     def _beside(self) -> str:
         count = self._processes.count

@@ -22,6 +22,7 @@ from training.fit import FitRequest, fit, fit_along
 from training.memory import keep_freed_memory
 from training.progress import Reporter
 from training.recipe_files import recipe_names
+from training.tensorboard import check_tensorboard
 
 _INTERRUPTED = 130
 
@@ -78,6 +79,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="how often the state is saved, so that --resume finds it (default: 60)",
     )
+    parser.add_argument(
+        "--tensorboard",
+        type=Path,
+        metavar="DIR",
+        help="also write loss, learning rate and validation figures to DIR/NAME for TensorBoard",
+    )
     add_store(parser)
     add_device(parser)
 
@@ -89,6 +96,8 @@ def run(options: argparse.Namespace) -> int:
     processes = Processes.of_environment()
     device = processes.device(chosen_device(options))
     _prepare_for(device)
+    if options.tensorboard is not None:
+        check_tensorboard()
     overrides = list(options.overrides)
     if options.seed is not None:
         overrides.append(f"seed={options.seed}")
@@ -105,6 +114,7 @@ def run(options: argparse.Namespace) -> int:
         restart=options.restart,
         save_every=options.save_every,
         command=_command(options, resume=False),
+        tensorboard=options.tensorboard,
     )
     if not processes.first:
         return 0 if fit_along(request, processes) else _INTERRUPTED
@@ -140,6 +150,8 @@ def _command(options: argparse.Namespace, *, resume: bool) -> str:
         words += ["--holdout", str(options.holdout)]
     if options.right is not None:
         words += ["--right", str(options.right)]
+    if options.tensorboard is not None:
+        words += ["--tensorboard", str(options.tensorboard)]
     if options.store != SHIPPED:
         words += ["--store", str(options.store)]
     if options.device != "auto":

@@ -1,0 +1,69 @@
+"""What TensorBoard reads is what the history says."""
+
+import csv
+import sys
+from pathlib import Path
+
+import pytest
+
+from model_store import ModelStore
+from tests.training.drawings import draw_folder, write_recipe
+from training.cli import main
+from training.history import Row
+from training.tensorboard import scalars
+
+
+def fitted(tmp_path: Path) -> int:
+    data = draw_folder(tmp_path / "data", classes=8, images=4)
+    recipe = write_recipe(tmp_path / "r.yaml")
+    words = ["fit", "--data", str(data), "--recipe", str(recipe), "--device", "cpu", "--name", "m"]
+    words += ["--set", "max_steps=6", "--store", str(tmp_path / "store")]
+    return main([*words, "--tensorboard", str(tmp_path / "board")])
+
+
+def read(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Every scalar's steps and values."""
+    accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator",
+        reason="the extra tensorboard is not installed",
+    )
+    events = accumulator.EventAccumulator(str(folder))
+    events.Reload()
+    return {
+        tag: [(event.step, event.value) for event in events.Scalars(tag)]
+        for tag in events.Tags()["scalars"]
+    }
+
+
+def test_the_scalars_of_a_run(tmp_path):
+    pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
+    assert fitted(tmp_path) == 0
+    found = read(tmp_path / "board" / "m")
+    path = ModelStore(tmp_path / "store").find("m").path / "history.csv"
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    assert [step for step, _ in found["training/loss"]] == [int(row["step"]) for row in rows]
+    for (_, value), row in zip(found["training/loss"], rows, strict=True):
+        assert value == pytest.approx(float(row["loss"]), rel=1e-4)
+    looked = [row for row in rows if row["eer"]]
+    assert len(found["validation/equal error rate"]) == len(looked) == 2
+    assert {"training/learning rate", "training/images per second"} <= found.keys()
+
+
+def test_what_was_written_beyond_the_saved_state_is_not_shown_twice(tmp_path):
+    pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
+    for done, steps in ((0, (1, 2, 3, 4)), (2, (3, 4, 5))):
+        with scalars(tmp_path, done) as write:
+            for step in steps:
+                write(row(step, loss=10.0 * done + step))
+    assert read(tmp_path)["training/loss"] == [(1, 1), (2, 2), (3, 23), (4, 24), (5, 25)]
+
+
+def test_without_the_library_it_says_how_to_get_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    assert fitted(tmp_path) == 1
+    assert "twinlens[tensorboard]" in capsys.readouterr().err
+    assert not (tmp_path / "store").exists()
+
+
+def row(step: int, loss: float) -> Row:
+    return Row(step, step / 2, 1.0, 0.1, loss, 100.0)
