@@ -1,0 +1,142 @@
+"""What an image file is known by: its bytes, and what it looks like in 32 x 32 grey values."""
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from model_store.errors import ImageError
+from model_store.images import decode_prepared
+from model_store.preprocessing import Preprocessing
+from training.data.folders import ImageFolder, Item
+from training.errors import DataError
+
+_SIDE = 32
+_KEPT = 8
+_LOOK = Preprocessing(height=_SIDE, width=_SIDE, mode="L", mean=(0.0,), std=(1.0,))
+
+# Bits of the hash that may differ, and the correlation that is then asked for.
+_CLOSE, _NEARLY_THE_SAME = 2, 0.98
+_NEAR, _THE_SAME = 8, 0.995
+_FLAT = 2.0
+_ROWS = 2048
+
+Floats = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """Of some images of a folder.
+
+    Attributes:
+        items: The images.
+        digests: SHA-256 of each file's bytes, hexadecimal.
+        looks: float32 (N, 1024), grey values 0–255 of what each looks like.
+        bits: float32 (N, 64) of ±1: the perceptual hash of each.
+    """
+
+    items: tuple[Item, ...]
+    digests: tuple[str, ...]
+    looks: Floats
+    bits: Floats
+
+
+def take_fingerprints(
+    folder: ImageFolder,
+    items: tuple[Item, ...],
+    *,
+    workers: int,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Fingerprints:
+    """Reads images; those that cannot be read or decoded are left out.
+
+    Args:
+        folder: Where they are.
+        items: Which ones.
+        workers: Threads that decode.
+        on_progress: Told (images done, images in all).
+    """
+    found: list[tuple[Item, str, npt.NDArray[np.uint8]]] = []
+    with ThreadPoolExecutor(workers, thread_name_prefix="fingerprint") as pool:
+        for done, taken in enumerate(pool.map(lambda item: _taken(folder, item), items), 1):
+            if taken is not None:
+                found.append(taken)
+            if on_progress is not None and (done % 64 == 0 or done == len(items)):
+                on_progress(done, len(items))
+    looks: Floats = np.empty((len(found), _SIDE, _SIDE), dtype=np.float32)
+    for position, (_, _, look) in enumerate(found):
+        looks[position] = look[:, :, 0]
+    return Fingerprints(
+        tuple(item for item, _, _ in found),
+        tuple(digest for _, digest, _ in found),
+        looks.reshape(len(found), _SIDE * _SIDE),
+        perceptual_hash(looks),
+    )
+
+
+def perceptual_hash(looks: Floats) -> Floats:
+    """64 bits an image: which of its lowest frequencies are above their median.
+
+    The 8 x 8 lowest frequencies of the discrete cosine transform, but for the mean (Zauner 2010,
+    "Implementation and benchmarking of perceptual image hash functions", section 3.2.1). Of
+    drawings on white paper, half of the bits are set as of photographs.
+
+    Args:
+        looks: (N, 32, 32), grey values.
+
+    Returns:
+        float32 (N, 64) of −1 and 1; the Hamming distance of two is (64 − their product) / 2.
+    """
+    steps, frequencies = np.arange(_SIDE), np.arange(_KEPT)
+    basis = np.cos(np.pi / _SIDE * (steps + 0.5) * frequencies[:, None]).astype(np.float32)
+    low = (basis @ looks @ basis.T).reshape(len(looks), _KEPT * _KEPT)
+    low[:, 0] = 0
+    median = np.median(low[:, 1:], axis=1, keepdims=True)
+    return np.where(low > median, 1, -1).astype(np.float32)
+
+
+def near_pairs(ours: Fingerprints, others: Fingerprints) -> Indices:
+    """Images that look the same in both: other bytes, perhaps, but no other picture.
+
+    The hashes differ in 8 bits of 64 at most, and the looks correlate by 0.995 at least; or in 2
+    bits, and by 0.98, which thin lines need that were encoded anew. A hash alone would take simple
+    drawings of different things for the same.
+
+    Returns:
+        int64 (P, 2), positions in `ours` and in `others`, in order.
+    """
+    pairs: list[Indices] = [np.empty((0, 2), dtype=np.int64)]
+    standard = _standardised(others.looks)
+    for start in range(0, len(ours.bits), _ROWS):
+        product = ours.bits[start : start + _ROWS] @ others.bits.T
+        rows, columns = np.nonzero(product >= 64 - 2 * _NEAR)
+        close = product[rows, columns] >= 64 - 2 * _CLOSE
+        mine = _standardised(ours.looks[start : start + _ROWS])
+        for at in range(0, len(rows), _ROWS * 8):
+            some = slice(at, at + _ROWS * 8)
+            correlation = np.einsum("ij,ij->i", mine[rows[some]], standard[columns[some]])
+            kept = correlation >= np.where(close[some], _NEARLY_THE_SAME, _THE_SAME)
+            pairs.append(np.stack([rows[some][kept] + start, columns[some][kept]], 1))
+    return np.concatenate(pairs)
+
+
+def _standardised(looks: Floats) -> Floats:
+    """Mean 0 and length 1 each; an image all but flat becomes 0, and is like no other."""
+    centred = looks - looks.mean(1, keepdims=True)
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    flat = length < _FLAT * _SIDE
+    standard: Floats = np.where(flat, 0, centred / np.where(flat, 1, length)).astype(np.float32)
+    return standard
+
+
+def _taken(folder: ImageFolder, item: Item) -> tuple[Item, str, npt.NDArray[np.uint8]] | None:
+    try:
+        content = folder.read(item)
+        return item, hashlib.sha256(content).hexdigest(), decode_prepared(content, _LOOK)
+    except (ImageError, DataError):
+        # Whoever trains on it names it, with the reason; it is enough to say so once.
+        return None
