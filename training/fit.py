@@ -107,6 +107,7 @@ def _fit(
     sources = open_sources(request.data, request.holdout, request.right)
     if sources.left_out:
         reporter.say(f"not used: {', '.join(sources.left_out)}")
+    _say_other_files(sources, reporter)
     job = _continued(request, run, sources) if request.resume else _new(request, sources, reporter)
     _check_sides(job)
     if job.record.reason:
@@ -151,6 +152,13 @@ def _published(trained: Trained, job: Job, request: FitRequest, reporter: Report
         last = put(replace(trained, standing=replace(standing, best=None)))
         reporter.say(f"the last weights are version {last.version}; the best become the next")
     return put(trained)
+
+
+def _say_other_files(sources: Sources, reporter: Reporter) -> None:
+    folders = [folder for folder in (sources.train, sources.holdout) if folder is not None]
+    others = sum(folder.other_files for folder in folders)
+    if others:
+        reporter.say(f"not used: {others:,} file(s) whose names do not end as images' names do")
 
 
 def _check_sides(job: Job) -> None:

@@ -12,6 +12,7 @@ from training.data.fingerprints import Fingerprints, near_pairs, take_fingerprin
 from training.data.folders import ImageFolder
 from training.data.sampling import SAMPLERS, ClassTable
 from training.embedding import available_cores
+from training.errors import DataError
 from training.prepare import Parts
 from training.progress import Reporter, Task
 from training.randomness import Stream, numpy_generator
@@ -38,7 +39,18 @@ def inspect(parts: Parts, recipe: Recipe, reporter: Reporter) -> tuple[str, ...]
 
     Raises:
         RecipeError: The sampler cannot draw from these classes.
+        DataError: The classes that validate or calibrate give no pair to judge by.
     """
+    for folder, purpose in (
+        (parts.validation, "validation"),
+        (parts.calibration, "calibration"),
+    ):
+        if folder is not None and not _pairs(folder):
+            raise DataError(
+                f"{folder.source}: not one of the {len(folder.classes)} classes drawn for "
+                f"{purpose} has two images, so that they cannot judge; add images to classes, or "
+                f"do without (--set split.{purpose}=0)"
+            )
     return (
         *_about_length(parts.train, recipe),
         *_about_classes(parts.train),
@@ -98,13 +110,18 @@ def _about_validation(parts: Parts) -> Iterator[str]:
     ):
         if folder is None:
             continue
-        images = np.bincount(folder.labels, minlength=len(folder.classes))
-        pairs = int((images * (images - 1) // 2).sum())
+        pairs = _pairs(folder)
         if pairs < _FEW_PAIRS:
             yield (
                 f"{pairs} pair(s) of one class for {purpose} are few, and figures from them mean "
                 f"little; add images to those classes, or raise split.{purpose}"
             )
+
+
+def _pairs(folder: ImageFolder) -> int:
+    """How many pairs of one class there are."""
+    images = np.bincount(folder.labels, minlength=len(folder.classes))
+    return int((images * (images - 1) // 2).sum())
 
 
 @dataclass(frozen=True)

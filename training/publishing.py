@@ -21,9 +21,9 @@ from training.prepare import described
 from training.progress import Reporter
 from training.recipe_files import to_yaml
 from training.runs import HISTORY_FILE, RECIPE_FILE, START_FILE
+from training.skipping import told
 
 _LIBRARIES = ("torch", "numpy", "pillow", "twinlens")
-_SAID_AT_MOST = 20
 
 
 def publish(
@@ -119,10 +119,8 @@ def _pictures(name: str, history: History, outcome: Outcome, kept_step: int) -> 
 
 
 def _report(reporter: Reporter, skipped: Sequence[Skipped], warnings: Sequence[str]) -> None:
-    if skipped:
-        reporter.say(f"{len(skipped)} not used (all are in skipped.csv of the checkpoint):")
-    for entry in skipped[:_SAID_AT_MOST]:
-        reporter.say(f"  {entry.key}: {entry.reason}")
+    for line in told(skipped):
+        reporter.say(line)
     for warning in warnings:
         reporter.say(f"note: {warning}")
 
