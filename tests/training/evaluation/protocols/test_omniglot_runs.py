@@ -3,7 +3,7 @@ import pytest
 from tests.training import small
 from tests.training.trees import grown, png, zipped
 from training.errors import DataError
-from training.evaluation.protocols.omniglot_runs import omniglot_runs, open_runs
+from training.evaluation.protocols.omniglot_runs import omniglot_runs, open_runs, play_runs
 
 
 def runs(count=2, ways=5, shift=0):
@@ -77,3 +77,16 @@ def test_a_missing_image_is_named(tmp_path):
 def test_a_folder_without_runs_is_refused(tmp_path):
     with pytest.raises(DataError, match="all_runs"):
         open_runs(grown(tmp_path, {"a/1.png": png()}))
+
+
+def test_pairs_and_answers_of_runs(tmp_path):
+    played = play_runs(grown(tmp_path, runs(shift=1)), small.network("cosine"))
+    answers, pairs = played.answers(), played.pairs()
+    assert (len(pairs.genuine), len(pairs.impostor), pairs.classes) == (10, 40, 10)
+    queries, candidates = played.queries.folder.items, played.candidates.folder.items
+    for query, right, wrong in zip(answers.query, answers.right, answers.wrong, strict=True):
+        # Each test image is a training image again, and the labels name the one after it.
+        number = int(queries[query].key[-6:-4])
+        assert candidates[wrong].key.endswith(f"class{number:02}.png")
+        assert candidates[right].key.endswith(f"class{(number + 1) % 5:02}.png")
+    assert answers.wrong_score == pytest.approx(1)

@@ -5,7 +5,13 @@ import torch
 from tests.training import small
 from tests.training.trees import embedded
 from training.evaluation.episodes import Episode
-from training.evaluation.protocols.one_shot import answered, one_shot, score_episodes
+from training.evaluation.protocols.one_shot import (
+    answered,
+    one_shot,
+    one_shot_figures,
+    play,
+    score_episodes,
+)
 
 
 def clouds(spread, groups=2, classes=6, images=4):
@@ -63,3 +69,22 @@ def test_fewer_classes_than_ways_are_said():
     found = one_shot(clouds(0.01, groups=1), small.network(), ways=20, trials=30)
     assert (found.ways, found.fewest_ways, found.trials) == (20, 6, 30)
     assert found.accuracy_by_group == {}
+
+
+@pytest.mark.parametrize("comparator", ["euclidean", "cosine"])
+def test_pairs_and_answers_say_the_same_as_the_figures(comparator):
+    images = clouds(1.0)
+    played = play(images, small.network(comparator), ways=4, trials=60)
+    figures = one_shot_figures(played, images.folder.group_names)
+    answers, pairs = played.answers(), played.pairs()
+    assert np.mean(answers.lead() > 0) == figures.accuracy
+    for query, right, wrong in zip(answers.query, answers.right, answers.wrong, strict=True):
+        assert images.labels[query] == images.labels[right] != images.labels[wrong]
+        assert query != right
+    assert (len(pairs.genuine), len(pairs.impostor)) == (60, 60 * 3)
+    assert (pairs.genuine == answers.right_score).all()
+    assert (images.labels[pairs.genuine_pairs.left] == pairs.genuine_class).all()
+    assert (images.labels[pairs.impostor_pairs.right] == pairs.impostor_classes[:, 1]).all()
+    assert (pairs.impostor_classes[:, 0] != pairs.impostor_classes[:, 1]).all()
+    for name, (low, high) in figures.accuracy_by_group_interval.items():
+        assert low <= figures.accuracy_by_group[name] <= high

@@ -6,11 +6,14 @@ import pytest
 from model_store.calibration import Calibration, LogisticCurve
 from tests.training import small
 from tests.training.trees import embedded
+from training.evaluation.intervals import REPLICATES
+from training.evaluation.metrics import calibration_error, pair_weights
 from training.evaluation.pairs import score_folder
 from training.evaluation.protocols.verification import (
     probability_error,
     rates_intervals,
     verification,
+    verification_figures,
 )
 
 CALIBRATION = Calibration(
@@ -81,12 +84,43 @@ def test_every_metric_has_its_figures_inside_their_intervals(comparator):
         (found.eer, found.eer_interval),
         (found.at_threshold.far, found.at_threshold.far_interval),
         (found.at_threshold.frr, found.at_threshold.frr_interval),
+        (found.at_threshold.accuracy, found.at_threshold.accuracy_interval),
+        (found.accuracy, found.accuracy_interval),
     ):
         assert interval[0] <= figure <= interval[1]
     rates = [found.frr_at_far[far] for far in ("0.10", "0.05", "0.01")]
     assert rates == sorted(rates)
     again = json.loads(json.dumps(found.to_json()))
     assert again["frr_at_far"]["0.01"] == rates[-1]
+
+
+def test_intervals_of_the_calibration_agree_with_a_loop():
+    """Pairs are copied as often as their classes are drawn, and scores counted anew."""
+    network = small.network("euclidean")
+    scored = score_folder(network, clouds(classes=6, images=3, spread=0.8))
+    found = verification_figures(scored, calibration=CALIBRATION, seed=4)
+    names = np.union1d(scored.genuine_class, scored.impostor_classes)
+    generator = np.random.default_rng(4)
+    errors, accuracies = [], []
+    for _ in range(REPLICATES):
+        drawn = names[generator.integers(0, len(names), size=len(names))].tolist()
+        ours = [drawn.count(name) for name in scored.genuine_class]
+        others = [drawn.count(a) * drawn.count(b) for a, b in scored.impostor_classes]
+        if not any(ours) or not any(others):
+            continue
+        genuine, impostor = np.repeat(scored.genuine, ours), np.repeat(scored.impostor, others)
+        weights = pair_weights(len(genuine), len(impostor), CALIBRATION.prior)
+        promised = [
+            CALIBRATION.probability(score, scored.metric) for score in [*genuine, *impostor]
+        ]
+        same = np.arange(len(promised)) < len(genuine)
+        errors.append(calibration_error(promised, same, weights))
+        accuracies.append((np.mean(genuine <= 0.6) + np.mean(impostor > 0.6)) / 2)
+    for values, interval in (
+        (errors, found.calibration_error_interval),
+        (accuracies, found.at_threshold.accuracy_interval),
+    ):
+        assert interval == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])), abs=1e-9)
 
 
 def test_a_sample_is_called_one_and_comes_out_the_same_again():
