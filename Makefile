@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test lint format bench clean
+.PHONY: help setup serve test lint format bench bench-training clean
 
 help:  ## This list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ format: $(READY)  ## Put the style right.
 
 bench: $(READY)  ## Measure the service against its own limit (a few minutes).
 	$(BIN)/python -m benchmarks.serving
+
+bench-training: $(READY)  ## Measure training speed against a plain loop (some minutes).
+	$(BIN)/python -m benchmarks.training
 
 clean:  ## Remove the virtual environment and caches.
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -70,7 +70,11 @@ def run(options: argparse.Namespace) -> int:
         name, reason = choose_recipe(sources.train)
         reporter.say(f"recipe '{name}', because {reason}")
     recipe = load_recipe(name, options.overrides)
-    about = {"data": sources.train.digest(), "recipe": to_yaml(recipe).decode(), "folds": options.folds}
+    about = {
+        "data": sources.train.digest(),
+        "recipe": to_yaml(recipe).decode(),
+        "folds": options.folds,
+    }
     done = _done(options.json, about)
     for fold in cross_validate(
         sources.train,
