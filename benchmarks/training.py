@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -123,7 +124,7 @@ def twinlens(folder: ImageFolder, pairs: int, steps: int, side_by_side: int) -> 
     return seen / (time.perf_counter() - began)
 
 
-_WORKERS = {
+_WORKERS: dict[str, Callable[[ImageFolder, int, int], float]] = {
     "plain": plain,
     "twinlens": lambda folder, pairs, steps: twinlens(folder, pairs, steps, 1),
     "twinlens, two batches side by side": lambda folder, pairs, steps: twinlens(
