@@ -21,6 +21,7 @@ from training.publishing import publish
 from training.recipe_files import load_recipe
 from training.runs import RECIPE_FILE, Run, RunRecord
 from training.session import Session
+from training.tables import short_table
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,10 @@ def _fit(
     if sources.left_out:
         reporter.say(f"not used: {', '.join(sources.left_out)}")
     _say_other_files(sources, reporter)
-    job = _continued(request, run, sources) if request.resume else _new(request, sources, reporter)
-    _check_sides(job)
+    job = (
+        _continued(request, run, sources) if request.resume else new_job(request, sources, reporter)
+    )
+    check_sides(job)
     if job.record.reason:
         reporter.say(f"recipe '{job.record.recipe}', because {job.record.reason}")
     if job.split.seen:
@@ -117,6 +120,7 @@ def _fit(
             f"note: {len(job.split.seen)} classes that validate or calibrate are trained on too, "
             "so the figures will be for classes the model knows"
         )
+    reporter.say(short_table(job.recipe, job.record.recipe))
     with processes.joined(request.device):
         processes.from_first(Settled.of(job).to_bytes())
         trained = Session(
@@ -161,7 +165,7 @@ def _say_other_files(sources: Sources, reporter: Reporter) -> None:
         reporter.say(f"not used: {others:,} file(s) whose names do not end as images' names do")
 
 
-def _check_sides(job: Job) -> None:
+def check_sides(job: Job) -> None:
     """Refuses to train one branch of two, which nothing later would show but the figures."""
     if len(job.recipe.network.branches) > 1 and not job.parts.train.two_sided:
         raise RecipeError(
@@ -185,7 +189,12 @@ def _check_unfinished(request: FitRequest, run: Run) -> None:
     run.clear()
 
 
-def _new(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
+def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
+    """What a run that begins is about; warnings about it are said.
+
+    Raises:
+        TwinlensError: Data and recipe do not allow it.
+    """
     name, reason = request.recipe, ""
     if name is None:
         name, reason = choose_recipe(sources.train)

@@ -10,12 +10,9 @@ import torch
 from model_store.network import SiameseNetwork
 from model_store.store import ModelStore
 from training.card import hardware
-from training.components import build
-from training.data.augmentation import AUGMENTATIONS
 from training.data.batches import Batches
 from training.data.folders import ImageFolder
 from training.data.pixels import PixelsAsTheyCome, PixelsInMemory, load_pixels
-from training.data.sampling import SAMPLERS
 from training.data.training_set import TrainingSet
 from training.distributed import Processes
 from training.embedding import available_cores
@@ -29,8 +26,9 @@ from training.initialise import Origin, open_origin
 from training.interruption import StopRequest
 from training.job import Job, Trained
 from training.learner import Learner
-from training.loop import Loop, Plan, validation_steps
+from training.loop import Loop, Plan
 from training.memory import available_bytes
+from training.planning import plan_training
 from training.prepare import described
 from training.progress import Reporter
 from training.runs import Run
@@ -38,7 +36,6 @@ from training.state import Standing, from_bytes, load_state, save_state, to_byte
 from training.tensorboard import scalars
 from training.watch import Watch, some_classes, with_pairs
 
-_LOOKS = 10
 _LOOKED_AT = 500
 
 
@@ -151,37 +148,14 @@ class Session:
             self._run.write_start(report.to_json())
 
     def _batches(self, images: TrainingSet) -> tuple[Batches, Plan]:
-        recipe = self._job.recipe
-        sampler = build(
-            SAMPLERS, "sampler", recipe.sampling, images.table, recipe.batch, recipe.seed
-        )
-        augmentation = build(
-            AUGMENTATIONS, "augmentation", recipe.augmentation, recipe.preprocessing
-        )
-        total = len(images.table.labels)
-        images_per_step = sampler.images_per_step * recipe.batches_per_step
-        steps = recipe.steps(total, images_per_step)
-        batches = Batches(
+        return plan_training(
             images,
-            sampler,
-            augmentation,
-            seed=recipe.seed,
-            device=self._device,
-            steps=steps,
-            per_step=recipe.batches_per_step,
-            mine=self._processes.share(recipe.batches_per_step),
-        )
-        plan = Plan(
-            steps=steps,
-            epoch_steps=total / images_per_step,
-            validations=validation_steps(
-                steps, recipe.validation.times if self._validates else _LOOKS
-            ),
-            keep_best=recipe.validation.keep != "last",
+            self._job.recipe,
+            self._device,
+            validates=self._validates,
             save_every=self._save_every,
-            patience=recipe.validation.patience,
+            processes=self._processes,
         )
-        return batches, plan
 
     def _loop(
         self,

@@ -18,6 +18,7 @@ from training.commands.common import (
     whole_number,
 )
 from training.distributed import Processes
+from training.dry_run.rehearsal import rehearse
 from training.fit import FitRequest, fit, fit_along
 from training.memory import keep_freed_memory
 from training.progress import Reporter
@@ -72,6 +73,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     unfinished.add_argument(
         "--restart", action="store_true", help="throw an unfinished run away and begin anew"
     )
+    unfinished.add_argument(
+        "--dry-run",
+        nargs="?",
+        type=Path,
+        const=Path("dry-run.png"),
+        metavar="FILE",
+        help="train nothing: print the recipe, what goes where, shapes, memory, steps and time, "
+        "and draw one batch to FILE (default: dry-run.png)",
+    )
     parser.add_argument(
         "--save-every",
         type=float,
@@ -116,6 +126,10 @@ def run(options: argparse.Namespace) -> int:
         command=_command(options, resume=False),
         tensorboard=options.tensorboard,
     )
+    if options.dry_run is not None:
+        if processes.first:
+            print(rehearse(request, options.dry_run, reporter).text)
+        return 0
     if not processes.first:
         return 0 if fit_along(request, processes) else _INTERRUPTED
     reference = fit(request, reporter, processes)

@@ -1,0 +1,1 @@
+"""What a fit would do, measured on one step of it, with nothing kept."""

@@ -1,0 +1,204 @@
+"""`fit --dry-run`: everything up to the first steps, told and thrown away."""
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from model_store.files import replace_file
+from training.card import hardware
+from training.data.batches import Making
+from training.data.folders import ImageFolder
+from training.data.pixels import PixelsAsTheyCome
+from training.data.training_set import TrainingSet
+from training.dry_run.footprint import Footprint, activation_bytes, footprint
+from training.dry_run.layers import layers
+from training.dry_run.picture import batch_png
+from training.embedding import available_cores
+from training.errors import TrainingError
+from training.fit import FitRequest, check_sides, new_job
+from training.freezing import enter_training
+from training.initialise import open_origin
+from training.job import Job
+from training.learner import Learner
+from training.loop import Plan
+from training.optimisation import backbone_parameters
+from training.planning import plan_training
+from training.prepare import described, open_sources
+from training.progress import Reporter, duration
+from training.tables import recipe_table, table
+
+_FIRST_STEPS = 3
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a dry run found.
+
+    Attributes:
+        text: All of it, for a person.
+        picture: Where the batch was drawn to.
+        plan: What would be done.
+        parameters: Values of the network.
+        frozen: Of those, what does not learn in the first step.
+        memory: What training takes.
+        seconds: A step's.
+    """
+
+    text: str
+    picture: Path
+    plan: Plan
+    parameters: int
+    frozen: int
+    memory: Footprint
+    seconds: float
+
+
+def rehearse(request: FitRequest, picture: Path, reporter: Reporter) -> Rehearsal:
+    """Does what `fit` would do, for three steps, and keeps nothing of it but a picture.
+
+    Args:
+        request: What would be asked of `fit`.
+        picture: Where to draw a batch, as PNG.
+        reporter: Told of data and recipe what `fit` would say.
+
+    Raises:
+        TwinlensError: `fit` would raise it; or the picture cannot be written.
+    """
+    job = new_job(request, open_sources(request.data, request.holdout, request.right), reporter)
+    check_sides(job)
+    recipe, device = job.recipe, request.device
+    pixels = PixelsAsTheyCome(
+        job.parts.train, recipe.preprocessing, recipe.data.workers or available_cores()
+    )
+    with closing(pixels):
+        images = TrainingSet(pixels, turned_classes=recipe.data.turned_classes)
+        validates = job.parts.validation is not None and recipe.validation.times > 0
+        batches, plan = plan_training(images, recipe, device, validates=validates)
+        origin = open_origin(recipe.start, recipe.network, request.store)
+        frozen_steps = recipe.freeze.steps(plan.epoch_steps)
+        learner = Learner(
+            recipe,
+            len(images.table),
+            device,
+            begin=lambda network: reporter.say("\n".join(origin.fill(network).lines())),
+            frozen_steps=frozen_steps,
+        )
+        makings = next(batches.following(0))
+        batch = makings[0]()
+        _write(picture, batch_png(batch))
+        shapes = layers(learner.network, batch.images[:2])
+        enter_training(learner.network, backbone_frozen=frozen_steps > 0)
+        side_by_side = len(makings) if device.type == "cpu" else 1
+        activations = activation_bytes(learner, batch.images) * side_by_side
+        seconds = _time_of_a_step(learner, makings)
+    memory = footprint(learner, activations, _held(job))
+    parameters = sum(parameter.numel() for parameter in learner.network.parameters())
+    backbone = sum(parameter.numel() for parameter in backbone_parameters(learner.network))
+    frozen = backbone if frozen_steps > 0 else 0
+    text = "\n\n".join(
+        [
+            recipe_table(recipe, job.record.recipe),
+            _data_table(job),
+            table(
+                f"layers, for one image: {parameters:,} parameters, {parameters - frozen:,} of "
+                "which learn from the first step on",
+                ("layer", "kind", "shape", "parameters"),
+                [
+                    (
+                        layer.name,
+                        layer.kind,
+                        " x ".join(map(str, layer.shape)) or "1",
+                        f"{layer.parameters:,}" if layer.parameters else "",
+                    )
+                    for layer in shapes
+                ],
+            ),
+            _memory_table(memory, len(batch.images), side_by_side),
+            _length_table(plan, seconds, device, validates=validates),
+            f"one batch: {picture}\nnothing was kept; leave --dry-run out to train",
+        ]
+    )
+    return Rehearsal(text, picture, plan, parameters, frozen, memory, seconds)
+
+
+def _time_of_a_step(learner: Learner, makings: Sequence[Making]) -> float:
+    """Seconds of the last of a few steps: the first ones make what later ones find."""
+    seconds = 0.0
+    for step in range(_FIRST_STEPS):
+        began = time.perf_counter()
+        # The loss is asked for, since a GPU answers only then.
+        float(learner.step(makings, step, 0.5).loss)
+        seconds = time.perf_counter() - began
+    return seconds
+
+
+def _held(job: Job) -> int:
+    """Bytes of the decoded images of those parts that training holds in memory."""
+    height, width, channels = job.recipe.preprocessing.shape
+    validation = job.parts.validation
+    watched = 0 if validation is None else min(len(validation.items), job.recipe.validation.images)
+    return (len(job.parts.train.items) + watched) * height * width * channels
+
+
+def _data_table(job: Job) -> str:
+    parts = {
+        "training": job.parts.train,
+        "validation": job.parts.validation,
+        "calibration": job.parts.calibration,
+    }
+
+    def row(purpose: str, folder: ImageFolder | None) -> tuple[str, str, str]:
+        if folder is None:
+            return purpose, "none", ""
+        names = [entry.name for entry in folder.classes]
+        return purpose, described(folder), ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+
+    return table(
+        f"data: {job.source}",
+        ("for", "images and classes", "such as"),
+        [row(purpose, folder) for purpose, folder in parts.items()],
+    )
+
+
+def _memory_table(memory: Footprint, images: int, side_by_side: int) -> str:
+    at_once = f" x {side_by_side} side by side" if side_by_side > 1 else ""
+    rows = [
+        ("weights (and their running mean)", memory.weights),
+        ("gradients", memory.gradients),
+        ("optimiser", memory.optimiser),
+        (f"activations of a batch of {images} images{at_once}", memory.activations),
+        ("decoded images, if held in memory", memory.images),
+        ("in all", memory.total),
+    ]
+    return table(
+        "memory, without what libraries take for themselves",
+        ("for", "MiB"),
+        [(name, f"{size / _MIB:,.1f}") for name, size in rows],
+    )
+
+
+def _length_table(plan: Plan, seconds: float, device: torch.device, *, validates: bool) -> str:
+    looks = sorted(plan.validations)
+    shown = ", ".join(f"{step:,}" for step in looks[:10]) + (" …" if len(looks) > 10 else "")
+    rows = [
+        ("steps", f"{plan.steps:,} ({plan.steps / plan.epoch_steps:.1f} epochs)"),
+        ("validated" if validates else "looked at", f"after {shown}" if looks else "never"),
+        ("a step", f"{seconds * 1000:,.0f} ms on {hardware(device)}"),
+        ("all steps", f"{duration(seconds * plan.steps)}, without reading and judging images"),
+    ]
+    return table("length", ("", ""), rows)
+
+
+def _write(path: Path, png: bytes) -> None:
+    try:
+        replace_file(path, png)
+    except OSError as error:
+        raise TrainingError(
+            f"the batch cannot be drawn to {path} ({error.strerror or error}); name another file "
+            "after --dry-run"
+        ) from error
