@@ -137,6 +137,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"interrupted; go on with:\n  {_command(options, resume=True)}", file=sys.stderr)
         return _INTERRUPTED
     print(_summary(store, reference))
+    print(f"see it all, thresholds and worst pairs too:\n  {_report_command(options)}")
     return 0
 
 
@@ -172,6 +173,15 @@ def _command(options: argparse.Namespace, *, resume: bool) -> str:
         words += ["--device", options.device]
     if resume:
         words.append("--resume")
+    return shlex.join(words)
+
+
+def _report_command(options: argparse.Namespace) -> str:
+    """What shows the model on the classes that validate it."""
+    words = ["python", "-m", "training", "report", options.name]
+    words += ["--data", str(options.holdout or options.data)]
+    if options.store != SHIPPED:
+        words += ["--store", str(options.store)]
     return shlex.join(words)
 
 
