@@ -13,6 +13,7 @@ _COMMANDS = {
     "cross-validate": "train and measure a recipe, leaving out each class once",
     "calibrate": "choose a model's threshold and probabilities anew",
     "predict": "compare two pictures with a model",
+    "report": "write all that is known of a model as one HTML file",
 }
 
 _INTERRUPTED = 130

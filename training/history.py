@@ -65,6 +65,25 @@ def to_csv(history: History) -> bytes:
     return text.getvalue().encode()
 
 
+def from_csv(content: bytes) -> History:
+    """Reads what `to_csv` wrote; columns that were not yet kept at the time are not measured.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    kinds = {field.name: int if field.name == "step" else float for field in fields(Row)}
+    rows = []
+    for line in csv.DictReader(io.StringIO(content.decode())):
+        found: dict[str, Any] = {
+            name: kinds[name](text) for name, text in line.items() if name in kinds and text
+        }
+        try:
+            rows.append(Row(**found))
+        except TypeError as error:
+            raise ValueError(f"not a history of training: {error}") from error
+    return tuple(rows)
+
+
 def to_plain(history: History) -> list[dict[str, Any]]:
     """Rows as dictionaries of numbers."""
     return [asdict(row) for row in history]

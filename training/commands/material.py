@@ -22,7 +22,9 @@ from training.embedding import EmbeddedFolder, embed_folder
 from training.errors import DataError
 from training.progress import Reporter
 
-_CHOICES = ("all", "train", "validation", "calibration")
+CHOICES = ("all", "train", "validation", "calibration")
+"""What `--classes` takes."""
+
 _SAID_AT_MOST = 20
 
 
@@ -46,7 +48,7 @@ def add_material(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--classes",
-        choices=_CHOICES,
+        choices=CHOICES,
         default="all",
         help="which classes of --data, by the split that the model was trained with; in other "
         "data, those of the same names (default: all)",
@@ -99,13 +101,16 @@ class Bench:
         self.network = self.checkpoint.network.to(self.device)
         self._options = options
 
-    def sides(self) -> Sides:
+    def sides(self, folder: ImageFolder | None = None) -> Sides:
         """Opens and embeds the images, and tells what could not be used.
+
+        Args:
+            folder: Those of `folder()` that are wanted; all of them if not given.
 
         Raises:
             DataError: They cannot be used.
         """
-        folder = self.folder()
+        folder = self.folder() if folder is None else folder
         left = self._embed(folder, Side.LEFT, "embedding")
         gallery = None
         if self._options.gallery is not None:

@@ -6,6 +6,7 @@ from training.evaluation.metrics import Ranking, alike, rates_at
 from training.evaluation.pairs import ScoredPairs
 from training.pictures.det import det_png
 from training.pictures.examples import pair_sheet
+from training.pictures.reliability import reliability_png
 from training.pictures.roc import roc_png
 from training.pictures.scores import scores_png
 from training.pictures.sheet import to_png
@@ -14,6 +15,7 @@ ROC = "roc.png"
 DET = "det.png"
 SCORES = "scores.png"
 PAIRS = "pairs.png"
+RELIABILITY = "reliability.png"
 
 SMALL = 300_000
 """Bytes that a picture in a checkpoint may have."""
@@ -50,7 +52,9 @@ def small_album(
     *,
     calibration: Calibration | None = None,
 ) -> dict[str, bytes]:
-    """What goes into a checkpoint: ROC, histogram and worst pairs, at most `SMALL` bytes each.
+    """What goes into a checkpoint, at most `SMALL` bytes each.
+
+    That is ROC, histogram, worst pairs and, of a calibrated model, the reliability diagram.
 
     Args:
         scored: The pairs.
@@ -67,4 +71,5 @@ def small_album(
         ROC: pictures[ROC],
         SCORES: pictures[SCORES],
         PAIRS: to_png(sheet, at_most=SMALL),
+        **({RELIABILITY: reliability_png(scored, calibration, subtitle)} if calibration else {}),
     }

@@ -1,0 +1,172 @@
+"""`python -m training report`, from a model to a page."""
+
+import base64
+import io
+import re
+
+import pytest
+from PIL import Image
+
+from model_store.store import ModelStore
+from tests.training import small
+from tests.training.report.test_html import read
+from tests.training.trees import grown, pngs
+from training.cli import main
+from training.data.folders import open_data
+from training.data.split import split_classes
+from training.history import Row, to_csv
+from training.report.html import Html
+
+NAMES = [f"g{group}/c<{n}>/{image}.png" for group in "ab" for n in range(4) for image in range(3)]
+SECTIONS = [
+    "summary",
+    "warnings",
+    "data",
+    "split",
+    "training",
+    "separation",
+    "calibration",
+    "thresholds",
+    "worst",
+    "map",
+    "figures",
+    "start",
+    "card",
+]
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A store with a model that has all files beside it and one that has none, and images."""
+    images = grown(tmp_path / "images", pngs(NAMES))
+    store = ModelStore(tmp_path / "store")
+    split = split_classes(open_data(images).whole, validation=0.25, calibration=0.25, seed=0)
+    store.save(
+        "rich",
+        small.network("euclidean"),
+        description="A <b>model</b>",
+        files={
+            "card.md": b"# rich\n\n## Warnings\n\n- too few <classes>\n",
+            "split.json": split.to_json(),
+            "history.csv": to_csv((Row(1, 0.1, 1, 0.1, 2, 9, eer=0.2), Row(2, 0.2, 2, 0.1, 1, 9))),
+            "start.json": b'{"both_branches_alike": true, "parts": []}',
+            "skipped.csv": b"image,reason\na/<i>.png,not an image\n",
+        },
+    )
+    store.save("bare", small.network("cosine", sides=2))
+    return tmp_path
+
+
+def made(place, model, *more):
+    out = place / "the report.html"
+    command = ["report", model, "--store", str(place / "store"), "--device", "cpu"]
+    assert main([*command, "--out", str(out), *map(str, more)]) == 0
+    text = out.read_text(encoding="utf-8")
+    reader = read(Html(text))
+    assert [v for n, v in reader.attributes if n == "id"] == SECTIONS
+    # Nothing from outside, nothing that runs, and no markup out of names.
+    assert not {"script", "link", "iframe", "i", "b", "c", "classes"} & set(reader.tags)
+    addresses = [v for n, v in reader.attributes if n in ("src", "href")]
+    assert all(value.startswith(("data:image/", "#")) for value in addresses)
+    assert not re.search(r"url\(|@import|https?://", text)
+    assert "Content-Security-Policy" in text
+    for value in addresses:
+        if value.startswith("data:"):
+            Image.open(io.BytesIO(base64.b64decode(value.partition(",")[2]))).load()
+    return reader
+
+
+def pictures(reader):
+    return [value for name, value in reader.attributes if name == "alt"]
+
+
+def test_without_data_what_lies_beside_the_model_is_shown(place):
+    reader = made(place, "rich")
+    assert "A <b>model</b>" in reader.text
+    assert "Too few <classes>" in reader.text
+    assert "both branches start from the same weights" in reader.text
+    assert "a/<i>.png: not an image" in reader.text
+    assert pictures(reader) == ["Loss, learning rate and validation errors over the steps"]
+    assert "python -m training report rich --data DIR" in reader.text
+
+
+def test_a_model_with_nothing_beside_it_has_a_report_too(place):
+    reader = made(place, "bare")
+    assert pictures(reader) == []
+    for missing in ("No card", "No split", "No history", "No report on start weights"):
+        assert missing in reader.text
+
+
+def test_with_data_everything_is_measured_on_the_classes_of_validation(place):
+    assert main(calibrating(place, "rich")) == 0
+    reader = made(place, "rich", "--data", place / "images")
+    shown = " | ".join(pictures(reader))
+    for what in ("train classes", "validation classes", "calibration classes", "ROC", "DET"):
+        assert what in shown
+    for what in ("Histogram", "Reliability", "impostor pairs most alike"):
+        assert what in shown
+    assert reader.tags.count("image") == 6
+    assert "images, validation classes: 6 images of 2 classes" in reader.text
+    # Nine impostor pairs tell no rate of 1 in 1,000.
+    assert "9 impostor pairs; 3,000 are needed" in reader.text
+    assert "2 classes say little about others" in reader.text
+    assert "retrieval, measured for this report" in reader.text
+
+
+def test_two_sides_other_data_and_a_sample(place):
+    reader = made(place, "bare", "--data", place / "images", "--max-images", 8, "--seed", 1)
+    assert "images, all classes: 6 images of 2 classes" in reader.text
+    assert "a sample of 24 images of 8 classes" in reader.text
+    assert "measured for this report" in " ".join(pictures(reader))
+    assert "The model is not calibrated" in reader.text
+
+
+def test_classes_trained_on_and_spoilt_images_are_warned_of(place):
+    (place / "images" / NAMES[0]).write_bytes(b"spoilt")
+    reader = made(place, "rich", "--data", place / "images", "--classes", "all")
+    assert "names that the model was trained on" in reader.text
+    assert f"the first: {NAMES[0]}" in reader.text
+    # Those images are no longer the ones that the split was made of.
+    assert "Not shown: images of the classes of train, validation and calibration" in reader.text
+
+
+def test_the_images_are_found_where_fit_had_them(place, monkeypatch):
+    monkeypatch.chdir(place)
+    from training.report.located import locate
+
+    split = split_classes(open_data(place / "images").whole, validation=0.25, calibration=0, seed=0)
+    command = "python -m training fit --data images --name rich"
+    assert [part.title for part in locate(split, command, None).parts] == [
+        "train classes",
+        "validation classes",
+    ]
+    assert "Not shown" in locate(split, command.replace("images", "gone"), None).note
+    assert "Not shown" in locate(split, "an 'unclosed quote", None).note
+    assert locate(None, command, None).parts == ()
+
+
+def test_a_spoilt_file_beside_the_model_is_a_warning(place):
+    folder = ModelStore(place / "store").find("rich").path
+    for name in ("split.json", "history.csv", "start.json", "curves.png"):
+        (folder / name).write_bytes(b"spoilt \xff")
+    reader = made(place, "rich")
+    for name in ("Split.json", "History.csv", "Start.json", "Curves.png"):
+        assert f"{name} beside the checkpoint cannot be read" in reader.text
+
+
+def test_a_file_that_cannot_be_written_is_told_before_any_work(place, capsys):
+    command = ["report", "rich", "--store", str(place / "store"), "--data", str(place / "images")]
+    for out in (place / "nowhere" / "x.html", place):
+        assert main([*command, "--out", str(out)]) == 1
+        assert "a file in a folder that exists" in capsys.readouterr().err
+
+
+def test_a_gallery_alone_is_refused(place, capsys):
+    command = ["report", "rich", "--store", str(place / "store"), "--gallery", str(place)]
+    assert main(command) == 1
+    assert "--gallery needs --data" in capsys.readouterr().err
+
+
+def calibrating(place, name):
+    words = ["calibrate", name, "--data", str(place / "images"), "--far", "0.1"]
+    return [*words, "--store", str(place / "store"), "--device", "cpu"]

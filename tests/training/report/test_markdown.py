@@ -1,0 +1,49 @@
+"""Cards as HTML."""
+
+from tests.training.report.test_html import read
+from training.report.markdown import bullets_under, inline, to_html
+
+CARD = """# name
+
+A `b<c` sentence.
+
+![Loss](curves.png)
+
+## Warnings
+
+- first
+- second <b>
+
+## Figures
+
+| Figure | Value |
+|---|---|
+| auc | 0.9 |
+| long | 1 | 2 |
+
+```yaml
+- a: <x>
+# no heading
+```
+"""
+
+
+def test_all_that_a_card_holds():
+    reader = read(to_html(CARD))
+    for tag, count in {"h3": 1, "h4": 2, "ul": 1, "li": 2, "tr": 3, "pre": 1, "p": 1}.items():
+        assert reader.tags.count(tag) == count, tag
+    assert not {"b", "x", "img", "h5"} & set(reader.tags)
+    assert "- a: <x>\n# no heading" in reader.text
+    assert "b<c" in reader.text
+
+
+def test_points_are_found_under_their_heading_only():
+    assert bullets_under(CARD, "Warnings") == ["first", "second <b>"]
+    assert bullets_under(CARD, "Figures") == []
+    assert bullets_under(CARD, "None such") == []
+
+
+def test_an_unclosed_quote_or_fence_is_no_error():
+    assert inline("a ` b").text == "a ` b"
+    assert read(to_html("```\ncode")).text == "code"
+    assert to_html("").text == ""

@@ -1,0 +1,165 @@
+"""`python -m training report`: all that is known of a model, as one HTML file."""
+
+import argparse
+from datetime import UTC, datetime
+from pathlib import Path
+
+from model_store.files import replace_file
+from training.commands.common import add_device, add_store, whole_number
+from training.commands.material import CHOICES, Bench
+from training.data.folders import open_data
+from training.data.split import Split
+from training.errors import DataError
+from training.prepare import described
+from training.report.beside import read_beside
+from training.report.content import Content
+from training.report.located import locate
+from training.report.measurements import Measured, measure
+from training.report.page import TOTAL, render
+from training.report.sample import sampled_folder
+
+_MAX_IMAGES = 3_000
+_MAX_IMPOSTORS = 200_000
+_AUTO = "auto"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    parser.add_argument("name", metavar="NAME", help="the model, or an alias of it")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="folder or zip of images to measure the model on and to show, as evaluate takes it "
+        "(default: what fit has kept beside the model is shown)",
+    )
+    parser.add_argument(
+        "--gallery",
+        type=Path,
+        metavar="DIR",
+        help="images that those of --data are compared with, classes matched by name (default: "
+        "the images of --data among themselves)",
+    )
+    parser.add_argument(
+        "--classes",
+        choices=(_AUTO, *CHOICES),
+        default=_AUTO,
+        help="which classes of --data, by the split that the model was trained with (default: "
+        "those of validation where the data has them, else all)",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE.html", help="where to write (default: NAME-report.html)"
+    )
+    parser.add_argument(
+        "--max-images",
+        type=whole_number(4),
+        default=_MAX_IMAGES,
+        metavar="N",
+        help=f"above it, a sample of the images of --data (default: {_MAX_IMAGES:,})",
+    )
+    parser.add_argument(
+        "--max-impostors",
+        type=whole_number(1),
+        default=_MAX_IMPOSTORS,
+        metavar="N",
+        help=f"above it, a sample of impostor pairs (default: {_MAX_IMPOSTORS:,})",
+    )
+    parser.add_argument(
+        "--seed",
+        type=whole_number(0),
+        default=0,
+        help="of samples, intervals and the map (default: 0)",
+    )
+    add_store(parser)
+    add_device(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status.
+
+    Raises:
+        TwinlensError: The model or the data cannot be used, or the file cannot be written.
+    """
+    bench = Bench(options)
+    out = options.out or Path(f"{bench.name}-report.html")
+    # Before anything is measured, because that takes long.
+    if out.is_dir() or not out.resolve().parent.is_dir():
+        raise DataError(f"{out} cannot be written: give --out a file in a folder that exists")
+    if options.data is None and options.gallery is not None:
+        raise DataError("--gallery needs --data: images that are compared with it")
+    manifest = bench.checkpoint.manifest
+    beside = read_beside(bench.checkpoint.path)
+    notes: list[str] = []
+    measured = None
+    if options.data is not None:
+        if options.classes == _AUTO:
+            options.classes = _chosen(beside.split, options.data)
+        measured = _measured(bench, options, beside.split, notes)
+    with bench.reporter.task("writing", TOTAL) as task:
+        page = render(
+            Content(
+                manifest=manifest,
+                beside=beside,
+                located=locate(beside.split, manifest.provenance.command, options.data),
+                measured=measured,
+                made=datetime.now(UTC),
+                seed=options.seed,
+                notes=tuple(notes),
+            ),
+            task.update,
+        )
+    try:
+        replace_file(out, page)
+    except OSError as error:
+        raise DataError(f"{out} cannot be written ({error.strerror or error})") from error
+    print(f"{out}: {len(page) / 1e6:.1f} MB, opens in any browser, needs no network")
+    if measured is None:
+        print("for curves, thresholds and examples on your images, give it --data DIR")
+    return 0
+
+
+def _chosen(split: Split | None, data: Path) -> str:
+    """Classes never trained on where the data has them."""
+    if split is None or not split.validation:
+        return "all"
+    opened = open_data(data)
+    folder = opened.validation or opened.whole
+    names = {entry.name for entry in folder.classes} if folder else set()
+    return "validation" if names.issuperset(split.validation) else "all"
+
+
+def _measured(
+    bench: Bench, options: argparse.Namespace, split: Split | None, notes: list[str]
+) -> Measured:
+    whole = bench.folder()
+    folder = sampled_folder(whole, options.max_images, seed=options.seed)
+    data = f"{folder.name}, {options.classes} classes: {described(folder)}"
+    if folder is not whole:
+        data += f" (a sample of {described(whole)})"
+    seen = {entry.name for entry in folder.classes}.intersection(split.train if split else ())
+    if seen:
+        notes.append(
+            f"{len(seen):,} of the {len(folder.classes):,} classes measured have names that the "
+            "model was trained on: if they are the same, the figures flatter it"
+        )
+    sides = bench.sides(folder)
+    if sides.gallery is not None:
+        data += f"; gallery {sides.gallery.folder.name}: {described(sides.gallery.folder)}"
+    if sides.skipped:
+        first = sides.skipped[0]
+        notes.append(
+            f"{len(sides.skipped):,} images could not be used for the figures of this report; the "
+            f"first: {first.key} ({first.reason})"
+        )
+    with bench.reporter.task("measuring", 1) as task:
+        measured = measure(
+            bench.network,
+            sides.left,
+            sides.right,
+            data=data,
+            calibration=bench.checkpoint.manifest.calibration,
+            seed=options.seed,
+            max_impostors=options.max_impostors,
+        )
+        task.update(1)
+    return measured

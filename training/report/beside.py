@@ -1,0 +1,105 @@
+"""What `fit` has put beside a checkpoint, as far as it is there and can be read."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter
+
+from training.data.split import SPLIT_FILE, Split
+from training.history import History, from_csv
+from training.initialise.initialise import StartReport
+from training.initialise.matching import Match
+from training.pictures.album import PAIRS, RELIABILITY, ROC, SCORES
+from training.runs import HISTORY_FILE, START_FILE
+
+CURVES = "curves.png"
+CARD = "card.md"
+SKIPPED = "skipped.csv"
+
+_PICTURES = (CURVES, ROC, SCORES, RELIABILITY, PAIRS)
+_Read = TypeVar("_Read")
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The files beside a checkpoint.
+
+    Attributes:
+        card: Markdown; empty where there is none.
+        split: Which classes served what; None where it is not known.
+        start: What weights it began with, a line each.
+        history: Of the training; empty where there is none.
+        pictures: PNG by file name.
+        skipped: Images that could not be used: (key, reason).
+        problems: Files that are there and cannot be read, and why.
+    """
+
+    card: str = ""
+    split: Split | None = None
+    start: tuple[str, ...] = ()
+    history: History = ()
+    pictures: tuple[tuple[str, bytes], ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
+    problems: tuple[str, ...] = ()
+
+    def picture(self, name: str) -> bytes | None:
+        """The picture of a name, if it is there."""
+        return dict(self.pictures).get(name)
+
+
+def read_beside(folder: Path) -> Beside:
+    """Reads what lies in a checkpoint's folder; what cannot be read is among `problems`."""
+    reader = _Reader(folder)
+    return Beside(
+        card=reader.read(CARD, bytes.decode) or "",
+        split=reader.read(SPLIT_FILE, Split.from_json),
+        start=tuple(reader.read(START_FILE, _start) or ()),
+        history=reader.read(HISTORY_FILE, from_csv) or (),
+        pictures=tuple(
+            (name, data) for name in _PICTURES if (data := reader.read(name, _png)) is not None
+        ),
+        skipped=reader.read(SKIPPED, _skipped) or (),
+        problems=tuple(reader.problems),
+    )
+
+
+class _Reader:
+    """Reads files of a folder and keeps what went wrong."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.problems: list[str] = []
+
+    def read(self, name: str, parse: Callable[[bytes], _Read]) -> _Read | None:
+        """What a file holds; None if it is not there or cannot be read."""
+        try:
+            return parse((self._folder / name).read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            self.problems.append(f"{name} beside the checkpoint cannot be read: {reason}")
+            return None
+
+
+def _start(content: bytes) -> list[str]:
+    found = json.loads(content)
+    matches = TypeAdapter(tuple[Match, ...]).validate_python(found["parts"])
+    return StartReport(matches, bool(found["both_branches_alike"])).lines()
+
+
+def _png(content: bytes) -> bytes:
+    if not content.startswith(_PNG):
+        raise ValueError("it is not a PNG")
+    return content
+
+
+def _skipped(content: bytes) -> tuple[tuple[str, str], ...]:
+    rows = csv.DictReader(io.StringIO(content.decode()))
+    return tuple((row["image"], row["reason"]) for row in rows)

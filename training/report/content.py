@@ -1,0 +1,66 @@
+"""All that a report tells of a model."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from model_store.manifest import Evaluation, Manifest
+from training.report.beside import Beside
+from training.report.html import Html
+from training.report.located import Located
+from training.report.measurements import Measured
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is known of a model.
+
+    Attributes:
+        manifest: What it says of itself.
+        beside: What lies beside it.
+        located: Its images by purpose, as far as found.
+        measured: What was measured for the report; None where no data was given.
+        made: When the report was made.
+        seed: Of everything that is drawn by lot.
+        notes: What was said on the way.
+    """
+
+    manifest: Manifest
+    beside: Beside
+    located: Located
+    measured: Measured | None
+    made: datetime
+    seed: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The model and its version."""
+        return f"{self.manifest.name} version {self.manifest.version}"
+
+    @property
+    def subtitle(self) -> str:
+        """What stands on the pictures that are drawn for the report."""
+        return self.title if self.measured is None else f"{self.title} on {self.measured.data}"
+
+    def evaluation(self, protocol: str) -> Evaluation | None:
+        """The figures of a protocol: those measured for the report, else the newest kept."""
+        measured = () if self.measured is None else self.measured.evaluations
+        for evaluation in (*measured, *reversed(self.manifest.evaluations)):
+            if evaluation.protocol == protocol:
+                return evaluation
+        return None
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page.
+
+    Attributes:
+        key: Its anchor.
+        title: Its heading.
+        body: What stands in it.
+    """
+
+    key: str
+    title: str
+    body: Html

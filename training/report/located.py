@@ -1,0 +1,124 @@
+"""The images of each purpose, where they can be had: for looking at, not for measuring."""
+
+import shlex
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from training.data.folders import ImageFolder, open_data
+from training.data.split import Split, classes_named
+from training.errors import DataError, TrainingError
+from training.prepare import check_same_data, make_parts, open_sources
+
+TRAIN, VALIDATION, CALIBRATION = "train", "validation", "calibration"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Images of one purpose.
+
+    Attributes:
+        title: The purpose, in words.
+        folder: The images.
+    """
+
+    title: str
+    folder: ImageFolder
+
+
+@dataclass(frozen=True)
+class Located:
+    """What was found of the data of a split.
+
+    Attributes:
+        parts: By purpose; only those found.
+        note: Why others are not there; empty where all are, or where there is no split.
+    """
+
+    parts: tuple[Part, ...] = ()
+    note: str = ""
+
+
+def locate(split: Split | None, command: str, data: Path | None) -> Located:
+    """Looks for the images that a split speaks of, in the data given and where `fit` had them.
+
+    They are taken only where their digest is that of the split: images of the same names may
+    not be those that trained.
+
+    Args:
+        split: The model's; None finds nothing.
+        command: What made the model, as its manifest keeps it.
+        data: What the user gave.
+
+    Raises:
+        DataError: `data` cannot be opened.
+    """
+    if split is None:
+        return Located()
+    found = dict(_recorded(split, command))
+    if data is not None:
+        found |= _given(split, data)
+    wanted = {
+        TRAIN: split.train,
+        VALIDATION: split.validation,
+        CALIBRATION: split.calibration,
+    }
+    missing = [purpose for purpose, names in wanted.items() if names and purpose not in found]
+    note = ""
+    if missing:
+        note = (
+            f"Not shown: images of the classes of {_listed(missing)}. They are neither in the "
+            "data given nor where they were when the model was trained, or are no longer the same."
+        )
+    parts = [Part(f"{purpose} classes", found[purpose]) for purpose in wanted if purpose in found]
+    return Located(tuple(parts), note)
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _recorded(split: Split, command: str) -> dict[str, ImageFolder]:
+    """All parts, from where the recorded command had the data, if that is still there."""
+    places = _places(command)
+    data = places.get("--data")
+    if data is None or not all(place.exists() for place in places.values()):
+        return {}
+    try:
+        sources = open_sources(data, places.get("--holdout"), places.get("--right"))
+        check_same_data(sources, split)
+        parts = make_parts(sources, split)
+    except (DataError, TrainingError):
+        # Something else lies there by now; the note says that the images were not found.
+        return {}
+    folders = {TRAIN: parts.train, VALIDATION: parts.validation, CALIBRATION: parts.calibration}
+    return {purpose: folder for purpose, folder in folders.items() if folder is not None}
+
+
+def _places(command: str) -> dict[str, Path]:
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return {}
+    return {
+        option: Path(value)
+        for option, value in pairwise(words)
+        if option in ("--data", "--holdout", "--right")
+    }
+
+
+def _given(split: Split, data: Path) -> dict[str, ImageFolder]:
+    """The parts that the data given hold."""
+    opened = open_data(data)
+    found = {}
+    learnt, others = opened.train or opened.whole, opened.validation or opened.whole
+    if learnt is not None and learnt.digest() == split.train_digest:
+        found[TRAIN] = classes_named(learnt, split.train)
+    if others is not None and others.digest() == (split.holdout_digest or split.train_digest):
+        for purpose, names in (
+            (VALIDATION, split.validation),
+            (CALIBRATION, split.calibration),
+        ):
+            if names:
+                found[purpose] = classes_named(others, names)
+    return found

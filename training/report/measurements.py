@@ -1,0 +1,98 @@
+"""What a report measures anew, on the images that are given for it."""
+
+from dataclasses import dataclass
+
+from model_store.calibration import Calibration
+from model_store.manifest import Evaluation
+from model_store.network import SiameseNetwork
+from training.embedding import EmbeddedFolder
+from training.errors import DataError
+from training.evaluation.figures import Figures
+from training.evaluation.pairs import ScoredPairs, score_folder
+from training.evaluation.protocols.one_shot import one_shot
+from training.evaluation.protocols.retrieval import retrieval
+from training.evaluation.protocols.verification import verification_figures
+from training.report.thresholds import Wanted, few_classes, wanted_rates
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Images, embedded and judged.
+
+    Attributes:
+        data: What they are, in words.
+        left: The images that stand left in pairs.
+        right: The images that stand right, where they are others or embedded otherwise.
+        scored: The pairs.
+        evaluations: Their figures, by protocol.
+        wanted: The thresholds for usual false-accept rates.
+        warnings: What is to be known of all that.
+    """
+
+    data: str
+    left: EmbeddedFolder
+    right: EmbeddedFolder | None
+    scored: ScoredPairs
+    evaluations: tuple[Evaluation, ...]
+    wanted: tuple[Wanted, ...]
+    warnings: tuple[str, ...]
+
+
+def measure(
+    network: SiameseNetwork,
+    left: EmbeddedFolder,
+    right: EmbeddedFolder | None,
+    *,
+    data: str,
+    calibration: Calibration | None,
+    seed: int,
+    max_impostors: int,
+) -> Measured:
+    """Scores the pairs and takes the figures: verification, retrieval, and one-shot by groups.
+
+    Args:
+        network: What embedded the images.
+        left: The images.
+        right: As `score_folder` takes them.
+        data: What they are, in words.
+        calibration: The model's own, if it has one.
+        seed: Of samples and intervals.
+        max_impostors: Above it a sample of impostor pairs is taken.
+
+    Raises:
+        DataError: There is no pair of one class, or none of two.
+    """
+    scored = score_folder(network, left, right, seed=seed, max_impostors=max_impostors)
+    digest = left.folder.digest()
+    figures: dict[str, Figures] = {
+        "verification": verification_figures(scored, calibration=calibration, seed=seed),
+        "retrieval": retrieval(left, network, gallery=right, seed=seed),
+    }
+    warnings = [few_classes(scored)]
+    if calibration is None:
+        warnings.append(
+            "the model is not calibrated: it gives scores, and neither probabilities nor decisions"
+        )
+    elif calibration.data_digest == digest:
+        warnings.append(
+            "the model is calibrated on these very images: the calibration error and the rates at "
+            "its threshold are flattering here"
+        )
+    same_images = right is None or right.folder.items == left.folder.items
+    if len(left.folder.group_names) > 1 and same_images:
+        try:
+            figures["one-shot"] = one_shot(left, network, candidates=right, seed=seed)
+        except DataError as error:
+            warnings.append(f"one-shot trials were not made: {error}")
+    return Measured(
+        data=data,
+        left=left,
+        right=right,
+        scored=scored,
+        evaluations=tuple(
+            Evaluation(protocol=name, data=data, data_digest=digest, figures=found.to_json())
+            for name, found in figures.items()
+        ),
+        wanted=wanted_rates(scored, seed=seed),
+        warnings=tuple(entry for entry in warnings if entry),
+    )

@@ -1,0 +1,72 @@
+"""Warnings, all figures, where the weights began, and the card."""
+
+from training.report import markdown
+from training.report.content import Content, Section
+from training.report.html import Child, bullets, details, element, joined, paragraph, table
+from training.report.words import rows_of
+
+_WARNINGS = "Warnings"
+
+
+def warnings(content: Content) -> Section:
+    """Everything a user should know before trusting the model."""
+    found: list[str] = markdown.bullets_under(content.beside.card, _WARNINGS)
+    found += [
+        entry.removeprefix("Note: ")
+        for entry in markdown.bullets_under(content.beside.card, "Calibration")
+        if entry.startswith("Note: ")
+    ]
+    if content.measured is not None:
+        found += content.measured.warnings
+        found += [
+            f"a false-accept rate of {entry.target:g}: {entry.advice}"
+            for entry in content.measured.wanted
+            if entry.advice
+        ]
+    elif content.manifest.calibration is None:
+        found.append(
+            "the model is not calibrated: it gives scores, and neither probabilities nor decisions"
+        )
+    found += [*content.notes, *content.beside.problems]
+    entries = [markdown.inline(entry[:1].upper() + entry[1:]) for entry in dict.fromkeys(found)]
+    body = bullets(entries, class_="warnings") if entries else paragraph("None.", class_="quiet")
+    return Section("warnings", _WARNINGS, body)
+
+
+def figures(content: Content) -> Section:
+    """All figures, newest first."""
+    measured = () if content.measured is None else content.measured.evaluations
+    kept = tuple(reversed(content.manifest.evaluations))
+    body: list[Child] = []
+    for evaluation in (*measured, *kept):
+        of_today = evaluation in measured
+        title = f"{evaluation.protocol}, {'measured for this report' if of_today else 'kept'}"
+        rows = [(name, value, interval) for name, value, interval in rows_of(evaluation.figures)]
+        body.append(
+            details(
+                f"{title}: {evaluation.data}",
+                table(("figure", "value", "95 % interval"), rows),
+            )
+        )
+    if not body:
+        body.append(paragraph("None are kept with this model.", class_="quiet"))
+    return Section("figures", "All figures", joined(body))
+
+
+def start(content: Content) -> Section:
+    """What the weights were before training."""
+    lines = content.beside.start
+    if lines:
+        body = element("pre", "\n".join(lines))
+    else:
+        body = paragraph("No report on start weights is kept with this model.", class_="quiet")
+    return Section("start", "Start weights", body)
+
+
+def card(content: Content) -> Section:
+    """The card that `fit` wrote."""
+    if content.beside.card:
+        body = element("div", markdown.to_html(content.beside.card), class_="card-text")
+    else:
+        body = paragraph("No card is kept with this model.", class_="quiet")
+    return Section("card", "Card", body)

@@ -1,0 +1,101 @@
+"""For a wanted false-accept rate: the threshold, what it costs, and whether the data can tell."""
+
+import math
+from dataclasses import dataclass
+
+from training.evaluation.intervals import Interval, clopper_pearson, hull
+from training.evaluation.metrics import alike, roc
+from training.evaluation.pairs import ScoredPairs
+from training.evaluation.protocols.verification import rates_intervals
+
+WANTED = (0.1, 0.05, 0.01, 0.001)
+"""The false-accept rates of the table."""
+
+# Three false accepts expected: fewer, and none at all would be no surprise (rule of three). Ten
+# leave a relative standard error of about a third.
+_TO_SEE, _TO_RELY = 3, 10
+_CLASSES_WANTED = 20
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a false-accept rate asks for.
+
+    Attributes:
+        target: The rate, at most.
+        threshold: In the metric's unit.
+        far: Measured at that threshold.
+        far_interval: Its 95 % interval.
+        frr: Measured at that threshold.
+        frr_interval: Its 95 % interval.
+        advice: What is to be known of it; empty where the pairs suffice.
+        told: Whether the pairs can tell such a rate at all.
+    """
+
+    target: float
+    threshold: float
+    far: float
+    far_interval: Interval
+    frr: float
+    frr_interval: Interval
+    advice: str
+    told: bool
+
+
+def wanted_rates(
+    scored: ScoredPairs, *, seed: int = 0, targets: tuple[float, ...] = WANTED
+) -> tuple[Wanted, ...]:
+    """The threshold for each rate, as `calibrate` would choose it on these pairs.
+
+    Intervals are, as there, hulls of two: classes drawn anew, and Clopper–Pearson on the pairs.
+
+    Args:
+        scored: Pairs.
+        seed: Of the draws.
+        targets: The rates wanted, each in (0, 1).
+    """
+    curve = roc(scored.genuine_alike, scored.impostor_alike)
+    genuine, impostors = len(scored.genuine), len(scored.impostor)
+    found = []
+    for target in targets:
+        point = curve.at_far(target)
+        far_drawn, frr_drawn = rates_intervals(scored, point.threshold, seed)
+        found.append(
+            Wanted(
+                target=target,
+                threshold=float(alike(point.threshold, scored.metric)),
+                far=point.far,
+                far_interval=hull(
+                    clopper_pearson(round(point.far * impostors), impostors), far_drawn or (0, 1)
+                ),
+                frr=point.frr,
+                frr_interval=hull(
+                    clopper_pearson(round(point.frr * genuine), genuine), frr_drawn or (0, 1)
+                ),
+                advice=_advice(target, impostors),
+                told=impostors * target >= _TO_SEE,
+            )
+        )
+    return tuple(found)
+
+
+def few_classes(scored: ScoredPairs) -> str:
+    """What is to be said of the number of classes; empty where there are enough."""
+    if scored.classes >= _CLASSES_WANTED:
+        return ""
+    return (
+        f"{scored.classes} classes say little about others: the true rates may lie outside the "
+        f"intervals; measure on {_CLASSES_WANTED} classes or more"
+    )
+
+
+def _advice(target: float, impostors: int) -> str:
+    if impostors * target >= _TO_RELY:
+        return ""
+    see, rely = (math.ceil(round(count / target, 6)) for count in (_TO_SEE, _TO_RELY))
+    if impostors * target >= _TO_SEE:
+        return f"{impostors:,} impostor pairs are few for this rate: {rely:,} would be reliable"
+    return (
+        f"the data are too few: {impostors:,} impostor pairs; {see:,} are needed to tell such a "
+        f"rate at all, {rely:,} to rely on the threshold"
+    )
