@@ -111,9 +111,7 @@ def picture(data: bytes, alternative: str) -> Html:
         data: The file's bytes.
         alternative: What it shows, for those who cannot see it.
     """
-    return element(
-        "figure", element("img", src=data_address(data), alt=alternative, loading="lazy")
-    )
+    return element("figure", element("img", src=data_address(data), alt=alternative))
 
 
 def data_address(data: bytes) -> str:

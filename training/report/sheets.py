@@ -11,7 +11,8 @@ from training.pictures.sheet import Cell, Section, Tile, draw_sheet
 
 CLASSES, IMAGES = 8, 6
 _ACROSS = 2
-_HEIGHT = 76
+# As high as a column is wide, so that square images fill their place.
+_HEIGHT = 62
 
 
 def sample_sheet(title: str, subtitle: str, folder: ImageFolder, *, seed: int = 0) -> Image.Image:

@@ -12,6 +12,7 @@ from training.report.html import (
     bullets,
     compact,
     details,
+    element,
     joined,
     paragraph,
     picture,
@@ -38,8 +39,8 @@ def data(content: Content) -> Section:
         body.append(_skipped(content.beside.skipped))
     shown: list[ImageFolder] = []
     for title, folder in folders:
-        # What was measured is often one of the parts, and need not be seen twice.
-        if any(folder.items == other.items for other in shown):
+        # What was measured is often one of the parts, or of it, and need not be seen twice.
+        if any(_within(folder, other) for other in shown):
             continue
         shown.append(folder)
         sheet = sample_sheet(
@@ -55,11 +56,17 @@ def data(content: Content) -> Section:
     if not folders:
         body.append(
             paragraph(
-                f"To see some here: python -m training report {content.manifest.name} --data DIR",
+                "To see some here: ",
+                element("code", f"python -m training report {content.manifest.name} --data DIR"),
                 class_="quiet",
             )
         )
     return Section("data", "Data", joined(body))
+
+
+def _within(folder: ImageFolder, other: ImageFolder) -> bool:
+    keys = {item.key for item in other.items}
+    return folder.source == other.source and all(item.key in keys for item in folder.items)
 
 
 def split(content: Content) -> Section:

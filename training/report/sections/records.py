@@ -50,7 +50,7 @@ def figures(content: Content) -> Section:
         )
     if not body:
         body.append(paragraph("None are kept with this model.", class_="quiet"))
-    return Section("figures", "All figures", joined(body))
+    return Section("figures", "Figures", joined(body))
 
 
 def start(content: Content) -> Section:

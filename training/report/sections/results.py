@@ -147,7 +147,7 @@ def _thresholds(content: Content, measured: Measured) -> Html:
     if own is not None and isinstance(here, dict):
         note.append(
             paragraph(
-                f"The model's own threshold is {own.threshold:.4g}, chosen on other pairs for at "
+                f"The model's own threshold is {own.threshold:.4g}, chosen at calibration for at "
                 f"most {percent(own.target_far)}; here it lets in {rate_in(here, 'far')} of the "
                 f"impostors and refuses {rate_in(here, 'frr')} of the genuine pairs."
             )
@@ -155,8 +155,11 @@ def _thresholds(content: Content, measured: Measured) -> Html:
     return joined(
         [
             paragraph(
-                f"Chosen and counted on {measured.data}. To set one: python -m training calibrate "
-                f"{content.manifest.name} --data DIR --far RATE"
+                f"Chosen and counted on {measured.data}. To set one: ",
+                element(
+                    "code",
+                    f"python -m training calibrate {content.manifest.name} --data DIR --far RATE",
+                ),
             ),
             table(headings, rows),
             *note,
@@ -217,11 +220,7 @@ def _kept_thresholds(content: Content) -> Html:
                 paragraph(f"What other rates would cost, on {verification.data}."),
                 table(("wanted false-accept rate", "false rejects", "95 % interval"), rows),
             ]
-    more = (
-        "For the thresholds of other rates: python -m training report "
-        f"{content.manifest.name} --data DIR"
-    )
-    return joined([*found, paragraph(more, class_="quiet")])
+    return joined([*found, _needs_data(content, "The thresholds of other rates need")])
 
 
 def _kept(content: Content, names: tuple[str, ...]) -> Html:
@@ -236,8 +235,6 @@ def _kept(content: Content, names: tuple[str, ...]) -> Html:
     return joined([*shown, _needs_data(content)])
 
 
-def _needs_data(content: Content) -> Html:
-    return paragraph(
-        f"This needs images: python -m training report {content.manifest.name} --data DIR",
-        class_="quiet",
-    )
+def _needs_data(content: Content, what: str = "This needs") -> Html:
+    command = f"python -m training report {content.manifest.name} --data DIR"
+    return paragraph(f"{what} images: ", element("code", command), class_="quiet")
