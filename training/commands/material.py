@@ -149,15 +149,21 @@ class Bench:
         )
         if not names:
             raise DataError(f"the model's split has no classes for {choice}; choose others")
-        chosen = classes_named(folder, names)
         trains = choice == "train"
         wanted = split.train_digest if trains else split.holdout_digest or split.train_digest
-        if folder.digest() != wanted:
-            self.reporter.say(
-                f"note: {folder.source} is not the data that the model's split was made from; "
-                "its classes of the same names are taken"
+        if folder.digest() == wanted:
+            return classes_named(folder, names)
+        there = {entry.name for entry in folder.classes} & set(names)
+        if not there:
+            raise DataError(
+                f"{folder.source} has none of the {len(names)} classes that the model's split has "
+                f"for {choice}; leave --classes out, or give the data that it was trained with"
             )
-        return chosen
+        self.reporter.say(
+            f"note: {folder.source} is not the data that the model's split was made from; "
+            f"{len(there)} of the {len(names)} classes for {choice} are there by name"
+        )
+        return classes_named(folder, sorted(there))
 
     def _split(self) -> Split | None:
         path = self.checkpoint.path / SPLIT_FILE

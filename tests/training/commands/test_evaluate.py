@@ -157,6 +157,17 @@ def test_other_data_than_the_split_was_made_from_is_taken_by_name_and_said(
     assert "not the data that the model's split was made from" in capsys.readouterr().err
 
 
+def test_of_other_data_only_the_classes_that_are_there_are_taken(store, tmp_path, trained, capsys):
+    some = [name for name in NAMES if name.rsplit("/", 1)[0] in trained.train[:2]]
+    other = grown(tmp_path / "other", {name: png(99) for name in some})
+    target = tmp_path / "figures.json"
+    words = ("evaluate", "trained", "--data", other, "--protocol", "verification")
+    assert run(store, *words, "--classes", "train", "--json", target) == 0
+    assert json.loads(target.read_text())["classes"] == 2
+    assert run(store, *words, "--classes", "validation") == 1
+    assert "has none of the" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
