@@ -64,7 +64,8 @@ def lay_out(embedded: EmbeddedFolder, *, seed: int = 0, cosine: bool = False) ->
             perplexity=min(_PERPLEXITY, (len(rows) - 1) / 3),
             init="pca" if plain >= 2 and components.std() > 0 else "random",
             random_state=seed,
-            method="exact" if len(rows) < 4 * _LEAST_FOR_TSNE else "barnes_hut",
+            # For so few images it takes less time than the approximation.
+            method="exact",
         )
         flat, method = tsne.fit_transform(components), "t-SNE"
     if flat.shape[1] < 2:

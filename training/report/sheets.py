@@ -11,8 +11,9 @@ from training.pictures.sheet import Cell, Section, Tile, draw_sheet
 
 CLASSES, IMAGES = 8, 6
 _ACROSS = 2
-# As high as a column is wide, so that square images fill their place.
-_HEIGHT = 62
+_COLUMN = 424
+_GAP = 10
+_HIGHEST = 96
 
 
 def sample_sheet(title: str, subtitle: str, folder: ImageFolder, *, seed: int = 0) -> Image.Image:
@@ -27,16 +28,20 @@ def sample_sheet(title: str, subtitle: str, folder: ImageFolder, *, seed: int = 
     generator = np.random.default_rng(seed)
     count = min(CLASSES, len(folder.classes))
     chosen = np.sort(generator.choice(len(folder.classes), count, replace=False))
+    sizes = np.bincount(folder.labels, minlength=len(folder.classes))
+    columns = min(IMAGES, int(sizes[chosen].max()))
     cells = []
     for label in chosen.tolist():
         rows = np.flatnonzero(folder.labels == label)
-        shown = np.sort(generator.choice(rows, min(IMAGES, len(rows)), replace=False))
+        shown = np.sort(generator.choice(rows, min(columns, len(rows)), replace=False))
         tiles = [_tile(folder, folder.items[row]) for row in shown.tolist()]
         # As many tiles in every cell, so that all are of one size.
-        tiles += [Tile(_nothing, ())] * (IMAGES - len(tiles))
+        tiles += [Tile(_nothing, ())] * (columns - len(tiles))
         cells.append(Cell(f"{folder.classes[label].name} · {len(rows):,}", tuple(tiles)))
     section = Section("", tuple(cells), across=_ACROSS)
-    return draw_sheet(title, subtitle, (section,), tile_height=_HEIGHT)
+    # As high as wide, so that square images fill their place.
+    height = min(_HIGHEST, (_COLUMN - (columns - 1) * _GAP) // columns)
+    return draw_sheet(title, subtitle, (section,), tile_height=height)
 
 
 def load_image(folder: ImageFolder, item: Item) -> Image.Image | None:
@@ -52,4 +57,4 @@ def _tile(folder: ImageFolder, item: Item) -> Tile:
 
 
 def _nothing() -> Image.Image:
-    return Image.new("RGB", (1, 1), (255, 255, 255))
+    return Image.new("RGB", (1, 1), (240, 240, 240))
