@@ -4,13 +4,24 @@
 """
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from model_store.curves import BetaCurve, Curve, IsotonicCurve, LogisticCurve
 from model_store.metric import Metric
+
+__all__ = [
+    "BetaCurve",
+    "Calibration",
+    "Curve",
+    "Floats",
+    "IsotonicCurve",
+    "LogisticCurve",
+    "evidence",
+]
 
 Floats = npt.NDArray[np.float64]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -37,29 +48,13 @@ def evidence(score: npt.ArrayLike, metric: Metric) -> Floats:
     return values if metric.higher_is_alike else -values
 
 
-class LogisticCurve(BaseModel):
-    """P(same) = 1 / (1 + exp(−(slope · evidence + intercept))).
-
-    Platt, "Probabilistic outputs for support vector machines", 1999.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    method: Literal["logistic"] = "logistic"
-    slope: Annotated[float, Field(ge=0)]
-    intercept: float
-
-    def probability(self, evidence: npt.ArrayLike) -> Floats:
-        """P(same) of each value, any shape, in [0, 1], never falling as evidence rises."""
-        logit = self.slope * np.asarray(evidence, dtype=np.float64) + self.intercept
-        return np.asarray(0.5 * (1 + np.tanh(logit / 2)))
-
-
 class Calibration(BaseModel):
     """How far a score is to be trusted, and where `same` begins.
 
     Attributes:
         curve: Evidence → probability.
+        log_losses: By method tried, the mean log loss (nats) on classes it was not fitted to, which
+            chose the curve's; empty where there were too few classes to try.
         prior: The share of genuine pairs the probabilities assume.
         threshold: The score at which `same` begins, itself included, in the metric's unit.
         target_far: The false-accept rate the threshold was chosen for.
@@ -76,7 +71,8 @@ class Calibration(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    curve: LogisticCurve
+    curve: Curve
+    log_losses: dict[str, Annotated[float, Field(ge=0)]] = {}
     prior: Annotated[float, Field(gt=0, lt=1)]
     threshold: float
     target_far: Share
@@ -91,7 +87,7 @@ class Calibration(BaseModel):
     data_digest: str = ""
 
     def probability(self, score: float, metric: Metric) -> float:
-        """The calibrated P(same) of one score, in [0, 1]."""
+        """The calibrated P(same) of one score, in (0, 1)."""
         return float(self.curve.probability(evidence(score, metric)))
 
     def same(self, score: float, metric: Metric) -> bool:

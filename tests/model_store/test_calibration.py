@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
-from model_store.calibration import LogisticCurve, evidence
+from model_store.calibration import BetaCurve, Curve, IsotonicCurve, LogisticCurve, evidence
 from model_store.metric import Metric
 from tests.model_store.test_store import CALIBRATION
 
@@ -19,7 +20,77 @@ def test_the_curve_by_hand():
 @given(st.floats(0, 1e6), st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), st.floats(0, 1e6))
 def test_more_evidence_never_means_less_probable(slope, intercept, start, step):
     low, high = LogisticCurve(slope=slope, intercept=intercept).probability([start, start + step])
-    assert 0 <= low <= high <= 1
+    assert 0 < low <= high < 1
+
+
+@given(
+    st.floats(-1e3, 1e3),
+    st.floats(1e-3, 1e3),
+    st.floats(0, 1e3),
+    st.floats(0, 1e3),
+    st.floats(-1e3, 1e3),
+    st.floats(-1e4, 1e4),
+    st.floats(0, 1e4),
+)
+def test_beta_curves_never_fall(low, width, rise, fall, intercept, start, step):
+    curve = BetaCurve(low=low, high=low + width, rise=rise, fall=fall, intercept=intercept)
+    first, second = curve.probability([start, start + step])
+    assert 0 < first <= second < 1
+
+
+@given(
+    st.lists(st.tuples(st.floats(-1e4, 1e4), st.floats(-50, 50)), min_size=1, max_size=9),
+    st.floats(-2e4, 2e4),
+    st.floats(0, 1e4),
+)
+def test_isotonic_curves_never_fall(knots, start, step):
+    at = sorted({x for x, _ in knots})
+    logits = sorted(y for _, y in knots)[: len(at)]
+    curve = IsotonicCurve(evidence=tuple(at), logits=tuple(logits))
+    first, second = curve.probability([start, start + step])
+    assert 0 < first <= second < 1
+
+
+def test_the_beta_curve_by_hand():
+    """u = (0.2 − (−1)) / 2 = 0.6."""
+    curve = BetaCurve(low=-1, high=1, rise=2, fall=3, intercept=0.5)
+    logit = 2 * math.log(0.6) - 3 * math.log(0.4) + 0.5
+    assert curve.probability(0.2).item() == pytest.approx(1 / (1 + math.exp(-logit)))
+
+
+def test_the_isotonic_curve_by_hand():
+    """A quarter of the way from logit −2 to 2 is −1; beyond the knots it is level."""
+    curve = IsotonicCurve(evidence=(0.0, 4.0), logits=(-2.0, 2.0))
+    expected = [1 / (1 + math.exp(-logit)) for logit in (-2, -1, 2)]
+    assert curve.probability([-9.0, 1.0, 9.0]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"method": "isotonic", "evidence": [0, 0], "logits": [1, 2]},
+        {"method": "isotonic", "evidence": [0, 1], "logits": [2, 1]},
+        {"method": "isotonic", "evidence": [0, 1], "logits": [2]},
+        {"method": "beta", "low": 1, "high": 1, "rise": 1, "fall": 1, "intercept": 0},
+        {"method": "beta", "low": 0, "high": 1, "rise": -1, "fall": 1, "intercept": 0},
+        {"method": "spline"},
+    ],
+)
+def test_curves_that_could_fall_are_refused(content):
+    with pytest.raises(ValidationError):
+        TypeAdapter(Curve).validate_python(content)
+
+
+def test_a_calibration_of_an_old_manifest_is_read_and_any_curve_survives_the_file():
+    content = CALIBRATION.model_dump(mode="json")
+    del content["log_losses"]
+    assert type(CALIBRATION).model_validate(content) == CALIBRATION
+    for curve in (
+        BetaCurve(low=-1, high=1, rise=2, fall=3, intercept=0.5),
+        IsotonicCurve(evidence=(0.0, 4.0), logits=(-2.0, 2.0)),
+    ):
+        kept = CALIBRATION.model_copy(update={"curve": curve})
+        assert type(kept).model_validate_json(kept.model_dump_json()) == kept
 
 
 @pytest.mark.parametrize("metric", Metric)

@@ -21,8 +21,12 @@ def scored(
         metric=metric,
         genuine=np.array(genuine, dtype=np.float64),
         impostor=np.array(impostor, dtype=np.float64),
-        genuine_class=np.array(genuine_class or [0] * ours, dtype=np.int64),
-        impostor_classes=np.array(impostor_classes or [(0, 1)] * others, dtype=np.int64),
+        genuine_class=np.array(
+            [0] * ours if genuine_class is None else genuine_class, dtype=np.int64
+        ),
+        impostor_classes=np.array(
+            [(0, 1)] * others if impostor_classes is None else impostor_classes, dtype=np.int64
+        ),
         genuine_pairs=Pairs(np.zeros(ours, np.int64), np.ones(ours, np.int64)),
         impostor_pairs=Pairs(np.zeros(others, np.int64), np.full(others, 2)),
         images=3,

@@ -1,5 +1,3 @@
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,8 +7,10 @@ from sklearn.linear_model import LogisticRegression
 from model_store.calibration import evidence
 from model_store.metric import Metric
 from tests.training import small
+from tests.training.scored import scored as hand_scored
 from tests.training.trees import embedded
-from training.calibration import calibrate, fit_logistic
+from training.calibration import calibrate, fit_beta, fit_isotonic, fit_logistic
+from training.calibration.choosing import METHODS, choose_curve, simplest_near_best
 from training.evaluation.pairs import score_folder
 from training.evaluation.protocols.verification import probability_error
 
@@ -57,13 +57,81 @@ def test_the_fit_finds_the_curve_that_made_the_data():
     st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=20),
     st.floats(0.01, 0.99),
 )
-def test_any_scores_give_a_curve_that_never_falls(genuine, impostor, prior):
-    curve = fit_logistic(genuine, impostor, prior=prior)
-    assert curve.slope >= 0
-    assert math.isfinite(curve.slope)
-    assert math.isfinite(curve.intercept)
-    probability = curve.probability(sorted([*genuine, *impostor]))
-    assert (np.diff(probability) >= 0).all()
+def test_any_scores_give_curves_that_never_fall(genuine, impostor, prior):
+    for fit in METHODS.values():
+        probability = fit(genuine, impostor, prior=prior).probability(
+            sorted([-2e4, *genuine, *impostor, 2e4])
+        )
+        assert ((probability > 0) & (probability < 1)).all()
+        assert (np.diff(probability) >= 0).all()
+
+
+def bent(generator, count):
+    """Scores whose log-odds are level, then steep: −2 up to 0, then rising by 8 a unit."""
+    values = generator.uniform(-1, 1, size=count)
+    same = generator.random(count) < 1 / (1 + np.exp(2 - 8 * np.maximum(values, 0)))
+    return values[same], values[~same], float(same.mean())
+
+
+def test_the_isotonic_fit_finds_a_bend_that_a_logistic_one_misses():
+    genuine, impostor, prior = bent(np.random.default_rng(2), 200_000)
+    at = np.array([-0.8, -0.4, 0.25, 0.5, 0.75])
+    truth = 1 / (1 + np.exp(2 - 8 * np.maximum(at, 0)))
+    assert fit_isotonic(genuine, impostor, prior=prior).probability(at) == pytest.approx(
+        truth, abs=0.03
+    )
+    missed = fit_logistic(genuine, impostor, prior=prior).probability(at) - truth
+    assert np.abs(missed).max() > 0.05
+
+
+def test_the_isotonic_fit_by_hand():
+    """Two of three at 1 are genuine, weighing 2/8 and 1/6; all else parts perfectly.
+
+    Platt's targets of four and three pairs are 5/6 and 1/5.
+    """
+    curve = fit_isotonic([1.0, 1.0, 2.0, 2.0], [0.0, 0.0, 1.0])
+    middle = (1 / 4 * 5 / 6 + 1 / 6 * 1 / 5) / (1 / 4 + 1 / 6)
+    assert curve.evidence == (0, 1, 2)
+    assert curve.probability([0.0, 1.0, 2.0]) == pytest.approx([1 / 5, middle, 5 / 6])
+
+
+def test_the_beta_fit_agrees_with_scikit_learn():
+    generator = np.random.default_rng(3)
+    genuine, impostor = generator.beta(4, 2, size=3000), generator.beta(2, 3, size=7000)
+    curve = fit_beta(genuine, impostor)
+    share = (np.concatenate([genuine, impostor]) - curve.low) / (curve.high - curve.low)
+    theirs = LogisticRegression(C=np.inf, tol=1e-10, max_iter=5000).fit(
+        np.stack([np.log(share), -np.log1p(-share)], axis=1),
+        np.arange(10_000) < 3000,
+        sample_weight=np.repeat([5000 / 3000, 5000 / 7000], [3000, 7000]),
+    )
+    assert [curve.rise, curve.fall] == pytest.approx(theirs.coef_[0], rel=0.02)
+    assert curve.intercept == pytest.approx(theirs.intercept_[0], abs=0.03)
+
+
+def test_the_simplest_next_to_the_best_is_taken():
+    assert simplest_near_best({"a": 0.3020, "b": 0.3009, "c": 0.3}) == "b"
+    assert simplest_near_best({"a": 0.3020, "b": 0.3011, "c": 0.3}) == "c"
+    assert simplest_near_best({"a": 0.3, "b": 0.2, "c": 0.3}) == "b"
+
+
+def test_a_bend_is_worth_more_than_a_straight_line_and_chance_is_not():
+    generator = np.random.default_rng(4)
+    names = np.arange(40)
+    genuine, impostor, _ = bent(generator, 30_000)
+    pairs = hand_scored(
+        genuine,
+        impostor,
+        genuine_class=generator.choice(names, len(genuine)),
+        impostor_classes=np.stack(
+            [generator.choice(names, len(impostor)), generator.choice(names, len(impostor))], axis=1
+        ),
+    )
+    chosen = choose_curve(pairs, prior=0.5, seed=0)
+    assert set(chosen.log_losses) == set(METHODS)
+    assert chosen.curve.method == "isotonic"
+    assert chosen.log_losses["isotonic"] < chosen.log_losses["logistic"]
+    assert choose_curve(scored(12), prior=0.5, seed=0).log_losses == {}, "too few classes to try"
 
 
 def test_scores_that_part_perfectly_give_a_finite_curve():

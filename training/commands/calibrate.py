@@ -92,8 +92,11 @@ def _rows(calibration: Calibration | None) -> dict[str, str]:
         "chosen for a false-accept rate of": f"{calibration.target_far:g}",
         "false-accept rate": _with_interval(calibration.far, calibration.far_interval),
         "false-reject rate": _with_interval(calibration.frr, calibration.frr_interval),
-        "probability: slope": f"{calibration.curve.slope:.6g}",
-        "probability: intercept": f"{calibration.curve.intercept:.6g}",
+        "probability: curve": calibration.curve.method,
+        **{
+            f"probability: log loss, {method}": f"{loss:.4f}"
+            for method, loss in calibration.log_losses.items()
+        },
         "probability: prior": f"{calibration.prior:g}",
         "genuine pairs": f"{calibration.genuine_pairs:,}",
         "impostor pairs": f"{calibration.impostor_pairs:,}",

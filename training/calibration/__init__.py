@@ -1,0 +1,14 @@
+"""Fitting what turns a score into a probability and a decision."""
+
+from training.calibration.fitting import fit_beta, fit_isotonic, fit_logistic
+from training.calibration.making import Calibrated, calibrate
+from training.calibration.sufficiency import calibration_warnings
+
+__all__ = [
+    "Calibrated",
+    "calibrate",
+    "calibration_warnings",
+    "fit_beta",
+    "fit_isotonic",
+    "fit_logistic",
+]

@@ -1,0 +1,72 @@
+"""From scored pairs to a calibration: the curve, the threshold, and how far to trust both."""
+
+from dataclasses import dataclass
+
+from model_store.calibration import Calibration
+from training.calibration.choosing import choose_curve
+from training.calibration.sufficiency import calibration_warnings
+from training.evaluation.intervals import clopper_pearson, hull
+from training.evaluation.metrics import alike, roc
+from training.evaluation.pairs import ScoredPairs
+from training.evaluation.protocols.verification import rates_intervals
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A calibration, and what its user must know of it.
+
+    Attributes:
+        calibration: For the manifest.
+        warnings: Sentences; empty where all is well.
+    """
+
+    calibration: Calibration
+    warnings: tuple[str, ...]
+
+
+def calibrate(
+    scored: ScoredPairs,
+    *,
+    target_far: float,
+    prior: float = 0.5,
+    data: str = "",
+    data_digest: str = "",
+    seed: int = 0,
+) -> Calibrated:
+    """Chooses and fits the curve, and chooses the threshold for a false-accept rate.
+
+    The intervals are hulls of two: drawing classes anew, which allows for pairs that depend on
+    each other; and Clopper–Pearson on the pairs, which does not shrink to nothing where not one
+    error was seen.
+
+    Args:
+        scored: Pairs of classes that the network was not trained on.
+        target_far: Wanted at most, on these pairs; in [0, 1).
+        prior: Share of genuine pairs that the probabilities are to assume, in (0, 1).
+        data: What the pairs are, in words.
+        data_digest: Over the images.
+        seed: Of the folds that choose the curve, and of the intervals.
+    """
+    chosen = choose_curve(scored, prior=prior, seed=seed)
+    point = roc(scored.genuine_alike, scored.impostor_alike).at_far(target_far)
+    far_drawn, frr_drawn = rates_intervals(scored, point.threshold, seed)
+    impostors, genuine = len(scored.impostor), len(scored.genuine)
+    far = clopper_pearson(round(point.far * impostors), impostors)
+    frr = clopper_pearson(round(point.frr * genuine), genuine)
+    calibration = Calibration(
+        curve=chosen.curve,
+        log_losses=chosen.log_losses,
+        prior=prior,
+        threshold=float(alike(point.threshold, scored.metric)),
+        target_far=target_far,
+        far=point.far,
+        far_interval=hull(far, far_drawn or (0.0, 1.0)),
+        frr=point.frr,
+        frr_interval=hull(frr, frr_drawn or (0.0, 1.0)),
+        classes=scored.classes,
+        genuine_pairs=genuine,
+        impostor_pairs=impostors,
+        data=data,
+        data_digest=data_digest,
+    )
+    return Calibrated(calibration, calibration_warnings(calibration))
