@@ -136,6 +136,10 @@ def _measured(
     data = f"{folder.name}, {options.classes} classes: {described(folder)}"
     if folder is not whole:
         data += f" (a sample of {described(whole)})"
+        notes.append(
+            f"{described(folder)} were drawn from {described(whole)} (--max-images): among fewer "
+            "images the right one is easier to find, so that recall at 1 flatters the model"
+        )
     seen = {entry.name for entry in folder.classes}.intersection(split.train if split else ())
     if seen:
         notes.append(

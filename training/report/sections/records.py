@@ -1,5 +1,6 @@
 """Warnings, all figures, where the weights began, and the card."""
 
+from training.calibration.sufficiency import calibration_warnings
 from training.report import markdown
 from training.report.content import Content, Section
 from training.report.html import Child, bullets, details, element, joined, paragraph, table
@@ -16,6 +17,8 @@ def warnings(content: Content) -> Section:
         for entry in markdown.bullets_under(content.beside.card, "Calibration")
         if entry.startswith("Note: ")
     ]
+    if content.manifest.calibration is not None:
+        found += calibration_warnings(content.manifest.calibration)
     if content.measured is not None:
         found += content.measured.warnings
         found += [
