@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says more of the machine and its load than of the code.
+settings.register_profile("twinlens", deadline=None)
+settings.load_profile("twinlens")
 
 _REPOSITORY = Path(__file__).parents[1]
 
