@@ -25,15 +25,12 @@ from PIL import Image
 from torch import nn
 from torchvision.models import vgg16
 
-from training.components import build
-from training.data.augmentation import AUGMENTATIONS
-from training.data.batches import Batches
 from training.data.folders import ImageFolder, open_data
 from training.data.pixels import load_pixels
-from training.data.sampling import SAMPLERS
 from training.data.training_set import TrainingSet
 from training.learner import Learner
 from training.memory import keep_freed_memory
+from training.planning import plan_training
 from training.recipe_files import load_recipe
 
 DATA = Path(os.environ.get("TWINLENS_DATA", "../shared/data")) / "omniglot/images_background.zip"
@@ -99,20 +96,18 @@ def twinlens(folder: ImageFolder, pairs: int, steps: int, side_by_side: int) -> 
     """Images/s of `fit`'s own parts, after one step to warm up."""
     keep_freed_memory()
     recipe = load_recipe(
-        "vgg16-sigmoid", [f"batch={pairs // side_by_side}", f"batches_per_step={side_by_side}"]
+        "vgg16-sigmoid",
+        [
+            f"batch={pairs // side_by_side}",
+            f"batches_per_step={side_by_side}",
+            f"max_steps={steps + 1}",
+        ],
     )
     pixels = load_pixels(folder, recipe.preprocessing, budget=2**30, workers=2)
     images = TrainingSet(pixels, turned_classes=False)
-    batches = Batches(
-        images,
-        build(SAMPLERS, "sampler", recipe.sampling, images.table, recipe.batch, recipe.seed),
-        build(AUGMENTATIONS, "augmentation", recipe.augmentation, recipe.preprocessing),
-        seed=recipe.seed,
-        device=torch.device("cpu"),
-        steps=steps + 1,
-        per_step=side_by_side,
-    )
-    learner = Learner(recipe, len(images.table), torch.device("cpu"))
+    device = torch.device("cpu")
+    batches, _ = plan_training(images, recipe, device, validates=False)
+    learner = Learner(recipe, len(images.table), device)
     seen, began = 0, 0.0
     for number, makings in enumerate(batches.following(0)):
         learnt = learner.step(makings, number, 0.5)

@@ -40,6 +40,7 @@ class Fold:
 def cross_validate(
     folder: ImageFolder,
     recipe: Recipe,
+    name: str,
     *,
     folds: int,
     start: int,
@@ -53,6 +54,7 @@ def cross_validate(
         folder: All the data, its classes to be dealt into folds.
         recipe: How to train. Its shares of validation and calibration are of no account, and the
             last weights count: no fold chooses by the classes it is judged by.
+        name: The recipe's.
         folds: How many, ≥ 2.
         start: Folds that are done already.
         store: Where a model that the recipe starts from is looked for.
@@ -64,6 +66,7 @@ def cross_validate(
 
     Raises:
         DataError: There are too few classes for so many folds.
+        RecipeError: The recipe and the data do not go together.
         TrainingError: Training was interrupted; the folds before have been given.
     """
     recipe = recipe.model_copy(
@@ -75,7 +78,6 @@ def cross_validate(
             f"{folder.source}: {len(folder.classes)} classes in {folds} folds leave a fold with "
             "fewer than 2, and pairs need 2; ask for fewer folds"
         )
-    digest = folder.digest()
     for number, part in enumerate(parts[start:], start + 1):
         reporter.say(f"fold {number} of {folds}: {len(part)} classes left out")
         left_out = set(part)
@@ -86,13 +88,13 @@ def cross_validate(
             train=tuple(rest),
             validation=tuple(part),
             calibration=(),
-            train_digest=digest,
+            train_digest=folder.digest(),
         )
         sources = Sources(folder, None, folder.name)
         job = Job(
             recipe,
             split,
-            RunRecord(command="", recipe=""),
+            RunRecord(command="", recipe=name),
             make_parts(sources, split),
             folder.name,
         )

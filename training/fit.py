@@ -112,7 +112,6 @@ def _fit(
     job = (
         _continued(request, run, sources) if request.resume else new_job(request, sources, reporter)
     )
-    check_sides(job)
     if job.record.reason:
         reporter.say(f"recipe '{job.record.recipe}', because {job.record.reason}")
     if job.split.seen:
@@ -163,15 +162,6 @@ def _say_other_files(sources: Sources, reporter: Reporter) -> None:
     others = sum(folder.other_files for folder in folders)
     if others:
         reporter.say(f"not used: {others:,} file(s) whose names do not end as images' names do")
-
-
-def check_sides(job: Job) -> None:
-    """Refuses to train one branch of two, which nothing later would show but the figures."""
-    if len(job.recipe.network.branches) > 1 and not job.parts.train.two_sided:
-        raise RecipeError(
-            f"recipe '{job.record.recipe}' has a branch for either side; say with --right DIR "
-            "which images are on the right, those of --data being on the left"
-        )
 
 
 def _check_unfinished(request: FitRequest, run: Run) -> None:

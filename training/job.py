@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from model_store.network import SiameseNetwork
 from training.data.folders import Skipped
 from training.data.split import Split
+from training.errors import RecipeError
 from training.prepare import Parts
 from training.recipe import Recipe
 from training.runs import RunRecord
@@ -21,6 +22,10 @@ class Job:
         record: How it began.
         parts: The images of those classes.
         source: What to call the data.
+
+    Raises:
+        RecipeError: It would train one branch of two, which nothing later would show but the
+            figures.
     """
 
     recipe: Recipe
@@ -28,6 +33,13 @@ class Job:
     record: RunRecord
     parts: Parts
     source: str
+
+    def __post_init__(self) -> None:
+        if len(self.recipe.network.branches) > 1 and not self.parts.train.two_sided:
+            raise RecipeError(
+                f"recipe '{self.record.recipe}' has a branch for either side; say with --right DIR "
+                "which images are on the right, those of --data being on the left"
+            )
 
 
 @dataclass(frozen=True)

@@ -56,3 +56,22 @@ def write_recipe(path: Path, text: str = SMALL_RECIPE) -> Path:
     """A recipe file."""
     path.write_text(text)
     return path
+
+
+def fitting_place(root: Path, *, classes: int, images: int) -> Path:
+    """A folder with drawings in `data` and the small recipe in `small.yaml`."""
+    draw_folder(root / "data", classes=classes, images=images)
+    write_recipe(root / "small.yaml")
+    return root
+
+
+def fit_words(place: Path, store: Path) -> list[str]:
+    """What fits model `m` on the drawings of a `fitting_place`; a recipe is still to be named."""
+    words = ["fit", "--data", str(place / "data"), "--name", "m", "--device", "cpu"]
+    return [*words, "--store", str(store)]
+
+
+def with_recipe(place: Path, *values: str) -> list[str]:
+    """The recipe of a `fitting_place`, with values of it replaced."""
+    sets = [word for value in values for word in ("--set", value)]
+    return ["--recipe", str(place / "small.yaml"), *sets]

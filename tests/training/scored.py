@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from model_store.calibration import Calibration, LogisticCurve
 from model_store.metric import Metric
 from training.evaluation.pairs import ScoredPairs
 from training.evaluation.pool import Pairs
@@ -30,4 +31,22 @@ def scored(
         genuine_pairs=Pairs(np.zeros(ours, np.int64), np.ones(ours, np.int64)),
         impostor_pairs=Pairs(np.zeros(others, np.int64), np.full(others, 2)),
         images=3,
+    )
+
+
+def calibration(*, slope=1, threshold=0.0, prior=0.5) -> Calibration:
+    """A calibration with that curve and threshold, its other values made up."""
+    return Calibration(
+        curve=LogisticCurve(slope=slope, intercept=0),
+        prior=prior,
+        threshold=threshold,
+        target_far=0.1,
+        far=0.1,
+        far_interval=(0, 0.2),
+        frr=0.1,
+        frr_interval=(0, 0.2),
+        classes=2,
+        genuine_pairs=4,
+        impostor_pairs=4,
+        data="made up",
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from model_store import ModelStore
-from tests.training.drawings import draw_folder, write_recipe
+from tests.training.drawings import fit_words, fitting_place, with_recipe
 from training.cli import main
 
 PAIRS = ("sampling.name=balanced-pairs",)
@@ -39,10 +39,7 @@ SHRINKING = (
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("guard")
-    draw_folder(root / "data", classes=16, images=5)
-    write_recipe(root / "small.yaml")
-    return root
+    return fitting_place(tmp_path_factory.mktemp("guard"), classes=16, images=5)
 
 
 @pytest.fixture
@@ -56,11 +53,9 @@ def fit(place, tmp_path):
             "batches_per_step=1",
             *values,
         )
-        words = ["fit", "--data", str(place / "data"), "--name", "m", "--device", "cpu"]
-        words += ["--store", str(tmp_path / "store"), *further]
+        words = [*fit_words(place, tmp_path / "store"), *further]
         if "--resume" not in further:
-            words += ["--recipe", str(place / "small.yaml")]
-            words += [word for value in sets for word in ("--set", value)]
+            words += with_recipe(place, *sets)
         return main(words)
 
     return run

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from model_store import ModelStore
-from tests.training.drawings import draw_folder, write_recipe
+from tests.training.drawings import draw_folder, fit_words, fitting_place, with_recipe
 from training.cli import main
 
 STEPS = 60
@@ -20,27 +20,12 @@ STEPS = 60
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("resume")
-    draw_folder(root / "data", classes=10, images=5)
-    write_recipe(root / "small.yaml")
-    return root
+    return fitting_place(tmp_path_factory.mktemp("resume"), classes=10, images=5)
 
 
 def arguments(place: Path, store: Path, *further: str, steps: int = STEPS) -> list[str]:
-    return [
-        "fit",
-        "--data",
-        str(place / "data"),
-        "--name",
-        "m",
-        "--store",
-        str(store),
-        "--device",
-        "cpu",
-        *(() if "--resume" in further else ("--recipe", str(place / "small.yaml"))),
-        *(() if "--resume" in further else ("--set", f"max_steps={steps}")),
-        *further,
-    ]
+    recipe = [] if "--resume" in further else with_recipe(place, f"max_steps={steps}")
+    return [*fit_words(place, store), *recipe, *further]
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from model_store.store import ModelStore
 from tests.training.drawings import SMALL_RECIPE, draw_folder, write_recipe
 from tests.training.small import network
 from tests.training.trees import grown, pngs
+from training.cli import main
 from training.data.batch import Batch
 from training.data.folders import join_sides, open_data
 from training.data.sampling import ClassTable
@@ -153,3 +154,9 @@ class TestFit:
         draw_folder(tmp_path / "photos", classes=8, images=4)
         with pytest.raises(RecipeError, match="--right"):
             fit(self.request(tmp_path, recipe), Reporter())
+
+    def test_nor_is_it_cross_validated(self, tmp_path, recipe, capsys):
+        draw_folder(tmp_path / "photos", classes=8, images=4)
+        words = ["cross-validate", "--data", str(tmp_path / "photos"), "--recipe", str(recipe)]
+        assert main([*words, "--folds", "2", "--store", str(tmp_path / "store")]) == 1
+        assert "--right" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from model_store import ModelStore
-from tests.training.drawings import draw_folder, write_recipe
+from tests.training.drawings import fit_words, fitting_place, with_recipe
 from training.cli import main
 from training.history import Row, validations_since_best
 from training.loop import Plan
@@ -19,19 +19,15 @@ IDLE = ("optimiser.learning_rate=1e-12", "validation.times=8", "mean_decay=null"
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("stopping")
-    draw_folder(root / "data", classes=8, images=4)
-    write_recipe(root / "small.yaml")
-    return root
+    return fitting_place(tmp_path_factory.mktemp("stopping"), classes=8, images=4)
 
 
 @pytest.fixture
 def fit(place, tmp_path):
     def run(*values: str) -> ModelStore:
         sets = ("max_steps=24", "batches_per_step=1", "data.turned_classes=false", *values)
-        words = ["fit", "--data", str(place / "data"), "--name", "m", "--device", "cpu"]
-        words += ["--store", str(tmp_path / "store"), "--recipe", str(place / "small.yaml")]
-        assert main([*words, *(word for value in sets for word in ("--set", value))]) == 0
+        words = fit_words(place, tmp_path / "store")
+        assert main([*words, *with_recipe(place, *sets)]) == 0
         return ModelStore(tmp_path / "store")
 
     return run

@@ -16,12 +16,12 @@ from training.commands.common import (
     chosen_store,
     whole_number,
 )
+from training.commands.recipes import add_recipe, prepare_for
 from training.cross_validation import Fold, averaged, cross_validate, from_json, to_json
 from training.errors import DataError
-from training.memory import keep_freed_memory
 from training.prepare import open_sources
 from training.progress import Reporter
-from training.recipe_files import load_recipe, recipe_names, to_yaml
+from training.recipe_files import load_recipe, to_yaml
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,21 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, required=True, metavar="DIR", help="folder or zip of classes"
     )
-    parser.add_argument(
-        "--recipe",
-        metavar="NAME|FILE",
-        help=f"{', '.join(recipe_names())}, or a YAML file (default: chosen by the data)",
-    )
+    add_recipe(parser)
     parser.add_argument(
         "--folds", type=whole_number(2), default=5, help="how many parts (default: 5)"
-    )
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="replace a value of the recipe",
     )
     parser.add_argument(
         "--right", type=Path, metavar="DIR", help="images on the right of a pair, as of `fit`"
@@ -62,8 +50,7 @@ def run(options: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     reporter = Reporter()
     device = chosen_device(options)
-    if device.type == "cpu":
-        keep_freed_memory()
+    prepare_for(device)
     sources = open_sources(options.data, None, options.right)
     name = options.recipe
     if name is None:
@@ -79,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
     for fold in cross_validate(
         sources.train,
         recipe,
+        Path(name).stem,
         folds=options.folds,
         start=len(done),
         store=chosen_store(options),

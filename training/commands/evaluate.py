@@ -15,6 +15,7 @@ from training.commands.measuring import PROTOCOLS, Measured, measure
 from training.errors import DataError
 from training.evaluation.pairs import MAX_IMPOSTORS
 from training.evaluation.protocols.one_shot import TRIALS, WAYS
+from training.evaluation.wording import rows_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -142,33 +143,6 @@ def _table(measured: Measured) -> Table:
     table.add_column("figure")
     table.add_column("value", justify="right")
     table.add_column("95 % interval", justify="right")
-    _add_rows(table, "", measured.figures.to_json())
+    for row in rows_of(measured.figures.to_json()):
+        table.add_row(*row)
     return table
-
-
-def _add_rows(table: Table, prefix: str, figures: dict[str, JsonValue]) -> None:
-    """One row a figure, its interval beside it, nested figures below their name."""
-    for name, value in figures.items():
-        if name == "interval" or name.endswith("_interval"):
-            continue
-        interval = figures.get(f"{name}_interval", figures.get("interval"))
-        if not isinstance(value, dict):
-            shown = interval if isinstance(value, float) else None
-            table.add_row(prefix + name, _shown(value), "" if shown is None else _shown(shown))
-        elif isinstance(interval, dict):
-            both = {**value, **{f"{key}_interval": entry for key, entry in interval.items()}}
-            _add_rows(table, f"{prefix}{name} ", both)
-        else:
-            _add_rows(table, f"{prefix}{name} ", value)
-
-
-def _shown(value: JsonValue) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, list):
-        return " – ".join(_shown(entry) for entry in value)
-    return "–" if value is None else str(value)

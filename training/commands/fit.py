@@ -6,7 +6,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from pydantic import JsonValue
 
 from model_store.store import SHIPPED, ModelStore, Reference
@@ -17,12 +16,11 @@ from training.commands.common import (
     chosen_store,
     whole_number,
 )
+from training.commands.recipes import add_recipe, prepare_for
 from training.distributed import Processes
 from training.dry_run.rehearsal import rehearse
 from training.fit import FitRequest, fit, fit_along
-from training.memory import keep_freed_memory
 from training.progress import Reporter
-from training.recipe_files import recipe_names
 from training.tensorboard import check_tensorboard
 
 _INTERRUPTED = 130
@@ -38,19 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder or zip: class/image, group/class/image, or train/ and val/ of either",
     )
     parser.add_argument("--name", required=True, help="what the model is to be called")
-    parser.add_argument(
-        "--recipe",
-        metavar="NAME|FILE",
-        help=f"{', '.join(recipe_names())}, or a YAML file (default: chosen by the data)",
-    )
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="replace a value of the recipe, such as max_steps=100 or optimiser.name=adam",
-    )
+    add_recipe(parser)
     parser.add_argument(
         "--holdout",
         type=Path,
@@ -105,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
     store = chosen_store(options)
     processes = Processes.of_environment()
     device = processes.device(chosen_device(options))
-    _prepare_for(device)
+    prepare_for(device)
     if options.tensorboard is not None:
         check_tensorboard()
     overrides = list(options.overrides)
@@ -139,15 +125,6 @@ def run(options: argparse.Namespace) -> int:
     print(_summary(store, reference))
     print(f"see it all, thresholds and worst pairs too:\n  {_report_command(options)}")
     return 0
-
-
-def _prepare_for(device: torch.device) -> None:
-    """Settings of this process that make training fast."""
-    if device.type == "cpu":
-        keep_freed_memory()
-    else:
-        torch.set_float32_matmul_precision("high")
-        torch.backends.cudnn.benchmark = True
 
 
 def _command(options: argparse.Namespace, *, resume: bool) -> str:

@@ -105,7 +105,7 @@ class ImageFolder:
     @property
     def two_sided(self) -> bool:
         """Whether there are images of both sides."""
-        return any(item.side is Side.RIGHT for item in self.items)
+        return bool(self.on_right.any())
 
     @cached_property
     def on_right(self) -> npt.NDArray[np.bool_]:
@@ -158,8 +158,13 @@ class ImageFolder:
         """SHA-256 over the sorted (key, SHA-256 of the bytes) of all items, hexadecimal.
 
         The same for a folder and a zip of it, with or without a wrapping folder. A file that
-        cannot be read counts as that; whoever wants its image says so.
+        cannot be read counts as that; whoever wants its image says so. All files are read, once:
+        a folder stands for what they were then.
         """
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         total = hashlib.sha256()
         for item in sorted(self.items, key=lambda item: item.key):
             try:

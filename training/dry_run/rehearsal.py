@@ -19,7 +19,7 @@ from training.dry_run.layers import layers
 from training.dry_run.picture import batch_png
 from training.embedding import available_cores
 from training.errors import TrainingError
-from training.fit import FitRequest, check_sides, new_job
+from training.fit import FitRequest, new_job
 from training.freezing import enter_training
 from training.initialise import open_origin
 from training.job import Job
@@ -70,7 +70,6 @@ def rehearse(request: FitRequest, picture: Path, reporter: Reporter) -> Rehearsa
         TwinlensError: `fit` would raise it; or the picture cannot be written.
     """
     job = new_job(request, open_sources(request.data, request.holdout, request.right), reporter)
-    check_sides(job)
     recipe, device = job.recipe, request.device
     pixels = PixelsAsTheyCome(
         job.parts.train, recipe.preprocessing, recipe.data.workers or available_cores()

@@ -3,6 +3,11 @@
 import math
 from dataclasses import dataclass
 
+from training.calibration.sufficiency import (
+    CLASSES_WANTED,
+    FALSE_ACCEPTS_TO_RELY,
+    FALSE_ACCEPTS_TO_SEE,
+)
 from training.evaluation.intervals import Interval, clopper_pearson, hull
 from training.evaluation.metrics import alike, roc
 from training.evaluation.pairs import ScoredPairs
@@ -10,11 +15,6 @@ from training.evaluation.protocols.verification import rates_intervals
 
 WANTED = (0.1, 0.05, 0.01, 0.001)
 """The false-accept rates of the table."""
-
-# Three false accepts expected: fewer, and none at all would be no surprise (rule of three). Ten
-# leave a relative standard error of about a third.
-_TO_SEE, _TO_RELY = 3, 10
-_CLASSES_WANTED = 20
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def wanted_rates(
                     clopper_pearson(round(point.frr * genuine), genuine), frr_drawn or (0, 1)
                 ),
                 advice=_advice(target, impostors),
-                told=impostors * target >= _TO_SEE,
+                told=impostors * target >= FALSE_ACCEPTS_TO_SEE,
             )
         )
     return tuple(found)
@@ -81,19 +81,22 @@ def wanted_rates(
 
 def few_classes(scored: ScoredPairs) -> str:
     """What is to be said of the number of classes; empty where there are enough."""
-    if scored.classes >= _CLASSES_WANTED:
+    if scored.classes >= CLASSES_WANTED:
         return ""
     return (
         f"{scored.classes} classes say little about others: the true rates may lie outside the "
-        f"intervals; measure on {_CLASSES_WANTED} classes or more"
+        f"intervals; measure on {CLASSES_WANTED} classes or more"
     )
 
 
 def _advice(target: float, impostors: int) -> str:
-    if impostors * target >= _TO_RELY:
+    if impostors * target >= FALSE_ACCEPTS_TO_RELY:
         return ""
-    see, rely = (math.ceil(round(count / target, 6)) for count in (_TO_SEE, _TO_RELY))
-    if impostors * target >= _TO_SEE:
+    see, rely = (
+        math.ceil(round(count / target, 6))
+        for count in (FALSE_ACCEPTS_TO_SEE, FALSE_ACCEPTS_TO_RELY)
+    )
+    if impostors * target >= FALSE_ACCEPTS_TO_SEE:
         return f"{impostors:,} impostor pairs are few for this rate: {rely:,} would be reliable"
     return (
         f"the data are too few: {impostors:,} impostor pairs; {see:,} are needed to tell such a "

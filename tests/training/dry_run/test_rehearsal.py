@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.training.drawings import draw_folder, write_recipe
+from tests.training.drawings import fit_words, fitting_place, with_recipe
 from tests.training.small import network
 from training.cli import main
 from training.data.batch import Batch
@@ -25,10 +25,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("dry")
-    draw_folder(root / "data", classes=10, images=4)
-    write_recipe(root / "small.yaml")
-    return root
+    return fitting_place(tmp_path_factory.mktemp("dry"), classes=10, images=4)
 
 
 @pytest.fixture
@@ -36,9 +33,7 @@ def fit(place, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def run(*further: str) -> tuple[int, str, str]:
-        words = ["fit", "--data", str(place / "data"), "--name", "m", "--device", "cpu"]
-        words += ["--store", str(tmp_path / "store"), "--recipe", str(place / "small.yaml")]
-        status = main([*words, *further])
+        status = main([*fit_words(place, tmp_path / "store"), *with_recipe(place), *further])
         said = capsys.readouterr()
         return status, said.out, said.err
 

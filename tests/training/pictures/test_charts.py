@@ -5,9 +5,8 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from model_store.calibration import Calibration, LogisticCurve
 from model_store.metric import Metric
-from tests.training.scored import scored
+from tests.training.scored import calibration, scored
 from training.evaluation.metrics import roc
 from training.history import Row
 from training.pictures.album import score_pictures
@@ -22,23 +21,6 @@ def opened(data: bytes) -> Image.Image:
     image.load()
     assert image.format == "PNG"
     return image
-
-
-def calibration(threshold: float) -> Calibration:
-    return Calibration(
-        curve=LogisticCurve(slope=5, intercept=0),
-        prior=0.5,
-        threshold=threshold,
-        target_far=0.1,
-        far=0.1,
-        far_interval=(0, 0.2),
-        frr=0.1,
-        frr_interval=(0, 0.2),
-        classes=2,
-        genuine_pairs=4,
-        impostor_pairs=4,
-        data="made up",
-    )
 
 
 def test_roc_points_by_hand():
@@ -102,7 +84,7 @@ def test_a_histogram_adds_up_and_holds_every_score():
 )
 @pytest.mark.parametrize("threshold", [None, 0.5, 3.0])
 def test_whatever_the_scores_the_pictures_open(metric, genuine, impostor, threshold):
-    known = None if threshold is None else calibration(threshold)
+    known = None if threshold is None else calibration(slope=5, threshold=threshold)
     drawn = score_pictures(scored(genuine, impostor, metric=metric), "m on data", calibration=known)
     sizes = {name: opened(content).size for name, content in drawn.items()}
     assert sizes == {"roc.png": (900, 720), "det.png": (900, 720), "scores.png": (900, 560)}

@@ -6,27 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model_store.calibration import Calibration, LogisticCurve
-from tests.training.scored import scored
+from tests.training.scored import calibration, scored
 from training.evaluation.protocols.verification import probability_error
 from training.pictures.reliability import reliability, reliability_png
-
-
-def calibration(prior=0.5) -> Calibration:
-    return Calibration(
-        curve=LogisticCurve(slope=1, intercept=0),
-        prior=prior,
-        threshold=0.0,
-        target_far=0.1,
-        far=0.1,
-        far_interval=(0, 0.2),
-        frr=0.1,
-        frr_interval=(0, 0.2),
-        classes=2,
-        genuine_pairs=4,
-        impostor_pairs=4,
-        data="made up",
-    )
 
 
 def logit(probability):
@@ -49,8 +31,8 @@ def test_by_hand():
 def test_the_error_is_the_one_that_evaluation_gives(prior):
     generator = np.random.default_rng(0)
     pairs = scored(generator.normal(1, 2, 400), generator.normal(-1, 2, 900))
-    found = reliability(pairs, calibration(prior))
-    assert found.error == pytest.approx(probability_error(pairs, calibration(prior)))
+    found = reliability(pairs, calibration(prior=prior))
+    assert found.error == pytest.approx(probability_error(pairs, calibration(prior=prior)))
     there = np.isfinite(found.found)
     assert (found.low[there] <= found.found[there] + 1e-12).all()
     assert (found.found[there] <= found.high[there] + 1e-12).all()

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from tests.training import small
-from tests.training.pictures.test_charts import calibration
+from tests.training.scored import calibration
 from tests.training.trees import grown, pngs
 from training.data.folders import open_data
 from training.embedding import embed_folder
@@ -67,11 +67,15 @@ def test_a_file_stays_below_its_limit():
 def test_the_worst_pairs_are_shown_and_a_lost_file_is_no_disaster(embedded, tmp_path):
     pairs = score_folder(small.network("cosine"), embedded)
     folder = embedded.folder
-    whole = pair_sheet(pairs, folder, folder, "m", calibration=calibration(0.5), count=3)
+    whole = pair_sheet(
+        pairs, folder, folder, "m", calibration=calibration(slope=5, threshold=0.5), count=3
+    )
     assert whole.width == 900
     for name in NAMES:
         (tmp_path / name).unlink()
-    lost = pair_sheet(pairs, folder, folder, "m", calibration=calibration(0.5), count=3)
+    lost = pair_sheet(
+        pairs, folder, folder, "m", calibration=calibration(slope=5, threshold=0.5), count=3
+    )
     assert lost.size == whole.size
     assert not np.array_equal(np.asarray(lost), np.asarray(whole))
 

@@ -1,10 +1,10 @@
 """Warnings, all figures, where the weights began, and the card."""
 
 from training.calibration.sufficiency import calibration_warnings
+from training.evaluation.wording import rows_of
 from training.report import markdown
 from training.report.content import Content, Section
 from training.report.html import Child, bullets, details, element, joined, paragraph, table
-from training.report.words import rows_of
 
 _WARNINGS = "Warnings"
 
@@ -44,7 +44,7 @@ def figures(content: Content) -> Section:
     for evaluation in (*measured, *kept):
         of_today = evaluation in measured
         title = f"{evaluation.protocol}, {'measured for this report' if of_today else 'kept'}"
-        rows = [(name, value, interval) for name, value, interval in rows_of(evaluation.figures)]
+        rows = [(name.replace("_", " "), *rest) for name, *rest in rows_of(evaluation.figures)]
         body.append(
             details(
                 f"{title}: {evaluation.data}",
