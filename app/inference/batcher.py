@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from threading import Condition, Thread
 from time import perf_counter
@@ -11,7 +11,7 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 
-from app.inference.engines.base import Embeddings, Engine, UInt8Batch
+from app.inference.engines.base import Embeddings, Engine, Features, UInt8Batch
 from app.inference.errors import EngineFailed, NotReady
 from app.observability.metrics import Metrics
 from model_store.network import Side
@@ -34,12 +34,14 @@ class Lane:
         engine: What embeds them.
         side: Which side they are on.
         dimension: Values that an embedding must have.
+        finish: From features to embeddings, row by row.
     """
 
     model: str
     engine: Engine
     side: Side
     dimension: int
+    finish: Callable[[Features], Embeddings]
 
 
 @dataclass(eq=False, slots=True)
@@ -192,7 +194,7 @@ class Batcher:
         for item in items:
             self._metrics.stage("queue", started - item.queued)
         try:
-            rows = _checked(lane, lane.engine.embed(self._assemble(items), lane.side), len(items))
+            rows = _embedded(lane, self._assemble(items))
         except Exception as error:
             _logger.exception("%s failed on a batch of %d", lane.model, len(items))
             outcomes = self._serve_singly(lane, items, error)
@@ -212,7 +214,7 @@ class Batcher:
         outcomes: list[_Outcome] = []
         for item in items:
             try:
-                row = _checked(lane, lane.engine.embed(item.image[None], lane.side), 1)[0]
+                row = _embedded(lane, item.image[None])[0]
             except Exception as alone:
                 _logger.exception("%s failed on one image alone", lane.model)
                 self._metrics.engine_failed(lane.model, "image")
@@ -250,13 +252,14 @@ class Batcher:
         self._answer([(item, EngineFailed(reason)) for item in items])
 
 
-def _checked(lane: Lane, rows: Embeddings, images: int) -> Embeddings:
-    if rows.shape != (images, lane.dimension):
+def _embedded(lane: Lane, images: UInt8Batch) -> Embeddings:
+    features = lane.engine.features(images, lane.side)
+    if features.shape != (len(images), lane.dimension):
         raise EngineFailed(
-            f"the engine gave an array of shape {rows.shape} for {images} image(s) of "
+            f"the engine gave an array of shape {features.shape} for {len(images)} image(s) of "
             f"{lane.dimension} values each"
         )
-    return rows
+    return lane.finish(features)
 
 
 def _failure(lane: Lane, error: Exception) -> EngineFailed:

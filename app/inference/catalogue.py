@@ -3,9 +3,12 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+
+import torch
 
 from app.inference.batcher import Lane
-from app.inference.engines.base import Engine
+from app.inference.engines.base import Embeddings, Engine, Features
 from app.inference.errors import NotReady, UnknownModel
 from model_store import Manifest
 from model_store.network import SiameseNetwork, Side
@@ -31,7 +34,10 @@ class LoadedModel:
         self.network = network
         self.engine = engine
         self.identity = f"{manifest.name}/{manifest.version}/{manifest.weights.sha256}"
-        self._lanes = {side: Lane(manifest.name, engine, side, manifest.dimension) for side in Side}
+        self._lanes = {
+            side: Lane(manifest.name, engine, side, manifest.dimension, partial(self._finish, side))
+            for side in Side
+        }
         self._users = 0
         self._retired = False
 
@@ -63,6 +69,10 @@ class LoadedModel:
         """Closes the engine as soon as nobody uses it."""
         self._retired = True
         self._close_if_done()
+
+    def _finish(self, side: Side, features: Features) -> Embeddings:
+        embeddings: Embeddings = self.network.finish(torch.from_numpy(features), side).numpy()
+        return embeddings
 
     def _close_if_done(self) -> None:
         if self._retired and not self._users:

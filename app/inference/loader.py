@@ -140,11 +140,11 @@ class Loader:
 
 
 def _probe(engine: Engine, checkpoint: Checkpoint) -> None:
-    """Refuses an engine whose embeddings are not what the manifest says, or not finite."""
+    """Refuses an engine whose features are not what the manifest says, or not finite."""
     manifest = checkpoint.manifest
     grey = np.full((2, *manifest.preprocessing.shape), 127, np.uint8)
     for side in sides(checkpoint.network):
-        rows = engine.embed(grey, side)
+        rows = engine.features(grey, side)
         if rows.shape != (2, manifest.dimension) or not np.isfinite(rows).all():
             raise InferenceError(
                 f"model '{manifest.name}' version {manifest.version} gives no finite embeddings "

@@ -94,10 +94,17 @@ class Branch(nn.Module):
         self.normalise = spec.normalise
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """(N, channels, height, width), normalised → float32 (N, dimension)."""
-        embeddings: torch.Tensor = self.projection(self.pooling(self.backbone(images)))
-        embeddings = embeddings.float()
-        return functional.normalize(embeddings, dim=-1) if self.normalise else embeddings
+        """(N, channels, height, width), normalised → embeddings, float32 (N, dimension)."""
+        return self.finish(self.features(images))
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """(N, channels, height, width), normalised → float32 (N, dimension), of any length."""
+        features: torch.Tensor = self.projection(self.pooling(self.backbone(images)))
+        return features.float()
+
+    def finish(self, features: torch.Tensor) -> torch.Tensor:
+        """Features → embeddings: of unit length where the branch normalises, else as they are."""
+        return functional.normalize(features, dim=-1) if self.normalise else features
 
 
 def _output_shape(module: nn.Module, image_shape: tuple[int, int, int]) -> torch.Size:

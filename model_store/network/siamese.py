@@ -1,6 +1,7 @@
 """The Siamese network: branches that embed, and a comparator that joins two embeddings."""
 
 from enum import StrEnum
+from typing import cast
 
 import torch
 from torch import nn
@@ -75,9 +76,34 @@ class SiameseNetwork(nn.Module):
         Returns:
             float32 (N, dimension).
         """
-        branch = self.branches[0 if self.shares_weights or side is Side.LEFT else 1]
-        embeddings: torch.Tensor = branch(normalise(batch, self.preprocessing))
+        embeddings: torch.Tensor = self._branch(side)(normalise(batch, self.preprocessing))
         return embeddings
+
+    def features(self, batch: torch.Tensor, side: Side = Side.LEFT) -> torch.Tensor:
+        """What embeddings are made of: not yet scaled to unit length, where they will be.
+
+        The length is no part of a normalised embedding, and still tells how sure the network is.
+
+        Args:
+            batch: As `embed` takes it.
+            side: As `embed` takes it.
+
+        Returns:
+            float32 (N, dimension).
+        """
+        return self._branch(side).features(normalise(batch, self.preprocessing))
+
+    def finish(self, features: torch.Tensor, side: Side = Side.LEFT) -> torch.Tensor:
+        """The embeddings that features become; nothing in it depends on weights.
+
+        Args:
+            features: float32 (N, dimension), on any device.
+            side: The side that they were made on.
+
+        Returns:
+            float32 (N, dimension), as `embed` gives them.
+        """
+        return self._branch(side).finish(features)
 
     def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         """Scores pairs of prepared images.
@@ -93,3 +119,7 @@ class SiameseNetwork(nn.Module):
             self.embed(left, Side.LEFT), self.embed(right, Side.RIGHT)
         )
         return scores
+
+    def _branch(self, side: Side) -> Branch:
+        # A ModuleList forgets what kind of modules it holds.
+        return cast(Branch, self.branches[0 if self.shares_weights or side is Side.LEFT else 1])

@@ -80,7 +80,7 @@ def picture(seed: int, kind: str = "PNG") -> bytes:
 
 
 class MeanEngine:
-    """An engine whose embedding of an image is its mean value, several times.
+    """An engine whose features of an image are its mean value, several times.
 
     It blocks while its gate is closed, raises for images that are `POISON` all over, and
     remembers the batches it was given.
@@ -98,7 +98,7 @@ class MeanEngine:
         self.error: BaseException | None = None
         self.rows_short = 0
 
-    def embed(self, batch: np.ndarray, side: Side) -> np.ndarray:
+    def features(self, batch: np.ndarray, side: Side) -> np.ndarray:
         self.batches.append((len(batch), side))
         self.entered.release()
         assert self.gate.wait(30)
@@ -117,7 +117,7 @@ class MeanEngine:
 
 
 def lane(engine: MeanEngine, side: Side = Side.LEFT, name: str = "mean") -> Lane:
-    return Lane(name, engine, side, DIMENSION)
+    return Lane(name, engine, side, DIMENSION, lambda features: features)
 
 
 def grey(value: int) -> np.ndarray:

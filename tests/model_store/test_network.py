@@ -48,6 +48,19 @@ def test_vgg16_numbers_its_layers_as_torchvision_does():
     assert {k: v.shape for k, v in ours.items()} == theirs
 
 
+@pytest.mark.parametrize("normalise", [True, False])
+def test_features_finish_as_the_embedding(normalise):
+    network = build("small-cnn", "flatten", projection=8, normalise=normalise).eval()
+    images = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        features, embeddings = network.features(images), network.embed(images)
+        assert torch.equal(network.finish(features), embeddings)
+    lengths = features.norm(dim=1)
+    assert not torch.allclose(lengths, torch.ones(3)), "the length is still in the features"
+    expected = features / lengths[:, None] if normalise else features
+    assert torch.allclose(embeddings, expected)
+
+
 def test_the_published_comparator_gives_identical_images_a_constant():
     comparator = AbsoluteDifferenceSigmoid(6).eval()
     scores = [comparator(f, f).item() for f in torch.randn(5, 1, 6)]

@@ -5,13 +5,21 @@ from typing import Literal
 import torch
 
 from app.inference.cpus import available_cpus
-from app.inference.engines.base import Embeddings, Engine, UInt8Batch, sides
+from app.inference.engines.base import Embeddings, Engine, Features, UInt8Batch, sides
 from app.inference.engines.torch_cpu import TorchCpuEngine
 from app.inference.engines.torch_cuda import TorchCudaEngine
 from app.inference.errors import InferenceError
 from model_store import Checkpoint
 
-__all__ = ["Embeddings", "Engine", "UInt8Batch", "choose_device", "make_engine", "sides"]
+__all__ = [
+    "Embeddings",
+    "Engine",
+    "Features",
+    "UInt8Batch",
+    "choose_device",
+    "make_engine",
+    "sides",
+]
 
 
 def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> str:

@@ -8,13 +8,14 @@ import numpy.typing as npt
 from model_store.network import SiameseNetwork, Side
 
 UInt8Batch = npt.NDArray[np.uint8]
+Features = npt.NDArray[np.float32]
 Embeddings = npt.NDArray[np.float32]
 
 
 class Engine(Protocol):
     """Runs the branches of one network on one device.
 
-    An engine is called by one thread at a time. An image's embedding must not depend on the
+    An engine is called by one thread at a time. An image's features must not depend on the
     images beside it in the batch (cosine ≥ 0.99999).
 
     Attributes:
@@ -27,8 +28,8 @@ class Engine(Protocol):
     device: str
     precision: str
 
-    def embed(self, batch: UInt8Batch, side: Side) -> Embeddings:
-        """Embeds prepared images.
+    def features(self, batch: UInt8Batch, side: Side) -> Features:
+        """What the embeddings of prepared images are made of, as `SiameseNetwork.features`.
 
         Args:
             batch: uint8 (N, height, width, channels), N from 1 to the largest batch.

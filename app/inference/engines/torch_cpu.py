@@ -6,7 +6,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from app.inference.engines.base import Embeddings, UInt8Batch, sides
+from app.inference.engines.base import Features, UInt8Batch, sides
 from model_store.network import SiameseNetwork, Side
 
 _PIECES = (1, 2, 4, 8)
@@ -44,11 +44,11 @@ class TorchCpuEngine:
         )
         self.piece = 1
 
-    def embed(self, batch: UInt8Batch, side: Side) -> Embeddings:
-        """As `Engine.embed`."""
+    def features(self, batch: UInt8Batch, side: Side) -> Features:
+        """As `Engine.features`."""
         size = max(1, min(self.piece, -(-len(batch) // self._threads)))
         pieces = [batch[start : start + size] for start in range(0, len(batch), size)]
-        parts = list(self._pool.map(self._embed_piece, pieces, [side] * len(pieces)))
+        parts = list(self._pool.map(self._piece_features, pieces, [side] * len(pieces)))
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def warm_up(self, max_batch: int) -> None:
@@ -59,21 +59,21 @@ class TorchCpuEngine:
             if piece > max(1, max_batch // self._threads):
                 break
             blank = np.zeros((piece, *spec.shape), np.uint8)
-            self._pool.submit(self._embed_piece, blank, Side.LEFT).result()
+            self._pool.submit(self._piece_features, blank, Side.LEFT).result()
             started = perf_counter()
-            self._pool.submit(self._embed_piece, blank, Side.LEFT).result()
+            self._pool.submit(self._piece_features, blank, Side.LEFT).result()
             rate = piece / (perf_counter() - started)
             if rate > best:
                 best, self.piece = rate, piece
         full = np.zeros((max_batch, *spec.shape), np.uint8)
         for side in sides(self._network):
-            self.embed(full, side)
+            self.features(full, side)
 
     def close(self) -> None:
         """Ends the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _embed_piece(self, piece: UInt8Batch, side: Side) -> Embeddings:
+    def _piece_features(self, piece: UInt8Batch, side: Side) -> Features:
         with torch.inference_mode():
-            embeddings: Embeddings = self._network.embed(torch.from_numpy(piece), side).numpy()
-        return embeddings
+            features: Features = self._network.features(torch.from_numpy(piece), side).numpy()
+        return features

@@ -2,7 +2,7 @@
 
 import torch
 
-from app.inference.engines.base import Embeddings, UInt8Batch, sides
+from app.inference.engines.base import Features, UInt8Batch, sides
 from model_store.network import SiameseNetwork, Side
 
 
@@ -28,16 +28,16 @@ class TorchCudaEngine:
         network.branches.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._pinned = torch.empty(0, dtype=torch.uint8)
 
-    def embed(self, batch: UInt8Batch, side: Side) -> Embeddings:
-        """As `Engine.embed`."""
+    def features(self, batch: UInt8Batch, side: Side) -> Features:
+        """As `Engine.features`."""
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             if self._pinned.numel() < batch.size:
                 self._pinned = torch.empty(batch.size, dtype=torch.uint8, pin_memory=True)
             staged = self._pinned[: batch.size].view(batch.shape)
             staged.numpy()[...] = batch
-            embeddings = self._network.embed(staged.to(self.device, non_blocking=True), side)
+            features = self._network.features(staged.to(self.device, non_blocking=True), side)
             # Copying back waits for the device, so the pinned memory is free again after it.
-            result: Embeddings = embeddings.cpu().numpy()
+            result: Features = features.cpu().numpy()
         return result
 
     def warm_up(self, max_batch: int) -> None:
@@ -47,7 +47,7 @@ class TorchCudaEngine:
         while True:
             blank = torch.zeros((size, *shape), dtype=torch.uint8).numpy()
             for side in sides(self._network):
-                self.embed(blank, side)
+                self.features(blank, side)
             if size >= max_batch:
                 break
             size = min(2 * size, max_batch)

@@ -132,8 +132,8 @@ def test_too_few_rows_are_an_error_and_no_answer_is_swapped(images: int) -> None
 
 def test_an_embedding_that_is_not_finite_fails_alone() -> None:
     class NotANumber(MeanEngine):
-        def embed(self, batch: np.ndarray, side: Side) -> np.ndarray:
-            rows = super().embed(batch, side)
+        def features(self, batch: np.ndarray, side: Side) -> np.ndarray:
+            rows = super().features(batch, side)
             rows[rows == 5] = np.nan
             return rows
 

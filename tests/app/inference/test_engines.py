@@ -23,16 +23,17 @@ def test_an_embedding_does_not_depend_on_its_batch_mates(piece: int) -> None:
     engine.warm_up(8)
     engine.piece = piece
     batch = np.stack([prepare(pixels(seed), made.preprocessing) for seed in range(16)])
-    together = engine.embed(batch, Side.LEFT)
-    alone = np.concatenate([engine.embed(image[None], Side.LEFT) for image in batch])
-    in_threes = np.concatenate([engine.embed(batch[n : n + 3], Side.LEFT) for n in range(0, 16, 3)])
+    together = engine.features(batch, Side.LEFT)
+    alone = np.concatenate([engine.features(image[None], Side.LEFT) for image in batch])
+    thirds = [batch[start : start + 3] for start in range(0, 16, 3)]
+    in_threes = np.concatenate([engine.features(part, Side.LEFT) for part in thirds])
     assert together.shape == (16, DIMENSION)
     assert together.dtype == np.float32
     assert cosine(together, alone).min() >= 0.99999
     assert cosine(in_threes, alone).min() >= 0.99999
     # And they are those of the network itself, with different images told apart.
     with torch.inference_mode():
-        expected = network().embed(torch.from_numpy(batch)).numpy()
+        expected = network().features(torch.from_numpy(batch)).numpy()
     np.testing.assert_allclose(together, expected, rtol=1e-4, atol=1e-5)
     assert cosine(together[:1], together[1:2])[0] < 0.999
     engine.close()
@@ -42,10 +43,10 @@ def test_sides_use_their_own_branch() -> None:
     made = network(sides=2)
     engine = TorchCpuEngine(made, threads=1)
     batch = prepare(pixels(0), made.preprocessing)[None]
-    left, right = engine.embed(batch, Side.LEFT), engine.embed(batch, Side.RIGHT)
+    left, right = engine.features(batch, Side.LEFT), engine.features(batch, Side.RIGHT)
     with torch.inference_mode():
         for side, found in ((Side.LEFT, left), (Side.RIGHT, right)):
-            expected = network(sides=2).embed(torch.from_numpy(batch), side).numpy()
+            expected = network(sides=2).features(torch.from_numpy(batch), side).numpy()
             np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     assert cosine(left, right)[0] < 0.999
     engine.close()
@@ -70,8 +71,8 @@ def test_cuda_agrees_with_the_cpu(tmp_path) -> None:
     for device in ("cpu", "cuda:0"):
         engine = make_engine(store.load("tiny"), engine="auto", device=device)
         engine.warm_up(16)
-        found.append(engine.embed(batch, Side.LEFT))
-        alone = engine.embed(batch[:1], Side.LEFT)
+        found.append(engine.features(batch, Side.LEFT))
+        alone = engine.features(batch[:1], Side.LEFT)
         assert cosine(alone, found[-1][:1]).min() >= 0.99999
         engine.close()
     assert cosine(*found).min() >= 0.99999
