@@ -122,4 +122,4 @@ class SiameseNetwork(nn.Module):
 
     def _branch(self, side: Side) -> Branch:
         # A ModuleList forgets what kind of modules it holds.
-        return cast(Branch, self.branches[0 if self.shares_weights or side is Side.LEFT else 1])
+        return cast("Branch", self.branches[0 if self.shares_weights or side is Side.LEFT else 1])
