@@ -2,13 +2,13 @@
 
 import sys
 
-import uvicorn
 from pydantic import ValidationError
 
 from app.inference.engines import choose_device
 from app.inference.errors import InferenceError
 from app.main import create_app
 from app.observability import logs
+from app.protocol import server_config
 from app.server import DrainingServer
 from app.settings import Settings
 
@@ -28,19 +28,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     logs.configure(settings.log_level)
-    config = uvicorn.Config(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        loop="auto",
-        http="httptools",
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=True,
-        timeout_keep_alive=75,
-    )
+    config = server_config(create_app(settings), settings)
     server = DrainingServer(config, settings.drain_seconds)
     server.run()
     return 1 if server.force_exit else 0

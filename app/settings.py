@@ -85,11 +85,24 @@ class Settings(BaseSettings):
         ge=2,
         description="Most images waiting or in work at once; what comes on top is answered 429.",
     )
+    queue_bytes: int = Field(
+        512 * _MIB,
+        ge=_KIB,
+        description="Most bytes of request bodies being read or in work at once; what comes on top "
+        "is answered 429.",
+    )
     request_timeout: float = Field(
         30.0,
         gt=0,
         le=86_400,
         description="Seconds a request may take; the X-Request-Timeout header can shorten it.",
+    )
+    slow_client_seconds: float = Field(
+        10.0,
+        gt=0,
+        le=3600,
+        description="Seconds a client may take to send a request's headers, to read on in an "
+        "answer, or to end a body that was already answered.",
     )
     drain_seconds: float = Field(
         25.0, ge=0, description="Seconds that SIGTERM leaves to the requests accepted before it."
@@ -104,6 +117,13 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"max_images ({self.max_images}) is over queue_images ({self.queue_images}), so "
                 "that a full request could never be admitted; raise queue_images"
+            )
+        largest = max(self.max_body_bytes, self.max_many_body_bytes)
+        if largest > self.queue_bytes:
+            raise ValueError(
+                f"queue_bytes ({self.queue_bytes}) is under the largest body allowed ({largest}), "
+                "which could then never be admitted; raise queue_bytes, or lower max_body_bytes "
+                "and max_many_body_bytes"
             )
         return self
 

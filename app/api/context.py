@@ -8,6 +8,8 @@ from time import perf_counter
 
 from starlette.types import Scope
 
+from app.inference.admission import Reservation
+
 _KEY = "twinlens.context"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
@@ -23,6 +25,7 @@ class RequestContext:
         arrived: The event loop's time then, from which deadlines count.
         problem: The slug of the problem it was answered with.
         log: Further fields for its line in the log.
+        reservation: The bytes it holds, from when its body is read; given back at its end.
     """
 
     request_id: str
@@ -31,6 +34,7 @@ class RequestContext:
     arrived: float = field(default_factory=lambda: asyncio.get_running_loop().time())
     problem: str | None = None
     log: dict[str, object] = field(default_factory=dict)
+    reservation: Reservation | None = None
 
 
 def new_context(scope: Scope) -> RequestContext:

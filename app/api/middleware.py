@@ -77,6 +77,8 @@ class RequestMiddleware:
             await answer(scope, receive, send_with_id)
         finally:
             self._in_flight.requests -= 1
+            if context.reservation is not None:
+                context.reservation.release()
             self._record(scope, context, status or CLIENT_CLOSED_REQUEST)
 
     def _record(self, scope: Scope, context: RequestContext, status: int) -> None:

@@ -1,5 +1,6 @@
 """Reads request bodies, with every limit enforced while reading. Nothing goes to disk."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import orjson
@@ -10,9 +11,12 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect
 
 from app.api.problem import BadRequest, BodyTooLarge, ClientGone, UnsupportedBody
+from app.inference.admission import Reservation
 from app.inference.errors import TooManyBytes
 
 _MAX_TEXT_BYTES = 4096
+# Parsing JSON blocks the event loop: a million numbers for some tenths of a second.
+_MAX_JSON_VALUES = 1_000_000
 _MEDIA_TYPES = "multipart/form-data or application/json"
 
 
@@ -49,13 +53,19 @@ class Body:
 
 
 async def read_body(
-    request: Request, limits: Limits, *, expected: str, raw_field: str | None = None
+    request: Request,
+    limits: Limits,
+    reservation: Reservation,
+    *,
+    expected: str,
+    raw_field: str | None = None,
 ) -> Body:
     """Reads a request's body.
 
     Args:
         request: Its headers say what the body is.
         limits: What it may hold.
+        reservation: Where its bytes are accounted for as they come in.
         expected: The fields that the route reads, for messages.
         raw_field: The field that a body of type `image/*` is taken for; None where the route
             reads none.
@@ -64,17 +74,20 @@ async def read_body(
         UnsupportedBody: Of a media type that is not read.
         BodyTooLarge, TooManyBytes: Over a limit.
         BadRequest: Empty, cut short, or not what its media type says.
+        QueueFull: The requests in work leave no room for its bytes.
         ClientGone: The connection was closed before its end.
     """
     header = request.headers.get("content-type", "")
     media_type, options = parse_options_header(header)
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limits.body_bytes:
-        raise _too_large(limits)
+    if declared.isdecimal():
+        if int(declared) > limits.body_bytes:
+            raise _too_large(limits)
+        reservation.expect(int(declared))
     if media_type == b"multipart/form-data":
-        body = await _read_multipart(request, limits, options.get(b"boundary", b""))
+        body = await _read_multipart(request, limits, reservation, options.get(b"boundary", b""))
     else:
-        data = await _read_all(request, limits)
+        data = await _read_all(request, limits, reservation)
         if data and media_type == b"application/json":
             body = Body("json", _json_fields(data, expected), len(data))
         elif data and raw_field is not None and media_type.startswith(b"image/"):
@@ -92,21 +105,31 @@ async def read_body(
     return body
 
 
-async def _read_all(request: Request, limits: Limits) -> bytes:
-    chunks: list[bytes] = []
+async def _chunks(
+    request: Request, limits: Limits, reservation: Reservation
+) -> AsyncIterator[bytes]:
+    """A body as it comes in, with its limits enforced."""
     size = 0
     try:
         async for chunk in request.stream():
             size += len(chunk)
             if size > limits.body_bytes:
                 raise _too_large(limits)
-            chunks.append(chunk)
+            reservation.grow(len(chunk))
+            if chunk:
+                yield chunk
     except ClientDisconnect:
         raise ClientGone("the client left while sending") from None
+
+
+async def _read_all(request: Request, limits: Limits, reservation: Reservation) -> bytes:
+    chunks = [chunk async for chunk in _chunks(request, limits, reservation)]
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-async def _read_multipart(request: Request, limits: Limits, boundary: bytes) -> Body:
+async def _read_multipart(
+    request: Request, limits: Limits, reservation: Reservation, boundary: bytes
+) -> Body:
     if not boundary:
         raise BadRequest(
             "the Content-Type of a multipart body must name its boundary; let the HTTP client "
@@ -128,22 +151,22 @@ async def _read_multipart(request: Request, limits: Limits, boundary: bytes) -> 
                 "on_end": form.on_end,
             },
         )
-        async for chunk in request.stream():
+        async for chunk in _chunks(request, limits, reservation):
             size += len(chunk)
-            if size > limits.body_bytes:
-                raise _too_large(limits)
-            if chunk:
-                parser.write(chunk)
+            parser.write(chunk)
     except FormParserError as error:
         raise BadRequest(f"the multipart body is malformed: {error}") from None
-    except ClientDisconnect:
-        raise ClientGone("the client left while sending") from None
     if size and not form.ended:
         raise BadRequest("the multipart body ends before its closing boundary; send all of it")
     return Body("multipart", form.fields, size)
 
 
 def _json_fields(data: bytes, expected: str) -> dict[str, list[object]]:
+    if data.count(b",") >= _MAX_JSON_VALUES:
+        raise TooManyBytes(
+            f"the JSON body has more than {_MAX_JSON_VALUES:,} values; send embeddings as raw "
+            "little-endian float32 in the field 'embeddings' of a multipart body"
+        )
     try:
         document = orjson.loads(data)
     except orjson.JSONDecodeError as error:

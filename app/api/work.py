@@ -37,6 +37,7 @@ async def receive(
     Raises:
         NotReady: No request can be served now.
         BodyTooSlow: The body was not there in time.
+        QueueFull: The requests in work leave no room for the body's bytes.
         BadRequest, TooManyBytes: As `read_body`.
     """
     service = service_of(request)
@@ -44,10 +45,14 @@ async def receive(
     if reason is not None:
         raise NotReady(reason)
     deadline = _deadline(request)
+    reservation = service.admission.reserve()
+    context_of(request.scope).reservation = reservation
     try:
         with service.metrics.timed("read"):
             async with asyncio.timeout_at(deadline):
-                return await read_body(request, limits, expected=expected, raw_field=raw_field)
+                return await read_body(
+                    request, limits, reservation, expected=expected, raw_field=raw_field
+                )
     except TimeoutError:
         raise BodyTooSlow(
             "the body was not there within the request's time; send it faster, or less of it"

@@ -163,7 +163,11 @@ class Embedder:
 
     async def _compute(self, model: LoadedModel, image: EncodedImage, key: Key | None) -> Row:
         with model.used():
-            prepared = await self._decoder.decode(image.data, model.manifest.preprocessing)
+            try:
+                prepared = await self._decoder.decode(image.data, model.manifest.preprocessing)
+            except asyncio.CancelledError:
+                self._metrics.dropped("decode")
+                raise
             row = await self._batcher.submit(model.lane(image.side), prepared)
         if key is not None:
             self._cache.put(key, row)

@@ -37,6 +37,7 @@ class Service:
 
     Attributes:
         inference: What can be asked.
+        admission: What is accepted and unanswered.
         settings: As given.
         metrics: As given.
     """
@@ -58,12 +59,12 @@ class Service:
             metrics=metrics,
         )
         self._batcher = Batcher(max_batch=self._max_batch, metrics=metrics)
-        admission = Admission(settings.queue_images)
+        self.admission = Admission(settings.queue_images, settings.queue_bytes)
         cache = EmbeddingCache(settings.cache_bytes)
         self.inference = Inference(
             catalogue=lambda: self._catalogue,
             embedder=Embedder(
-                admission=admission,
+                admission=self.admission,
                 cache=cache,
                 decoder=self._decoder,
                 batcher=self._batcher,
@@ -75,7 +76,7 @@ class Service:
         )
         self._loading_thread = ThreadPoolExecutor(1, "twinlens-load")
         self._loading: asyncio.Task[None] | None = None
-        self._watch(admission, cache)
+        self._watch(cache)
 
     @property
     def catalogue(self) -> Catalogue:
@@ -143,12 +144,17 @@ class Service:
             )
         return None
 
-    def _watch(self, admission: Admission, cache: EmbeddingCache) -> None:
+    def _watch(self, cache: EmbeddingCache) -> None:
         watch = self.metrics.watch
         watch(
             "twinlens_queue_images",
             "Images accepted and unanswered.",
-            lambda: admission.outstanding,
+            lambda: self.admission.outstanding,
+        )
+        watch(
+            "twinlens_queue_bytes",
+            "Bytes of request bodies being read or in work.",
+            lambda: self.admission.held_bytes,
         )
         watch(
             "twinlens_device_queue_images",

@@ -14,9 +14,11 @@ from pathlib import Path
 import httpx
 import orjson
 import uvicorn
+from fastapi import FastAPI
 
 from app.inference.service import Service
 from app.main import create_app
+from app.protocol import server_config
 from app.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
@@ -37,15 +39,16 @@ class Running:
     port: int
     client: httpx.Client
     service: Service
+    app: FastAPI
 
 
 @contextlib.contextmanager
 def in_thread(store: Path, *, wait: bool = True, **settings: object) -> Iterator[Running]:
     """A server in a thread of this process."""
     values = {"store_poll_seconds": 0.05, "cache_bytes": 0, "device": "cpu", **settings}
-    app = create_app(Settings(model_store=store, **values))
-    config = uvicorn.Config(app, port=0, log_config=None, access_log=False, http="httptools")
-    server = uvicorn.Server(config)
+    chosen = Settings(model_store=store, port=0, **values)
+    app = create_app(chosen)
+    server = uvicorn.Server(server_config(app, chosen))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     wait_until(lambda: server.started)
@@ -54,7 +57,7 @@ def in_thread(store: Path, *, wait: bool = True, **settings: object) -> Iterator
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             if wait:
                 wait_until(lambda: client.get("/readyz").status_code == 200)
-            yield Running(port, client, app.state.service)
+            yield Running(port, client, app.state.service, app)
     finally:
         server.should_exit = True
         thread.join(30)

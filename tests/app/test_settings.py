@@ -28,3 +28,5 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_limits_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(ValidationError, match="raise queue_images"):
         Settings(max_images=100, queue_images=50)
+    with pytest.raises(ValidationError, match="raise queue_bytes"):
+        Settings(queue_bytes=1_000_000)

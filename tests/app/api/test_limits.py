@@ -21,6 +21,8 @@ def small(store: Path) -> Iterator[Running]:
         store_poll_seconds=0,
         max_body_bytes=100_000,
         max_many_body_bytes=200_000,
+        queue_bytes=250_000,
+        slow_client_seconds=0.3,
         queue_images=4,
         max_images=4,
         request_timeout=20,
@@ -201,3 +203,114 @@ def test_many_requests_at_once_are_all_answered_with_their_own(small: Running) -
     assert served
     for seed, answer in served:
         assert answer.json()["embeddings"][0] == pytest.approx(expected[seed], rel=1e-4, abs=1e-5)
+
+
+def closed(connection: socket.socket) -> bytes:
+    """All that the server sends until it closes the connection."""
+    data = b""
+    try:
+        while chunk := connection.recv(65536):
+            data += chunk
+    except ConnectionResetError:
+        pass
+    return data
+
+
+def test_headers_that_do_not_come_in_time(small: Running) -> None:
+    with socket.create_connection(("127.0.0.1", small.port), timeout=10) as connection:
+        connection.sendall(b"POST /embed HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        assert closed(connection).startswith(b"HTTP/1.1 408")
+
+
+def test_headers_without_end(small: Running) -> None:
+    with socket.create_connection(("127.0.0.1", small.port), timeout=10) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 70_000)
+        assert closed(connection).startswith(b"HTTP/1.1 431")
+
+
+@pytest.mark.parametrize("target", [b"//\xff", b"http://[", b"/%ff%fe"])
+def test_a_target_that_is_no_path(small: Running, target: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", small.port), timeout=10) as connection:
+        connection.sendall(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert closed(connection).split()[1] in (b"400", b"404")
+
+
+def test_a_refused_body_that_never_ends_is_hung_up_on(small: Running) -> None:
+    with socket.create_connection(("127.0.0.1", small.port), timeout=10) as connection:
+        connection.sendall(
+            b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+            b"Content-Length: 52428800\r\n\r\n0123"
+        )
+        assert closed(connection).startswith(b"HTTP/1.1 413")
+
+
+def test_after_a_refused_body_that_ends_the_connection_goes_on(small: Running) -> None:
+    with socket.create_connection(("127.0.0.1", small.port), timeout=10) as connection:
+        connection.sendall(
+            b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n"
+            b"Content-Length: 4\r\n\r\n0123"
+        )
+        assert answer_of(connection).startswith(b"HTTP/1.1 415")
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert answer_of(connection).startswith(b"HTTP/1.1 200")
+
+
+def test_a_client_that_does_not_read_is_hung_up_on(
+    small: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(10)
+        connection.connect(("127.0.0.1", small.port))
+        request = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
+        connection.sendall(request * 20)
+        # Nothing is in work any more, and most of it was never taken.
+        in_flight = small.app.state.in_flight
+        wait_until(lambda: in_flight.requests > 0)
+        wait_until(lambda: in_flight.requests == 0)
+        assert len(closed(connection)) < 20 * 1_000_000
+    assert "unexpected error" not in caplog.text
+
+
+def test_bodies_in_work_are_bounded_in_bytes(small: Running, engine: MeanEngine) -> None:
+    content = bytes(90_000)
+    connections = []
+    head = (
+        b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+        b"Content-Length: 90001\r\n\r\n"
+    )
+    try:
+        for _ in range(2):
+            connections.append(socket.create_connection(("127.0.0.1", small.port), timeout=10))
+            connections[-1].sendall(head + content)
+        wait_until(lambda: metric(small, "twinlens_queue_bytes") == 180_000)
+        refused = small.client.post(
+            "/embed", content=content, headers={"content-type": "image/png"}
+        )
+        assert refused.status_code == 429
+        assert int(refused.headers["retry-after"]) >= 1
+        assert "MiB" in refused.json()["detail"]
+        assert embed(small, 1).status_code == 200
+
+        def pieces() -> Iterator[bytes]:
+            for _ in range(9):
+                yield bytes(10_000)
+
+        chunked = small.client.post(
+            "/embed", content=pieces(), headers={"content-type": "image/png"}
+        )
+        assert chunked.status_code == 429
+    finally:
+        for connection in connections:
+            connection.close()
+    wait_until(lambda: metric(small, "twinlens_queue_bytes") == 0)
+
+
+def test_json_of_more_values_than_can_be_parsed_in_passing_is_refused(store: Path) -> None:
+    with in_thread(store, store_poll_seconds=0) as running:
+        body = b'{"query":[' + b"0," * 1_000_000 + b'0],"candidates":[]}'
+        answer = running.client.post(
+            "/compare/many", content=body, headers={"content-type": "application/json"}
+        )
+        assert answer.status_code == 413
+        assert "float32" in answer.json()["detail"]

@@ -6,7 +6,7 @@ from app.inference.errors import QueueFull
 
 
 def test_all_or_none_up_to_the_limit() -> None:
-    admission = Admission(4)
+    admission = Admission(4, 1000)
     admission.acquire(3)
     with pytest.raises(QueueFull, match="limit of 4") as caught:
         admission.acquire(2)
@@ -22,7 +22,7 @@ def test_all_or_none_up_to_the_limit() -> None:
 def test_retry_after_follows_the_measured_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(module, "monotonic", lambda: now)
-    admission = Admission(20)
+    admission = Admission(20, 1000)
     assert admission.rate() is None
     admission.acquire(20)
     for _ in range(100):  # Two images a second, always full.
@@ -40,3 +40,42 @@ def test_retry_after_follows_the_measured_rate(monkeypatch: pytest.MonkeyPatch) 
     admission.release()
     # Idle time does not make the service look slow.
     assert admission.rate() >= rate * 0.9
+
+
+def test_bytes_are_bounded_and_given_back_once() -> None:
+    admission = Admission(4, 1000)
+    one, two = admission.reserve(), admission.reserve()
+    one.expect(1000)
+    assert admission.held_bytes == 0
+    one.grow(600)
+    one.grow(200)
+    with pytest.raises(QueueFull, match="MiB") as caught:
+        two.grow(201)
+    assert caught.value.retry_after >= 1
+    with pytest.raises(QueueFull):
+        two.expect(201)
+    two.grow(200)
+    assert admission.held_bytes == 1000
+    one.release()
+    one.release()
+    assert admission.held_bytes == 200
+    two.release()
+    assert admission.held_bytes == 0
+
+
+def test_when_to_come_back_with_bytes_follows_their_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(module, "monotonic", lambda: now)
+    admission = Admission(4, 1000)
+    held = [admission.reserve() for _ in range(10)]
+    for reservation in held:
+        reservation.grow(100)
+    for _ in range(10):  # A hundred bytes a second, always full.
+        for index in range(10):
+            now += 1
+            held[index].release()
+            held[index] = admission.reserve()
+            held[index].grow(100)
+    with pytest.raises(QueueFull) as caught:
+        admission.reserve().expect(500)
+    assert caught.value.retry_after in (5, 6)

@@ -1,0 +1,154 @@
+"""HTTP/1.1 as uvicorn speaks it, with bounds on what a slow or endless client can hold."""
+
+from asyncio import TimerHandle, Transport
+from collections.abc import Callable
+
+import httptools
+import uvicorn
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from app.settings import Settings
+
+_MAX_HEADER_BYTES = 65_536
+_KEEP_ALIVE_SECONDS = 75
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """Closes connections that would otherwise be held for as long as a client likes.
+
+    uvicorn itself waits without end for the first request on a connection, for the rest of a
+    request's headers (of any size), for the rest of a body that was answered before its end, and
+    for a client that does not read. Reading a body in time is up to whoever reads it.
+
+    Attributes:
+        patience: Seconds for each of these; for the first byte of a connection, the time that an
+            idle connection is kept alive.
+    """
+
+    patience = 10.0
+
+    _timer: TimerHandle | None = None
+    # Of requests sent in a row without waiting, the one in work; `cycle` is the last one read.
+    _running: RequestResponseCycle | None = None
+    _in_headers = False
+    _header_bytes = 0
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        """As `asyncio.Protocol`; uvicorn declares the type of transport likewise."""
+        super().connection_made(transport)
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """As `asyncio.Protocol`."""
+        self._stop()
+        self._unset_keepalive_if_required()
+        self._tell_gone()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """As `asyncio.Protocol`."""
+        super().data_received(data)
+        if self._in_headers:
+            self._header_bytes += len(data)
+            if self._header_bytes > _MAX_HEADER_BYTES and not self.transport.is_closing():
+                self._refuse(b"431 Request Header Fields Too Large", b"the headers are too large")
+
+    def on_message_begin(self) -> None:
+        """A request's first byte."""
+        super().on_message_begin()
+        self._in_headers = True
+        self._header_bytes = 0
+        self._start(self._headers_too_slow)
+
+    def on_headers_complete(self) -> None:
+        """A request's headers are there."""
+        self._in_headers = False
+        self._stop()
+        try:
+            super().on_headers_complete()
+        except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
+            self._refuse(b"400 Bad Request", b"the request's target is not a valid path")
+
+    def on_message_complete(self) -> None:
+        """The end of a request."""
+        if self.cycle is not None and self.cycle.response_complete:
+            self._stop()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """The end of an answer."""
+        early = self._running is not None and self._running.more_body
+        super().on_response_complete()
+        if early and not self.pipeline:
+            # Closing now could destroy the answer before a client that still sends has read it.
+            self._unset_keepalive_if_required()
+            self._start(self.transport.close)
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as it is sent to."""
+        super().pause_writing()
+        self._start(self._hang_up)
+
+    def resume_writing(self) -> None:
+        """The client has read on."""
+        super().resume_writing()
+        self._stop()
+
+    def _hang_up(self) -> None:
+        # The task that sends must not wake to a transport that is already closed.
+        self._tell_gone()
+        self.transport.abort()
+
+    def _tell_gone(self) -> None:
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)  # type: ignore[arg-type]
+
+    def _headers_too_slow(self) -> None:
+        self._refuse(b"408 Request Timeout", b"the headers were not there in time")
+
+    def _refuse(self, status: bytes, why: bytes) -> None:
+        self._stop()
+        self.transport.write(
+            b"HTTP/1.1 %b\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n"
+            b"connection: close\r\n\r\n%b" % (status, len(why), why)
+        )
+        self.transport.close()
+
+    def _start(self, then: Callable[[], None]) -> None:
+        self._stop()
+        self._timer = self.loop.call_later(self.patience, then)
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """How uvicorn serves the application."""
+
+    class Protocol(GuardedProtocol):
+        patience = settings.slow_client_seconds
+
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="auto",
+        http=Protocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+    )
