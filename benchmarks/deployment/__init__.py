@@ -1,0 +1,1 @@
+"""What the deployment does: real containers under load, and the queues that they make."""
