@@ -15,10 +15,11 @@ Answer = Callable[[int, asyncio.StreamWriter], Awaitable[None]]
 
 
 def load_on(answer: Answer, enough: int) -> list[Sample]:
-    """What came of the requests until so many were known, from a server that answers so."""
+    """What came of the requests from a server that answers so, until it has answered so many."""
 
     async def run() -> list[Sample]:
         count = 0
+        answered = asyncio.Event()
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             nonlocal count
@@ -26,14 +27,15 @@ def load_on(answer: Answer, enough: int) -> list[Sample]:
                 while await reader.readexactly(len(REQUEST)) == REQUEST:
                     count += 1
                     await answer(count, writer)
+                    if count == enough:
+                        answered.set()
             except (EOFError, OSError):
                 writer.close()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         async with server, SteadyLoad(port, 200, [REQUEST]) as load:
-            while len(load.samples) < enough:
-                await asyncio.sleep(0.005)
+            await answered.wait()
         return load.samples
 
     return asyncio.run(asyncio.wait_for(run(), 30))
@@ -81,11 +83,12 @@ def test_a_stall_does_not_keep_later_requests_from_being_sent():
 def test_a_server_that_is_not_there_loses_everything():
     async def run():
         async with SteadyLoad(9, 200, [REQUEST]) as load:
-            while len(load.samples) < 3:
-                await asyncio.sleep(0.005)
+            await asyncio.sleep(0.05)
         return load.samples
 
-    assert all(sample.status == 0 for sample in asyncio.run(run()))
+    samples = asyncio.run(run())
+    assert samples
+    assert all(sample.status == 0 for sample in samples)
 
 
 def at(due: float, seconds: float = 0.1) -> Sample:
