@@ -1,5 +1,7 @@
 """`python -m app`: serves until SIGTERM or SIGINT."""
 
+import logging
+import os
 import sys
 
 from pydantic import ValidationError
@@ -31,7 +33,9 @@ def main() -> int:
     config = server_config(create_app(settings), settings)
     server = DrainingServer(config, settings.drain_seconds)
     server.run()
-    return 1 if server.force_exit else 0
+    # The interpreter would wait for its threads, and one that hangs in an engine never ends.
+    logging.shutdown()
+    os._exit(server.status)
 
 
 if __name__ == "__main__":

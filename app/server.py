@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import Iterator
 from types import FrameType
@@ -18,6 +19,12 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Time for answers that are made but not yet sent when the draining time is over.
 _LAST_SECONDS = 2
 
+EXIT_FORCED = 1
+"""Exit status after a second signal."""
+
+EXIT_BROKEN = 70
+"""Exit status of a service that could not be mended (`EX_SOFTWARE` of sysexits)."""
+
 
 class _State(Protocol):
     service: Service
@@ -28,11 +35,15 @@ class DrainingServer(uvicorn.Server):
 
     At the first SIGTERM or SIGINT the service is unready at once and new work is answered 503; the
     port stays open, so that health checks see it. As soon as nothing is in work, or the draining
-    time is over, the process ends with status 0. A second signal ends it at once.
+    time is over, the process ends with status 0. A second signal ends it at once. A service that
+    cannot be mended any more ends it too, so that whoever supervises it starts it anew.
 
     Args:
         config: Its `app` must be the FastAPI application itself.
         drain_seconds: The draining time.
+
+    Attributes:
+        status: The exit status that the process should end with.
     """
 
     def __init__(self, config: uvicorn.Config, drain_seconds: float) -> None:
@@ -41,6 +52,7 @@ class DrainingServer(uvicorn.Server):
         self._drain_seconds = drain_seconds
         self._drain_until: float | None = None
         self._signalled = False
+        self.status = 0
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -57,16 +69,20 @@ class DrainingServer(uvicorn.Server):
         del frame
         if self._signalled:
             _logger.warning("second signal %s: ending at once", signal.Signals(sig).name)
-            self.force_exit = self.should_exit = True
-            return
+            # Threads that hang would be waited for by any other way out.
+            os._exit(EXIT_FORCED)
         self._signalled = True
         _logger.info("%s: draining", signal.Signals(sig).name)
-        service = getattr(self.config.app.state, "service", None)  # type: ignore[union-attr]
+        service = self._service()
         if service is not None:
             service.drain()
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second; says whether to end now."""
+        service = self._service()
+        if service is not None and service.failure is not None:
+            self.status = EXIT_BROKEN
+            self.should_exit = True
         if self._signalled and not self.should_exit:
             now = asyncio.get_running_loop().time()
             if self._drain_until is None:
@@ -75,3 +91,6 @@ class DrainingServer(uvicorn.Server):
             if idle or now >= self._drain_until:
                 self.should_exit = True
         return await super().on_tick(counter)
+
+    def _service(self) -> Service | None:
+        return getattr(self.config.app.state, "service", None)  # type: ignore[union-attr]

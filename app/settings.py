@@ -97,6 +97,12 @@ class Settings(BaseSettings):
         le=86_400,
         description="Seconds a request may take; the X-Request-Timeout header can shorten it.",
     )
+    watchdog_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds one call of an engine may take; one that takes longer has hung, and "
+        "the engine is rebuilt.",
+    )
     slow_client_seconds: float = Field(
         10.0,
         gt=0,

@@ -3,45 +3,36 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Condition, Thread
 from time import perf_counter
+from weakref import WeakKeyDictionary
 
-import numpy as np
-import numpy.typing as npt
-
-from app.inference.engines.base import Embeddings, Engine, Features, UInt8Batch
-from app.inference.errors import EngineFailed, NotReady
+from app.inference.engines.base import Engine
+from app.inference.errors import EngineFailed, InferenceError, NotReady
+from app.inference.lane import Lane, Row
+from app.inference.runner import BatchRunner
 from app.observability.metrics import Metrics
-from model_store.network import Side
 from model_store.preprocessing import UInt8Image
-
-Row = npt.NDArray[np.float32]
 
 _logger = logging.getLogger(__name__)
 
-# A device thread that hangs is a daemon; the process can end without it.
-_JOIN_SECONDS = 30.0
+_JOIN_SECONDS = 5.0
+_CLOSING = "the service is shutting down; send the request again elsewhere"
 
 
-@dataclass(frozen=True, eq=False)
-class Lane:
-    """What images must have in common to share a batch: one engine and one side.
+@dataclass(frozen=True)
+class Fault:
+    """Why nothing can be embedded until something is done about it.
 
     Attributes:
-        model: For metrics and messages.
-        engine: What embeds them.
-        side: Which side they are on.
-        dimension: Values that an embedding must have.
-        finish: From features to embeddings, row by row.
+        reason: For users.
+        model: The model whose engine is at fault; None if it is no engine's.
     """
 
-    model: str
-    engine: Engine
-    side: Side
-    dimension: int
-    finish: Callable[[Features], Embeddings]
+    reason: str
+    model: str | None
 
 
 @dataclass(eq=False, slots=True)
@@ -51,7 +42,7 @@ class _Item:
     queued: float = field(default_factory=perf_counter)
 
 
-_Outcome = tuple[_Item, Row | Exception]
+_Outcome = tuple[_Item, Row | InferenceError]
 
 
 class Batcher:
@@ -60,7 +51,8 @@ class Batcher:
     The thread takes a batch whenever the device is idle and anything waits: a lone image goes at
     once, and those that arrive while the device is busy form the next batch. Lanes take turns, so
     that a busy model does not starve the others. An image whose request is cancelled leaves the
-    queue. Every image gets exactly one answer.
+    queue. Every image gets exactly one answer, also from an engine that fails, hangs or kills its
+    thread: then there is a fault, all images are answered, and none is taken until `recover`.
 
     Made, used and closed on one event loop.
 
@@ -73,23 +65,22 @@ class Batcher:
         self._loop = asyncio.get_running_loop()
         self._max_batch = max_batch
         self._metrics = metrics
+        self._limits: WeakKeyDictionary[Engine, int] = WeakKeyDictionary()
         self._condition = Condition()
         # Guarded by the condition. A lane is a key exactly while images of it wait; the order of
-        # the keys is the order of the turns.
+        # the keys is the order of the turns. A thread of an older generation has been given up.
         self._waiting: dict[Lane, deque[_Item]] = {}
-        self._in_work: Sequence[_Item] = ()
+        self._in_work: tuple[Lane, Sequence[_Item]] | None = None
         self._busy_since: float | None = None
         self._closing = False
-        self._failure: str | None = None
-        # Only the device thread uses these: one buffer for each shape of image.
-        self._buffers: dict[tuple[int, ...], UInt8Batch] = {}
-        self._thread = Thread(target=self._run, name="twinlens-device", daemon=True)
-        self._thread.start()
+        self._fault: Fault | None = None
+        self._generation = 0
+        self._thread = self._start_thread()
 
     @property
-    def failure(self) -> str | None:
-        """Why the device thread is dead, or None while it lives."""
-        return self._failure
+    def fault(self) -> Fault | None:
+        """Why nothing is embedded now, or None while all is well."""
+        return self._fault
 
     @property
     def depth(self) -> int:
@@ -99,7 +90,7 @@ class Batcher:
 
     @property
     def busy_seconds(self) -> float:
-        """How long the device has been at its present batch; 0 while it is idle."""
+        """How long the device has been at the present call of an engine; 0 while it is idle."""
         since = self._busy_since
         return 0.0 if since is None else perf_counter() - since
 
@@ -114,22 +105,37 @@ class Batcher:
             float32 (dimension,), which owns its memory.
 
         Raises:
-            EngineFailed: The engine failed on this very image, or the device thread is dead.
-            NotReady: The batcher is closed.
+            EngineFailed: The engine failed, hung or died on the batch with this very image.
+            NotReady: The batcher is closed, or there is a fault.
         """
         item = _Item(image, self._loop.create_future())
         with self._condition:
-            if self._failure is not None:
-                raise EngineFailed(self._failure)
+            if self._fault is not None:
+                raise _unready(self._fault)
             if self._closing:
-                raise NotReady("the service is shutting down; send the request again elsewhere")
+                raise NotReady(_CLOSING)
             self._waiting.setdefault(lane, deque()).append(item)
-            self._condition.notify()
+            self._condition.notify_all()
         try:
             return await item.answer
         except asyncio.CancelledError:
             self._withdraw(lane, item)
             raise
+
+    def condemn_if_stuck(self, seconds: float) -> None:
+        """Declares a fault if the device has been at one call of an engine for so long."""
+        with self._condition:
+            busy = self.busy_seconds
+            if self._in_work is not None and busy > seconds:
+                model = self._in_work[0].model
+                reason = f"the device has hung in model '{model}' ({busy:.0f} s in one call)"
+                self._condemn(Fault(reason, model), self._generation)
+
+    def recover(self) -> None:
+        """Ends a fault: takes images again, on a new thread."""
+        with self._condition:
+            self._fault = None
+            self._thread = self._start_thread()
 
     async def close(self, *, drain: bool = True) -> None:
         """Ends the device thread.
@@ -140,10 +146,18 @@ class Batcher:
         with self._condition:
             self._closing = True
             given_up = [] if drain else self._empty()
-            self._condition.notify()
-        error = NotReady("the service is shutting down; send the request again elsewhere")
-        _resolve([(item, error) for item in given_up])
-        await asyncio.to_thread(self._thread.join, _JOIN_SECONDS)
+            self._condition.notify_all()
+        _resolve([(item, NotReady(_CLOSING)) for item in given_up])
+        if self._fault is None:
+            await asyncio.to_thread(self._thread.join, _JOIN_SECONDS)
+
+    def _start_thread(self) -> Thread:
+        # A daemon, so that one that hangs does not keep the process from ending.
+        thread = Thread(
+            target=self._run, args=(self._generation,), name="twinlens-device", daemon=True
+        )
+        thread.start()
+        return thread
 
     def _withdraw(self, lane: Lane, item: _Item) -> None:
         with self._condition:
@@ -162,112 +176,89 @@ class Batcher:
         self._waiting.clear()
         return items
 
-    def _run(self) -> None:
+    def _run(self, generation: int) -> None:
+        # Of its own: a thread that was given up may still write to the buffers it has.
+        runner = BatchRunner(
+            max_batch=self._max_batch,
+            limits=self._limits,
+            before_call=lambda: self._beat(generation),
+            metrics=self._metrics,
+        )
         try:
-            while (taken := self._take()) is not None:
-                self._serve(*taken)
+            while (taken := self._take(generation)) is not None:
+                self._serve(runner, *taken, generation)
         # Whatever ends the thread must be known to /readyz and to those who wait for an answer.
         except BaseException as error:
             _logger.exception("the device thread has died")
-            self._die(f"the device thread has died ({error!r}); restart the service")
+            with self._condition:
+                model = self._in_work[0].model if self._in_work is not None else None
+            fault = Fault(f"the device thread has died ({type(error).__name__})", model)
+            self._condemn(fault, generation)
 
-    def _take(self) -> tuple[Lane, list[_Item]] | None:
-        """Waits for work; None when closed and empty."""
+    def _beat(self, generation: int) -> None:
+        if generation == self._generation:
+            self._busy_since = perf_counter()
+
+    def _take(self, generation: int) -> tuple[Lane, list[_Item]] | None:
+        """Waits for work; None when closed and empty, or given up."""
         with self._condition:
-            self._in_work = ()
-            self._busy_since = None
-            while not self._waiting:
+            if generation == self._generation:
+                self._in_work = self._busy_since = None
+            while generation == self._generation and not self._waiting:
                 if self._closing:
                     return None
                 self._condition.wait()
+            if generation != self._generation:
+                return None
             lane = next(iter(self._waiting))
             queue = self._waiting.pop(lane)
-            items = [queue.popleft() for _ in range(min(len(queue), self._max_batch))]
+            most = self._limits.get(lane.engine, self._max_batch)
+            items = [queue.popleft() for _ in range(min(len(queue), most))]
             if queue:
                 self._waiting[lane] = queue
-            self._in_work = items
+            self._in_work = (lane, items)
             self._busy_since = perf_counter()
             return lane, items
 
-    def _serve(self, lane: Lane, items: list[_Item]) -> None:
+    def _serve(self, runner: BatchRunner, lane: Lane, items: list[_Item], generation: int) -> None:
         started = perf_counter()
         for item in items:
             self._metrics.stage("queue", started - item.queued)
-        try:
-            rows = _embedded(lane, self._assemble(items))
-        except Exception as error:
-            _logger.exception("%s failed on a batch of %d", lane.model, len(items))
-            outcomes = self._serve_singly(lane, items, error)
-        else:
-            outcomes = [
-                self._outcome(lane, item, row) for item, row in zip(items, rows, strict=True)
-            ]
+        images = [item.image for item in items]
+        outcomes = runner.run(lane, images)
         self._metrics.batch(lane.model, len(items), perf_counter() - started)
-        self._answer(outcomes)
+        self._answer(list(zip(items, outcomes, strict=True)))
+        with self._condition:
+            if generation == self._generation:
+                self._in_work = (lane, ())
+        reason = runner.breakage(lane, images, outcomes)
+        if reason is not None:
+            self._condemn(Fault(reason, lane.model), generation)
 
-    def _serve_singly(self, lane: Lane, items: list[_Item], error: Exception) -> list[_Outcome]:
-        """After a failed batch: each image alone, so that only the one at fault fails."""
-        self._metrics.engine_failed(lane.model, "batch")
-        if len(items) == 1:
-            self._metrics.engine_failed(lane.model, "image")
-            return [(items[0], _failure(lane, error))]
-        outcomes: list[_Outcome] = []
-        for item in items:
-            try:
-                row = _embedded(lane, item.image[None])[0]
-            except Exception as alone:
-                _logger.exception("%s failed on one image alone", lane.model)
-                self._metrics.engine_failed(lane.model, "image")
-                outcomes.append((item, _failure(lane, alone)))
-            else:
-                outcomes.append(self._outcome(lane, item, row))
-        return outcomes
-
-    def _outcome(self, lane: Lane, item: _Item, row: Row) -> _Outcome:
-        if np.isfinite(row).all():
-            return item, row.copy()
-        self._metrics.engine_failed(lane.model, "image")
-        return item, EngineFailed(
-            f"model '{lane.model}' gives no finite embedding for this image; try another model"
+    def _condemn(self, fault: Fault, generation: int) -> None:
+        """Answers everything, and gives the present thread up."""
+        with self._condition:
+            if generation != self._generation:
+                return
+            self._generation += 1
+            self._fault = fault
+            in_work = () if self._in_work is None else self._in_work[1]
+            waiting = self._empty()
+            self._in_work = self._busy_since = None
+            self._condition.notify_all()
+        _logger.error("fault: %s", fault.reason)
+        failed = EngineFailed(f"{fault.reason}, and this image was in work; try another model")
+        self._answer(
+            [*((item, failed) for item in in_work), *((i, _unready(fault)) for i in waiting)]
         )
-
-    def _assemble(self, items: list[_Item]) -> UInt8Batch:
-        if len(items) == 1:
-            return items[0].image[None]
-        shape = items[0].image.shape
-        buffer = self._buffers.get(shape)
-        if buffer is None:
-            buffer = np.empty((self._max_batch, *shape), np.uint8)
-            self._buffers[shape] = buffer
-        return np.stack([item.image for item in items], out=buffer[: len(items)])
 
     def _answer(self, outcomes: list[_Outcome]) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_resolve, outcomes)
 
-    def _die(self, reason: str) -> None:
-        with self._condition:
-            self._failure = reason
-            items = [*self._in_work, *self._empty()]
-        self._answer([(item, EngineFailed(reason)) for item in items])
 
-
-def _embedded(lane: Lane, images: UInt8Batch) -> Embeddings:
-    features = lane.engine.features(images, lane.side)
-    if features.shape != (len(images), lane.dimension):
-        raise EngineFailed(
-            f"the engine gave an array of shape {features.shape} for {len(images)} image(s) of "
-            f"{lane.dimension} values each"
-        )
-    return lane.finish(features)
-
-
-def _failure(lane: Lane, error: Exception) -> EngineFailed:
-    failure = EngineFailed(
-        f"model '{lane.model}' failed on this image; try again, or another model"
-    )
-    failure.__cause__ = error
-    return failure
+def _unready(fault: Fault) -> NotReady:
+    return NotReady(f"{fault.reason}; it is being mended, send the request again elsewhere")
 
 
 def _resolve(outcomes: list[_Outcome]) -> None:

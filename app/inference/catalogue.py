@@ -7,9 +7,9 @@ from functools import partial
 
 import torch
 
-from app.inference.batcher import Lane
 from app.inference.engines.base import Embeddings, Engine, Features
 from app.inference.errors import NotReady, UnknownModel
+from app.inference.lane import Lane
 from model_store import Manifest
 from model_store.network import SiameseNetwork, Side
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.inference.admission import Admission
-from app.inference.batcher import Batcher, Row
+from app.inference.batcher import Batcher
 from app.inference.cache import EmbeddingCache, Key, cache_key
 from app.inference.catalogue import LoadedModel
 from app.inference.decode import Decoder
 from app.inference.engines.base import Embeddings
 from app.inference.errors import TooManyBytes
+from app.inference.lane import Row
 from app.observability.metrics import Metrics
 from model_store.errors import ImageError
 from model_store.network import Side

@@ -82,6 +82,17 @@ class Loader:
         found = replace(self._with_index(current), models=models, refused=refused)
         return current if found == current else found
 
+    def rebuild(self, current: Catalogue, name: str) -> Catalogue:
+        """The catalogue with one model loaded anew, in the version it has.
+
+        Raises:
+            StoreError, InferenceError: It cannot be loaded any more; engines may raise others.
+        """
+        if name not in current.models:
+            return current
+        model = self._load(name, current.models[name].version)
+        return replace(current, models={**current.models, name: model})
+
     def _with_index(self, current: Catalogue) -> Catalogue:
         try:
             index = self._store.index()

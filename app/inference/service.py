@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from app.inference.admission import Admission
 from app.inference.batcher import Batcher
 from app.inference.cache import EmbeddingCache
-from app.inference.catalogue import Catalogue
+from app.inference.catalogue import Catalogue, LoadedModel
 from app.inference.compare import Inference
 from app.inference.cpus import available_cpus
 from app.inference.decode import Decoder
@@ -17,6 +17,7 @@ from app.inference.embedder import Embedder
 from app.inference.engines import choose_device
 from app.inference.errors import InferenceError
 from app.inference.loader import Loader
+from app.inference.supervisor import Supervisor
 from app.observability.logs import fields
 from app.observability.metrics import Metrics
 from app.settings import Settings
@@ -59,6 +60,13 @@ class Service:
             metrics=metrics,
         )
         self._batcher = Batcher(max_batch=self._max_batch, metrics=metrics)
+        self._supervisor = Supervisor(
+            self._batcher,
+            rebuild=self._rebuild,
+            watchdog_seconds=settings.watchdog_seconds,
+            metrics=metrics,
+        )
+        self._supervising: asyncio.Task[None] | None = None
         self.admission = Admission(settings.queue_images, settings.queue_bytes)
         cache = EmbeddingCache(settings.cache_bytes)
         self.inference = Inference(
@@ -76,6 +84,9 @@ class Service:
         )
         self._loading_thread = ThreadPoolExecutor(1, "twinlens-load")
         self._loading: asyncio.Task[None] | None = None
+        self._loader: Loader | None = None
+        # Whoever makes a catalogue from the present one must be alone until it is in place.
+        self._changing = asyncio.Lock()
         self._watch(cache)
 
     @property
@@ -85,7 +96,7 @@ class Service:
 
     def start(self) -> None:
         """Begins to load models, in the background."""
-        loader = Loader(
+        self._loader = Loader(
             ModelStore(self.settings.model_store),
             default=self.settings.default_model,
             engine=self.settings.engine,
@@ -94,7 +105,8 @@ class Service:
             max_batch=self._max_batch,
             metrics=self.metrics,
         )
-        self._loading = asyncio.create_task(self._keep_up_to_date(loader))
+        self._loading = asyncio.create_task(self._keep_up_to_date(self._loader))
+        self._supervising = asyncio.create_task(self._supervisor.watch())
 
     async def first_look(self) -> None:
         """Waits until the store has been looked through once, whatever was found."""
@@ -103,15 +115,17 @@ class Service:
     async def close(self) -> None:
         """Answers what is still waiting and ends every thread."""
         self._draining = True
-        if self._loading is not None:
-            self._loading.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._loading
+        for task in (self._supervising, self._loading):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
         self._loading_thread.shutdown(wait=False, cancel_futures=True)
         self._decoder.close()
         await self._batcher.close(drain=False)
-        for model in self._catalogue.models.values():
-            model.retire()
+        if self._batcher.fault is None:
+            for model in self._catalogue.models.values():
+                model.retire()
 
     def drain(self) -> None:
         """Says unready from now on; what is accepted is still answered."""
@@ -122,12 +136,19 @@ class Service:
         """Whether the service is about to end and takes no new work."""
         return self._draining
 
+    @property
+    def failure(self) -> str | None:
+        """Why the process must be started anew; None as long as it need not."""
+        return self._supervisor.failure
+
     def unready_reason(self) -> str | None:
         """Why no request should be sent here now; None when one may be."""
         if self._draining:
             return "the service is shutting down; send requests elsewhere"
-        if self._batcher.failure is not None:
-            return self._batcher.failure
+        if self.failure is not None:
+            return self.failure
+        if self._batcher.fault is not None:
+            return f"{self._batcher.fault.reason}; it is being mended"
         if self._loading_failure is not None:
             return self._loading_failure
         if not self._first_look.is_set():
@@ -173,11 +194,12 @@ class Service:
         loop = asyncio.get_running_loop()
         try:
             while True:
-                found = await loop.run_in_executor(
-                    self._loading_thread, loader.update, self._catalogue
-                )
-                if found is not self._catalogue:
-                    self._switch(found)
+                async with self._changing:
+                    found = await loop.run_in_executor(
+                        self._loading_thread, loader.update, self._catalogue
+                    )
+                    if found is not self._catalogue:
+                        self._retire(self._switch(found))
                 self._first_look.set()
                 if not self.settings.store_poll_seconds:
                     return
@@ -188,7 +210,20 @@ class Service:
             _logger.critical("loading models has failed", exc_info=error)
             raise
 
-    def _switch(self, catalogue: Catalogue) -> None:
+    async def _rebuild(self, name: str) -> None:
+        if self._loader is None:
+            return
+        loop = asyncio.get_running_loop()
+        async with self._changing:
+            found = await loop.run_in_executor(
+                self._loading_thread, self._loader.rebuild, self._catalogue, name
+            )
+            # The old engine is not closed: it may be in use by a call that never comes back, and
+            # closing it could hang too, or raise.
+            self._switch(found)
+
+    def _switch(self, catalogue: Catalogue) -> list[LoadedModel]:
+        """Puts a catalogue in place; gives the models that the one before had and it has not."""
         old = self._catalogue
         self._catalogue = catalogue
         versions = {name: model.version for name, model in catalogue.models.items()}
@@ -203,9 +238,13 @@ class Service:
         )
         if catalogue.default is not None and catalogue.default_model is None:
             _logger.warning("the default model '%s' is not loaded", catalogue.default)
-        for name, model in old.models.items():
-            if catalogue.models.get(name) is not model:
-                model.retire()
+        return [
+            model for name, model in old.models.items() if catalogue.models.get(name) is not model
+        ]
+
+    def _retire(self, models: list[LoadedModel]) -> None:
+        for model in models:
+            model.retire()
 
 
 @contextlib.asynccontextmanager

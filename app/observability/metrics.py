@@ -83,6 +83,19 @@ class Metrics:
             ["model", "what"],
             registry=self.registry,
         )
+        self._batch_limit = Gauge(
+            "twinlens_batch_limit_images",
+            "Most images in a batch of a model, after the device had no memory for more; absent "
+            "as long as that has not happened.",
+            ["model"],
+            registry=self.registry,
+        )
+        self._engine_rebuilds = Counter(
+            "twinlens_engine_rebuilds",
+            "Engines rebuilt since they failed on everything or hung, by result (mended, failed).",
+            ["model", "result"],
+            registry=self.registry,
+        )
         self._model_loads = Counter(
             "twinlens_model_loads",
             "Attempts to load a model version, by result (loaded, refused).",
@@ -134,6 +147,14 @@ class Metrics:
     def engine_failed(self, model: str, what: str) -> None:
         """Counts a batch or an image that an engine failed on."""
         self._engine_failures.labels(model, what).inc()
+
+    def batch_limit(self, model: str, images: int) -> None:
+        """Records that a model's batches were made smaller."""
+        self._batch_limit.labels(model).set(images)
+
+    def engine_rebuilt(self, model: str, *, mended: bool) -> None:
+        """Counts an attempt to rebuild an engine."""
+        self._engine_rebuilds.labels(model, "mended" if mended else "failed").inc()
 
     def model_load(self, model: str, *, loaded: bool) -> None:
         """Counts an attempt to load a model version."""

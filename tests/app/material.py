@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from app.inference.batcher import Lane
+from app.inference.lane import Lane
 from model_store import ModelStore
 from model_store.calibration import Calibration, LogisticCurve
 from model_store.network import BranchSpec, ComparatorSpec, NetworkSpec, SiameseNetwork, Side

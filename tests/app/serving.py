@@ -74,10 +74,10 @@ class Process:
 
 
 @contextlib.contextmanager
-def in_process(store: Path, **environment: str) -> Iterator[Process]:
+def in_process(store: Path, *, module: str = "app", **environment: str) -> Iterator[Process]:
     """`python -m app` in a process of its own, ready."""
     popen = subprocess.Popen(
-        [sys.executable, "-m", "app"],
+        [sys.executable, "-m", *module.split()],
         cwd=REPOSITORY,
         env={
             **os.environ,

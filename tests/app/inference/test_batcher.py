@@ -9,6 +9,7 @@ from app.inference.errors import EngineFailed, NotReady
 from app.observability.metrics import Metrics
 from model_store.network import Side
 from tests.app.material import DIMENSION, MeanEngine, grey, lane
+from tests.app.serving import wait_until
 
 
 def with_batcher(scenario: Callable[[Batcher], Awaitable[None]], max_batch: int = 4) -> Metrics:
@@ -107,7 +108,7 @@ def test_one_bad_image_fails_alone() -> None:
         assert isinstance(answers[1], EngineFailed)
         assert answers[2][0] == 3
         assert (await batcher.submit(only, grey(9)))[0] == 9
-        assert batcher.failure is None
+        assert batcher.fault is None
 
     metrics = with_batcher(scenario)
     assert value(metrics, "twinlens_engine_failures_total", model="mean", what="batch") == 1
@@ -219,7 +220,7 @@ def test_closing_answers_everything(drain: bool) -> None:
     with_batcher(scenario)
 
 
-def test_a_dead_device_thread_answers_and_says_so() -> None:
+def test_a_dead_device_thread_answers_says_so_and_recovers() -> None:
     async def scenario(batcher: Batcher) -> None:
         engine = MeanEngine()
         engine.gate.clear()
@@ -229,12 +230,90 @@ def test_a_dead_device_thread_answers_and_says_so() -> None:
         engine.error = SystemExit("the driver is gone")
         engine.gate.set()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
-        assert all(isinstance(answer, EngineFailed) for answer in answers)
-        assert "driver is gone" in (batcher.failure or "")
-        with pytest.raises(EngineFailed):
+        assert isinstance(answers[0], EngineFailed)
+        assert all(isinstance(answer, (EngineFailed, NotReady)) for answer in answers)
+        assert batcher.fault is not None
+        assert "SystemExit" in batcher.fault.reason
+        assert batcher.fault.model == "mean"
+        with pytest.raises(NotReady):
             await batcher.submit(only, grey(1))
+        engine.error = None
+        batcher.recover()
+        assert (await batcher.submit(only, grey(1)))[0] == 1
 
     with_batcher(scenario)
+
+
+def test_a_hung_call_is_given_up_and_its_late_answer_goes_nowhere() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        hung, sound = MeanEngine(), MeanEngine()
+        hung.gate.clear()
+        only = lane(hung, name="hung")
+        first = asyncio.create_task(batcher.submit(only, grey(1)))
+        await entered(hung)
+        second = asyncio.create_task(batcher.submit(only, grey(2)))
+        await asyncio.sleep(0)
+        batcher.condemn_if_stuck(1000)
+        assert batcher.fault is None
+        batcher.condemn_if_stuck(0)
+        assert batcher.fault is not None
+        assert batcher.fault.model == "hung"
+        with pytest.raises(EngineFailed, match="hung"):
+            await first
+        with pytest.raises(NotReady, match="hung"):
+            await second
+        batcher.recover()
+        assert (await batcher.submit(lane(sound), grey(3)))[0] == 3
+        hung.gate.set()
+        assert (await batcher.submit(lane(sound), grey(4)))[0] == 4
+        assert hung.batches == [(1, Side.LEFT)]
+
+    with_batcher(scenario)
+
+
+def test_an_engine_that_fails_on_everything_is_a_fault_and_one_on_bad_images_is_not() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        engine = MeanEngine()
+        only = lane(engine)
+        for _ in range(7):
+            with pytest.raises(EngineFailed):
+                await batcher.submit(only, grey(MeanEngine.POISON))
+        assert batcher.fault is None
+        engine.error = RuntimeError("an illegal memory access")
+        for _ in range(3):
+            with pytest.raises((EngineFailed, NotReady)):
+                await batcher.submit(only, grey(1))
+        await asyncio.to_thread(wait_until, lambda: batcher.fault is not None)
+        assert "fails on every image (RuntimeError)" in batcher.fault.reason
+
+    with_batcher(scenario)
+
+
+def test_memory_that_is_short_halves_the_batch_and_is_remembered() -> None:
+    class Small(MeanEngine):
+        def features(self, batch: np.ndarray, side: Side) -> np.ndarray:
+            rows = super().features(batch, side)
+            if len(batch) > 2:
+                raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return rows
+
+    async def scenario(batcher: Batcher) -> None:
+        engine = Small()
+        engine.gate.clear()
+        only = lane(engine)
+        tasks = [asyncio.create_task(batcher.submit(only, grey(0)))]
+        await entered(engine)
+        tasks += [asyncio.create_task(batcher.submit(only, grey(n))) for n in range(1, 17)]
+        await asyncio.sleep(0)
+        engine.gate.set()
+        rows = await asyncio.gather(*tasks)
+        assert [row[0] for row in rows] == [*range(17)]
+        sizes = [size for size, _ in engine.batches]
+        assert sizes == [1, 8, 4, 2, 2, 2, 2, 2, 2, 2, 2]
+
+    metrics = with_batcher(scenario, max_batch=8)
+    assert value(metrics, "twinlens_batch_limit_images", model="mean") == 2
+    assert value(metrics, "twinlens_engine_failures_total", model="mean", what="image") == 0
 
 
 def test_under_random_load_and_cancellation_every_image_gets_its_own_answer() -> None:

@@ -1,0 +1,174 @@
+"""One batch through an engine that may fail: every image gets its row or the reason why not."""
+
+import logging
+from collections.abc import Callable, MutableMapping, Sequence
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+
+from app.inference.engines.base import Embeddings, Engine, UInt8Batch
+from app.inference.errors import EngineFailed
+from app.inference.lane import Lane, Row
+from app.observability.metrics import Metrics
+from model_store.preprocessing import UInt8Image
+
+_logger = logging.getLogger(__name__)
+
+_SUSPICIOUS_BATCHES = 3
+"""Batches in a row of which no image was embedded, after which the engine itself is tested."""
+
+
+class BatchRunner:
+    """Runs batches on one thread, with the failures of an engine contained.
+
+    A batch that fails is tried again image by image, so that only those at fault fail. One that the
+    device has no memory for is halved, and the engine is given no more than that from then on.
+
+    Args:
+        max_batch: Most images in a batch.
+        limits: What each engine's batches were halved to; shared with runners that follow.
+        before_call: Called before each call of an engine.
+        metrics: Where failures go on record.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_batch: int,
+        limits: MutableMapping[Engine, int],
+        before_call: Callable[[], None],
+        metrics: Metrics,
+    ) -> None:
+        self._max_batch = max_batch
+        self._limits = limits
+        self._before_call = before_call
+        self._metrics = metrics
+        # One buffer for each shape of image.
+        self._buffers: dict[tuple[int, ...], UInt8Batch] = {}
+        self._failed_batches: WeakKeyDictionary[Engine, int] = WeakKeyDictionary()
+
+    def run(self, lane: Lane, images: Sequence[UInt8Image]) -> list[Row | EngineFailed]:
+        """Embeds images that share a lane.
+
+        Args:
+            lane: Theirs.
+            images: At least one, uint8 (height, width, channels), all of one shape.
+
+        Returns:
+            For each image, in order, its row, float32 (dimension,), or why there is none.
+        """
+        most = self._limits.get(lane.engine, self._max_batch)
+        if len(images) > most:
+            return [*self.run(lane, images[:most]), *self.run(lane, images[most:])]
+        try:
+            rows = self._embed(lane, self._assemble(images))
+        except Exception as error:
+            self._metrics.engine_failed(lane.model, "batch")
+            if len(images) > 1 and out_of_memory(error):
+                return self._halved(lane, images)
+            _logger.exception("%s failed on a batch of %d", lane.model, len(images))
+            if len(images) == 1:
+                return [self._failure(lane, error)]
+            return [self._alone(lane, image) for image in images]
+        return [self._outcome(lane, row) for row in rows]
+
+    def breakage(
+        self, lane: Lane, images: Sequence[UInt8Image], outcomes: Sequence[Row | EngineFailed]
+    ) -> str | None:
+        """Why the lane's engine must count as broken; None as long as it need not.
+
+        Args:
+            lane: Of a batch that was run.
+            images: The batch.
+            outcomes: What `run` gave for it.
+        """
+        if not all(isinstance(outcome, EngineFailed) for outcome in outcomes):
+            self._failed_batches.pop(lane.engine, None)
+            return None
+        count = self._failed_batches.pop(lane.engine, 0) + 1
+        if count < _SUSPICIOUS_BATCHES:
+            self._failed_batches[lane.engine] = count
+            return None
+        # Strangers choose the images. What fails on a plain grey one is the engine's own fault.
+        grey = np.full((1, *images[0].shape), 127, np.uint8)
+        try:
+            row = self._embed(lane, grey)[0]
+        except Exception as error:
+            _logger.exception("%s failed on a plain image", lane.model)
+            return (
+                f"the engine of model '{lane.model}' fails on every image ({type(error).__name__})"
+            )
+        if np.isfinite(row).all():
+            return None
+        return f"the engine of model '{lane.model}' gives no finite embeddings any more"
+
+    def _halved(self, lane: Lane, images: Sequence[UInt8Image]) -> list[Row | EngineFailed]:
+        half = (len(images) + 1) // 2
+        self._limits[lane.engine] = half
+        self._metrics.batch_limit(lane.model, half)
+        _logger.warning(
+            "the device has no memory for %d images of %s at once; it gets at most %d from now on",
+            len(images),
+            lane.model,
+            half,
+        )
+        if lane.engine.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+        return self.run(lane, images)
+
+    def _alone(self, lane: Lane, image: UInt8Image) -> Row | EngineFailed:
+        try:
+            return self._outcome(lane, self._embed(lane, image[None])[0])
+        except Exception as error:
+            _logger.exception("%s failed on one image alone", lane.model)
+            return self._failure(lane, error)
+
+    def _embed(self, lane: Lane, images: UInt8Batch) -> Embeddings:
+        self._before_call()
+        features = lane.engine.features(images, lane.side)
+        if features.shape != (len(images), lane.dimension):
+            raise EngineFailed(
+                f"the engine gave an array of shape {features.shape} for {len(images)} image(s) of "
+                f"{lane.dimension} values each"
+            )
+        return lane.finish(features)
+
+    def _outcome(self, lane: Lane, row: Row) -> Row | EngineFailed:
+        if np.isfinite(row).all():
+            return row.copy()
+        self._metrics.engine_failed(lane.model, "image")
+        return EngineFailed(
+            f"model '{lane.model}' gives no finite embedding for this image; try another model"
+        )
+
+    def _failure(self, lane: Lane, error: Exception) -> EngineFailed:
+        self._metrics.engine_failed(lane.model, "image")
+        failure = EngineFailed(
+            f"model '{lane.model}' failed on this image; try again, or another model"
+        )
+        failure.__cause__ = error
+        return failure
+
+    def _assemble(self, images: Sequence[UInt8Image]) -> UInt8Batch:
+        if len(images) == 1:
+            return images[0][None]
+        shape = images[0].shape
+        buffer = self._buffers.get(shape)
+        if buffer is None:
+            buffer = np.empty((self._max_batch, *shape), np.uint8)
+            self._buffers[shape] = buffer
+        return np.stack(images, out=buffer[: len(images)])
+
+
+def out_of_memory(error: BaseException | None) -> bool:
+    """Whether an engine failed for want of memory, the device's or the machine's."""
+    while error is not None:
+        if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+            return True
+        # Libraries below PyTorch (cuDNN, cuBLAS, ONNX Runtime) say it in words only.
+        text = str(error).lower()
+        if isinstance(error, RuntimeError) and ("out of memory" in text or "alloc_failed" in text):
+            return True
+        error = error.__cause__
+    return False

@@ -1,0 +1,77 @@
+"""Watches the device, has a broken engine rebuilt once, and says when the process must end."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from app.inference.batcher import Batcher, Fault
+from app.observability.metrics import Metrics
+
+_logger = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.25
+_REBUILD_SECONDS = 120.0
+_TRUST_SECONDS = 600.0
+
+
+class Supervisor:
+    """Mends a batcher's faults.
+
+    Args:
+        batcher: What is watched.
+        rebuild: Puts a new engine in place of a model's.
+        watchdog_seconds: A call of an engine that takes longer counts as hung.
+        metrics: Where rebuilding goes on record.
+
+    Attributes:
+        failure: Why nothing can be mended any more and the process must be started anew; None as
+            long as that is not so.
+    """
+
+    def __init__(
+        self,
+        batcher: Batcher,
+        *,
+        rebuild: Callable[[str], Awaitable[None]],
+        watchdog_seconds: float,
+        metrics: Metrics,
+    ) -> None:
+        self._batcher = batcher
+        self._rebuild = rebuild
+        self._watchdog_seconds = watchdog_seconds
+        self._metrics = metrics
+        self._mended: float | None = None
+        self.failure: str | None = None
+
+    async def watch(self) -> None:
+        """Watches until cancelled, or until there is a failure."""
+        while self.failure is None:
+            await asyncio.sleep(_LOOK_SECONDS)
+            self._batcher.condemn_if_stuck(self._watchdog_seconds)
+            fault = self._batcher.fault
+            if fault is not None:
+                self.failure = await self._mend(fault)
+        _logger.critical("%s", self.failure)
+
+    async def _mend(self, fault: Fault) -> str | None:
+        """None once it is mended, else why it is not."""
+        now = asyncio.get_running_loop().time()
+        if self._mended is not None and now - self._mended < _TRUST_SECONDS:
+            return f"{fault.reason}, again after it was mended; the process ends"
+        if fault.model is not None:
+            try:
+                async with asyncio.timeout(_REBUILD_SECONDS):
+                    await self._rebuild(fault.model)
+            # Whatever it is, there is no other way to mend it.
+            except Exception as error:
+                _logger.exception("rebuilding failed")
+                self._metrics.engine_rebuilt(fault.model, mended=False)
+                return (
+                    f"{fault.reason}, and rebuilding it failed ({type(error).__name__}: {error}); "
+                    "the process ends"
+                )
+            self._metrics.engine_rebuilt(fault.model, mended=True)
+        self._mended = now
+        self._batcher.recover()
+        _logger.warning("mended: %s", fault.reason)
+        return None

@@ -1,0 +1,164 @@
+"""Faults of every kind, one after the other: each image gets one answer, and the right one."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.inference import supervisor as module
+from app.inference.batcher import Batcher
+from app.inference.errors import EngineFailed, NotReady
+from app.inference.supervisor import Supervisor
+from app.observability.metrics import Metrics
+from model_store.network import Side
+from tests.app.material import DIMENSION, MeanEngine, grey, lane
+from tests.app.serving import wait_until
+
+FAULTS = ("none", "none", "raise", "memory", "short", "nan", "hang", "die")
+
+
+class FaultyEngine(MeanEngine):
+    """Does at each call what a list says, and is sound once that has come to its end."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__()
+        self.faults = faults
+        self.released = threading.Event()
+
+    def features(self, batch: np.ndarray, side: Side) -> np.ndarray:
+        rows = super().features(batch, side)
+        fault = self.faults.pop(0) if self.faults else "none"
+        if fault == "raise":
+            raise ValueError("no")
+        if fault == "memory":
+            raise torch.OutOfMemoryError("no memory")
+        if fault == "hang":
+            assert self.released.wait(30)
+        if fault == "die":
+            raise SystemExit
+        if fault == "nan":
+            rows[0] = np.nan
+        return rows[:-1] if fault == "short" else rows
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.001)
+
+
+def supervised(
+    scenario: Callable[[Batcher, Supervisor], Awaitable[None]],
+    rebuild: Callable[[str], Awaitable[None]],
+) -> Metrics:
+    metrics = Metrics()
+
+    async def main() -> None:
+        batcher = Batcher(max_batch=4, metrics=metrics)
+        supervisor = Supervisor(batcher, rebuild=rebuild, watchdog_seconds=0.02, metrics=metrics)
+        watching = asyncio.create_task(supervisor.watch())
+        try:
+            await asyncio.wait_for(scenario(batcher, supervisor), 30)
+        finally:
+            watching.cancel()
+            await batcher.close(drain=False)
+
+    asyncio.run(main())
+    return metrics
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    await asyncio.to_thread(wait_until, condition)
+
+
+async def nothing(model: str) -> None:
+    pass
+
+
+@settings(max_examples=60)
+@given(
+    faults=st.lists(st.sampled_from(FAULTS), max_size=12),
+    patience=st.lists(st.sampled_from([0.0, 0.002, 20.0, 20.0]), min_size=1, max_size=24),
+)
+def test_every_image_gets_exactly_one_answer(faults: list[str], patience: list[float]) -> None:
+    engine = FaultyEngine(faults)
+
+    async def one(batcher: Batcher, number: int, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                row = await batcher.submit(lane(engine), grey(number))
+        except (EngineFailed, NotReady):
+            return
+        except TimeoutError:
+            assert seconds < 1
+            return
+        assert row.tolist() == [number] * DIMENSION
+
+    async def scenario(batcher: Batcher, supervisor: Supervisor) -> None:
+        tasks = [
+            asyncio.create_task(one(batcher, number, seconds))
+            for number, seconds in enumerate(patience)
+        ]
+        done, waiting = await asyncio.wait(tasks, timeout=20)
+        assert not waiting
+        for task in done:
+            task.result()
+        assert batcher.depth == 0
+        # Whatever happened, it either works again or is declared beyond mending.
+        await until(lambda: batcher.fault is None or supervisor.failure is not None)
+        if supervisor.failure is None:
+            engine.faults.clear()
+            engine.released.set()
+            assert (await batcher.submit(lane(engine), grey(9)))[0] == 9
+        engine.released.set()
+
+    supervised(scenario, nothing)
+
+
+def test_a_broken_engine_is_rebuilt_once_and_the_second_time_is_the_last() -> None:
+    engine = FaultyEngine(["die", "none", "hang"])
+    rebuilt: list[str] = []
+
+    async def rebuild(model: str) -> None:
+        rebuilt.append(model)
+
+    async def scenario(batcher: Batcher, supervisor: Supervisor) -> None:
+        with pytest.raises(EngineFailed):
+            await batcher.submit(lane(engine), grey(1))
+        await until(lambda: batcher.fault is None)
+        assert supervisor.failure is None
+        assert (await batcher.submit(lane(engine), grey(2)))[0] == 2
+        with pytest.raises(EngineFailed):
+            await batcher.submit(lane(engine), grey(3))
+        await until(lambda: supervisor.failure is not None)
+        assert "again after it was mended" in supervisor.failure
+        with pytest.raises(NotReady):
+            await batcher.submit(lane(engine), grey(4))
+        engine.released.set()
+
+    metrics = supervised(scenario, rebuild)
+    assert rebuilt == ["mean"]
+    labels = {"model": "mean", "result": "mended"}
+    assert metrics.registry.get_sample_value("twinlens_engine_rebuilds_total", labels) == 1
+
+
+@pytest.mark.parametrize("how", ["raises", "hangs"])
+def test_rebuilding_that_fails_is_the_end(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_REBUILD_SECONDS", 0.01)
+
+    async def rebuild(model: str) -> None:
+        if how == "raises":
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        await asyncio.sleep(30)
+
+    async def scenario(batcher: Batcher, supervisor: Supervisor) -> None:
+        with pytest.raises(EngineFailed):
+            await batcher.submit(lane(FaultyEngine(["die"])), grey(1))
+        await until(lambda: supervisor.failure is not None)
+        assert "rebuilding it failed" in supervisor.failure
+
+    supervised(scenario, rebuild)
