@@ -1,4 +1,4 @@
-"""`python -m app`: serves until SIGTERM or SIGINT."""
+"""`python -m app`: serves until SIGTERM or SIGINT; `python -m app key`: API keys."""
 
 import logging
 import os
@@ -6,17 +6,31 @@ import sys
 
 from pydantic import ValidationError
 
+from app.api.guard import is_loopback
 from app.inference.engines import choose_device
 from app.inference.errors import InferenceError
 from app.main import create_app
 from app.observability import logs
 from app.protocol import server_config
+from app.security import command
+from app.security.keys import KeyFileError
 from app.server import DrainingServer
 from app.settings import Settings
 
+_logger = logging.getLogger("app")
 
-def main() -> int:
-    """Serves; returns the process's exit status."""
+
+def main(arguments: list[str]) -> int:
+    """Serves, or does what the arguments say; returns the process's exit status."""
+    if arguments:
+        if arguments[0] == "key":
+            return command.main(arguments[1:])
+        print(
+            "usage: python -m app                 serves; settings are in the environment\n"
+            "       python -m app key --help      API keys",
+            file=sys.stderr,
+        )
+        return 0 if arguments[0] in ("-h", "--help") else 2
     try:
         settings = Settings()
     except ValidationError as error:
@@ -30,7 +44,19 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     logs.configure(settings.log_level)
-    config = server_config(create_app(settings), settings)
+    try:
+        app = create_app(settings)
+    except KeyFileError as error:
+        print(f"error: TWINLENS_API_KEYS: {error}", file=sys.stderr)
+        return 2
+    if settings.api_keys is None and not is_loopback(settings.host):
+        _logger.warning(
+            "listening on %s without API keys: whoever can reach this port can use the service; "
+            "make a key with python -m app key create NAME --file FILE and set "
+            "TWINLENS_API_KEYS=FILE, or keep strangers out by other means",
+            settings.host,
+        )
+    config = server_config(app, settings)
     server = DrainingServer(config, settings.drain_seconds)
     server.run()
     # The interpreter would wait for its threads, and one that hangs in an engine never ends.
@@ -39,4 +65,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

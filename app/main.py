@@ -5,13 +5,16 @@ from collections.abc import AsyncIterator
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from app import web
-from app.api import compare, embed, health, models, problem
+from app.api import admin, compare, embed, health, models, problem
+from app.api.guard import Guard
 from app.api.middleware import RequestMiddleware
 from app.api.schemas import Problem
 from app.inference.service import Service
 from app.observability.metrics import Metrics
+from app.security.keys import Keyring
 from app.settings import Settings
 
 _DESCRIPTION = """\
@@ -44,6 +47,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     Raises:
         pydantic.ValidationError: A setting in the environment is wrong.
+        KeyFileError: The file of API keys cannot be read.
     """
     settings = settings or Settings()
     metrics = Metrics()
@@ -67,9 +71,24 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.in_flight = InFlight()
+    keyring = None if settings.api_keys is None else Keyring(settings.api_keys)
+    # The last one added is the outermost: also what is refused has an id and a line in the log,
+    # and a browser asks by OPTIONS, without a key, whether it may ask.
+    app.add_middleware(
+        Guard, keyring=keyring, images_per_second=settings.rate_limit, host=settings.host
+    )
+    origins = [origin for part in settings.cors_origins.split(",") if (origin := part.strip())]
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=["*"],
+        )
     app.add_middleware(RequestMiddleware, metrics=metrics, in_flight=app.state.in_flight)
     problem.install(app)
-    for router in (compare.router, embed.router, models.router, health.router):
+    for router in (compare.router, embed.router, models.router, admin.router, health.router):
         app.include_router(router)
     web.install(app)
     _describe_problems(app)

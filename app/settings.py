@@ -36,6 +36,20 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every one.")
     port: int = Field(8000, ge=0, le=65_535, description="Port to listen on; 0 for a free one.")
 
+    api_keys: Path | None = Field(
+        None,
+        description="File of API keys (python -m app key create NAME --file FILE); unset: no key "
+        "is asked for.",
+    )
+    rate_limit: float = Field(
+        0.0, ge=0, description="Images a second that one API key may send; 0: no limit."
+    )
+    cors_origins: str = Field(
+        "",
+        description="Web origins whose pages may ask, such as https://shop.example, separated by "
+        "commas; none by default.",
+    )
+
     model_store: Path = Field(SHIPPED, description="Folder that holds the models.")
     default_model: Annotated[str, StringConstraints(pattern=NAME_PATTERN)] | None = Field(
         None,
@@ -142,7 +156,7 @@ def table() -> str:
         if name == "model_store":
             shown = "the store that ships"
         else:
-            shown = "unset" if default is None else f"`{default}`"
+            shown = "unset" if default in (None, "") else f"`{default}`"
         lines.append(f"| `TWINLENS_{name.upper()}` | {shown} | {field.description} |")
     return "\n".join(lines) + "\n"
 

@@ -23,7 +23,7 @@ from app.api.schemas import (
     problems,
 )
 from app.api.uploads import Limits
-from app.api.work import compute, json_response, receive, service_of
+from app.api.work import charge, compute, json_response, receive, service_of
 from app.inference.compare import Comparison
 from app.inference.embedder import EncodedImage
 from app.inference.engines.base import Embeddings
@@ -57,6 +57,7 @@ async def compare(request: Request) -> Response:
         known=_PAIR_FIELDS,
         required=("image_a", "image_b"),
     )
+    charge(request, 2)
     work = service.inference.compare(
         fields.image("image_a", Side.LEFT),
         fields.image("image_b", Side.RIGHT),
@@ -93,6 +94,7 @@ async def compare_many(request: Request) -> Response:
     name = fields.text("model")
     dimension = service.catalogue.find(name).manifest.dimension
     candidates = _candidates(fields, dimension, settings.max_candidates)
+    charge(request, 1 + (len(candidates) if isinstance(candidates, list) else 0))
     work = service.inference.compare_many(_query(fields), candidates, name)
     comparison = await compute(request, work)
     context_of(request.scope).log.update(model=comparison.model.name, candidates=len(candidates))

@@ -7,7 +7,7 @@ from app.api.context import context_of
 from app.api.fields import Fields
 from app.api.schemas import EMBED_BODY, EmbedAnswer, parameters, problems
 from app.api.uploads import Limits
-from app.api.work import compute, json_response, receive, service_of
+from app.api.work import charge, compute, json_response, receive, service_of
 
 router = APIRouter(tags=["embed"])
 
@@ -55,6 +55,7 @@ async def embed(request: Request) -> Response:
     )
     fields = Fields(body, dict(request.query_params), known=_FIELDS, required=("images",))
     images = fields.images("images", fields.side())
+    charge(request, len(images))
     result = await compute(request, service.inference.embed(images, fields.text("model")))
     model, rows = result.model, result.embeddings
     context_of(request.scope).log.update(model=model.name, images=len(images))

@@ -4,7 +4,6 @@ import logging
 from time import perf_counter
 from typing import Protocol
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.context import RequestContext, new_context
@@ -13,6 +12,17 @@ from app.observability.logs import fields
 from app.observability.metrics import Metrics
 
 _logger = logging.getLogger("twinlens.request")
+
+# What every answer says unless it says otherwise itself: it is neither a page nor to be framed,
+# guessed at or kept. The pages of app.web have a policy of their own.
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+_CACHEABLE = ("/static/", "/docs/", "/favicon.ico")
 
 _QUIET = frozenset({"/livez", "/readyz", "/metrics"})
 
@@ -53,9 +63,7 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = context.request_id
-                headers["X-Content-Type-Options"] = "nosniff"
+                _complete(message, scope["path"], context)
             await send(message)
 
         self._in_flight.requests += 1
@@ -99,6 +107,22 @@ class RequestMiddleware:
                 "seconds": round(seconds, 6),
                 **context.log,
             }
+            if context.trace is not None:
+                line["trace_id"] = context.trace.trace_id
+                line["span_id"] = context.trace.span_id
             if context.problem is not None:
                 line["problem"] = context.problem
             _logger.log(level, "request", extra=fields(**line))
+
+
+def _complete(message: Message, path: str, context: RequestContext) -> None:
+    """Adds what every answer carries to the headers of this one."""
+    headers = [*message.get("headers", [])]
+    named = {name for name, _ in headers}
+    headers.extend(header for header in _HEADERS if header[0] not in named)
+    if b"cache-control" not in named and not path.startswith(_CACHEABLE):
+        headers.append((b"cache-control", b"no-store"))
+    headers.append((b"x-request-id", context.request_id.encode("ascii")))
+    if context.trace is not None:
+        headers.append((b"traceparent", context.trace.header.encode("ascii")))
+    message["headers"] = headers

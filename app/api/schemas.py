@@ -152,6 +152,18 @@ def _object(required: list[str], **properties: object) -> dict[str, Any]:
     }
 
 
+class ReloadAnswer(BaseModel):
+    """What is loaded after a look through the store.
+
+    Attributes:
+        models: Versions by name.
+        refused: `name/version` of those that could not be loaded.
+    """
+
+    models: dict[str, int]
+    refused: list[str]
+
+
 def _body(**content: object) -> dict[str, Any]:
     types = {"multipart": "multipart/form-data", "json": "application/json", "raw": "image/*"}
     return {
@@ -226,12 +238,14 @@ def parameters(*names: str) -> list[dict[str, Any]]:
 
 _PROBLEMS = {
     400: "Malformed request.",
+    401: "An API key is asked for, and none that is good was sent.",
+    403: "The API key may not be used for this.",
     404: "No such model.",
     408: "The body was not there in time.",
     413: "Too many bytes.",
     415: "Not an image type, or not a body type, that is read.",
     422: "An image that cannot be decoded, or is over the pixel limit.",
-    429: "The queue is full; `Retry-After` says when to come back.",
+    429: "The queue is full, or the key's rate is used up; `Retry-After` says when to come back.",
     500: "The model failed on this image.",
     503: "Not ready, or draining.",
     504: "The request's time was over.",

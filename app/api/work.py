@@ -77,6 +77,13 @@ async def compute(request: Request, work: Awaitable[T]) -> T:
         ) from None
 
 
+def charge(request: Request, images: int) -> None:
+    """Has the request's key pay for its images; the first is paid for already."""
+    bucket = context_of(request.scope).bucket
+    if bucket is not None:
+        bucket.charge(images - 1)
+
+
 def json_response(content: object) -> Response:
     """An answer as JSON; NumPy arrays become lists."""
     return Response(

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from app.inference.admission import Admission
@@ -15,7 +15,7 @@ from app.inference.cpus import available_cpus
 from app.inference.decode import Decoder
 from app.inference.embedder import Embedder
 from app.inference.engines import choose_device
-from app.inference.errors import InferenceError
+from app.inference.errors import InferenceError, NotReady
 from app.inference.loader import Loader
 from app.inference.supervisor import Supervisor
 from app.observability.logs import fields
@@ -112,6 +112,16 @@ class Service:
         """Waits until the store has been looked through once, whatever was found."""
         await self._first_look.wait()
 
+    async def look(self) -> Catalogue:
+        """Looks through the store now, and serves what is found.
+
+        Raises:
+            NotReady: The service has not begun to load models, or is about to end.
+        """
+        if self._loader is None or self._draining:
+            raise NotReady("the service is not running; send the request again elsewhere")
+        return await self._change(self._loader.update)
+
     async def close(self) -> None:
         """Answers what is still waiting and ends every thread."""
         self._draining = True
@@ -149,11 +159,11 @@ class Service:
             return self.failure
         if self._batcher.fault is not None:
             return f"{self._batcher.fault.reason}; it is being mended"
-        if self._loading_failure is not None:
-            return self._loading_failure
         if not self._first_look.is_set():
             return "models are being loaded; ask again in a few seconds"
         if not self._catalogue.models:
+            if self._loading_failure is not None:
+                return self._loading_failure
             refused = "; ".join(
                 f"{refusal.name} version {refusal.version}: {refusal.error}"
                 for refusal in self._catalogue.refused
@@ -191,36 +201,39 @@ class Service:
         )
 
     async def _keep_up_to_date(self, loader: Loader) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            while True:
-                async with self._changing:
-                    found = await loop.run_in_executor(
-                        self._loading_thread, loader.update, self._catalogue
-                    )
-                    if found is not self._catalogue:
-                        self._retire(self._switch(found))
-                self._first_look.set()
-                if not self.settings.store_poll_seconds:
-                    return
-                await asyncio.sleep(self.settings.store_poll_seconds)
-        except Exception as error:
-            self._loading_failure = f"loading models has failed ({error!r}); restart the service"
+        while True:
+            try:
+                await self._change(loader.update)
+                self._loading_failure = None
+            # What is loaded goes on; the next look may succeed.
+            except Exception as error:
+                self._loading_failure = f"loading models has failed ({error!r}); see the log"
+                _logger.exception("looking through the model store has failed")
             self._first_look.set()
-            _logger.critical("loading models has failed", exc_info=error)
-            raise
+            if not self.settings.store_poll_seconds:
+                return
+            await asyncio.sleep(self.settings.store_poll_seconds)
 
     async def _rebuild(self, name: str) -> None:
-        if self._loader is None:
-            return
-        loop = asyncio.get_running_loop()
-        async with self._changing:
-            found = await loop.run_in_executor(
-                self._loading_thread, self._loader.rebuild, self._catalogue, name
-            )
+        loader = self._loader
+        if loader is not None:
             # The old engine is not closed: it may be in use by a call that never comes back, and
             # closing it could hang too, or raise.
-            self._switch(found)
+            await self._change(lambda current: loader.rebuild(current, name), retire=False)
+
+    async def _change(
+        self, make: Callable[[Catalogue], Catalogue], *, retire: bool = True
+    ) -> Catalogue:
+        """Puts in place what the loading thread makes of the present catalogue."""
+        loop = asyncio.get_running_loop()
+        async with self._changing:
+            found = await loop.run_in_executor(self._loading_thread, make, self._catalogue)
+            if found is not self._catalogue:
+                replaced = self._switch(found)
+                if retire:
+                    for model in replaced:
+                        model.retire()
+            return found
 
     def _switch(self, catalogue: Catalogue) -> list[LoadedModel]:
         """Puts a catalogue in place; gives the models that the one before had and it has not."""
@@ -241,10 +254,6 @@ class Service:
         return [
             model for name, model in old.models.items() if catalogue.models.get(name) is not model
         ]
-
-    def _retire(self, models: list[LoadedModel]) -> None:
-        for model in models:
-            model.retire()
 
 
 @contextlib.asynccontextmanager

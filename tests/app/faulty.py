@@ -50,4 +50,4 @@ if __name__ == "__main__":
     loader.make_engine = lambda *args, **options: Breaking(  # type: ignore[assignment, misc]
         make_engine(*args, **options), folder_
     )
-    sys.exit(main())
+    sys.exit(main([]))

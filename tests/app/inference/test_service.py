@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.inference.catalogue import LoadedModel
+from app.inference.catalogue import Catalogue, LoadedModel
 from app.inference.embedder import EncodedImage
 from app.inference.errors import EngineFailed, InferenceError, InvalidInput, QueueFull, TooManyBytes
+from app.inference.loader import Loader
 from app.inference.service import Service, running
 from app.settings import Settings
 from model_store.errors import UndecodableImage, UnsupportedImageType
@@ -185,9 +186,30 @@ def test_a_dead_device_makes_the_service_unready(store) -> None:
         assert service.unready_reason() is None
         with pytest.raises(EngineFailed):
             await service.inference.embed([image(1)])
-        assert "gone" in (service.unready_reason() or "")
+        assert "SystemExit" in (service.unready_reason() or "")
+        # The real engine takes its place.
+        await asyncio.to_thread(wait_until, lambda: service.unready_reason() is None)
+        assert (await service.inference.embed([image(1)])).embeddings.shape == (1, 16)
+        assert service.catalogue.models["tiny"].engine is not engine
 
     run(store, scenario)
+
+
+def test_a_look_that_fails_is_no_harm(store, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+
+    def fails(loader: Loader, current: Catalogue) -> Catalogue:
+        nonlocal looks
+        looks += 1
+        raise RuntimeError("a bug")
+
+    async def scenario(service: Service) -> None:
+        monkeypatch.setattr(Loader, "update", fails)
+        await asyncio.to_thread(wait_until, lambda: looks >= 2)
+        assert service.unready_reason() is None
+        assert (await service.inference.embed([image(1)])).embeddings.shape == (1, 16)
+
+    run(store, scenario, store_poll_seconds=0.01)
 
 
 def test_no_model_is_an_error_with_its_reason(tmp_path) -> None:

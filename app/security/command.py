@@ -1,0 +1,57 @@
+"""`python -m app key create|list|revoke`."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from app.security.keys import KeyFileError, Scope, new_key, read_keys, write_keys
+from model_store.errors import TwinlensError
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the command; returns the process's exit status."""
+    parser = argparse.ArgumentParser(prog="python -m app key", description="API keys.")
+    parser.add_argument(
+        "--file",
+        type=Path,
+        default=os.environ.get("TWINLENS_API_KEYS") or None,
+        help="the file of keys; TWINLENS_API_KEYS if not given",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    create = commands.add_parser("create", help="make a key and show it, once")
+    create.add_argument("name", help="whose it is")
+    create.add_argument("--scope", choices=[*Scope], default=Scope.READ, type=Scope)
+    create.add_argument("--images-per-second", type=float, help="0 for no limit")
+    commands.add_parser("list", help="the keys there are")
+    revoke = commands.add_parser("revoke", help="make a key worthless within a second")
+    revoke.add_argument("id", help="the part between the first two underscores")
+    chosen = parser.parse_args(arguments)
+    if chosen.file is None:
+        parser.error("name the file of keys: --file FILE, or TWINLENS_API_KEYS=FILE")
+    try:
+        _run(chosen)
+    except TwinlensError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _run(chosen: argparse.Namespace) -> None:
+    path: Path = chosen.file
+    there = read_keys(path) if path.exists() or chosen.command != "create" else ()
+    if chosen.command == "create":
+        key, record = new_key(chosen.name, chosen.scope, chosen.images_per_second)
+        write_keys(path, (*there, record))
+        print(key)
+        print(f"This is shown once. {path} holds its digest only.", file=sys.stderr)
+    elif chosen.command == "revoke":
+        left = tuple(record for record in there if record.id != chosen.id)
+        if len(left) == len(there):
+            raise KeyFileError(f"{path} holds no key '{chosen.id}'; see python -m app key list")
+        write_keys(path, left)
+    else:
+        for record in there:
+            rate = record.images_per_second
+            limit = "" if rate is None else f"{rate:g} images/s"
+            print(f"{record.id}  {record.scope}  {record.created:%Y-%m-%d}  {record.name}  {limit}")

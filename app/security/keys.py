@@ -1,0 +1,173 @@
+"""API keys: made here, kept as digests only, compared in constant time.
+
+A key is `tl_<id>_<secret>`. Its secret has 256 random bits, so that one round of SHA-256 is all the
+hashing it needs: there is nothing to guess, unlike with a password.
+"""
+
+import hashlib
+import hmac
+import json
+import logging
+import re
+import secrets
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from time import monotonic
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from model_store.errors import TwinlensError
+from model_store.files import replace_file
+
+_logger = logging.getLogger(__name__)
+
+_KEY = re.compile(r"tl_([0-9a-f]{8})_([A-Za-z0-9_-]{43})")
+_LOOK_SECONDS = 1.0
+_NOBODY = hashlib.sha256(b"nobody").hexdigest()
+
+
+class KeyFileError(TwinlensError):
+    """The file of keys cannot be read or written."""
+
+
+class Scope(StrEnum):
+    """What a key may be used for; an admin key may be used for everything."""
+
+    READ = "read"
+    ADMIN = "admin"
+
+
+class KeyRecord(BaseModel):
+    """What is kept of a key.
+
+    Attributes:
+        id: The key's public part.
+        name: Whose it is.
+        scope: What it may be used for.
+        sha256: Of its secret.
+        created: When it was made.
+        images_per_second: Goes before the `RATE_LIMIT` setting; 0 for no limit.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    scope: Scope = Scope.READ
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    created: datetime
+    images_per_second: Annotated[float, Field(ge=0)] | None = None
+
+
+class _KeyFile(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keys: tuple[KeyRecord, ...] = ()
+
+
+def new_key(
+    name: str, scope: Scope = Scope.READ, images_per_second: float | None = None
+) -> tuple[str, KeyRecord]:
+    """A new key, which nobody can show again, and what to keep of it."""
+    identity, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
+    record = KeyRecord(
+        id=identity,
+        name=name,
+        scope=scope,
+        sha256=_digest(secret),
+        created=datetime.now(UTC).replace(microsecond=0),
+        images_per_second=images_per_second,
+    )
+    return f"tl_{identity}_{secret}", record
+
+
+def read_keys(path: Path) -> tuple[KeyRecord, ...]:
+    """The keys of a file.
+
+    Raises:
+        KeyFileError: It cannot be read, or is not a file of keys.
+    """
+    try:
+        return _KeyFile.model_validate_json(path.read_bytes()).keys
+    except OSError as error:
+        raise KeyFileError(
+            f"the file of API keys {path} cannot be read ({error.strerror}); make one with "
+            "python -m app key create NAME --file FILE"
+        ) from error
+    except ValidationError as error:
+        where = "; ".join(
+            f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors()
+        )
+        raise KeyFileError(f"{path} is not a file of API keys ({where})") from None
+
+
+def write_keys(path: Path, keys: tuple[KeyRecord, ...]) -> None:
+    """Replaces a file of keys, readable to its owner only.
+
+    Raises:
+        KeyFileError: It cannot be written.
+    """
+    content = _KeyFile(keys=keys).model_dump(mode="json")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, (json.dumps(content, indent=2) + "\n").encode())
+        path.chmod(0o600)
+    except OSError as error:
+        raise KeyFileError(f"{path} cannot be written ({error.strerror})") from error
+
+
+class Keyring:
+    """The keys that are good now: those of a file, looked at again when it changes.
+
+    Args:
+        path: The file.
+
+    Raises:
+        KeyFileError: As `read_keys`; later changes that cannot be read leave the keys as they were.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp = self._now()
+        self._keys = {record.id: record for record in read_keys(path)}
+        self._looked = monotonic()
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def find(self, key: str) -> KeyRecord | None:
+        """What is known of a key; None if it is not good."""
+        if monotonic() - self._looked > _LOOK_SECONDS:
+            self._refresh()
+        match = _KEY.fullmatch(key)
+        record = self._keys.get(match[1]) if match else None
+        # An unknown key takes the same way, so that nothing can be learned from the time.
+        secret = match[2] if match else ""
+        good = hmac.compare_digest(_digest(secret), record.sha256 if record else _NOBODY)
+        return record if good else None
+
+    def _refresh(self) -> None:
+        self._looked = monotonic()
+        stamp = self._now()
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._keys = {record.id: record for record in read_keys(self._path)}
+        except KeyFileError:
+            _logger.exception("the API keys stay as they were")
+        else:
+            _logger.info("%d API keys read anew", len(self._keys))
+
+    def _now(self) -> tuple[int, int, int] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

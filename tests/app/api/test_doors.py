@@ -1,0 +1,179 @@
+"""Who is let in, what answers carry, and what logs never hold."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.observability.logs import JsonFormatter
+from app.security.keys import Scope, new_key, write_keys
+from model_store import ModelStore
+from tests.app.material import fill_store, network, picture
+from tests.app.serving import Running, in_thread
+
+READ, _READ = new_key("reader")
+ADMIN, _ADMIN = new_key("admin", Scope.ADMIN)
+SLOW, _SLOW = new_key("slow", images_per_second=0.001)
+OPEN = ("/livez", "/readyz", "/metrics", "/", "/docs", "/openapi.json", "/static/page.js")
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    root = tmp_path_factory.mktemp("guarded")
+    fill_store(root / "models")
+    write_keys(root / "keys.json", (_READ, _ADMIN, _SLOW))
+    with in_thread(
+        root / "models",
+        store_poll_seconds=0,
+        api_keys=root / "keys.json",
+        cors_origins="https://shop.example, https://other.example",
+    ) as running:
+        yield running
+
+
+def embed(running: Running, key: str | None, images: int = 1) -> httpx.Response:
+    headers = {} if key is None else {"authorization": f"Bearer {key}"}
+    files = [("images", picture(n)) for n in range(images)]
+    return running.client.post("/embed", files=files, headers=headers)
+
+
+def test_no_key_no_answer(guarded: Running) -> None:
+    answer = embed(guarded, None)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+    for bad in (READ[:-1], new_key("x")[0], "é".encode().decode("latin-1")):
+        headers = {"x-api-key": bad.encode("latin-1")}
+        assert guarded.client.get("/models", headers=headers).status_code == 401
+    assert guarded.client.get("/nowhere").status_code == 401
+
+
+def test_the_key_is_asked_for_before_the_body(guarded: Running) -> None:
+    answer = guarded.client.post(
+        "/embed", content=bytes(50_000_000), headers={"content-type": "image/png"}
+    )
+    assert answer.status_code == 401
+
+
+def test_a_key_in_either_header(guarded: Running) -> None:
+    assert embed(guarded, READ).status_code == 200
+    assert guarded.client.get("/models", headers={"x-api-key": READ}).status_code == 200
+
+
+@pytest.mark.parametrize("path", OPEN)
+def test_probes_and_pages_need_no_key(guarded: Running, path: str) -> None:
+    assert guarded.client.get(path).status_code == 200
+
+
+def test_scopes(guarded: Running) -> None:
+    def reload(key: str) -> httpx.Response:
+        return guarded.client.post("/admin/reload", headers={"x-api-key": key})
+
+    assert reload(READ).status_code == 403
+    ModelStore(guarded.service.settings.model_store).save("new", network(seed=9))
+    answer = reload(ADMIN)
+    assert answer.status_code == 200
+    assert answer.json()["models"]["new"] == 1
+    assert "broken/1" in answer.json()["refused"]
+    assert embed(guarded, ADMIN).status_code == 200
+
+
+def test_without_keys_only_loopback_may_administer(store: Path, server: Running) -> None:
+    assert server.client.post("/admin/reload").status_code == 200
+    with in_thread(store, store_poll_seconds=0, host="0.0.0.0") as everywhere:
+        answer = everywhere.client.post("/admin/reload")
+        assert answer.status_code == 403
+        assert "key create" in answer.json()["detail"]
+        assert embed(everywhere, None).status_code == 200
+
+
+def test_a_rate_holds_for_images(guarded: Running) -> None:
+    assert embed(guarded, SLOW, 3).status_code == 200
+    answer = embed(guarded, SLOW)
+    assert answer.status_code == 429
+    assert int(answer.headers["retry-after"]) > 1000
+    assert answer.json()["type"].endswith("rate-limited")
+    assert embed(guarded, READ).status_code == 200
+
+
+def test_other_origins(guarded: Running, server: Running) -> None:
+    asks = {
+        "origin": "https://shop.example",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "x-api-key",
+    }
+    allowed = guarded.client.options("/embed", headers=asks)
+    assert allowed.headers["access-control-allow-origin"] == "https://shop.example"
+    stranger = guarded.client.options("/embed", headers={**asks, "origin": "https://x.example"})
+    assert "access-control-allow-origin" not in stranger.headers
+    nobody = server.client.get("/models", headers={"origin": "https://shop.example"})
+    assert "access-control-allow-origin" not in nobody.headers
+
+
+@pytest.mark.parametrize("path", ["/models", "/livez", "/nowhere", "/"])
+def test_every_answer_carries_the_headers(server: Running, path: str) -> None:
+    headers = server.client.get(path).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert headers["cache-control"] == "no-store"
+    assert headers.get_list("content-security-policy") == [headers["content-security-policy"]]
+
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        (f"00-{TRACE}-00f067aa0ba902b7-01", True),
+        (f"cc-{TRACE}-00f067aa0ba902b7-00-what-the-future-adds", True),
+        (f"ff-{TRACE}-00f067aa0ba902b7-01", False),
+        (f"00-{'0' * 32}-00f067aa0ba902b7-01", False),
+        (f"00-{TRACE}-{'0' * 16}-01", False),
+        (f"00-{TRACE.upper()}-00f067aa0ba902b7-01", False),
+        ("nonsense", False),
+    ],
+)
+def test_traces_are_taken_up(server: Running, sent: str, *, kept: bool) -> None:
+    headers = server.client.get("/livez", headers={"traceparent": sent}).headers
+    if not kept:
+        assert "traceparent" not in headers
+        assert headers["x-request-id"] != TRACE
+        return
+    version, trace, span, flags = headers["traceparent"].split("-")
+    assert (version, trace, flags) == ("00", TRACE, sent.split("-")[3])
+    assert span != "00f067aa0ba902b7"
+    assert headers["x-request-id"] == TRACE
+    both = {"traceparent": sent, "x-request-id": "mine"}
+    assert server.client.get("/livez", headers=both).headers["x-request-id"] == "mine"
+
+
+def test_logs_hold_neither_keys_nor_images_nor_embeddings(
+    guarded: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    image = picture(7)
+    auth = {"x-api-key": READ, "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
+    embedding = guarded.client.post(
+        "/embed", content=image, headers={**auth, "content-type": "image/png"}
+    ).json()["embeddings"][0]
+    guarded.client.get(f"/models?key={READ}", headers=auth)
+    guarded.client.post("/embed", content=image[:50], headers={**auth, "content-type": "image/png"})
+    guarded.client.post("/embed", files={READ: image}, headers=auth)
+    guarded.client.post("/compare", json={"image_a": READ, "image_b": "x"}, headers=auth)
+    guarded.client.get("/models", headers={"x-api-key": READ[:-1]})
+    text = "\n".join(
+        JsonFormatter().format(record)
+        for record in caplog.records
+        if not record.name.startswith("http")  # The test's own client.
+    )
+    assert TRACE in text
+    assert _READ.id in text
+    assert READ.split("_", 2)[2][:20] not in text
+    assert str(embedding[0]) not in text
+    assert repr(image[:8])[2:-1] not in text

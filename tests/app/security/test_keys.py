@@ -1,0 +1,105 @@
+import stat
+from pathlib import Path
+
+import pytest
+
+from app.security import command, keys
+from app.security.keys import KeyFileError, Keyring, Scope, new_key, read_keys, write_keys
+from app.security.limiter import Bucket
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "private" / "keys.json"
+
+
+def test_a_key_is_found_by_itself_alone(file: Path) -> None:
+    key, record = new_key("one")
+    other, second = new_key("two", Scope.ADMIN)
+    write_keys(file, (record, second))
+    ring = Keyring(file)
+    assert len(ring) == 2
+    assert ring.find(key) == record
+    assert ring.find(other) == second
+    swapped = key[: len("tl_00000000_")] + other[len("tl_00000000_") :]
+    for bad in ("", "x", key[:-1], key + "a", swapped, new_key("three")[0], key.upper(), "é"):
+        assert ring.find(bad) is None
+
+
+def test_what_is_kept_does_not_give_the_key_away(file: Path) -> None:
+    key, record = new_key("one")
+    write_keys(file, (record,))
+    assert key.split("_", 2)[2] not in file.read_text()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [path.name for path in file.parent.iterdir()] == ["keys.json"]
+
+
+def test_keys_that_come_and_go_are_noticed_and_a_bad_file_changes_nothing(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "_LOOK_SECONDS", -1.0)
+    old, record = new_key("old")
+    write_keys(file, (record,))
+    ring = Keyring(file)
+    new, second = new_key("new")
+    write_keys(file, (record, second))
+    assert ring.find(old)
+    assert ring.find(new)
+    write_keys(file, (second,))
+    assert ring.find(old) is None
+    for damage in ("{", '{"keys": [1]}', '{"key": []}'):
+        file.write_text(damage)
+        assert ring.find(new)
+    file.unlink()
+    assert ring.find(new)
+
+
+def test_a_file_that_is_none_is_said(tmp_path: Path) -> None:
+    with pytest.raises(KeyFileError, match="key create"):
+        Keyring(tmp_path / "absent")
+    (tmp_path / "bad").write_text('{"keys": [{"id": "x"}]}')
+    with pytest.raises(KeyFileError, match=r"keys\.0\.id"):
+        Keyring(tmp_path / "bad")
+
+
+def test_the_command(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = ["--file", str(file)]
+    assert command.main([*where, "create", "shop"]) == 0
+    first = capsys.readouterr().out.strip()
+    arguments = ["create", "boss", "--scope", "admin", "--images-per-second", "5"]
+    assert command.main([*where, *arguments]) == 0
+    capsys.readouterr()
+    ring = Keyring(file)
+    found = ring.find(first)
+    assert found is not None
+    assert (found.name, found.scope) == ("shop", Scope.READ)
+    assert [record.images_per_second for record in read_keys(file)] == [None, 5]
+    assert command.main([*where, "list"]) == 0
+    shown = capsys.readouterr().out
+    assert "shop" in shown
+    assert "boss" in shown
+    assert found.sha256 not in shown
+    assert command.main([*where, "revoke", found.id]) == 0
+    assert [record.name for record in read_keys(file)] == ["boss"]
+    assert command.main([*where, "revoke", "00000000"]) == 2
+    assert "holds no key" in capsys.readouterr().err
+
+
+def test_a_bucket_counts_images_however_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("app.security.limiter.monotonic", lambda: now)
+    bucket = Bucket(2)
+    for _ in range(20):  # Ten seconds' worth are saved up.
+        assert bucket.enter() == 0
+    assert bucket.enter() == 1
+    now += 0.5
+    assert bucket.enter() == 0
+    bucket.charge(9)
+    # Nine in debt, and one more to enter: five seconds at two a second.
+    assert bucket.enter() == 5
+    now += 4.9
+    assert bucket.enter() == 1
+    now += 0.1
+    assert bucket.enter() == 0
+    now += 1000
+    assert sum(bucket.enter() == 0 for _ in range(30)) == 20
