@@ -84,7 +84,10 @@ class ModelStore:
         found = []
         # Unfinished training runs, for one, lie in a hidden folder beside the models.
         for name in sorted(entry for entry in entries if re.fullmatch(NAME_PATTERN, entry)):
-            versions = self.versions(name)
+            try:
+                versions = self.versions(name)
+            except PermissionError:
+                continue
             if versions:
                 found.append(Reference(name, versions[-1], self.root / name / str(versions[-1])))
         return found

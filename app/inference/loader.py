@@ -6,16 +6,21 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 
 from app.inference.catalogue import Catalogue, LoadedModel, Refusal
-from app.inference.engines import Engine, make_engine, sides
+from app.inference.engines import Engine, Features, UInt8Batch, make_engine, sides
 from app.inference.errors import InferenceError
 from app.observability.logs import fields
 from app.observability.metrics import Metrics
 from model_store import Checkpoint, ModelStore
 from model_store.errors import StoreError
+from model_store.network import Side
 
 _logger = logging.getLogger(__name__)
+
+# What half precision and eight-bit weights may cost; a device that computes wrongly is off by more.
+_TOLERANCE = 0.1
 
 _Fingerprint = tuple[tuple[str, int, int], ...]
 
@@ -62,23 +67,29 @@ class Loader:
         """
         try:
             names = [reference.name for reference in self._store.models()]
-            if current.models and not names:
-                _logger.warning("%s holds no model any more; nothing changes", self._store.root)
-                return current
-            models = {
-                name: model
-                for name in names
-                if (model := self._newest(name, current.models.get(name))) is not None
-            }
-        except (OSError, StoreError) as error:
+        except OSError as error:
             _logger.warning("the model store cannot be read; nothing changes", exc_info=error)
             return current
-        here = {(name, version) for name in names for version in self._store.versions(name)}
-        self._refused = {key: value for key, value in self._refused.items() if key in here}
+        # A folder that cannot be read any more is no reason to stop serving what came from it.
+        hidden = [name for name in current.models if name not in names and self._hidden(name)]
+        if current.models and not names and not hidden:
+            _logger.warning("%s holds no model any more; nothing changes", self._store.root)
+            return current
+        models = {name: current.models[name] for name in hidden}
+        for name in names:
+            model = self._newest(name, current.models.get(name))
+            if model is not None:
+                models[name] = model
+        self._refused = {
+            (name, version): refusal
+            for (name, version), refusal in self._refused.items()
+            if version in self._versions(name)
+        }
         refused = tuple(
             Refusal(name, version, error)
             for (name, version), (_, error) in sorted(self._refused.items())
         )
+        models = dict(sorted(models.items()))
         found = replace(self._with_index(current), models=models, refused=refused)
         return current if found == current else found
 
@@ -102,7 +113,8 @@ class Loader:
         return replace(current, default=self._default or index.default, aliases=index.aliases)
 
     def _newest(self, name: str, loaded: LoadedModel | None) -> LoadedModel | None:
-        for version in reversed(self._store.versions(name)):
+        versions = self._versions(name)
+        for version in reversed(versions):
             if loaded is not None and loaded.version == version:
                 return loaded
             fingerprint = _fingerprint(self._store.root / name / str(version))
@@ -119,16 +131,32 @@ class Loader:
             else:
                 self._refused.pop((name, version), None)
                 return model
-        return loaded if loaded and loaded.version in self._store.versions(name) else None
+        return loaded if loaded and (loaded.version in versions or self._hidden(name)) else None
+
+    def _versions(self, name: str) -> list[int]:
+        try:
+            return self._store.versions(name)
+        except OSError:
+            return []
+
+    def _hidden(self, name: str) -> bool:
+        """Whether a model is there and cannot be looked at."""
+        try:
+            self._store.versions(name)
+        except OSError as error:
+            _logger.warning("model '%s' cannot be read any more", name, exc_info=error)
+            return True
+        return False
 
     def _load(self, name: str, version: int) -> LoadedModel:
         checkpoint = self._store.load(name, version)
+        expected = _reference(checkpoint)
         engine = make_engine(
             checkpoint, engine=self._engine, device=self._device, threads=self._threads
         )
         try:
             engine.warm_up(self._max_batch)
-            _probe(engine, checkpoint)
+            _probe(engine, checkpoint, expected)
         except BaseException:
             engine.close()
             raise
@@ -150,17 +178,39 @@ class Loader:
         self._metrics.model_load(name, loaded=False)
 
 
-def _probe(engine: Engine, checkpoint: Checkpoint) -> None:
-    """Refuses an engine whose features are not what the manifest says, or not finite."""
+def _reference(checkpoint: Checkpoint) -> dict[Side, Features]:
+    """What the network itself makes of the probe, before an engine takes it over."""
+    batch = torch.from_numpy(_probe_image(checkpoint))
+    with torch.inference_mode():
+        return {
+            side: checkpoint.network.features(batch, side).numpy()
+            for side in sides(checkpoint.network)
+        }
+
+
+def _probe(engine: Engine, checkpoint: Checkpoint, expected: dict[Side, Features]) -> None:
+    """Refuses an engine that does not do what the network does."""
     manifest = checkpoint.manifest
-    grey = np.full((2, *manifest.preprocessing.shape), 127, np.uint8)
-    for side in sides(checkpoint.network):
-        rows = engine.features(grey, side)
-        if rows.shape != (2, manifest.dimension) or not np.isfinite(rows).all():
+    model = f"model '{manifest.name}' version {manifest.version}"
+    for side, reference in expected.items():
+        rows = engine.features(_probe_image(checkpoint), side)
+        if rows.shape != (1, manifest.dimension) or not np.isfinite(rows).all():
             raise InferenceError(
-                f"model '{manifest.name}' version {manifest.version} gives no finite embeddings "
-                f"of {manifest.dimension} values; train it again"
+                f"{model} gives no finite embeddings of {manifest.dimension} values; train it again"
             )
+        off = float(np.linalg.norm(rows - reference))
+        if off > _TOLERANCE * float(np.linalg.norm(reference)):
+            raise InferenceError(
+                f"{model} gives another embedding of a known image in engine {engine.name} on "
+                f"{engine.device} than its network does (off by {off:.3g}); choose another engine"
+            )
+
+
+def _probe_image(checkpoint: Checkpoint) -> UInt8Batch:
+    """One image that is the same everywhere: slanting stripes of every brightness."""
+    height, width, channels = checkpoint.manifest.preprocessing.shape
+    y, x, channel = np.mgrid[0:height, 0:width, 0:channels]
+    return ((5 * x + 3 * y + 85 * channel) % 256).astype(np.uint8)[None]
 
 
 def _fingerprint(folder: Path) -> _Fingerprint:

@@ -1,13 +1,17 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from app.inference import loader as module
 from app.inference.catalogue import Catalogue
+from app.inference.engines import Engine
 from app.inference.errors import NotReady, UnknownModel
 from app.inference.loader import Loader
 from app.observability.metrics import Metrics
 from model_store import ModelStore
+from model_store.network import Side
 from tests.app.material import fill_store, network
 
 
@@ -149,3 +153,50 @@ def test_an_engine_is_closed_once_nobody_uses_it(tmp_path) -> None:
         model.retire()
         assert not model.engine._pool._shutdown
     assert model.engine._pool._shutdown
+
+
+def test_permission_that_is_lost_keeps_what_is_loaded_and_the_rest_goes_on(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = fill_store(tmp_path)
+    subject = loader(store)
+    first = subject.update(Catalogue())
+    real = ModelStore.versions
+
+    def versions(self: ModelStore, name: str) -> list[int]:
+        # Root, whom tests in a container run as, may read everything.
+        if name == "plain":
+            raise PermissionError(13, "Permission denied")
+        return real(self, name)
+
+    monkeypatch.setattr(ModelStore, "versions", versions)
+    store.save("tiny", network(seed=10))
+    second = subject.update(first)
+    assert second.models["plain"] is first.models["plain"]
+    assert second.models["tiny"].version == 2
+    assert sorted(loader(store).update(Catalogue()).models) == ["ordered", "sided", "tiny"]
+
+
+def test_an_engine_that_computes_something_else_is_refused(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Off:
+        def __init__(self, engine: Engine) -> None:
+            self._engine = engine
+            self.name, self.device, self.precision = "off", "cpu", "float32"
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._engine, name)
+
+        def features(self, batch: np.ndarray, side: Side) -> np.ndarray:
+            return self._engine.features(255 - batch, side)
+
+    real = module.make_engine
+    monkeypatch.setattr(module, "make_engine", lambda *a, **k: Off(real(*a, **k)))
+    found = loader(fill_store(tmp_path)).update(Catalogue())
+    assert not found.models
+    assert all(
+        "another embedding of a known image" in refusal.error
+        for refusal in found.refused
+        if refusal.name != "broken"
+    )
