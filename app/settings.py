@@ -3,6 +3,7 @@
 `python -m app.settings` prints them as a Markdown table.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -13,6 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from model_store.images import DEFAULT_MAX_PIXELS
 from model_store.manifest import NAME_PATTERN
 from model_store.store import SHIPPED
+
+EngineName = Literal["auto", "torch", "openvino"]
+PrecisionName = Literal["auto", "float32", "bfloat16"]
 
 _KIB = 1024
 _MIB = 1024 * _KIB
@@ -62,7 +66,19 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where networks run; auto takes CUDA if there is one."
     )
-    engine: Literal["auto", "torch"] = Field("auto", description="What runs the networks.")
+    engine: EngineName = Field(
+        "auto",
+        description="What runs the networks: torch, or on the CPU openvino; auto: the fastest.",
+    )
+    precision: PrecisionName = Field(
+        "auto",
+        description="What networks are computed in: float32, or with openvino bfloat16; auto: "
+        "bfloat16 where it is much faster and agrees with float32.",
+    )
+    engine_cache: Path = Field(
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "twinlens" / "engines",
+        description="Folder for networks converted to an engine's form; made anew if it is lost.",
+    )
     compute_threads: int = Field(
         0, ge=0, le=1024, description="Threads a network runs on with the CPU; 0: one for each CPU."
     )
@@ -155,6 +171,8 @@ def table() -> str:
         default = field.default
         if name == "model_store":
             shown = "the store that ships"
+        elif name == "engine_cache":
+            shown = "in the user's cache folder"
         else:
             shown = "unset" if default in (None, "") else f"`{default}`"
         lines.append(f"| `TWINLENS_{name.upper()}` | {shown} | {field.description} |")

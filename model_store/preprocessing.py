@@ -153,9 +153,8 @@ def normalise(batch: torch.Tensor, spec: Preprocessing) -> torch.Tensor:
         float32 (N, channels, height, width) in channels-last memory order:
         (value / 255 − mean) / std.
     """
-    scale = [1 / (255 * std) for std in spec.std]
-    shift = [-mean / std for mean, std in zip(spec.mean, spec.std, strict=True)]
-    images = batch.permute(0, 3, 1, 2).to(torch.float32)
-    scale_ = torch.tensor(scale, device=batch.device).view(1, -1, 1, 1)
-    shift_ = torch.tensor(shift, device=batch.device).view(1, -1, 1, 1)
-    return torch.addcmul(shift_, images, scale_).contiguous(memory_format=torch.channels_last)
+    scale = torch.tensor([1 / (255 * std) for std in spec.std], device=batch.device)
+    shift = torch.tensor(
+        [-mean / std for mean, std in zip(spec.mean, spec.std, strict=True)], device=batch.device
+    )
+    return torch.addcmul(shift, batch.to(torch.float32), scale).permute(0, 3, 1, 2)

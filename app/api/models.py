@@ -58,5 +58,10 @@ def _describe(model: LoadedModel, catalogue: Catalogue) -> ModelAnswer:
         aliases=sorted(alias for alias, name in catalogue.aliases.items() if name == model.name),
         calibration=manifest.calibration,
         evaluations=list(manifest.evaluations),
-        engine=EngineAnswer(name=engine.name, device=engine.device, precision=engine.precision),
+        engine=EngineAnswer(
+            name=engine.name,
+            device=engine.device,
+            precision=engine.precision,
+            reason=engine.reason,
+        ),
     )

@@ -77,11 +77,12 @@ class InputAnswer(BaseModel):
 
 
 class EngineAnswer(BaseModel):
-    """What runs the network."""
+    """What runs the network, and why that."""
 
     name: str
     device: str
     precision: str
+    reason: str
 
 
 class ModelAnswer(BaseModel):

@@ -3,7 +3,6 @@
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from app.inference.engines import Engine, Features, UInt8Batch, make_engine, sid
 from app.inference.errors import InferenceError
 from app.observability.logs import fields
 from app.observability.metrics import Metrics
+from app.settings import EngineName, PrecisionName
 from model_store import Checkpoint, ModelStore
 from model_store.errors import StoreError
 from model_store.network import Side
@@ -32,6 +32,8 @@ class Loader:
         store: Where models are.
         default: Goes before the store's own default model.
         engine: As the `ENGINE` setting.
+        precision: As the `PRECISION` setting.
+        cache: Folder for converted networks.
         device: From `choose_device`.
         threads: Threads to compute on with the CPU; 0 for as many as there are CPUs.
         max_batch: The largest batch to warm up for.
@@ -43,7 +45,9 @@ class Loader:
         store: ModelStore,
         *,
         default: str | None,
-        engine: Literal["auto", "torch"],
+        engine: EngineName,
+        precision: PrecisionName,
+        cache: Path,
         device: str,
         threads: int,
         max_batch: int,
@@ -51,7 +55,9 @@ class Loader:
     ) -> None:
         self._store = store
         self._default = default
-        self._engine: Literal["auto", "torch"] = engine
+        self._engine: EngineName = engine
+        self._precision: PrecisionName = precision
+        self._cache = cache
         self._device = device
         self._threads = threads
         self._max_batch = max_batch
@@ -152,7 +158,12 @@ class Loader:
         checkpoint = self._store.load(name, version)
         expected = _reference(checkpoint)
         engine = make_engine(
-            checkpoint, engine=self._engine, device=self._device, threads=self._threads
+            checkpoint,
+            engine=self._engine,
+            device=self._device,
+            precision=self._precision,
+            threads=self._threads,
+            cache=self._cache,
         )
         try:
             engine.warm_up(self._max_batch)
@@ -163,7 +174,14 @@ class Loader:
         self._metrics.model_load(name, loaded=True)
         _logger.info(
             "model loaded",
-            extra=fields(model=name, version=version, engine=engine.name, device=engine.device),
+            extra=fields(
+                model=name,
+                version=version,
+                engine=engine.name,
+                device=engine.device,
+                precision=engine.precision,
+                reason=engine.reason,
+            ),
         )
         return LoadedModel(checkpoint.manifest, checkpoint.network, engine)
 

@@ -100,6 +100,8 @@ class Service:
             ModelStore(self.settings.model_store),
             default=self.settings.default_model,
             engine=self.settings.engine,
+            precision=self.settings.precision,
+            cache=self.settings.engine_cache,
             device=self._device,
             threads=self.settings.compute_threads,
             max_batch=self._max_batch,

@@ -1,14 +1,16 @@
 """Engines by name. A new one is one new file and one entry here."""
 
+from pathlib import Path
 from typing import Literal
 
 import torch
 
 from app.inference.cpus import available_cpus
 from app.inference.engines.base import Embeddings, Engine, Features, UInt8Batch, sides
-from app.inference.engines.torch_cpu import TorchCpuEngine
+from app.inference.engines.cpu import make_cpu_engine
 from app.inference.engines.torch_cuda import TorchCudaEngine
 from app.inference.errors import InferenceError
+from app.settings import EngineName, PrecisionName
 from model_store import Checkpoint
 
 __all__ = [
@@ -39,17 +41,44 @@ def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> str:
 
 
 def make_engine(
-    checkpoint: Checkpoint, *, engine: Literal["auto", "torch"], device: str, threads: int = 0
+    checkpoint: Checkpoint,
+    *,
+    engine: EngineName,
+    device: str,
+    precision: PrecisionName = "auto",
+    threads: int = 0,
+    cache: Path,
 ) -> Engine:
     """An engine for the branches of a checkpoint's network, which it may take over.
 
     Args:
         checkpoint: The network; its comparator stays on the CPU, untouched.
-        engine: `auto` takes the fastest there is; so far that is always `torch`.
+        engine: `auto` takes the fastest there is for this network.
         device: From `choose_device`.
+        precision: `auto` takes bfloat16 where the engine is much faster with it.
         threads: Threads to compute on with the CPU; 0 for as many as there are CPUs.
+        cache: Folder for converted networks.
+
+    Raises:
+        InferenceError: The engine that was asked for cannot run this network on this device, or
+            computes something else than the network.
     """
-    del engine  # One kind exists for each device so far.
     if device == "cpu":
-        return TorchCpuEngine(checkpoint.network, threads or available_cpus())
-    return TorchCudaEngine(checkpoint.network, device)
+        return make_cpu_engine(
+            checkpoint,
+            engine=engine,
+            precision=precision,
+            threads=threads or available_cpus(),
+            cache=cache,
+        )
+    if engine == "openvino":
+        raise InferenceError(
+            "ENGINE=openvino computes on the CPU; set DEVICE=cpu with it, or ENGINE=auto"
+        )
+    if precision == "bfloat16":
+        raise InferenceError(
+            "PRECISION=bfloat16 is for ENGINE=openvino on the CPU; on CUDA set PRECISION=auto"
+        )
+    return TorchCudaEngine(
+        checkpoint.network, device, "the engine for CUDA devices, which computes in float32"
+    )

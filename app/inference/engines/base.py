@@ -22,11 +22,13 @@ class Engine(Protocol):
         name: What it is, as the `ENGINE` setting calls it.
         device: Where it runs: `cpu`, or `cuda:0` and the like.
         precision: What it computes in: `float32` and the like.
+        reason: Why it was chosen, with that precision, for users.
     """
 
     name: str
     device: str
     precision: str
+    reason: str
 
     def features(self, batch: UInt8Batch, side: Side) -> Features:
         """What the embeddings of prepared images are made of, as `SiameseNetwork.features`.

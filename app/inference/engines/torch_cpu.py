@@ -23,11 +23,13 @@ class TorchCpuEngine:
     Args:
         network: In evaluation mode; its branches are laid out anew in memory.
         threads: Parts that run at once.
+        reason: Why it was chosen.
 
     Attributes:
         name: `torch`.
         device: `cpu`.
         precision: `float32`.
+        reason: As given.
         piece: Images in a part; `warm_up` sets it to what is fastest here.
     """
 
@@ -35,7 +37,8 @@ class TorchCpuEngine:
     device = "cpu"
     precision = "float32"
 
-    def __init__(self, network: SiameseNetwork, threads: int) -> None:
+    def __init__(self, network: SiameseNetwork, threads: int, reason: str = "") -> None:
+        self.reason = reason
         network.branches.to(memory_format=torch.channels_last)
         self._network = network
         self._threads = threads

@@ -12,18 +12,21 @@ class TorchCudaEngine:
     Args:
         network: In evaluation mode; its branches are moved to the device.
         device: `cuda:0` and the like.
+        reason: Why it was chosen.
 
     Attributes:
         name: `torch`.
         device: Where it runs.
         precision: `float32`, without TF32.
+        reason: As given.
     """
 
     name = "torch"
     precision = "float32"
 
-    def __init__(self, network: SiameseNetwork, device: str) -> None:
+    def __init__(self, network: SiameseNetwork, device: str, reason: str = "") -> None:
         self.device = device
+        self.reason = reason
         self._network = network
         network.branches.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._pinned = torch.empty(0, dtype=torch.uint8)

@@ -208,7 +208,12 @@ def test_models(client: httpx.Client) -> None:
     assert tiny["input"] == {"height": 32, "width": 32, "mode": "RGB", "resize": "stretch"}
     assert tiny["dimension"] == DIMENSION
     assert tiny["calibration"]["target_far"] == CALIBRATION.target_far
-    assert tiny["engine"]["name"] == "torch"
+    assert tiny["engine"] == {
+        "name": "torch",
+        "device": "cpu",
+        "precision": "float32",
+        "reason": "set by ENGINE",
+    }
     assert client.get("/models/plain").json()["calibration"] is None
     assert client.get("/models/ordered").json()["symmetric"] is False
 

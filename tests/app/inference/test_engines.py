@@ -69,7 +69,7 @@ def test_cuda_agrees_with_the_cpu(tmp_path) -> None:
     batch = np.stack([prepare(pixels(seed), network().preprocessing) for seed in range(16)])
     found = []
     for device in ("cpu", "cuda:0"):
-        engine = make_engine(store.load("tiny"), engine="auto", device=device)
+        engine = make_engine(store.load("tiny"), engine="torch", device=device, cache=tmp_path)
         engine.warm_up(16)
         found.append(engine.features(batch, Side.LEFT))
         alone = engine.features(batch[:1], Side.LEFT)

@@ -19,7 +19,9 @@ def loader(store: ModelStore, default: str | None = None) -> Loader:
     return Loader(
         store,
         default=default,
-        engine="auto",
+        engine="torch",
+        precision="auto",
+        cache=store.root / "unused",
         device="cpu",
         threads=1,
         max_batch=2,

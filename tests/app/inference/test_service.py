@@ -22,7 +22,7 @@ from tests.app.serving import wait_until
 def run(store, scenario: Callable[[Service], Awaitable[None]], **settings: object) -> Service:
     async def main() -> Service:
         values = {"device": "cpu", "store_poll_seconds": 0, **settings}
-        async with running(Settings(model_store=store, **values)) as service:
+        async with running(Settings(model_store=store, **{"engine": "torch", **values})) as service:
             await asyncio.wait_for(scenario(service), 30)
         return service
 

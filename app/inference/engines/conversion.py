@@ -1,0 +1,87 @@
+"""From PyTorch's form of a branch to OpenVINO's, normalisation of the pixels included."""
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+
+import openvino as ov
+import torch
+from openvino.frontend import FrontEndManager
+from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
+from torch import nn
+
+from app.inference.errors import InferenceError
+from model_store.network import SiameseNetwork, Side
+
+# Any batch size other than 1, which `torch.export` would take for a constant.
+_EXAMPLE_IMAGES = 2
+_MOST_IMAGES = 65_536
+
+
+class ConversionFailed(InferenceError):
+    """OpenVINO has no form of this network."""
+
+
+class _Features(nn.Module):
+    def __init__(self, network: SiameseNetwork, side: Side) -> None:
+        super().__init__()
+        self._network = network
+        self._side = side
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self._network.features(images, self._side)
+
+
+def convert(network: SiameseNetwork, side: Side) -> ov.Model:
+    """One side's branch, from uint8 (N, height, width, channels) to float32 (N, dimension).
+
+    OpenVINO's own `convert_model` reports its use to its makers; this goes past it.
+
+    Args:
+        network: In evaluation mode, float32, on the CPU.
+        side: Whose branch.
+
+    Raises:
+        ConversionFailed: A part of it cannot be converted; the message says why.
+    """
+    shape = network.preprocessing.shape
+    images = torch.zeros(_EXAMPLE_IMAGES, *shape, dtype=torch.uint8)
+    count = torch.export.Dim("count", min=1, max=_MOST_IMAGES)
+    try:
+        with _quiet():
+            program = torch.export.export(
+                _Features(network, side).eval(), (images,), dynamic_shapes=({0: count},)
+            )
+            frontend = FrontEndManager().load_by_framework("pytorch")
+            # The frontend does not keep these two alive, and reads them while it converts.
+            decoder = TorchFXPythonDecoder.from_exported_program(program)
+            loaded = frontend.load(decoder)
+            model = frontend.convert(loaded)
+            model.reshape([-1, *shape])
+    # Both libraries raise errors of many kinds for what they cannot do.
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise ConversionFailed(
+            f"OpenVINO cannot run this network ({type(error).__name__}: {first[:200]}); set "
+            "ENGINE=torch, or ENGINE=auto, which then takes PyTorch"
+        ) from error
+    return model
+
+
+def _of_interest(record: logging.LogRecord) -> bool:
+    # For each operation that another version of PyTorch has, whether the network has it or not.
+    return "not found in decomp table" not in record.getMessage()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the libraries' remarks on each other's versions, in logs and as warnings."""
+    root = logging.getLogger()
+    root.addFilter(_of_interest)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.removeFilter(_of_interest)

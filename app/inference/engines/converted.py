@@ -1,0 +1,133 @@
+"""Keeps converted networks on disk, so that a restart need not convert again."""
+
+import errno
+import hashlib
+import logging
+import os
+import shutil
+import stat
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import openvino as ov
+
+from app.inference.engines.conversion import convert
+from app.observability.logs import fields
+from model_store import Checkpoint
+from model_store.files import sha256_of
+from model_store.network import Side
+
+_logger = logging.getLogger(__name__)
+
+# Changes with what `convert` makes of a network.
+_FORMAT = 1
+_KEPT = 32
+
+_MODEL, _WEIGHTS, _DIGEST = "model.xml", "model.bin", "digest"
+_INCOMING = ".incoming-"
+
+
+class ConvertedModels:
+    """A folder of converted networks, each in a folder of its own named after what it was made of.
+
+    Where the folder cannot be used, networks are converted every time, and the log says so.
+
+    Args:
+        folder: Made if it is not there, for this user alone; one that others may write to is not
+            used, because what lies in it is run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def get(self, checkpoint: Checkpoint, side: Side) -> ov.Model:
+        """A branch in OpenVINO's form, from the folder or made anew.
+
+        Raises:
+            ConversionFailed: It cannot be converted.
+        """
+        key = _key(checkpoint, side)
+        about = fields(model=checkpoint.manifest.name, folder=str(self._folder / key))
+        model = self._read(key)
+        if model is not None:
+            _logger.debug("converted network found", extra=about)
+            return model
+        model = convert(checkpoint.network, side)
+        try:
+            self._write(key, model)
+        except (OSError, RuntimeError) as error:
+            _logger.warning(
+                "the converted network cannot be kept, and a restart will convert again: %s; "
+                "name a folder of this user's own in TWINLENS_ENGINE_CACHE",
+                error,
+                extra=about,
+            )
+        return model
+
+    def _read(self, key: str) -> ov.Model | None:
+        folder = self._folder / key
+        try:
+            _check_private(self._folder)
+            if (folder / _DIGEST).read_text() != _digest(folder):
+                _logger.warning("%s is damaged; converting again", folder)
+                return None
+            model = ov.Core().read_model(folder / _MODEL)
+            os.utime(folder)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RuntimeError) as error:
+            _logger.warning("a converted network is not used: %s; converting again", error)
+            return None
+        return model
+
+    def _write(self, key: str, model: ov.Model) -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_private(self._folder)
+        incoming = Path(tempfile.mkdtemp(prefix=_INCOMING, dir=self._folder))
+        try:
+            ov.save_model(model, incoming / _MODEL, compress_to_fp16=False)
+            (incoming / _DIGEST).write_text(_digest(incoming))
+            shutil.rmtree(self._folder / key, ignore_errors=True)
+            try:
+                incoming.rename(self._folder / key)
+            except OSError as error:
+                # Another process was quicker, and has put the same there.
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise
+        finally:
+            shutil.rmtree(incoming, ignore_errors=True)
+        self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        kept = [entry for entry in self._folder.iterdir() if not entry.name.startswith(_INCOMING)]
+        kept.sort(key=lambda entry: entry.stat().st_mtime, reverse=True)
+        for entry in kept[_KEPT:]:
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def _key(checkpoint: Checkpoint, side: Side) -> str:
+    """Names all that the result depends on."""
+    manifest = checkpoint.manifest
+    parts = (
+        str(_FORMAT),
+        manifest.weights.sha256,
+        manifest.network.model_dump_json(),
+        manifest.preprocessing.model_dump_json(),
+        side,
+        *(f"{library} {version(library)}" for library in ("openvino", "torch", "twinlens")),
+    )
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _digest(folder: Path) -> str:
+    return f"{sha256_of(folder / _MODEL)} {sha256_of(folder / _WEIGHTS)}"
+
+
+def _check_private(folder: Path) -> None:
+    """Refuses a folder that another user could have put something in."""
+    if os.name != "posix":
+        return
+    status = folder.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(f"{folder} belongs to another user or can be written to by others")

@@ -1,0 +1,148 @@
+"""Which engine runs a network on the CPU, and in what precision."""
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from app.inference.engines.agreement import EngineDisagrees, check, reference
+from app.inference.engines.base import Engine, Features, UInt8Batch, sides
+from app.inference.engines.torch_cpu import TorchCpuEngine
+from app.inference.errors import InferenceError
+from app.observability.logs import fields
+from app.settings import EngineName, PrecisionName
+from model_store import Checkpoint
+from model_store.network import Side
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+    from app.inference.engines.openvino_cpu import OpenVinoEngine
+
+_logger = logging.getLogger(__name__)
+
+_WORTH_ROUNDING = 1.2
+"""How many times faster bfloat16 must be to be chosen: AMX is twice as fast and more, and without
+it the same instructions as for float32 set the pace."""
+
+_TRIALS = 6
+
+_Expected = Mapping[Side, tuple[UInt8Batch, Features]]
+
+
+def make_cpu_engine(
+    checkpoint: Checkpoint,
+    *,
+    engine: EngineName,
+    precision: PrecisionName,
+    threads: int,
+    cache: Path,
+) -> Engine:
+    """OpenVINO where it can run the network, checked against PyTorch; else PyTorch.
+
+    Args:
+        checkpoint: The network.
+        engine: As the `ENGINE` setting.
+        precision: As the `PRECISION` setting.
+        threads: Threads to compute on.
+        cache: Folder for converted networks.
+
+    Raises:
+        InferenceError: What was asked for by name cannot be had, or computes something else.
+    """
+    if engine == "torch":
+        if precision == "bfloat16":
+            raise InferenceError(
+                "PRECISION=bfloat16 is for ENGINE=openvino; with ENGINE=torch set PRECISION=auto"
+            )
+        return TorchCpuEngine(checkpoint.network, threads, "set by ENGINE")
+    try:
+        return _openvino(checkpoint, precision, threads, cache)
+    except InferenceError as error:
+        if engine == "openvino" or precision == "bfloat16":
+            raise
+        _logger.warning(
+            "PyTorch runs this model, more slowly than OpenVINO would: %s",
+            error,
+            extra=fields(model=checkpoint.manifest.name, version=checkpoint.manifest.version),
+        )
+        return TorchCpuEngine(checkpoint.network, threads, f"PyTorch, because: {error}")
+
+
+def _openvino(
+    checkpoint: Checkpoint, precision: PrecisionName, threads: int, cache: Path
+) -> "OpenVinoEngine":
+    try:
+        import openvino as ov
+
+        from app.inference.engines.converted import ConvertedModels
+    except ImportError as error:
+        raise InferenceError(
+            f"OpenVINO cannot be loaded ({error}); install the package openvino for this machine, "
+            "or set ENGINE=torch"
+        ) from error
+    converted = ConvertedModels(cache)
+    models = {side: converted.get(checkpoint, side) for side in sides(checkpoint.network)}
+    expected = reference(checkpoint.network)
+    if precision != "auto":
+        return _checked(models, precision, threads, "precision set by PRECISION", expected)
+    exact = _checked(models, "float32", threads, "this CPU has no bfloat16", expected)
+    if "BF16" not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        return exact
+    try:
+        rounded = _checked(models, "bfloat16", threads, "", expected)
+    except EngineDisagrees as error:
+        exact.reason = f"float32, because {error}"
+        return exact
+    gain = _gain(rounded, exact, checkpoint, threads)
+    if gain < _WORTH_ROUNDING:
+        rounded.close()
+        exact.reason = f"float32, because bfloat16 is {gain:.1f} times as fast on this CPU"
+        return exact
+    exact.close()
+    rounded.reason = f"bfloat16 is {gain:.1f} times as fast as float32 on this CPU"
+    return rounded
+
+
+def _checked(
+    models: "Mapping[Side, ov.Model]",
+    precision: str,
+    threads: int,
+    reason: str,
+    expected: _Expected,
+) -> "OpenVinoEngine":
+    from app.inference.engines.openvino_cpu import OpenVinoEngine
+
+    try:
+        engine = OpenVinoEngine(models, precision=precision, threads=threads, reason=reason)
+    except RuntimeError as error:
+        raise InferenceError(
+            f"OpenVINO cannot compile this network for this CPU ({error}); set ENGINE=torch"
+        ) from error
+    try:
+        found = check(engine, expected)
+    except BaseException:
+        engine.close()
+        raise
+    _logger.info("engine agrees with PyTorch", extra=fields(precision=precision, **asdict(found)))
+    return engine
+
+
+def _gain(one: Engine, other: Engine, checkpoint: Checkpoint, threads: int) -> float:
+    """How many times as fast one engine is as another: the best of several turns each.
+
+    The best, because whatever else the machine does can only slow a turn down.
+    """
+    blank = np.zeros((4 * threads, *checkpoint.manifest.preprocessing.shape), np.uint8)
+    best = dict.fromkeys((one, other), math.inf)
+    for _ in range(_TRIALS):
+        for engine in best:
+            started = perf_counter()
+            engine.features(blank, Side.LEFT)
+            best[engine] = min(best[engine], perf_counter() - started)
+    return best[other] / best[one]

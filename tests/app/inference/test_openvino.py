@@ -1,0 +1,300 @@
+import asyncio
+import functools
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import pytest
+import torch
+from torch import nn
+
+from app.inference.embedder import EncodedImage
+from app.inference.engines import agreement, conversion, converted, cpu, make_engine, sides
+from app.inference.engines.agreement import Bound, EngineDisagrees
+from app.inference.engines.converted import ConvertedModels
+from app.inference.engines.openvino_cpu import OpenVinoEngine
+from app.inference.engines.probes import COUNT, probes
+from app.inference.errors import InferenceError
+from app.inference.service import running
+from app.settings import Settings
+from model_store import Checkpoint, ModelStore
+from model_store.network import BranchSpec, ComparatorSpec, NetworkSpec, SiameseNetwork, Side
+from model_store.preprocessing import Preprocessing, prepare
+from tests.app.material import network, picture, pixels
+
+
+def saved(folder: Path, made: SiameseNetwork) -> Checkpoint:
+    store = ModelStore(folder / "store")
+    store.save("tiny", made)
+    return store.load("tiny")
+
+
+@functools.cache
+def in_openvino(seed: int = 0, branches: int = 1) -> Mapping[Side, ov.Model]:
+    """The small network's branches, each converted once for all tests."""
+    made = network(seed=seed, sides=branches)
+    return {side: conversion.convert(made, side) for side in sides(made)}
+
+
+@pytest.fixture
+def once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder under test gets what was converted before instead of converting again."""
+
+    def convert(made: SiameseNetwork, side: Side) -> ov.Model:
+        weights = next(made.parameters())
+        seed = next(n for n in (0, 1) if torch.equal(weights, next(network(seed=n).parameters())))
+        return in_openvino(seed)[side].clone()
+
+    monkeypatch.setattr(converted, "convert", convert)
+
+
+def engine_for(models: Mapping[Side, ov.Model], threads: int = 2, precision: str = "float32"):
+    return OpenVinoEngine(models, precision=precision, threads=threads, reason="")
+
+
+def cosine(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    return (one.astype(np.float64) * other).sum(axis=1) / norms
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_features_do_not_depend_on_batch_mates_and_are_the_networks(precision: str) -> None:
+    made = network()
+    engine = engine_for(in_openvino(), precision=precision)
+    batch = np.stack([prepare(pixels(seed), made.preprocessing) for seed in range(13)])
+    together = engine.features(batch, Side.LEFT)
+    alone = np.concatenate([engine.features(image[None], Side.LEFT) for image in batch])
+    backwards = engine.features(batch[::-1], Side.RIGHT)[::-1]
+    assert together.shape == (13, 16)
+    assert together.dtype == np.float32
+    assert cosine(together, alone).min() >= 0.99999
+    assert cosine(together, backwards).min() >= 0.99999
+    with torch.inference_mode():
+        expected = made.features(torch.from_numpy(batch)).numpy()
+    assert cosine(together, expected).min() >= agreement.BOUNDS[precision].worst
+    if precision == "float32":
+        np.testing.assert_allclose(together, expected, rtol=1e-4, atol=1e-5)
+    assert cosine(together[:1], together[1:2])[0] < 0.999
+    engine.close()
+
+
+BRANCHES = {
+    "vgg16": BranchSpec(backbone="vgg16", pooling="flatten", hidden=(32,)),
+    "resnet18": BranchSpec(backbone="resnet18", projection=16),
+    "triplet-cnn": BranchSpec(backbone="triplet-cnn", pooling="gem", projection=16),
+    "residual": BranchSpec(backbone="residual", pooling="average", batch_norm=True),
+    "efficientnet-lite0": BranchSpec(backbone="efficientnet-lite0", pooling="average"),
+}
+
+
+@pytest.mark.parametrize("name", BRANCHES)
+def test_every_backbone_of_the_recipes_converts(name: str) -> None:
+    spec = Preprocessing(height=48, width=40, mode="RGB", mean=(0.5,) * 3, std=(0.25,) * 3)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = SiameseNetwork(
+            NetworkSpec(branches=(BRANCHES[name],), comparator=ComparatorSpec(name="cosine")), spec
+        ).eval()
+    engine = engine_for({Side.LEFT: conversion.convert(made, Side.LEFT)}, threads=1)
+    found = agreement.check(engine, agreement.reference(made))
+    assert found.worst >= 0.9999
+    engine.close()
+
+
+def test_each_side_has_its_own_branch() -> None:
+    made = network(sides=2)
+    engine = engine_for(in_openvino(branches=2))
+    engine.warm_up(4)
+    batch = prepare(pixels(0), made.preprocessing)[None]
+    for side in Side:
+        with torch.inference_mode():
+            expected = made.features(torch.from_numpy(batch), side).numpy()
+        np.testing.assert_allclose(engine.features(batch, side), expected, rtol=1e-4, atol=1e-5)
+    engine.close()
+
+
+def test_a_wrong_engine_is_refused() -> None:
+    engine, other = engine_for(in_openvino(), threads=1), network(seed=1)
+    with pytest.raises(EngineDisagrees, match=r"cosine .* are wanted"):
+        agreement.check(engine, agreement.reference(other))
+    engine.close()
+
+
+def test_probes_are_the_same_every_time_and_of_the_networks_kind() -> None:
+    photo = network().preprocessing
+    assert np.array_equal(probes(photo), probes(photo))
+    assert probes(photo).shape == (COUNT, *photo.shape)
+    ink = Preprocessing(height=32, width=32, mode="L", resize="ink", mean=(0.5,), std=(0.5,))
+    drawn = probes(ink)
+    assert (drawn == 255).mean() > 0.5, "mostly paper"
+    assert all((image < 64).any() for image in drawn), "and ink on each"
+    dark = probes(ink.model_copy(update={"fill": 0}))
+    assert (dark == 0).mean() > 0.5
+
+
+@pytest.mark.usefixtures("once")
+def test_the_engine_says_what_it_is_and_why(tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path, network())
+    options = {"device": "cpu", "threads": 1, "cache": tmp_path / "cache"}
+    chosen = make_engine(checkpoint, engine="auto", **options)
+    assert chosen.name == "openvino"
+    assert chosen.precision in ("float32", "bfloat16")
+    exact = make_engine(checkpoint, engine="openvino", precision="float32", **options)
+    assert "this CPU" in chosen.reason
+    assert (exact.precision, exact.reason) == ("float32", "precision set by PRECISION")
+    plain = make_engine(checkpoint, engine="torch", **options)
+    assert (plain.name, plain.reason) == ("torch", "set by ENGINE")
+    with pytest.raises(InferenceError, match="set PRECISION=auto"):
+        make_engine(checkpoint, engine="torch", precision="bfloat16", **options)
+    with pytest.raises(InferenceError, match="set DEVICE=cpu"):
+        make_engine(checkpoint, engine="openvino", **{**options, "device": "cuda:0"})
+    for engine in (chosen, exact, plain):
+        engine.close()
+
+
+@pytest.mark.usefixtures("once")
+def test_bfloat16_is_taken_where_it_is_worth_it(tmp_path: Path, monkeypatch) -> None:
+    checkpoint = saved(tmp_path, network())
+    options = {"engine": "auto", "device": "cpu", "threads": 1, "cache": tmp_path / "cache"}
+    # The speeds of another CPU cannot be had here, so what counts as worth it is moved.
+    for worth, expected in ((0.0, "bfloat16"), (1e9, "float32")):
+        monkeypatch.setattr(cpu, "_WORTH_ROUNDING", worth)
+        engine = make_engine(checkpoint, **options)
+        if "no bfloat16" in engine.reason:
+            pytest.skip("this CPU has no bfloat16")
+        assert engine.precision == expected
+        assert "times as fast" in engine.reason
+        engine.close()
+    # And never where it is not exact enough.
+    monkeypatch.setattr(cpu, "_WORTH_ROUNDING", 0.0)
+    monkeypatch.setitem(agreement.BOUNDS, "bfloat16", Bound(mean=1.1, worst=1.1, length=0))
+    engine = make_engine(checkpoint, **options)
+    assert engine.precision == "float32"
+    assert "1.1" in engine.reason
+    with pytest.raises(EngineDisagrees):
+        make_engine(checkpoint, **{**options, "precision": "bfloat16"})
+    engine.close()
+
+
+class Unconvertible(nn.Module):
+    """Its output's shape depends on what is in the image."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images[images > 0][:16].reshape(1, -1).expand(len(images), -1)
+
+
+def test_what_cannot_be_converted_is_said_and_auto_takes_torch(tmp_path: Path) -> None:
+    def checkpoint() -> Checkpoint:
+        loaded = saved(tmp_path, network())
+        branch = loaded.network.branches[0]
+        branch.backbone, branch.pooling, branch.projection = (
+            Unconvertible(),
+            nn.Identity(),
+            nn.Identity(),
+        )
+        return loaded
+
+    options = {"device": "cpu", "threads": 1, "cache": tmp_path / "cache"}
+    engine = make_engine(checkpoint(), engine="auto", **options)
+    assert engine.name == "torch"
+    assert "OpenVINO cannot run this network" in engine.reason
+    engine.close()
+    with pytest.raises(InferenceError, match="set ENGINE=torch"):
+        make_engine(checkpoint(), engine="openvino", **options)
+    with pytest.raises(InferenceError, match="set ENGINE=torch"):
+        make_engine(checkpoint(), engine="auto", precision="bfloat16", **options)
+
+
+@pytest.mark.usefixtures("once")
+def test_a_restart_does_not_convert_again(tmp_path: Path, monkeypatch) -> None:
+    checkpoint = saved(tmp_path, network())
+    folder = tmp_path / "a" / "cache"
+    ConvertedModels(folder).get(checkpoint, Side.LEFT)
+    assert (folder.stat().st_mode & 0o777) == 0o700
+    assert len(list(folder.iterdir())) == 1, "and nothing half-written beside it"
+    monkeypatch.setattr(converted, "convert", None)
+    again = ConvertedModels(folder).get(checkpoint, Side.LEFT)
+    engine = OpenVinoEngine({Side.LEFT: again}, precision="float32", threads=1, reason="")
+    agreement.check(engine, agreement.reference(checkpoint.network))
+    engine.close()
+
+
+@pytest.mark.usefixtures("once")
+def test_other_weights_are_converted_anew(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        store = ModelStore(tmp_path / str(seed))
+        store.save("tiny", network(seed=seed))
+        ConvertedModels(tmp_path / "cache").get(store.load("tiny"), Side.LEFT)
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+@pytest.mark.usefixtures("once")
+@pytest.mark.parametrize("harm", ["model.bin", "model.xml", "digest"])
+def test_a_damaged_entry_is_made_anew(tmp_path: Path, caplog, harm: str) -> None:
+    checkpoint = saved(tmp_path, network())
+    cache = ConvertedModels(tmp_path / "cache")
+    cache.get(checkpoint, Side.LEFT)
+    (file,) = (tmp_path / "cache").glob(f"*/{harm}")
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.unlink()
+    file.write_bytes(data)
+    with caplog.at_level(logging.WARNING):
+        cache.get(checkpoint, Side.LEFT)
+    assert "converting again" in caplog.text
+    caplog.clear()
+    cache.get(checkpoint, Side.LEFT)
+    assert not caplog.text
+
+
+@pytest.mark.usefixtures("once")
+def test_a_folder_that_cannot_be_used_is_said_and_done_without(tmp_path: Path, caplog) -> None:
+    checkpoint = saved(tmp_path, network())
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file" / "cache", Path("/proc/cache")):
+        with caplog.at_level(logging.WARNING):
+            assert ConvertedModels(folder).get(checkpoint, Side.LEFT) is not None
+        assert "TWINLENS_ENGINE_CACHE" in caplog.text
+        caplog.clear()
+
+
+@pytest.mark.usefixtures("once")
+@pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
+def test_what_others_may_write_to_is_not_run(tmp_path: Path, caplog) -> None:
+    checkpoint = saved(tmp_path, network())
+    folder = tmp_path / "cache"
+    cache = ConvertedModels(folder)
+    cache.get(checkpoint, Side.LEFT)
+    folder.chmod(0o777)
+    with caplog.at_level(logging.WARNING):
+        assert cache.get(checkpoint, Side.LEFT) is not None
+    assert "written to by others" in caplog.text
+
+
+@pytest.mark.usefixtures("once")
+def test_the_oldest_entries_go(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(converted, "_KEPT", 1)
+    for seed in (0, 1):
+        store = ModelStore(tmp_path / str(seed))
+        store.save("tiny", network(seed=seed))
+        ConvertedModels(tmp_path / "cache").get(store.load("tiny"), Side.LEFT)
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+@pytest.mark.usefixtures("once")
+def test_a_service_answers_from_it(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path / "store")
+    store.save("tiny", network())
+    settings = {"device": "cpu", "engine_cache": tmp_path / "cache", "store_poll_seconds": 0}
+
+    async def embed(engine: str) -> np.ndarray:
+        async with running(Settings(model_store=store.root, engine=engine, **settings)) as service:
+            assert service.catalogue.models["tiny"].engine.name == engine
+            images = [EncodedImage("image", picture(seed)) for seed in range(9)]
+            return (await service.inference.embed(images)).embeddings
+
+    found, expected = asyncio.run(embed("openvino")), asyncio.run(embed("torch"))
+    assert cosine(found, expected).min() >= agreement.BOUNDS["bfloat16"].worst
