@@ -228,7 +228,8 @@ def _probe_image(checkpoint: Checkpoint) -> UInt8Batch:
     """One image that is the same everywhere: slanting stripes of every brightness."""
     height, width, channels = checkpoint.manifest.preprocessing.shape
     y, x, channel = np.mgrid[0:height, 0:width, 0:channels]
-    return ((5 * x + 3 * y + 85 * channel) % 256).astype(np.uint8)[None]
+    image: UInt8Batch = ((5 * x + 3 * y + 85 * channel) % 256).astype(np.uint8)
+    return image[None]
 
 
 def _fingerprint(folder: Path) -> _Fingerprint:
