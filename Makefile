@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test lint format bench bench-training clean
+.PHONY: help setup serve test lint format bench bench-training deploy-lint deploy-check clean
 
 help:  ## This list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -44,6 +44,16 @@ bench: $(READY)  ## Measure the service against its own limit (a few minutes).
 
 bench-training: $(READY)  ## Measure training speed against a plain loop (some minutes).
 	$(BIN)/python -m benchmarks.training
+
+$(VENV)/.deployment: $(READY)
+	$(BIN)/python -m pip install --quiet --editable '.[deployment]'
+	@touch $@
+
+deploy-lint: $(VENV)/.deployment  ## Dockerfile, composition, alerts, dashboard and manifests.
+	$(BIN)/python -m pytest tests/deploy
+
+deploy-check: $(READY)  ## Real containers behind the balancer, under load (needs Docker; minutes).
+	$(BIN)/python -m benchmarks.deployment --write docs/deploy.md
 
 clean:  ## Remove the virtual environment and caches.
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

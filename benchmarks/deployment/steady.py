@@ -93,8 +93,16 @@ class SteadyLoad:
         self._ended.set()
         if self._sender is not None:
             await self._sender
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections that are kept."""
         for _, writer in self._idle:
             writer.close()
+
+    async def send(self, request: bytes) -> Sample:
+        """Sends a request at once, outside the load's own times and records."""
+        return await self._sample(time.perf_counter(), request)
 
     def since(self, start: float, end: float = float("inf")) -> list[Sample]:
         """The samples due within that time."""
@@ -112,12 +120,15 @@ class SteadyLoad:
                 tasks.create_task(self._one(due, self._requests[number % len(self._requests)]))
 
     async def _one(self, due: float, request: bytes) -> None:
+        self.samples.append(await self._sample(due, request))
+
+    async def _sample(self, due: float, request: bytes) -> Sample:
         try:
             async with asyncio.timeout(self._patience):
                 status = await self._exchange(request)
         except (OSError, EOFError, TimeoutError):
             status = _LOST
-        self.samples.append(Sample(due, time.perf_counter() - due, status))
+        return Sample(due, time.perf_counter() - due, status)
 
     async def _exchange(self, request: bytes) -> int:
         streams = (
@@ -139,6 +150,24 @@ class SteadyLoad:
         else:
             self._idle.append(streams)
         return int(head.split(" ", 2)[1])
+
+
+async def saturate(port: int, requests: Sequence[bytes], in_flight: int, seconds: float) -> float:
+    """Requests a second that are answered while so many are in flight all the time."""
+    load = SteadyLoad(port, 1, requests)
+    turn = itertools.cycle(requests)
+    done = 0
+    end = time.perf_counter() + seconds
+
+    async def keep_busy() -> None:
+        nonlocal done
+        while time.perf_counter() < end:
+            sample = await load.send(next(turn))
+            done += not sample.lost and time.perf_counter() < end
+
+    await asyncio.gather(*(keep_busy() for _ in range(in_flight)))
+    load.close()
+    return done / seconds
 
 
 def percentile(samples: Sequence[Sample], share: float) -> float:
@@ -163,15 +192,18 @@ def seconds_raised(samples: Sequence[Sample], event: float, before: float, after
         after: Seconds after it to look at.
 
     Returns:
-        Seconds from the event to the end of the last one-second window whose 99th percentile is
-        above all of those before it, and above one and a half times the percentile of them
-        together; 0 if there is none.
+        Seconds from the event until the last slow request was due; 0 if there is none. Slow are
+        those that make the 99th percentile of their one-second window exceed all of those before
+        the event, and one and a half times the percentile of them together.
     """
     usual = [s for s in samples if event - before <= s.due < event]
     worst = max((percentile(w, 0.99) for w in windows(usual, event - before, event)), default=0.0)
     limit = max(worst, 1.5 * percentile(usual, 0.99))
-    raised = 0
-    for second, window in enumerate(windows(samples, event, event + after), 1):
-        if window and percentile(window, 0.99) > limit:
-            raised = second
-    return float(raised)
+    slow = [
+        sample.due
+        for window in windows(samples, event, event + after)
+        if percentile(window, 0.99) > limit
+        for sample in window
+        if sample.seconds > limit
+    ]
+    return max(slow, default=event) - event

@@ -1,0 +1,145 @@
+"""`python -m benchmarks.deployment.capacity`: replicas measured, beside what the simulation says.
+
+A replica on one CPU is measured alone, with one request at a time and with many: this gives the
+time for a batch and for an image. From these the simulation says what 1, 2 and 4 replicas do, and
+then they are measured. All share the machine's CPUs with the balancer and the load generator: a
+replica gets a whole CPU while there are enough, and its share where there are not.
+"""
+
+import argparse
+import asyncio
+import statistics
+from dataclasses import dataclass
+
+from app.inference.cpus import available_cpus
+from benchmarks.deployment.queueing import Replica, arrivals, simulate
+from benchmarks.deployment.stack import Stack
+from benchmarks.deployment.steady import Sample, SteadyLoad, pairs, percentile, saturate
+
+_MAX_BATCH = 8
+_LOAD = 0.5
+
+
+@dataclass(frozen=True)
+class Row:
+    """So many replicas, measured and simulated.
+
+    Attributes:
+        replicas: How many.
+        cpus: Of each.
+        capacity: Comparisons a second at most: measured, simulated.
+        rate: Comparisons a second of the steady load.
+        median: Latency in seconds at that load: measured, simulated.
+        p99: Likewise.
+        lost: Requests lost while measuring.
+    """
+
+    replicas: int
+    cpus: float
+    capacity: tuple[float, float]
+    rate: float
+    median: tuple[float, float]
+    p99: tuple[float, float]
+    lost: int
+
+
+async def _at_rest(stack: Stack, requests: list[bytes], count: int = 40) -> float:
+    """The median latency of one request at a time, in seconds."""
+    load = SteadyLoad(stack.port, 1, requests)
+    samples = [await load.send(requests[number % len(requests)]) for number in range(count)]
+    load.close()
+    return statistics.median(sample.seconds for sample in samples)
+
+
+async def _steady(stack: Stack, rate: float, seconds: float) -> list[Sample]:
+    async with SteadyLoad(stack.port, rate, pairs()) as load:
+        await asyncio.sleep(seconds)
+    return load.samples
+
+
+def fit(at_rest: float, capacity: float) -> Replica:
+    """The replica that takes so long for a lone comparison and does so many a second at most.
+
+    Args:
+        at_rest: Seconds, for the two images of a comparison.
+        capacity: Comparisons a second, in full batches.
+    """
+    # at_rest = batch + 2 image; full batches: batch + 8 image = 8 / (2 capacity).
+    full = _MAX_BATCH / (2 * capacity)
+    image = (full - at_rest) / (_MAX_BATCH - 2)
+    image = min(max(image, 0.0), at_rest / 2)
+    return Replica(at_rest - 2 * image, image, _MAX_BATCH)
+
+
+async def measure(counts: list[int], seconds: float) -> tuple[Replica, list[Row]]:
+    """Measures one replica, and then so many at a time."""
+    cpus = available_cpus()
+    requests = pairs()
+    rows: list[Row] = []
+    replica: Replica | None = None
+    for count in counts:
+        share = min(1.0, cpus / count)
+        stack = Stack({"TWINLENS_CPUS": f"{share:g}", "TWINLENS_REPLICAS": str(count)})
+        try:
+            await stack.scale(count)
+            await asyncio.sleep(3)
+            await saturate(stack.port, requests, 8 * count, 3)
+            most = await saturate(stack.port, requests, 8 * count, seconds)
+            if replica is None:
+                replica = fit(await _at_rest(stack, requests), most)
+            slowed = replica.slowed(1 / share)
+            expected = count * slowed.capacity()
+            rate = _LOAD * expected
+            samples = await _steady(stack, rate, 2 * seconds)
+        finally:
+            await stack.down()
+        predicted = sorted(simulate(slowed, count, arrivals(rate, 5000, None)))
+        rows.append(
+            Row(
+                count,
+                share,
+                (most, expected),
+                rate,
+                (percentile(samples, 0.5), predicted[len(predicted) // 2]),
+                (percentile(samples, 0.99), predicted[int(0.99 * len(predicted))]),
+                sum(sample.lost for sample in samples),
+            )
+        )
+    if replica is None:
+        raise ValueError("measure needs at least one number of replicas")
+    return replica, rows
+
+
+def table(replica: Replica, rows: list[Row]) -> str:
+    """The outcome as Markdown."""
+    found = (
+        f"One replica on one CPU: {1000 * replica.batch_seconds:.1f} ms for a batch and "
+        f"{1000 * replica.image_seconds:.1f} ms for each image."
+    )
+    head = (
+        "| Replicas × CPUs | Comparisons/s at most: measured, simulated | Steady load "
+        "| p50: measured, simulated | p99: measured, simulated | Lost |"
+    )
+    lines = [found, "", head, "|---|---|---|---|---|---|"]
+    lines += [
+        f"| {row.replicas} × {row.cpus:g} | {row.capacity[0]:.1f}, {row.capacity[1]:.1f} "
+        f"| {row.rate:.1f}/s | {1000 * row.median[0]:.0f}, {1000 * row.median[1]:.0f} ms "
+        f"| {1000 * row.p99[0]:.0f}, {1000 * row.p99[1]:.0f} ms | {row.lost} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measures and prints. The image is that of `make deploy-check`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.deployment.capacity", description=__doc__
+    )
+    parser.add_argument("--replicas", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
+    options = parser.parse_args()
+    print(table(*asyncio.run(measure(options.replicas, options.seconds))))
+
+
+if __name__ == "__main__":
+    main()

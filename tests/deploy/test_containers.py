@@ -1,0 +1,82 @@
+"""The image's and the composition's files, as the tools that read them see them."""
+
+import json
+import subprocess
+
+import yaml
+
+from tests.deploy.tools import DEPLOY, REPOSITORY, tool
+
+
+def test_the_dockerfile_is_clean():
+    tool("hadolint", "Dockerfile")
+
+
+def composition(*files: str) -> dict:
+    chosen = [part for file in files for part in ("-f", file)]
+    return json.loads(tool("docker-compose", *chosen, "config", "--format", "json"))
+
+
+def test_the_composition_has_its_services_and_one_published_port():
+    found = composition("docker-compose.yml")
+    assert set(found["services"]) == {"app", "balancer", "prometheus"}
+    published = [
+        (name, port["host_ip"], port["published"], port["target"])
+        for name, service in found["services"].items()
+        for port in service.get("ports", [])
+    ]
+    assert published == [("balancer", "127.0.0.1", "8080", 8080)]
+    assert found["services"]["app"]["deploy"]["replicas"] == 2
+
+
+def test_every_container_has_a_read_only_root_and_no_rights():
+    for file in ((), ("docker-compose.gpu.yml",)):
+        for service in composition("docker-compose.yml", *file)["services"].values():
+            assert service["read_only"]
+            assert service["cap_drop"] == ["ALL"]
+            assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_grafana_comes_with_its_profile():
+    config = tool(
+        "docker-compose", "-f", "docker-compose.yml", "--profile", "observability", "config"
+    )
+    assert "grafana" in yaml.safe_load(config)["services"]
+
+
+def test_the_gpu_file_reserves_one():
+    app = composition("docker-compose.yml", "docker-compose.gpu.yml")["services"]["app"]
+    (device,) = app["deploy"]["resources"]["reservations"]["devices"]
+    assert device["capabilities"] == ["gpu"]
+    assert device["driver"] == "nvidia"
+    assert app["environment"]["TWINLENS_DEVICE"] == "cuda"
+
+
+def test_a_replica_may_drain_before_it_is_killed():
+    app = composition("docker-compose.yml")["services"]["app"]
+    assert app["stop_grace_period"] == "30s"
+
+
+def test_the_balancer_accepts_its_configuration():
+    tool("haproxy", "-c", "-f", DEPLOY / "haproxy" / "haproxy.cfg")
+
+
+def test_what_goes_into_the_build_is_what_the_dockerfile_copies():
+    kept = {
+        line[1:].split("/")[0]
+        for line in (REPOSITORY / ".dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    }
+    copied = {
+        word
+        for line in (REPOSITORY / "Dockerfile").read_text().splitlines()
+        if line.startswith("COPY ") and "--from" not in line
+        for word in line.split()[1:-1]
+    }
+    assert kept == copied
+
+
+def test_the_script_that_replaces_replicas_is_a_script():
+    script = DEPLOY / "rolling-replace"
+    subprocess.run(["sh", "-n", script], check=True)
+    assert script.stat().st_mode & 0o111
