@@ -131,12 +131,7 @@ class SteadyLoad:
         return Sample(due, time.perf_counter() - due, status)
 
     async def _exchange(self, request: bytes) -> int:
-        streams = (
-            self._idle.pop()
-            if self._idle
-            else await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 20)
-        )
-        reader, writer = streams
+        reader, writer = streams = await self._connection()
         try:
             writer.write(request)
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
@@ -150,6 +145,15 @@ class SteadyLoad:
         else:
             self._idle.append(streams)
         return int(head.split(" ", 2)[1])
+
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        while self._idle:
+            streams = self._idle.pop()
+            # The other side may end a connection that was idle for long, and nothing is lost by it.
+            if not streams[0].at_eof():
+                return streams
+            streams[1].close()
+        return await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 20)
 
 
 async def saturate(port: int, requests: Sequence[bytes], in_flight: int, seconds: float) -> float:

@@ -63,6 +63,14 @@ def test_a_refusal_and_a_connection_that_ends_are_losses():
     assert sorted(sample.status for sample in samples if sample.lost) == [0, 503]
 
 
+def test_a_connection_that_the_server_ends_between_two_requests_is_no_loss():
+    async def answer(_, writer):
+        writer.write(OK)
+        writer.close()
+
+    assert not any(sample.lost for sample in load_on(answer, 6))
+
+
 def test_a_stall_does_not_keep_later_requests_from_being_sent():
     release = asyncio.Event()
 
