@@ -2,12 +2,13 @@
 
 PYTHON ?= python3
 PORT ?= 8000
+SCALE ?= full
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test lint format bench bench-training deploy-lint deploy-check clean
+.PHONY: help setup serve test lint format bench bench-training deploy-lint deploy-check torture clean
 
 help:  ## This list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -54,6 +55,9 @@ deploy-lint: $(VENV)/.deployment  ## Dockerfile, composition, alerts, dashboard 
 
 deploy-check: $(READY)  ## Real containers behind the balancer, under load (needs Docker; minutes).
 	$(BIN)/python -m benchmarks.deployment --write docs/deploy.md
+
+torture: $(READY)  ## Overload, faults and hostile input, for hours (SCALE=small: minutes).
+	$(BIN)/python -m torture --scale $(SCALE) --report docs/reliability.md
 
 clean:  ## Remove the virtual environment and caches.
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -13,6 +13,9 @@ from PIL import Image
 _LONGEST = 256
 """Moments are taken from a picture of about this size at most; more pixels would not move them."""
 
+_LARGEST = 16_000_000
+"""Pixels of the area that a box is cut out of, above which the picture is reduced before."""
+
 _FAINTEST = 16
 """Grey levels from the paper below which nothing counts as ink."""
 
@@ -73,6 +76,12 @@ def cut_out(
         resampling: The filter, antialiased.
         reducing_gap: As of Pillow's `resize`.
     """
+    # The box around one long row of pixels has as many rows as columns: a file of a kilobyte could
+    # ask for more memory than there is.
+    factor = math.ceil(math.sqrt((box[2] - box[0]) * (box[3] - box[1]) / _LARGEST))
+    if factor > 1:
+        image = image.reduce(factor)
+        box = (box[0] / factor, box[1] / factor, box[2] / factor, box[3] / factor)
     left, top = math.floor(box[0]), math.floor(box[1])
     canvas = Image.new(image.mode, (math.ceil(box[2]) - left, math.ceil(box[3]) - top), fill)
     canvas.paste(image, (-left, -top))

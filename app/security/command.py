@@ -12,19 +12,22 @@ from model_store.errors import TwinlensError
 def main(arguments: list[str]) -> int:
     """Runs the command; returns the process's exit status."""
     parser = argparse.ArgumentParser(prog="python -m app key", description="API keys.")
-    parser.add_argument(
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
         "--file",
         type=Path,
         default=os.environ.get("TWINLENS_API_KEYS") or None,
         help="the file of keys; TWINLENS_API_KEYS if not given",
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    create = commands.add_parser("create", help="make a key and show it, once")
+    create = commands.add_parser("create", parents=[common], help="make a key, and show it once")
     create.add_argument("name", help="whose it is")
     create.add_argument("--scope", choices=[*Scope], default=Scope.READ, type=Scope)
     create.add_argument("--images-per-second", type=float, help="0 for no limit")
-    commands.add_parser("list", help="the keys there are")
-    revoke = commands.add_parser("revoke", help="make a key worthless within a second")
+    commands.add_parser("list", parents=[common], help="the keys there are")
+    revoke = commands.add_parser(
+        "revoke", parents=[common], help="make a key worthless within a second"
+    )
     revoke.add_argument("id", help="the part between the first two underscores")
     chosen = parser.parse_args(arguments)
     if chosen.file is None:

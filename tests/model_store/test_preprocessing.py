@@ -78,3 +78,23 @@ def test_normalising_is_the_formula():
 def test_a_specification_with_the_wrong_number_of_means_is_refused():
     with pytest.raises(ValidationError, match="need 3 value"):
         spec(mean=(0.5,))
+
+
+INK = Preprocessing(
+    height=48, width=48, mode="L", resize="ink", interpolation="bilinear", mean=(1.0,), std=(1.0,)
+)
+
+
+@pytest.mark.parametrize("size", [(4_000_000, 4), (3, 3_000_000), (60_000_000, 1)])
+def test_a_picture_that_is_one_long_row_does_not_need_its_square_in_memory(size):
+    picture = Image.new("L", size, 255)
+    picture.paste(0, (0, 0, size[0] // 2, size[1]))
+    assert prepare(picture, INK).shape == (48, 48, 1)
+
+
+def test_a_large_drawing_is_prepared_like_the_same_one_smaller():
+    small = Image.new("L", (900, 900), 255)
+    small.paste(0, (200, 300, 500, 380))
+    large = small.resize((5400, 5400), Image.Resampling.NEAREST)
+    difference = np.abs(prepare(small, INK).astype(int) - prepare(large, INK))
+    assert difference.mean() < 2

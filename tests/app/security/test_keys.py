@@ -64,24 +64,24 @@ def test_a_file_that_is_none_is_said(tmp_path: Path) -> None:
 
 def test_the_command(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = ["--file", str(file)]
-    assert command.main([*where, "create", "shop"]) == 0
+    assert command.main(["create", "shop", *where]) == 0
     first = capsys.readouterr().out.strip()
     arguments = ["create", "boss", "--scope", "admin", "--images-per-second", "5"]
-    assert command.main([*where, *arguments]) == 0
+    assert command.main([*arguments, *where]) == 0
     capsys.readouterr()
     ring = Keyring(file)
     found = ring.find(first)
     assert found is not None
     assert (found.name, found.scope) == ("shop", Scope.READ)
     assert [record.images_per_second for record in read_keys(file)] == [None, 5]
-    assert command.main([*where, "list"]) == 0
+    assert command.main(["list", *where]) == 0
     shown = capsys.readouterr().out
     assert "shop" in shown
     assert "boss" in shown
     assert found.sha256 not in shown
-    assert command.main([*where, "revoke", found.id]) == 0
+    assert command.main(["revoke", found.id, *where]) == 0
     assert [record.name for record in read_keys(file)] == ["boss"]
-    assert command.main([*where, "revoke", "00000000"]) == 2
+    assert command.main(["revoke", "00000000", *where]) == 2
     assert "holds no key" in capsys.readouterr().err
 
 

@@ -1,0 +1,45 @@
+"""What the process says before it serves."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+
+from app.security.keys import new_key, write_keys
+from tests.app.serving import REPOSITORY, in_process
+
+
+def test_open_to_others_without_keys_is_warned_of(store: Path) -> None:
+    with in_process(store, TWINLENS_HOST="0.0.0.0") as process:
+        warnings = [line for line in process.lines if line["level"] == "warning"]
+    assert any("without API keys" in str(line["message"]) for line in warnings)
+
+
+def test_with_keys_nothing_is_warned_of_and_the_key_is_asked_for(
+    store: Path, tmp_path: Path
+) -> None:
+    key, record = new_key("one")
+    write_keys(tmp_path / "keys.json", (record,))
+    keys = str(tmp_path / "keys.json")
+    with in_process(store, TWINLENS_HOST="0.0.0.0", TWINLENS_API_KEYS=keys) as process:
+        url = f"http://127.0.0.1:{process.port}/models"
+        assert httpx.get(url).status_code == 401
+        assert httpx.get(url, headers={"x-api-key": key}).status_code == 200
+        assert not any("without API keys" in str(line["message"]) for line in process.lines)
+
+
+def test_keys_that_cannot_be_read_are_said(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "app"],
+        cwd=REPOSITORY,
+        env={**os.environ, "TWINLENS_API_KEYS": str(tmp_path / "absent.json")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "key create" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,1 @@
+"""What the service and `fit` must withstand, measured: `make torture`."""

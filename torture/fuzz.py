@@ -1,0 +1,183 @@
+"""Hostile input: mutated files through the decoder and through HTTP, and schemathesis."""
+
+import asyncio
+import os
+import re
+import resource
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from app.inference.cpus import available_cpus
+from model_store.errors import ImageError
+from model_store.images import decode_prepared
+from model_store.preprocessing import Preprocessing
+from torture.client import Connection, Tally, one
+from torture.mutate import mutated, originals, request
+from torture.outcome import Outcome
+from torture.scale import Scale
+from torture.server import Server, serving
+
+_PORT = 8741
+_PORTION = 5_000
+_SLOW_SECONDS = 5.0
+_SPEC = Preprocessing(height=48, width=48, mode="L", mean=(0.5,), std=(0.5,))
+
+
+@dataclass
+class _Portion:
+    counts: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    slowest: float = 0.0
+    worker: int = 0
+    memory: float = 0.0
+
+
+def decoder(scale: Scale, folder: Path) -> Outcome:
+    """Mutated files through the decoder, which may give an image or an `ImageError` and no more."""
+    del folder
+    outcome = Outcome(f"{scale.decodes:,} mutated files through the decoder")
+    starts = range(0, scale.decodes, _PORTION)
+    portions: list[_Portion] = []
+    try:
+        with ProcessPoolExecutor(available_cpus()) as pool:
+            stops = [min(start + _PORTION, scale.decodes) for start in starts]
+            portions = list(pool.map(_decode_portion, starts, stops))
+    except BrokenProcessPool:
+        outcome.add("a process crashed", "yes", "no", met=False)
+    counts: Counter[str] = sum((portion.counts for portion in portions), Counter())
+    failures = [failure for portion in portions for failure in portion.failures]
+    outcome.add(
+        f"outcomes of seeds 0 to {scale.decodes - 1:,}",
+        dict(counts.most_common()),
+        "decoded, or an ImageError",
+        met=not failures and sum(counts.values()) == scale.decodes,
+    )
+    for failure in failures[:10]:
+        outcome.add("failure", failure, "none", met=False)
+    slowest = max((portion.slowest for portion in portions), default=0.0)
+    outcome.add(
+        "the slowest", f"{slowest:.2f} s", f"{_SLOW_SECONDS:.0f} s", met=slowest <= _SLOW_SECONDS
+    )
+    growth = _growth(portions)
+    outcome.add(
+        "peak memory of a process after its first portion",
+        f"{growth:+.1f} MiB",
+        "16 MiB",
+        met=growth <= 16,
+    )
+    return outcome
+
+
+def _decode_portion(start: int, stop: int) -> _Portion:
+    files = originals()
+    portion = _Portion(worker=os.getpid())
+    for seed in range(start, stop):
+        data = mutated(files, seed)
+        started = time.perf_counter()
+        try:
+            decode_prepared(data, _SPEC, max_pixels=1_000_000)
+        except ImageError as error:
+            portion.counts[type(error).__name__] += 1
+        except Exception as error:
+            portion.failures.append(f"seed {seed}: {error!r}")
+        else:
+            portion.counts["decoded"] += 1
+        portion.slowest = max(portion.slowest, time.perf_counter() - started)
+    portion.memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return portion
+
+
+def _growth(portions: list[_Portion]) -> float:
+    """The most that a process's peak grew between its first portion and its last, in MiB."""
+    first: dict[int, float] = {}
+    most = 0.0
+    for portion in portions:
+        base = first.setdefault(portion.worker, portion.memory)
+        most = max(most, portion.memory - base)
+    return most
+
+
+def http(scale: Scale, folder: Path) -> Outcome:
+    """Mutated requests: every one is answered, and none with 500."""
+    outcome = Outcome(f"{scale.posts:,} mutated requests through HTTP")
+    files = originals()
+
+    async def post(port: int) -> Tally:
+        tally = Tally()
+
+        async def client(number: int) -> None:
+            connection = Connection(port)
+            for seed in range(number, scale.posts, 8):
+                await one(connection, request(files, seed), tally)
+            connection.close()
+
+        await asyncio.gather(*(client(number) for number in range(8)))
+        return tally
+
+    with serving(folder, _PORT, model_store=folder / "glyphs", cache_bytes=0) as server:
+        tally = asyncio.run(post(server.port))
+        allowed = {200, 400, 413, 415, 422}
+        outcome.add(
+            "answers by status",
+            dict(sorted(tally.statuses.items())),
+            "only " + ", ".join(map(str, sorted(allowed))),
+            met=set(tally.statuses) <= allowed,
+        )
+        outcome.add("ready afterwards", server.alive(), "yes", met=server.alive())
+    return outcome
+
+
+def schema(scale: Scale, folder: Path) -> Outcome:
+    """Schemathesis against the OpenAPI document."""
+    outcome = Outcome(f"schemathesis, {scale.examples} examples an operation")
+    with serving(folder, _PORT + 1, model_store=folder / "glyphs") as server:
+        command = [
+            sys.executable,
+            "-m",
+            "schemathesis.cli",
+            "run",
+            f"http://127.0.0.1:{server.port}/openapi.json",
+            "--checks",
+            "not_a_server_error",
+            "--max-examples",
+            str(scale.examples),
+            "--seed",
+            "1",
+            "--generation-database",
+            "none",
+            "--no-color",
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+        said = [line.strip() for line in done.stdout.splitlines() if " generated" in line]
+        outcome.add(
+            "test cases", said[-1] if said else f"none (status {done.returncode})", met=bool(said)
+        )
+        # It also asks for an answer within 5e-324 s, and takes the 504 for a failure.
+        statuses = _answered(server)
+        outcome.add(
+            "answers by status, as the service counted them",
+            statuses,
+            "no 5xx but 504",
+            met=not {status for status in statuses if status >= 500} - {504},
+        )
+        outcome.add("ready afterwards", server.alive(), "yes", met=server.alive())
+    return outcome
+
+
+def _answered(server: Server) -> dict[int, int]:
+    """Requests by status, from the service's own metrics."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics") as answer:
+        text = answer.read().decode()
+    counts: Counter[int] = Counter()
+    for found in re.finditer(
+        r'^twinlens_requests_total{.*status="(\d+)".*} ([0-9.e+]+)$', text, re.M
+    ):
+        counts[int(found[1])] += int(float(found[2]))
+    return dict(sorted(counts.items()))

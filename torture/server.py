@@ -1,0 +1,108 @@
+"""A service in a process of its own, and what the system says of that process."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_MIB = 1024 * 1024
+_START_SECONDS = 180
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a process holds.
+
+    Attributes:
+        memory: Resident, in MiB.
+        files: Open file descriptors.
+        threads: Threads.
+    """
+
+    memory: float
+    files: int
+    threads: int
+
+
+@dataclass
+class Server:
+    """A service that is ready.
+
+    Attributes:
+        port: Where it listens.
+        process: Its process.
+        log: Where its log goes.
+    """
+
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def usage(self) -> Usage:
+        """What it holds now."""
+        folder = Path(f"/proc/{self.process.pid}")
+        pages = int((folder / "statm").read_text().split()[1])
+        return Usage(
+            pages * os.sysconf("SC_PAGE_SIZE") / _MIB,
+            len(list((folder / "fd").iterdir())),
+            len(list((folder / "task").iterdir())),
+        )
+
+    def settled(self) -> Usage:
+        """What it holds once nothing of a load is left, or after ten seconds."""
+        best = self.usage()
+        for _ in range(20):
+            time.sleep(0.5)
+            now = self.usage()
+            if now.files == best.files and now.threads == best.threads:
+                return now
+            best = now
+        return best
+
+    def alive(self) -> bool:
+        """Whether it still runs and is ready."""
+        return self.process.poll() is None and _ready(self.port)
+
+
+@contextlib.contextmanager
+def serving(folder: Path, port: int, **settings: object) -> Iterator[Server]:
+    """A service on that port, its log in that folder.
+
+    Raises:
+        RuntimeError: It is not ready in time.
+    """
+    log = folder / f"server-{port}.log"
+    environment = {
+        **os.environ,
+        "TWINLENS_PORT": str(port),
+        "TWINLENS_DEVICE": "cpu",
+        "TWINLENS_STORE_POLL_SECONDS": "0",
+        "TWINLENS_LOG_LEVEL": "warning",
+        **{f"TWINLENS_{name.upper()}": str(value) for name, value in settings.items()},
+    }
+    with log.open("wb") as output:
+        process = subprocess.Popen([sys.executable, "-m", "app"], env=environment, stderr=output)
+    try:
+        until = time.monotonic() + _START_SECONDS
+        while not _ready(port):
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"the service did not come up; see {log}")
+            time.sleep(0.2)
+        yield Server(port, process, log)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
