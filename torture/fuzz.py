@@ -177,7 +177,7 @@ def _answered(server: Server) -> dict[int, int]:
         text = answer.read().decode()
     counts: Counter[int] = Counter()
     for found in re.finditer(
-        r'^twinlens_requests_total{.*status="(\d+)".*} ([0-9.e+]+)$', text, re.M
+        r'^twinlens_requests_total{.*status="(\d+)".*} ([0-9.e+]+)$', text, re.MULTILINE
     ):
         counts[int(found[1])] += int(float(found[2]))
     return dict(sorted(counts.items()))
