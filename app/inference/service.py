@@ -6,6 +6,8 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import torch
+
 from app.inference.admission import Admission
 from app.inference.batcher import Batcher
 from app.inference.cache import EmbeddingCache
@@ -194,6 +196,12 @@ class Service:
             "Images waiting for the device.",
             lambda: self._batcher.depth,
         )
+        if self._device != "cpu":
+            watch(
+                "twinlens_device_memory_bytes",
+                "Memory of the device that PyTorch holds.",
+                lambda: float(torch.cuda.memory_reserved(self._device)),
+            )
         watch("twinlens_cache_bytes", "Memory of the embedding cache.", lambda: cache.bytes)
         watch("twinlens_cache_entries", "Embeddings in the cache.", lambda: len(cache))
         watch(

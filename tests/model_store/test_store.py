@@ -1,5 +1,6 @@
 import json
 import os
+import resource
 import threading
 from pathlib import Path
 
@@ -256,3 +257,19 @@ def test_a_half_written_version_is_not_a_version(tmp_path: Path):
     (tmp_path / "other" / ".incoming-1-abcd").mkdir(parents=True)
     assert [reference.name for reference in store.models()] == ["mine"]
     assert store.versions("mine") == [1]
+
+
+def test_a_full_disk_leaves_nothing_and_harms_nothing(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    store.save("mine", tiny.network())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # What a process may write is bounded like this without a disk of one's own to fill.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(StoreError):
+            store.save("mine", tiny.network(seed=1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [entry.name for entry in (tmp_path / "mine").iterdir()] == ["1"]
+    assert store.load("mine").manifest.version == 1
+    assert store.save("mine", tiny.network(seed=1)).version == 2
