@@ -3,6 +3,8 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
+import torch
+
 from app.observability.metrics import Metrics
 from model_store.images import decode_prepared
 from model_store.preprocessing import Preprocessing, UInt8Image
@@ -18,7 +20,10 @@ class Decoder:
     """
 
     def __init__(self, *, threads: int, max_pixels: int, metrics: Metrics) -> None:
-        self._pool = ThreadPoolExecutor(threads, "twinlens-decode")
+        # Each thread resizes on its own core; PyTorch's threads below it would only fight.
+        self._pool = ThreadPoolExecutor(
+            threads, "twinlens-decode", initializer=torch.set_num_threads, initargs=(1,)
+        )
         self._max_pixels = max_pixels
         self._metrics = metrics
 
