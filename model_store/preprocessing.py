@@ -184,7 +184,9 @@ def _whole_pixels(length: int, wanted: int, scale: float) -> tuple[int, int]:
         Pixels of the image to cut off at either end, and pixels of the result to drop there.
     """
     edge = max(0.0, (length - wanted * scale) / 2)
-    cuts = [edge - more * scale for more in range(int(edge / scale + _NEGLIGIBLE) + 1)]
+    # One long row of pixels has endless places beside what is wanted of it.
+    most = min(int(edge / scale + _NEGLIGIBLE), wanted // 4)
+    cuts = [edge - more * scale for more in range(most + 1)]
     misses = [abs(cut - round(cut)) for cut in cuts]
     more = next((n for n, miss in enumerate(misses) if miss < _MISS), int(np.argmin(misses)))
     return max(0, min(round(cuts[more]), (length - 1) // 2)), more

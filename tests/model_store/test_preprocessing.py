@@ -90,6 +90,12 @@ def test_letterbox_keeps_the_aspect_ratio_and_fills_both_ends():
     assert np.array_equal(columns, [200] * 10 + [0] * 10 + [200] * 10)
 
 
+@pytest.mark.parametrize("size", [(2_000_000, 1), (1, 2_000_000), (3, 1), (1, 1)])
+def test_a_crop_of_one_long_row_is_no_work(size):
+    made = prepare(Image.new("L", size, 9), spec(mode="L", resize="crop", mean=(0,), std=(1,)))
+    assert (made == 9).all()
+
+
 def test_crop_keeps_the_centre():
     pixels = np.zeros((20, 90, 3), dtype=np.uint8)
     pixels[:, 30:60] = 255
