@@ -57,8 +57,10 @@ def mutated(files: list[bytes], seed: int) -> bytes:
     for _ in range(draw.randint(1, _MOST_CHANGES)):
         if not data:
             break
-        # Headers are where most goes wrong, so half of the changes are there.
-        place = draw.randrange(min(len(data), 64) if draw.random() < 0.5 else len(data))
+        # Headers are where most goes wrong, so half of the changes are there; but few where the
+        # type is told, or most files would be passed over as none.
+        first, last = draw.choices(((0, 8), (8, 64), (8, len(data))), (0.02, 0.48, 0.5))[0]
+        place = min(draw.randrange(first, max(first + 1, last)), len(data) - 1)
         _change(draw, data, place, files)
     return bytes(data)
 
