@@ -13,9 +13,9 @@ from app.main import create_app
 from app.observability import logs
 from app.protocol import server_config
 from app.security import command
-from app.security.keys import KeyFileError
 from app.server import DrainingServer
 from app.settings import Settings
+from model_store.errors import TwinlensError
 
 _logger = logging.getLogger("app")
 
@@ -46,8 +46,8 @@ def main(arguments: list[str]) -> int:
     logs.configure(settings.log_level)
     try:
         app = create_app(settings)
-    except KeyFileError as error:
-        print(f"error: TWINLENS_API_KEYS: {error}", file=sys.stderr)
+    except TwinlensError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
     if settings.api_keys is None and not is_loopback(settings.host):
         _logger.warning(

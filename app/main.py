@@ -1,5 +1,6 @@
 """The application: everything put together behind HTTP."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from importlib.metadata import version
@@ -14,6 +15,7 @@ from app.api.middleware import RequestMiddleware
 from app.api.schemas import Problem
 from app.inference.service import Service
 from app.observability.metrics import Metrics
+from app.observability.tracing import Tracing
 from app.security.keys import Keyring
 from app.settings import Settings
 
@@ -48,9 +50,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Raises:
         pydantic.ValidationError: A setting in the environment is wrong.
         KeyFileError: The file of API keys cannot be read.
+        TracingUnavailable: Traces are asked for and cannot be made.
     """
     settings = settings or Settings()
     metrics = Metrics()
+
+    tracing = Tracing(settings.otlp_endpoint) if settings.otlp_endpoint else None
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -61,6 +66,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             yield
         finally:
             await service.close()
+            if tracing is not None:
+                await asyncio.to_thread(tracing.close)
 
     app = FastAPI(
         title="Twinlens",
@@ -87,6 +94,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             expose_headers=["*"],
         )
     app.add_middleware(RequestMiddleware, metrics=metrics, in_flight=app.state.in_flight)
+    if tracing is not None:
+        app.add_middleware(tracing.around)
     problem.install(app)
     for router in (compare.router, embed.router, models.router, admin.router, health.router):
         app.include_router(router)

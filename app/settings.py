@@ -143,6 +143,11 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(
         25.0, ge=0, description="Seconds that SIGTERM leaves to the requests accepted before it."
     )
+    otlp_endpoint: str = Field(
+        "",
+        description="Where traces go by OTLP over HTTP, such as http://host:4318/v1/traces; needs "
+        "the extra `tracing`.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severity that is logged; info has a line for each request."
     )

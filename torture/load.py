@@ -203,8 +203,8 @@ async def _leave(port: int, request: bytes, wait: float, seconds: float) -> None
     del seconds
     await asyncio.sleep(wait)
     _, writer = await asyncio.open_connection(HOST, port)
-    # Some leave in the headers, some in the body, some while their answer is made.
-    cut = (40, len(request) // 2, len(request))[int(wait * 1000) % 3]
+    # Some leave in the headers, some in the middle of the body, some just before its end.
+    cut = (40, len(request) // 2, len(request) - 1)[int(wait * 1000) % 3]
     writer.write(request[:cut])
     await asyncio.sleep(0.01)
     writer.transport.abort()

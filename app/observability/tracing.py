@@ -1,0 +1,69 @@
+"""Traces by OpenTelemetry, where its packages are installed (the extra `tracing`)."""
+
+from collections.abc import Callable
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from model_store.errors import TwinlensError
+
+_NOT_TRACED = "livez,readyz,metrics"
+
+
+class TracingUnavailable(TwinlensError):
+    """Traces are asked for, and the packages for them are not installed."""
+
+
+class Tracing:
+    """Sends a span for each request to a collector.
+
+    Args:
+        endpoint: Where the collector takes OTLP over HTTP, such as `http://host:4318/v1/traces`.
+
+    Raises:
+        TracingUnavailable: The packages are not installed.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        try:
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+            from opentelemetry.sdk.resources import Resource
+            from opentelemetry.sdk.trace import TracerProvider
+            from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        except ImportError as error:
+            raise TracingUnavailable(
+                "TWINLENS_OTLP_ENDPOINT is set and OpenTelemetry is not installed; "
+                "pip install 'twinlens[tracing]', or leave it unset"
+            ) from error
+        self._provider = TracerProvider(resource=Resource.create({"service.name": "twinlens"}))
+        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+
+    def around(self, app: ASGIApp) -> ASGIApp:
+        """The application with a span around each request."""
+        from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+
+        traced: ASGIApp = OpenTelemetryMiddleware(
+            _with_span_as_parent(app),
+            tracer_provider=self._provider,
+            excluded_urls=_NOT_TRACED,
+            exclude_spans=["receive", "send"],
+        )
+        return traced
+
+    def close(self) -> None:
+        """Sends what has not been sent yet."""
+        self._provider.shutdown()
+
+
+def _with_span_as_parent(app: ASGIApp) -> Callable[[Scope, Receive, Send], object]:
+    """Tells the application of its span as if the client had sent it: logs then name the trace."""
+    from opentelemetry import trace
+
+    async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+        span = trace.get_current_span().get_span_context()
+        if scope["type"] == "http" and span.is_valid:
+            parent = f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
+            others = [header for header in scope["headers"] if header[0] != b"traceparent"]
+            scope["headers"] = [*others, (b"traceparent", parent.encode("ascii"))]
+        await app(scope, receive, send)
+
+    return inner

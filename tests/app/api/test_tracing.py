@@ -1,0 +1,52 @@
+"""Traces reach a collector, here a plain HTTP server."""
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.app.serving import in_thread
+
+pytest.importorskip("opentelemetry.sdk", reason="needs the extra 'tracing'")
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+@pytest.fixture
+def collector() -> Iterator[tuple[str, list[bytes]]]:
+    received: list[bytes] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/v1/traces", received
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_requests_span_is_part_of_the_clients_trace(
+    store: Path, collector: tuple[str, list[bytes]]
+) -> None:
+    endpoint, received = collector
+    with in_thread(store, store_poll_seconds=0, otlp_endpoint=endpoint) as running:
+        sent = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
+        answer = running.client.get("/models", headers=sent)
+        assert answer.headers["traceparent"].split("-")[1] == TRACE
+        alone = running.client.get("/models").headers["traceparent"].split("-")[1]
+        assert alone != TRACE
+    spans = b"".join(received)
+    assert bytes.fromhex(TRACE) in spans
+    assert bytes.fromhex(alone) in spans
+    assert b"twinlens" in spans
+    assert b"livez" not in spans
