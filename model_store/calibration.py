@@ -4,11 +4,12 @@
 """
 
 import math
-from typing import Annotated
+from itertools import pairwise
+from typing import Annotated, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model_store.curves import BetaCurve, Curve, IsotonicCurve, LogisticCurve
 from model_store.metric import Metric
@@ -20,6 +21,7 @@ __all__ = [
     "Floats",
     "IsotonicCurve",
     "LogisticCurve",
+    "ScoreDistribution",
     "evidence",
 ]
 
@@ -48,6 +50,30 @@ def evidence(score: npt.ArrayLike, metric: Metric) -> Floats:
     return values if metric.higher_is_alike else -values
 
 
+class ScoreDistribution(BaseModel):
+    """Where the scores of the calibration pairs lie: what scores in service are held against.
+
+    Attributes:
+        scores: Ascending, in the metric's unit.
+        genuine: Of genuine pairs, the share that score at most each of them.
+        impostor: Of impostor pairs likewise.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    scores: Annotated[tuple[float, ...], Field(min_length=1)]
+    genuine: tuple[Share, ...]
+    impostor: tuple[Share, ...]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if not len(self.scores) == len(self.genuine) == len(self.impostor):
+            raise ValueError("scores, genuine and impostor must have as many values as each other")
+        if any(right <= left for left, right in pairwise(self.scores)):
+            raise ValueError("scores must rise")
+        return self
+
+
 class Calibration(BaseModel):
     """How far a score is to be trusted, and where `same` begins.
 
@@ -65,6 +91,7 @@ class Calibration(BaseModel):
         classes: Classes the calibration pairs came from.
         genuine_pairs: Pairs of one class among them.
         impostor_pairs: Pairs of two classes among them.
+        distribution: Where their scores lie; None in calibrations of older versions.
         data: What the pairs were, in words.
         data_digest: SHA-256 over the images, or empty if they are not files.
     """
@@ -83,6 +110,7 @@ class Calibration(BaseModel):
     classes: Annotated[int, Field(ge=2)]
     genuine_pairs: Annotated[int, Field(ge=1)]
     impostor_pairs: Annotated[int, Field(ge=1)]
+    distribution: ScoreDistribution | None = None
     data: str
     data_digest: str = ""
 

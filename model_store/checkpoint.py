@@ -15,13 +15,16 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from model_store import manifest as manifests
+from model_store import typicality as typicalities
 from model_store.errors import CheckpointDamaged, StoreError
 from model_store.files import write_durably
 from model_store.manifest import Manifest, WeightsFile
 from model_store.network.siamese import SiameseNetwork
+from model_store.typicality import Typicality, TypicalityRecord
 
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
+TYPICALITY = "typicality.safetensors"
 
 STORED_TYPES = {"float32": torch.float32, "float16": torch.float16}
 """What weights may be stored as, by the names manifests use."""
@@ -35,11 +38,13 @@ class Checkpoint:
         manifest: What it says of itself.
         network: In evaluation mode, float32, without gradients, on the CPU.
         path: The folder it came from.
+        typicality: What tells its own kind of images from others; None where that is not known.
     """
 
     manifest: Manifest
     network: SiameseNetwork
     path: Path
+    typicality: Typicality | None = None
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -91,7 +96,43 @@ def load(folder: Path) -> Checkpoint:
         raise CheckpointDamaged(
             f"{path} does not fit the network in {MANIFEST}: {error}"
         ) from error
-    return Checkpoint(manifest, network.eval().requires_grad_(False), folder)
+    typicality = read_typicality(folder, manifest)
+    return Checkpoint(manifest, network.eval().requires_grad_(False), folder, typicality)
+
+
+def read_typicality(folder: Path, manifest: Manifest) -> Typicality | None:
+    """The description of a model's own kind of images.
+
+    Args:
+        folder: Where it lies beside the manifest.
+        manifest: What is said of it.
+
+    Raises:
+        CheckpointDamaged: The file is missing or is not what its digest says.
+    """
+    if manifest.typicality is None:
+        return None
+    path = folder / TYPICALITY
+    try:
+        return typicalities.from_bytes(path.read_bytes(), manifest.typicality, manifest.dimension)
+    except OSError as error:
+        reason = f"it cannot be read ({error.strerror})"
+    except StoreError as error:
+        reason = str(error)
+    raise CheckpointDamaged(f"{path}: {reason}; restore it from a copy or calibrate again")
+
+
+def write_typicality(folder: Path, typicality: Typicality | None) -> TypicalityRecord | None:
+    """Writes a description, if there is one, into a folder that has none yet.
+
+    Returns:
+        What the manifest must say of it.
+    """
+    if typicality is None:
+        return None
+    data = typicality.to_bytes()
+    write_durably(folder / TYPICALITY, data)
+    return typicality.record(data)
 
 
 def check_digest(path: Path, data: bytes, expected: WeightsFile) -> None:
@@ -145,6 +186,6 @@ def write_weights(
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """Writes what belongs beside the weights: card, split, history, pictures."""
     for name, data in files.items():
-        if Path(name).name != name or name in (MANIFEST, WEIGHTS):
+        if Path(name).name != name or name in (MANIFEST, WEIGHTS, TYPICALITY):
             raise StoreError(f"'{name}' cannot be the name of a file in a checkpoint")
         write_durably(folder / name, data)

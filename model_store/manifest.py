@@ -14,6 +14,7 @@ from model_store.errors import CheckpointDamaged, FormatTooNew, InvalidName
 from model_store.metric import Metric
 from model_store.network.specification import NetworkSpec
 from model_store.preprocessing import Preprocessing
+from model_store.typicality import TypicalityRecord
 
 FORMAT: Literal[1] = 1
 """The newest manifest format this code reads and the one it writes."""
@@ -98,6 +99,7 @@ class Manifest(BaseModel):
         dimension: Values of an embedding.
         weights: The file with the weights.
         calibration: None until calibrated; there is then no probability and no decision.
+        typicality: What tells its own kind of images from others; None where that is not known.
         evaluations: What was measured, newest last.
         provenance: Where the weights came from.
     """
@@ -116,6 +118,7 @@ class Manifest(BaseModel):
     dimension: Annotated[int, Field(ge=1)]
     weights: WeightsFile
     calibration: Calibration | None = None
+    typicality: TypicalityRecord | None = None
     evaluations: tuple[Evaluation, ...] = ()
     provenance: Provenance = Provenance()
 

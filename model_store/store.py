@@ -34,6 +34,7 @@ from model_store.manifest import (
     check_name,
 )
 from model_store.network.siamese import SiameseNetwork
+from model_store.typicality import Typicality
 
 INDEX = "store.json"
 SHIPPED = Path(__file__).parent / "checkpoints"
@@ -143,6 +144,7 @@ class ModelStore:
         *,
         description: str = "",
         calibration: Calibration | None = None,
+        typicality: Typicality | None = None,
         evaluations: tuple[Evaluation, ...] = (),
         provenance: Provenance | None = None,
         files: Mapping[str, bytes] | None = None,
@@ -157,6 +159,7 @@ class ModelStore:
             network: Its weights and specification.
             description: What it is good for, in a sentence.
             calibration: If it is calibrated.
+            typicality: If it is known what its own kind of images is like.
             evaluations: What was measured.
             provenance: Where the weights came from.
             files: What else goes into the folder, by file name.
@@ -175,6 +178,7 @@ class ModelStore:
                     "install the versions that pyproject.toml names and try again"
                 )
             checkpoints.write_files(incoming, files or {})
+            record = checkpoints.write_typicality(incoming, typicality)
             draft = Manifest(
                 name=name,
                 version=1,
@@ -187,6 +191,7 @@ class ModelStore:
                 dimension=network.dimension,
                 weights=weights,
                 calibration=calibration,
+                typicality=record,
                 evaluations=evaluations,
                 provenance=provenance or Provenance(),
             )
@@ -197,6 +202,7 @@ class ModelStore:
         name: str,
         *,
         calibration: Calibration | None = None,
+        typicality: Typicality | None = None,
         evaluations: tuple[Evaluation, ...] = (),
         files: Mapping[str, bytes] | None = None,
     ) -> Reference:
@@ -205,6 +211,7 @@ class ModelStore:
         Args:
             name: The model's name.
             calibration: Takes the place of the old one, if given.
+            typicality: Likewise.
             evaluations: Added to the old ones.
             files: Take the place of files of the same names, or are added.
 
@@ -215,16 +222,20 @@ class ModelStore:
         manifest = self._checked(old)
         weights = old.path / checkpoints.WEIGHTS
         replaced = {checkpoints.MANIFEST, *(files or {})}
+        if typicality is not None:
+            replaced.add(checkpoints.TYPICALITY)
         with _incoming(old.path.parent) as incoming:
             checkpoints.check_digest(weights, weights.read_bytes(), manifest.weights)
             for file in old.path.iterdir():
                 if file.is_file() and file.name not in replaced:
                     shutil.copyfile(file, incoming / file.name)
             checkpoints.write_files(incoming, files or {})
+            record = checkpoints.write_typicality(incoming, typicality)
             draft = manifest.model_copy(
                 update={
                     "created": datetime.now(UTC).replace(microsecond=0),
                     "calibration": calibration or manifest.calibration,
+                    "typicality": record or manifest.typicality,
                     "evaluations": (*manifest.evaluations, *evaluations),
                 }
             )

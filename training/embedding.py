@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn import functional
 
 from model_store.errors import ImageError
 from model_store.images import decode_prepared
@@ -35,6 +36,8 @@ class EmbeddedFolder:
         folder: The images, without those that could not be decoded.
         skipped: Those, each with the reason; what `folder.skipped` had before is not repeated.
         side: The side that the images were embedded on.
+        lengths: float32 (N,), the lengths of the features that embeddings were made of; None where
+            nobody asked for more than embeddings.
     """
 
     embeddings: torch.Tensor
@@ -42,13 +45,31 @@ class EmbeddedFolder:
     folder: ImageFolder
     skipped: tuple[Skipped, ...]
     side: Side = Side.LEFT
+    lengths: torch.Tensor | None = None
+
+    @property
+    def features(self) -> torch.Tensor:
+        """float32 (N, dimension), what embeddings were made of.
+
+        Raises:
+            ValueError: Their lengths were not kept.
+        """
+        if self.lengths is None:
+            raise ValueError("these embeddings were made without keeping their features' lengths")
+        return functional.normalize(self.embeddings, dim=1) * self.lengths[:, None]
 
     def subset(self, labels: list[int]) -> "EmbeddedFolder":
         """Only those classes, relabelled from 0, order kept."""
         kept = np.isin(self.labels, labels)
         folder = self.folder.subset(labels)
+        rows = torch.from_numpy(kept)
         return EmbeddedFolder(
-            self.embeddings[torch.from_numpy(kept)], folder.labels, folder, self.skipped, self.side
+            self.embeddings[rows],
+            folder.labels,
+            folder,
+            self.skipped,
+            self.side,
+            None if self.lengths is None else self.lengths[rows],
         )
 
 
@@ -97,7 +118,8 @@ def embed_folder(
         )
     rest = folder.without({entry.key for entry in skipped}) if skipped else folder
     # A clone, because tensors made in inference mode refuse to take part in training later.
-    return EmbeddedFolder(torch.cat(chunks).clone(), rest.labels, rest, tuple(skipped), side)
+    embeddings, lengths = (torch.cat(parts).clone() for parts in zip(*chunks, strict=True))
+    return EmbeddedFolder(embeddings, rest.labels, rest, tuple(skipped), side, lengths)
 
 
 def _embed(
@@ -108,15 +130,17 @@ def _embed(
     workers: int | None,
     on_progress: Progress | None,
     device: torch.device | str,
-) -> tuple[list[torch.Tensor], list[Skipped]]:
-    chunks: list[torch.Tensor] = []
+) -> tuple[list[tuple[torch.Tensor, torch.Tensor]], list[Skipped]]:
+    """Of each batch the embeddings and the lengths of their features; and what was left out."""
+    chunks: list[tuple[torch.Tensor, torch.Tensor]] = []
     skipped: list[Skipped] = []
     waiting: list[UInt8Image] = []
 
     def flush() -> None:
         if waiting:
             images = torch.from_numpy(np.stack(waiting)).to(device)
-            chunks.append(network.embed(images, side).cpu())
+            features = network.features(images, side)
+            chunks.append((network.finish(features, side).cpu(), features.norm(dim=1).cpu()))
             waiting.clear()
 
     total = len(folder.items)

@@ -8,7 +8,8 @@ from model_store.calibration import Calibration
 from model_store.checkpoint import STORED_TYPES
 from model_store.manifest import Evaluation
 from model_store.network import SiameseNetwork, Side
-from training.calibration import calibrate
+from model_store.typicality import Typicality
+from training.calibration import calibrate, fit_typicality, typicality_warnings
 from training.data.folders import ImageFolder, Skipped
 from training.embedding import EmbeddedFolder, embed_folder
 from training.evaluation.pairs import ScoredPairs, score_folder
@@ -42,6 +43,7 @@ class Outcome:
 
     Attributes:
         calibration: None where no classes were kept for it.
+        typicality: None likewise, and where they have too few images.
         evaluations: On the validation classes.
         skipped: Images that could not be decoded on the way.
         warnings: What users of the calibration should know.
@@ -49,6 +51,7 @@ class Outcome:
     """
 
     calibration: Calibration | None
+    typicality: Typicality | None
     evaluations: tuple[Evaluation, ...]
     skipped: tuple[Skipped, ...]
     warnings: tuple[str, ...]
@@ -86,18 +89,28 @@ def judge(
     """
     skipped: list[Skipped] = []
     warnings: tuple[str, ...] = ()
-    calibration = None
+    calibration, typicality = None, None
     if parts.calibration is not None:
         sides = _embedded(network, parts.calibration, device, reporter, "calibrating", skipped)
+        data = f"{sides[0].folder.name}, calibration classes: {described(sides[0].folder)}"
+        digest = sides[0].folder.digest()
         found = calibrate(
             score_folder(network, *sides, seed=recipe.seed, max_impostors=_MAX_IMPOSTORS),
             target_far=recipe.calibration.far,
             prior=recipe.calibration.prior,
-            data=f"{sides[0].folder.name}, calibration classes: {described(sides[0].folder)}",
-            data_digest=sides[0].folder.digest(),
+            data=data,
+            data_digest=digest,
             seed=recipe.seed,
         )
-        calibration, warnings = found.calibration, found.warnings
+        typicality = fit_typicality(
+            sides[0],
+            None if network.shares_weights else sides[1],
+            data=data,
+            data_digest=digest,
+            seed=recipe.seed,
+        )
+        calibration = found.calibration
+        warnings = (*found.warnings, *typicality_warnings(typicality))
     evaluations: tuple[Evaluation, ...] = ()
     validation = None
     if parts.validation is not None:
@@ -105,7 +118,7 @@ def judge(
         scored = score_folder(network, left, right, seed=recipe.seed, max_impostors=_MAX_IMPOSTORS)
         validation = Validation(left.folder, (right or left).folder, scored)
         evaluations = _evaluated(network, (left, right), scored, calibration, recipe.seed)
-    return Outcome(calibration, evaluations, tuple(skipped), warnings, validation)
+    return Outcome(calibration, typicality, evaluations, tuple(skipped), warnings, validation)
 
 
 def _embedded(

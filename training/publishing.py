@@ -85,6 +85,7 @@ def publish(
         network,
         description=recipe.description,
         calibration=outcome.calibration,
+        typicality=outcome.typicality,
         evaluations=outcome.evaluations,
         provenance=Provenance(
             command=job.record.command,

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from model_store import manifest as manifests
+from model_store import typicality as typicalities
 from model_store.imports.efficientnet_lite import load_imagenet_weights
 from model_store.manifest import Manifest
 from model_store.network.lookup import find
 from model_store.network.siamese import SiameseNetwork
 from model_store.store import ModelStore, Reference
+from model_store.typicality import Typicality
 
 _FOLDER = Path(__file__).parent
 _WEIGHTS: dict[str, Callable[[SiameseNetwork], None]] = {
@@ -34,6 +36,20 @@ def template(name: str) -> Manifest:
     find(_WEIGHTS, "importable model", name)
     path = _FOLDER / f"{name}.json"
     return manifests.from_bytes(path.read_bytes(), path)
+
+
+def own_kind(name: str) -> Typicality | None:
+    """The description of an imported model's own kind of images; None where there is none.
+
+    Raises:
+        UnknownComponent: No such import.
+        StoreError: It is not the file that the manifest describes.
+    """
+    wanted = template(name)
+    if wanted.typicality is None:
+        return None
+    data = (_FOLDER / f"{name}.typicality.safetensors").read_bytes()
+    return typicalities.from_bytes(data, wanted.typicality, wanted.dimension)
 
 
 def import_model(name: str, store: ModelStore) -> Reference:
@@ -60,6 +76,7 @@ def import_model(name: str, store: ModelStore) -> Reference:
         network,
         description=wanted.description,
         calibration=wanted.calibration,
+        typicality=own_kind(name),
         evaluations=wanted.evaluations,
         provenance=wanted.provenance,
         dtype=wanted.weights.dtype,

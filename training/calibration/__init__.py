@@ -3,6 +3,7 @@
 from training.calibration.fitting import fit_beta, fit_isotonic, fit_logistic
 from training.calibration.making import Calibrated, calibrate
 from training.calibration.sufficiency import calibration_warnings
+from training.calibration.typical import fit_typicality, typicality_warnings
 
 __all__ = [
     "Calibrated",
@@ -11,4 +12,6 @@ __all__ = [
     "fit_beta",
     "fit_isotonic",
     "fit_logistic",
+    "fit_typicality",
+    "typicality_warnings",
 ]

@@ -2,13 +2,18 @@
 
 from dataclasses import dataclass
 
-from model_store.calibration import Calibration
+import numpy as np
+
+from model_store.calibration import Calibration, ScoreDistribution
 from training.calibration.choosing import choose_curve
 from training.calibration.sufficiency import calibration_warnings
 from training.evaluation.intervals import clopper_pearson, hull
 from training.evaluation.metrics import alike, roc
 from training.evaluation.pairs import ScoredPairs
 from training.evaluation.protocols.verification import rates_intervals
+
+# Enough to see a shift, few enough for a metric with as many buckets.
+_STEPS = 10
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,20 @@ def calibrate(
         classes=scored.classes,
         genuine_pairs=genuine,
         impostor_pairs=impostors,
+        distribution=distribution_of(scored),
         data=data,
         data_digest=data_digest,
     )
     return Calibrated(calibration, calibration_warnings(calibration))
+
+
+def distribution_of(scored: ScoredPairs) -> ScoreDistribution:
+    """Where scores lie: their shares at the tenths of either kind, three digits each."""
+    steps = np.arange(1, _STEPS) / _STEPS
+    quantiles = [np.quantile(scores, steps) for scores in (scored.genuine, scored.impostor)]
+    edges = sorted({float(f"{edge:.3g}") for edge in np.concatenate(quantiles)})
+    genuine, impostor = (
+        (np.searchsorted(np.sort(scores), edges, side="right") / len(scores)).tolist()
+        for scores in (scored.genuine, scored.impostor)
+    )
+    return ScoreDistribution(scores=tuple(edges), genuine=tuple(genuine), impostor=tuple(impostor))

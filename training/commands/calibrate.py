@@ -6,27 +6,45 @@ from rich.console import Console
 from rich.table import Table
 
 from model_store.calibration import Calibration
-from training.calibration import calibrate
+from model_store.manifest import Manifest
+from training.calibration import calibrate, fit_typicality, typicality_warnings
+from training.calibration.making import distribution_of
+from training.calibration.typical import LEVEL
 from training.commands.common import share, whole_number
 from training.commands.material import Bench, add_material
-from training.evaluation.pairs import MAX_IMPOSTORS, score_folder
+from training.errors import DataError
+from training.evaluation.pairs import MAX_IMPOSTORS, ScoredPairs, score_folder
 from training.prepare import described
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes."""
     add_material(parser)
-    parser.add_argument(
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument(
         "--far",
         type=share,
-        required=True,
         help="false-accept rate that the threshold may have at most, such as 0.01",
+    )
+    target.add_argument(
+        "--describe-only",
+        action="store_true",
+        help="keep probabilities and threshold; only describe what images and scores look like, "
+        "by which answers say what is in distribution and metrics show drift",
     )
     parser.add_argument(
         "--prior",
         type=share,
         default=0.5,
         help="share of genuine pairs that the probabilities assume (default: 0.5)",
+    )
+    parser.add_argument(
+        "--out-of-distribution",
+        type=share,
+        default=LEVEL,
+        metavar="SHARE",
+        help="share of images of the right kind that may be called out of distribution (default: "
+        f"{LEVEL:g})",
     )
     parser.add_argument(
         "--max-impostors",
@@ -53,35 +71,62 @@ def run(options: argparse.Namespace) -> int:
     data = f"{folder.name}, {options.classes} classes: {described(folder)}"
     if sides.gallery is not None:
         data += f"; against {sides.gallery.folder.name}: {described(sides.gallery.folder)}"
-    found = calibrate(
-        score_folder(
-            bench.network,
-            sides.left,
-            sides.right,
-            seed=options.seed,
-            max_impostors=options.max_impostors,
-        ),
-        target_far=options.far,
-        prior=options.prior,
+    scored = score_folder(
+        bench.network,
+        sides.left,
+        sides.right,
+        seed=options.seed,
+        max_impostors=options.max_impostors,
+    )
+    before = bench.checkpoint.manifest
+    calibration, warnings = _calibration(options, before, scored, data, folder.digest())
+    typicality = fit_typicality(
+        sides.left,
+        None if bench.network.shares_weights else sides.right,
         data=data,
         data_digest=folder.digest(),
+        level=options.out_of_distribution,
         seed=options.seed,
     )
-    for warning in found.warnings:
+    for warning in (*warnings, *typicality_warnings(typicality)):
         bench.reporter.say(f"warning: {warning}")
-    before = bench.checkpoint.manifest
-    reference = bench.store.revise(bench.name, calibration=found.calibration)
+    reference = bench.store.revise(bench.name, calibration=calibration, typicality=typicality)
     table = Table(title=f"{bench.name}, {before.metric}", title_justify="left")
     table.add_column("")
     table.add_column(f"version {before.version}", justify="right")
     table.add_column(f"version {reference.version}", justify="right")
-    old, new = _rows(before.calibration), _rows(found.calibration)
+    old, new = _rows(before.calibration), _rows(calibration)
     for name, value in new.items():
         table.add_row(name, old.get(name, "not calibrated"), value)
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
     console.print(f"calibrated on {data}", markup=False)
+    if typicality is not None:
+        console.print(
+            f"in distribution: typicality of at least {typicality.level:g}, by "
+            f"{typicality.images:,} of these images"
+        )
     return 0
+
+
+def _calibration(
+    options: argparse.Namespace, before: Manifest, scored: ScoredPairs, data: str, digest: str
+) -> tuple[Calibration, tuple[str, ...]]:
+    """A new calibration, or the old one with the distribution of scores; and what to warn of."""
+    if not options.describe_only:
+        found = calibrate(
+            scored,
+            target_far=options.far,
+            prior=options.prior,
+            data=data,
+            data_digest=digest,
+            seed=options.seed,
+        )
+        return found.calibration, found.warnings
+    if before.calibration is None:
+        raise DataError(f"'{before.name}' is not calibrated yet; give --far and no --describe-only")
+    described_now = {"distribution": distribution_of(scored)}
+    return before.calibration.model_copy(update=described_now), ()
 
 
 def _rows(calibration: Calibration | None) -> dict[str, str]:

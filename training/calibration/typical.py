@@ -1,0 +1,137 @@
+"""Fitting what tells images of a model's own kind from others; others are not needed for it."""
+
+import numpy as np
+import numpy.typing as npt
+
+from model_store.network import Side
+from model_store.typicality import (
+    SideTypicality,
+    Subspace,
+    Typicality,
+    combine,
+    residuals,
+)
+from training.embedding import EmbeddedFolder
+
+LEVEL = 0.02
+"""The share of images of the right kind that may be called out of distribution."""
+
+LEAST_IMAGES = 40
+"""Fewer say too little of where images lie: each fold would describe them by a handful."""
+
+IMAGES_WANTED = 300
+"""Fewer leave it to chance how many images of the right kind are called out of distribution."""
+
+# With more directions the residual tells glyphs and photographs apart from other kinds a little
+# better (docs/typicality.md), and the file grows.
+_DIRECTIONS = 128
+_FOLDS = 5
+# A reference of more images than this is thinned out evenly.
+_REFERENCE = 5_000
+
+Rows = npt.NDArray[np.float32]
+
+
+def fit_typicality(
+    left: EmbeddedFolder,
+    right: EmbeddedFolder | None = None,
+    *,
+    data: str = "",
+    data_digest: str = "",
+    level: float = LEVEL,
+    seed: int = 0,
+) -> Typicality | None:
+    """Describes where the features of a model's own kind of images lie.
+
+    Cross-fitted: images are measured by what the other folds' classes describe (the other groups',
+    where there are groups enough), since images that the model will see are of classes that are
+    not there. What is kept is fitted to all of them.
+
+    Args:
+        left: Images of classes that the network was not trained on.
+        right: Those of the right side, if the network's sides differ.
+        data: What they are, in words.
+        data_digest: Over the images.
+        level: As `TypicalityRecord`.
+        seed: Of the draw of folds.
+
+    Returns:
+        The description; None where there are fewer than `LEAST_IMAGES` images a side.
+    """
+    folders = [folder for folder in (left, right) if folder is not None]
+    if min(len(folder.labels) for folder in folders) < LEAST_IMAGES:
+        return None
+    return Typicality(
+        sides={
+            side: _fit_side(folder.features.numpy(), _units(folder), seed)
+            for side, folder in zip((Side.LEFT, Side.RIGHT), folders, strict=False)
+        },
+        level=level,
+        images=sum(len(folder.labels) for folder in folders),
+        classes=len(np.unique(np.concatenate([folder.labels for folder in folders]))),
+        data=data,
+        data_digest=data_digest,
+    )
+
+
+def typicality_warnings(typicality: Typicality | None) -> tuple[str, ...]:
+    """What users of a description must know of it, in sentences; empty where all is well."""
+    if typicality is None:
+        few = (
+            f"fewer than {LEAST_IMAGES} images do not show where the model's own kind ends, and "
+            "say nothing of what is in distribution; add images or classes and calibrate again"
+        )
+        return (few,)
+    if typicality.images < IMAGES_WANTED:
+        little = (
+            f"{typicality.images} calibration images say little of where the model's own kind "
+            f"ends: more of it than {typicality.level:g} may be called out of distribution; "
+            f"calibrate on {IMAGES_WANTED} or more"
+        )
+        return (little,)
+    return ()
+
+
+def _units(folder: EmbeddedFolder) -> npt.NDArray[np.int64]:
+    """(N,): what must not be torn apart. Groups if there is one for each fold, else classes."""
+    if len(folder.folder.group_names) < _FOLDS:
+        return folder.labels
+    return np.asarray(folder.folder.groups[folder.labels])
+
+
+def _fit_side(features: Rows, units: npt.NDArray[np.int64], seed: int) -> SideTypicality:
+    names = np.random.default_rng(seed).permutation(np.unique(units))
+    found = np.empty((len(features), 2))
+    for number in range(min(_FOLDS, len(names))):
+        held = np.isin(units, names[number::_FOLDS])
+        found[held] = residuals(*_subspaces(features[~held]), features[held])
+    centre = np.median(found, axis=0)
+    # Where residuals do not vary at all (a network that collapsed), anything else is far out.
+    spread = np.maximum(found.std(axis=0), 1e-6 * (1 + centre))
+    reference = np.sort(combine(found, centre, spread))
+    if len(reference) > _REFERENCE:
+        reference = reference[np.linspace(0, len(reference) - 1, _REFERENCE).round().astype(int)]
+    raw, unit = _subspaces(features)
+    return SideTypicality(raw, unit, centre, spread, reference)
+
+
+def _subspaces(features: Rows) -> tuple[Subspace, Subspace]:
+    lengths = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    return _subspace(features), _subspace(features / lengths)
+
+
+def _subspace(rows: Rows) -> Subspace:
+    """The principal components, as many as there are images and values to tell them by."""
+    mean = rows.mean(axis=0, dtype=np.float64)
+    centred = rows - mean
+    count, dimension = rows.shape
+    kept = min(_DIRECTIONS, dimension // 2, count // 8)
+    # Eigenvectors of the smaller of the two products; an SVD of it all takes many times longer.
+    if count < dimension:
+        _, vectors = np.linalg.eigh(centred @ centred.T)
+        directions = vectors[:, count - kept :].T @ centred
+        directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
+    else:
+        _, vectors = np.linalg.eigh(centred.T @ centred)
+        directions = vectors[:, dimension - kept :].T
+    return Subspace(mean.astype(np.float32), directions.astype(np.float32))
