@@ -6,7 +6,7 @@ do. `training` fits the description; `app` judges by it. Both through this code.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -157,6 +157,13 @@ class Typicality:
         """
         return self.sides.get(side, self.sides[Side.LEFT]).of(features)
 
+    def calibration_shares(self, edges: Sequence[float]) -> list[float]:
+        """Of the calibration's own images, the share whose typicality is at most each edge."""
+        own = np.concatenate(
+            [tail_share(one.reference, one.reference) for one in self.sides.values()]
+        )
+        return [float((own <= edge).mean()) for edge in edges]
+
     def to_bytes(self) -> bytes:
         """As the safetensors file that `from_bytes` reads; directions are rounded to float16."""
         tensors: dict[str, npt.NDArray[np.generic]] = {}
@@ -167,7 +174,8 @@ class Typicality:
             tensors[f"{side}.centre"] = one.centre
             tensors[f"{side}.spread"] = one.spread
             tensors[f"{side}.reference"] = one.reference.astype(np.float32)
-        return save_tensors(tensors)
+        # The library writes memory as it lies, which for a transposed array is not row by row.
+        return save_tensors({name: np.ascontiguousarray(t) for name, t in tensors.items()})
 
     def record(self, data: bytes) -> TypicalityRecord:
         """What the manifest must say of the file.

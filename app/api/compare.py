@@ -65,7 +65,10 @@ async def compare(request: Request) -> Response:
     )
     comparison = await compute(request, work)
     context_of(request.scope).log.update(model=comparison.model.name, images=2)
-    return json_response(_entries(comparison)[0])
+    answer = _entries(comparison)[0]
+    answer["typicality_a"] = comparison.query_typicality
+    answer["typicality_b"] = _typicality(comparison)[0]
+    return json_response(answer)
 
 
 @router.post(
@@ -99,14 +102,18 @@ async def compare_many(request: Request) -> Response:
     comparison = await compute(request, work)
     context_of(request.scope).log.update(model=comparison.model.name, candidates=len(candidates))
     entries = _entries(comparison)
-    for entry, index in zip(entries, comparison.ranking.tolist(), strict=True):
+    for entry, index, typicality in zip(
+        entries, comparison.ranking.tolist(), _typicality(comparison), strict=True
+    ):
         entry["index"] = index
+        entry["typicality"] = typicality
     model = comparison.model
     return json_response(
         {
             "model": model.name,
             "version": model.version,
             "metric": model.manifest.metric,
+            "query_typicality": comparison.query_typicality,
             "results": entries,
         }
     )
@@ -157,6 +164,16 @@ def _entries(comparison: Comparison) -> list[dict[str, Any]]:
             "probability": probability,
             "threshold": judgement.threshold,
             "same": same,
+            "in_distribution": known,
         }
-        for score, probability, same in zip(scores, probabilities, decisions, strict=True)
+        for score, probability, same, known in zip(
+            scores, probabilities, decisions, comparison.in_distribution, strict=True
+        )
     ]
+
+
+def _typicality(comparison: Comparison) -> list[float | None]:
+    if comparison.typicality is None:
+        return [None] * len(comparison.ranking)
+    values: list[float | None] = comparison.typicality.tolist()
+    return values

@@ -18,6 +18,8 @@ _HEADERS = {
     "X-Twinlens-Count": "Embeddings.",
     "X-Twinlens-Model": "The model's name.",
     "X-Twinlens-Version": "The model's version.",
+    "X-Twinlens-Typicality": "How typical each image is of the model's own kind, 0 to 1, commas "
+    "between; empty where the model cannot tell.",
 }
 
 
@@ -58,9 +60,11 @@ async def embed(request: Request) -> Response:
     charge(request, len(images))
     result = await compute(request, service.inference.embed(images, fields.text("model")))
     model, rows = result.model, result.embeddings
+    typicality = None if result.typicality is None else result.typicality.tolist()
     context_of(request.scope).log.update(model=model.name, images=len(images))
     if _BINARY in request.headers.get("accept", ""):
-        values = (str(rows.shape[1]), str(rows.shape[0]), model.name, str(model.version))
+        listed = ",".join(f"{value:.6g}" for value in typicality or ())
+        values = (str(rows.shape[1]), str(rows.shape[0]), model.name, str(model.version), listed)
         return Response(
             rows.astype("<f4", copy=False).tobytes(),
             headers=dict(zip(_HEADERS, values, strict=True)),
@@ -72,5 +76,7 @@ async def embed(request: Request) -> Response:
             "version": model.version,
             "dimension": rows.shape[1],
             "embeddings": np.ascontiguousarray(rows),
+            "typicality": typicality or [None] * len(rows),
+            "in_distribution": result.in_distribution,
         }
     )

@@ -57,6 +57,7 @@ def _describe(model: LoadedModel, catalogue: Catalogue) -> ModelAnswer:
         default=catalogue.default_model == model.name,
         aliases=sorted(alias for alias, name in catalogue.aliases.items() if name == model.name),
         calibration=manifest.calibration,
+        typicality=manifest.typicality,
         evaluations=list(manifest.evaluations),
         engine=EngineAnswer(
             name=engine.name,

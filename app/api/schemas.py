@@ -7,8 +7,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from model_store.calibration import Calibration
 from model_store.manifest import Evaluation
 from model_store.metric import Metric
+from model_store.typicality import TypicalityRecord
 
 _PROTECTED = ConfigDict(protected_namespaces=(), frozen=True)
+_TYPICALITY = (
+    "The share of the model's own kind of images that lie as far out as this one, 0 to 1; uniform "
+    "over such images, and next to 0 for a picture of something else. Null where the model cannot "
+    "tell, and for what was sent as an embedding."
+)
 
 
 class Problem(BaseModel):
@@ -21,8 +27,8 @@ class Problem(BaseModel):
     request_id: str
 
 
-class ComparisonAnswer(BaseModel):
-    """What a model says of two images."""
+class JudgedAnswer(BaseModel):
+    """What a model says of a pair."""
 
     model_config = _PROTECTED
 
@@ -37,12 +43,25 @@ class ComparisonAnswer(BaseModel):
         description="The score at which `same` begins; null for a model that is not calibrated."
     )
     same: bool | None = Field(description="Null for a model that is not calibrated.")
+    in_distribution: bool | None = Field(
+        description="Whether both images are of the kind that the model was calibrated on. If "
+        "false, score, probability and `same` mean little. Null where that is not known: the model "
+        "cannot tell, or an embedding was sent."
+    )
 
 
-class RankedAnswer(ComparisonAnswer):
+class ComparisonAnswer(JudgedAnswer):
+    """What a model says of two images."""
+
+    typicality_a: float | None = Field(description=f"Of `image_a`. {_TYPICALITY}")
+    typicality_b: float | None = Field(description="Of `image_b`, likewise.")
+
+
+class RankedAnswer(JudgedAnswer):
     """What a model says of the query and one candidate."""
 
     index: int = Field(description="The candidate's place in the request, from 0.")
+    typicality: float | None = Field(description=f"Of the candidate. {_TYPICALITY}")
 
 
 class ManyAnswer(BaseModel):
@@ -53,6 +72,7 @@ class ManyAnswer(BaseModel):
     model: str
     version: int
     metric: Metric
+    query_typicality: float | None = Field(description=f"Of the query. {_TYPICALITY}")
     results: list[RankedAnswer]
 
 
@@ -65,6 +85,11 @@ class EmbedAnswer(BaseModel):
     version: int
     dimension: int
     embeddings: list[list[float]]
+    typicality: list[float | None] = Field(description=f"Of each image. {_TYPICALITY}")
+    in_distribution: list[bool | None] = Field(
+        description="Of each image, whether it is of the kind that the model was calibrated on; "
+        "null where the model cannot tell."
+    )
 
 
 class InputAnswer(BaseModel):
@@ -100,6 +125,10 @@ class ModelAnswer(BaseModel):
     default: bool
     aliases: list[str]
     calibration: Calibration | None
+    typicality: TypicalityRecord | None = Field(
+        description="From which typicality an image is in distribution, and what that was fitted "
+        "to; null where the model cannot tell."
+    )
     evaluations: list[Evaluation]
     engine: EngineAnswer
 

@@ -11,7 +11,8 @@ from weakref import WeakKeyDictionary
 
 from app.inference.engines.base import Engine
 from app.inference.errors import EngineFailed, InferenceError, NotReady
-from app.inference.lane import Lane, Row
+from app.inference.lane import Lane
+from app.inference.rows import Row
 from app.inference.runner import BatchRunner
 from app.observability.metrics import Metrics
 from model_store.preprocessing import UInt8Image
@@ -95,14 +96,14 @@ class Batcher:
         return 0.0 if since is None else perf_counter() - since
 
     async def submit(self, lane: Lane, image: UInt8Image) -> Row:
-        """One image's embedding.
+        """Embeds one image.
 
         Args:
             lane: Whose engine embeds it.
             image: uint8 (height, width, channels), of the size the engine takes.
 
         Returns:
-            float32 (dimension,), which owns its memory.
+            A row that owns its memory.
 
         Raises:
             EngineFailed: The engine failed, hung or died on the batch with this very image.

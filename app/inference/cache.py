@@ -3,14 +3,12 @@
 from collections import OrderedDict
 from hashlib import blake2b
 
-import numpy as np
-import numpy.typing as npt
+from app.inference.rows import Row
 
-Row = npt.NDArray[np.float32]
 Key = tuple[bytes, str]
 
-# A dictionary entry, its key and an array object, as tracemalloc counts them: about 400 bytes.
-_ENTRY_BYTES = 400
+# A dictionary entry, its key, a row and an array object, as tracemalloc counts them.
+_ENTRY_BYTES = 500
 _DIGEST_BYTES = 20
 
 
@@ -48,27 +46,31 @@ class EmbeddingCache:
         return len(self._rows)
 
     def get(self, key: Key) -> Row | None:
-        """The embedding, (dimension,), now the most recently used; or None."""
+        """What is known of the image, now the most recently used; or None."""
         row = self._rows.get(key)
         if row is not None:
             self._rows.move_to_end(key)
         return row
 
     def put(self, key: Key, row: Row) -> None:
-        """Keeps an embedding, (dimension,), and forgets others as the bound demands.
+        """Keeps a row, and forgets others as the bound demands.
 
         Args:
             key: From `cache_key`.
-            row: Must own its memory, or what it is a view of would be kept with it.
+            row: Its embedding must own its memory, or what it is a view of would be kept with it.
         """
-        size = row.nbytes + _ENTRY_BYTES
+        size = _size(row)
         if size > self._max_bytes:
             return
         old = self._rows.pop(key, None)
         if old is not None:
-            self.bytes -= old.nbytes + _ENTRY_BYTES
+            self.bytes -= _size(old)
         self._rows[key] = row
         self.bytes += size
         while self.bytes > self._max_bytes:
             _, forgotten = self._rows.popitem(last=False)
-            self.bytes -= forgotten.nbytes + _ENTRY_BYTES
+            self.bytes -= _size(forgotten)
+
+
+def _size(row: Row) -> int:
+    return row.embedding.nbytes + _ENTRY_BYTES

@@ -10,8 +10,10 @@ import torch
 from app.inference.engines.base import Embeddings, Engine, Features
 from app.inference.errors import NotReady, UnknownModel
 from app.inference.lane import Lane
+from app.inference.rows import Rows
 from model_store import Manifest
 from model_store.network import SiameseNetwork, Side
+from model_store.typicality import Typicality
 
 
 class LoadedModel:
@@ -21,18 +23,27 @@ class LoadedModel:
         manifest: What it says of itself.
         network: For its comparator, on the CPU.
         engine: For its branches.
+        typicality: What tells its own kind of images from others, if that is known.
 
     Attributes:
         manifest: As given.
         network: As given.
         engine: As given.
+        typicality: As given.
         identity: Tells these weights from all others; with a side, what a cache may key on.
     """
 
-    def __init__(self, manifest: Manifest, network: SiameseNetwork, engine: Engine) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        network: SiameseNetwork,
+        engine: Engine,
+        typicality: Typicality | None = None,
+    ) -> None:
         self.manifest = manifest
         self.network = network
         self.engine = engine
+        self.typicality = typicality
         self.identity = f"{manifest.name}/{manifest.version}/{manifest.weights.sha256}"
         self._lanes = {
             side: Lane(manifest.name, engine, side, manifest.dimension, partial(self._finish, side))
@@ -50,6 +61,11 @@ class LoadedModel:
     def version(self) -> int:
         """The model's version."""
         return self.manifest.version
+
+    @property
+    def level(self) -> float | None:
+        """The least typicality of an image in distribution; None where the model cannot tell."""
+        return None if self.typicality is None else self.typicality.level
 
     def lane(self, side: Side) -> Lane:
         """The batcher's lane for images of that side; one for both where weights are shared."""
@@ -70,9 +86,11 @@ class LoadedModel:
         self._retired = True
         self._close_if_done()
 
-    def _finish(self, side: Side, features: Features) -> Embeddings:
+    def _finish(self, side: Side, features: Features) -> Rows:
         embeddings: Embeddings = self.network.finish(torch.from_numpy(features), side).numpy()
-        return embeddings
+        if self.typicality is None:
+            return Rows(embeddings)
+        return Rows(embeddings, self.typicality.of(features, side))
 
     def _close_if_done(self) -> None:
         if self._retired and not self._users:

@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from app.inference.catalogue import Catalogue, LoadedModel
+from app.inference.distribution import in_distribution
 from app.inference.embedder import Embedder, EncodedImage
 from app.inference.engines.base import Embeddings
 from app.inference.errors import InvalidInput
+from app.inference.rows import Floats, Rows
 from app.inference.scoring import Judgement, judge
 from app.observability.metrics import Metrics
 
@@ -26,10 +28,19 @@ class Embedded:
     Attributes:
         model: The model.
         embeddings: float32 (N, dimension).
+        typicality: (N,), how typical each image is of the model's own kind; None where it cannot
+            tell.
     """
 
     model: LoadedModel
     embeddings: Embeddings
+    typicality: Floats | None = None
+
+    @property
+    def in_distribution(self) -> list[bool | None]:
+        """Whether each image is of the model's own kind."""
+        values = [None] * len(self.embeddings) if self.typicality is None else self.typicality
+        return [in_distribution(self.model.level, value) for value in values]
 
 
 @dataclass(frozen=True)
@@ -40,11 +51,24 @@ class Comparison:
         model: The model.
         judgement: One entry a pair; for many candidates in the order of `ranking`.
         ranking: (N,), the candidates' indices, most alike first; equals keep their order.
+        query_typicality: How typical the query is of the model's own kind of images; None where
+            the model cannot tell, and for an embedding.
+        typicality: (N,), of the candidates in the order of `ranking`; None likewise.
     """
 
     model: LoadedModel
     judgement: Judgement
     ranking: npt.NDArray[np.intp]
+    query_typicality: float | None = None
+    typicality: Floats | None = None
+
+    @property
+    def in_distribution(self) -> list[bool | None]:
+        """For each candidate, whether it and the query are of the model's own kind."""
+        level, query = self.model.level, self.query_typicality
+        if self.typicality is None:
+            return [in_distribution(level, query, None)] * len(self.ranking)
+        return [in_distribution(level, query, value) for value in self.typicality.tolist()]
 
 
 class Inference:
@@ -83,7 +107,8 @@ class Inference:
             ImageError, InferenceError: As `Embedder.embed`.
         """
         with self._model(model) as chosen:
-            return Embedded(chosen, await self._embed(chosen, images))
+            rows = await self._embed(chosen, images)
+            return Embedded(chosen, rows.embeddings, rows.typicality)
 
     async def compare(
         self, left: EncodedImage, right: EncodedImage, model: str | None = None
@@ -95,7 +120,8 @@ class Inference:
         """
         with self._model(model) as chosen:
             rows = await self._embed(chosen, [left, right])
-            return await self._judge(chosen, rows[0], rows[1:])
+            found = await self._judge(chosen, rows.embeddings[0], rows.embeddings[1:])
+            return _with_typicality(found, rows, query_sent=True)
 
     async def compare_many(
         self,
@@ -125,18 +151,19 @@ class Inference:
             else:
                 images.extend(candidates)
             rows = await self._embed(chosen, images) if images else _nothing(chosen)
-            left = rows[0] if isinstance(query, EncodedImage) else query
+            left = rows.embeddings[0] if isinstance(query, EncodedImage) else query
             right = candidates
             if not isinstance(right, np.ndarray):
-                right = rows[len(rows) - len(right) :]
-            return await self._judge(chosen, left, right)
+                right = rows.embeddings[len(rows.embeddings) - len(right) :]
+            found = await self._judge(chosen, left, right)
+            return _with_typicality(found, rows, query_sent=isinstance(query, EncodedImage))
 
     @contextmanager
     def _model(self, name: str | None) -> Iterator[LoadedModel]:
         with self._catalogue().find(name).used() as model:
             yield model
 
-    async def _embed(self, model: LoadedModel, images: Sequence[EncodedImage]) -> Embeddings:
+    async def _embed(self, model: LoadedModel, images: Sequence[EncodedImage]) -> Rows:
         if not images:
             raise InvalidInput("there are no images; send at least one")
         if len(images) > self._max_images:
@@ -144,13 +171,19 @@ class Inference:
                 f"{len(images)} images are over the limit of {self._max_images} a request; "
                 "send them in several requests"
             )
-        return await self._embedder.embed(model, images)
+        rows = await self._embedder.embed(model, images)
+        if rows.typicality is not None:
+            self._metrics.distributions.typicality(model.manifest, rows.typicality)
+        return rows
 
     async def _judge(self, model: LoadedModel, left: Embeddings, right: Embeddings) -> Comparison:
         with self._metrics.timed("score"):
             if right.size <= _VALUES_INLINE:
-                return _rank(model, judge(model, left, right))
-            return await asyncio.to_thread(lambda: _rank(model, judge(model, left, right)))
+                found = _rank(model, judge(model, left, right))
+            else:
+                found = await asyncio.to_thread(lambda: _rank(model, judge(model, left, right)))
+        self._metrics.distributions.scores(model.manifest, found.judgement.scores)
+        return found
 
 
 def _rank(model: LoadedModel, judgement: Judgement) -> Comparison:
@@ -168,8 +201,19 @@ def _rank(model: LoadedModel, judgement: Judgement) -> Comparison:
     )
 
 
-def _nothing(model: LoadedModel) -> Embeddings:
-    return np.empty((0, model.manifest.dimension), np.float32)
+def _with_typicality(found: Comparison, rows: Rows, *, query_sent: bool) -> Comparison:
+    """Adds what is known of the images, the query's first if it was sent as one."""
+    if rows.typicality is None or not len(rows.typicality):
+        return found
+    query = float(rows.typicality[0]) if query_sent else None
+    rest = rows.typicality[1:] if query_sent else rows.typicality
+    # Candidates that were sent as embeddings have no rows.
+    candidates = rest[found.ranking] if len(rest) else None
+    return replace(found, query_typicality=query, typicality=candidates)
+
+
+def _nothing(model: LoadedModel) -> Rows:
+    return Rows(np.empty((0, model.manifest.dimension), np.float32))
 
 
 def _check_embeddings(model: LoadedModel, label: str, rows: Embeddings) -> None:

@@ -11,9 +11,8 @@ from app.inference.batcher import Batcher
 from app.inference.cache import EmbeddingCache, Key, cache_key
 from app.inference.catalogue import LoadedModel
 from app.inference.decode import Decoder
-from app.inference.engines.base import Embeddings
 from app.inference.errors import TooManyBytes
-from app.inference.lane import Row
+from app.inference.rows import Row, Rows
 from app.observability.metrics import Metrics
 from model_store.errors import ImageError
 from model_store.network import Side
@@ -73,11 +72,8 @@ class Embedder:
         self._metrics = metrics
         self._flights: dict[Key, _Flight] = {}
 
-    async def embed(self, model: LoadedModel, images: Sequence[EncodedImage]) -> Embeddings:
-        """The embeddings of images, in order.
-
-        Returns:
-            float32 (len(images), dimension).
+    async def embed(self, model: LoadedModel, images: Sequence[EncodedImage]) -> Rows:
+        """What the model makes of images, in order.
 
         Raises:
             ImageError: An image cannot be used; the message begins with its label.
@@ -91,7 +87,7 @@ class Embedder:
                     f"{image.label}: the image has {len(image.data):,} bytes, over the limit of "
                     f"{self._max_image_bytes:,}; send a smaller one"
                 )
-        rows = np.empty((len(images), model.manifest.dimension), np.float32)
+        rows: list[Row | None] = [None] * len(images)
         flights = self._start(model, images, rows)
         try:
             if flights:
@@ -102,10 +98,10 @@ class Embedder:
         finally:
             for flight in flights.values():
                 self._leave(flight)
-        return rows
+        return _gathered(model, [row for row in rows if row is not None])
 
     def _start(
-        self, model: LoadedModel, images: Sequence[EncodedImage], rows: Embeddings
+        self, model: LoadedModel, images: Sequence[EncodedImage], rows: list[Row | None]
     ) -> dict[int, _Flight]:
         """Fills in the rows that the cache has; a flight for each of the others, by index."""
         keys: list[Key | None] = [None] * len(images)
@@ -173,6 +169,14 @@ class Embedder:
         if key is not None:
             self._cache.put(key, row)
         return row
+
+
+def _gathered(model: LoadedModel, rows: Sequence[Row]) -> Rows:
+    embeddings = np.empty((len(rows), model.manifest.dimension), np.float32)
+    for index, row in enumerate(rows):
+        embeddings[index] = row.embedding
+    known = [row.typicality for row in rows if row.typicality is not None]
+    return Rows(embeddings, np.array(known) if len(known) == len(rows) else None)
 
 
 def _failed(task: asyncio.Task[Row]) -> bool:

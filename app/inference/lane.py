@@ -3,13 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
-from app.inference.engines.base import Embeddings, Engine, Features
+from app.inference.engines.base import Engine, Features
+from app.inference.rows import Rows
 from model_store.network import Side
-
-Row = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,11 +17,11 @@ class Lane:
         engine: What embeds them.
         side: Which side they are on.
         dimension: Values that an embedding must have.
-        finish: From features to embeddings, row by row.
+        finish: From features to what is known of each image, row by row.
     """
 
     model: str
     engine: Engine
     side: Side
     dimension: int
-    finish: Callable[[Features], Embeddings]
+    finish: Callable[[Features], Rows]

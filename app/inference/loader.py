@@ -183,7 +183,7 @@ class Loader:
                 reason=engine.reason,
             ),
         )
-        return LoadedModel(checkpoint.manifest, checkpoint.network, engine)
+        return LoadedModel(checkpoint.manifest, checkpoint.network, engine, checkpoint.typicality)
 
     def _refuse(self, name: str, version: int, files: _Fingerprint, error: Exception) -> None:
         # The messages of Twinlens' own errors are for users; others may say anything.

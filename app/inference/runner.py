@@ -7,9 +7,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from app.inference.engines.base import Embeddings, Engine, UInt8Batch
+from app.inference.engines.base import Engine, UInt8Batch
 from app.inference.errors import EngineFailed
-from app.inference.lane import Lane, Row
+from app.inference.lane import Lane
+from app.inference.rows import Row, Rows
 from app.observability.metrics import Metrics
 from model_store.preprocessing import UInt8Image
 
@@ -56,7 +57,7 @@ class BatchRunner:
             images: At least one, uint8 (height, width, channels), all of one shape.
 
         Returns:
-            For each image, in order, its row, float32 (dimension,), or why there is none.
+            For each image, in order, its row, which owns its memory, or why there is none.
         """
         most = self._limits.get(lane.engine, self._max_batch)
         if len(images) > most:
@@ -71,7 +72,7 @@ class BatchRunner:
             if len(images) == 1:
                 return [self._failure(lane, error)]
             return [self._alone(lane, image) for image in images]
-        return [self._outcome(lane, row) for row in rows]
+        return [self._outcome(lane, rows, index) for index in range(len(images))]
 
     def breakage(
         self, lane: Lane, images: Sequence[UInt8Image], outcomes: Sequence[Row | EngineFailed]
@@ -93,13 +94,13 @@ class BatchRunner:
         # Strangers choose the images. What fails on a plain grey one is the engine's own fault.
         grey = np.full((1, *images[0].shape), 127, np.uint8)
         try:
-            row = self._embed(lane, grey)[0]
+            rows = self._embed(lane, grey)
         except Exception as error:
             _logger.exception("%s failed on a plain image", lane.model)
             return (
                 f"the engine of model '{lane.model}' fails on every image ({type(error).__name__})"
             )
-        if np.isfinite(row).all():
+        if np.isfinite(rows.embeddings).all():
             return None
         return f"the engine of model '{lane.model}' gives no finite embeddings any more"
 
@@ -119,12 +120,12 @@ class BatchRunner:
 
     def _alone(self, lane: Lane, image: UInt8Image) -> Row | EngineFailed:
         try:
-            return self._outcome(lane, self._embed(lane, image[None])[0])
+            return self._outcome(lane, self._embed(lane, image[None]), 0)
         except Exception as error:
             _logger.exception("%s failed on one image alone", lane.model)
             return self._failure(lane, error)
 
-    def _embed(self, lane: Lane, images: UInt8Batch) -> Embeddings:
+    def _embed(self, lane: Lane, images: UInt8Batch) -> Rows:
         self._before_call()
         features = lane.engine.features(images, lane.side)
         if features.shape != (len(images), lane.dimension):
@@ -134,9 +135,9 @@ class BatchRunner:
             )
         return lane.finish(features)
 
-    def _outcome(self, lane: Lane, row: Row) -> Row | EngineFailed:
-        if np.isfinite(row).all():
-            return row.copy()
+    def _outcome(self, lane: Lane, rows: Rows, index: int) -> Row | EngineFailed:
+        if np.isfinite(rows.embeddings[index]).all():
+            return rows.copy_of(index)
         self._metrics.engine_failed(lane.model, "image")
         return EngineFailed(
             f"model '{lane.model}' gives no finite embedding for this image; try another model"

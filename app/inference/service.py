@@ -251,6 +251,9 @@ class Service:
         self._catalogue = catalogue
         versions = {name: model.version for name, model in catalogue.models.items()}
         self.metrics.model_versions(versions)
+        self.metrics.distributions.serve(
+            (model.manifest, model.typicality) for model in catalogue.models.values()
+        )
         _logger.info(
             "models switched",
             extra=fields(

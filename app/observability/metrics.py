@@ -14,6 +14,8 @@ from prometheus_client import (
     generate_latest,
 )
 
+from app.observability.distributions import Distributions
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -23,12 +25,15 @@ class Metrics:
 
     Attributes:
         registry: Where the metrics live; no other service shares it.
+        distributions: Of scores and of typicality.
     """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
+        self.distributions = Distributions()
+        self.registry.register(self.distributions)
         self._requests = Counter(
             "twinlens_requests",
             "Requests answered; status 499 stands for a client that left before its answer.",

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from app.inference.lane import Lane
+from app.inference.rows import Rows
 from model_store import ModelStore
 from model_store.calibration import Calibration, LogisticCurve
 from model_store.network import BranchSpec, ComparatorSpec, NetworkSpec, SiameseNetwork, Side
@@ -117,7 +118,7 @@ class MeanEngine:
 
 
 def lane(engine: MeanEngine, side: Side = Side.LEFT, name: str = "mean") -> Lane:
-    return Lane(name, engine, side, DIMENSION, lambda features: features)
+    return Lane(name, engine, side, DIMENSION, Rows)
 
 
 def grey(value: int) -> np.ndarray:

@@ -191,10 +191,12 @@ function show(answer) {
   find("badge").textContent = known ? (answer.same ? "=" : "≠") : "?";
   find("decision").textContent = known ? (answer.same ? "Same" : "Different") : "Not decided";
   find("sentence").textContent = sentence(answer, metric);
+  unfamiliar(answer);
   gauge(answer, metric);
   figures([
     ["Probability of same", answer.probability === null ? "—" : percent(answer.probability)],
     ["Score", number(answer.score)],
+    ["Typicality", typicality(answer)],
     ["Threshold", answer.threshold === null ? "—" : number(answer.threshold)],
     ["Metric", metric.name],
     ["Model", `${answer.model}, version ${answer.version}`],
@@ -211,6 +213,25 @@ function sentence(answer, metric) {
   const target = models.get(answer.model)?.calibration?.target_far;
   const meaning = target === undefined ? "" : `, which is set for ${percent(target)} false accepts`;
   return `The ${metric.name} is ${gap} ${where} the threshold${meaning}.`;
+}
+
+/* A score for pictures of a kind that the model does not know means little. */
+function unfamiliar(answer) {
+  const level = models.get(answer.model)?.typicality?.level ?? 0;
+  const odd = ["first", "second"].filter((_, index) => {
+    const value = [answer.typicality_a, answer.typicality_b][index];
+    return value !== null && value < level;
+  });
+  const note = find("unfamiliar");
+  note.hidden = answer.in_distribution !== false;
+  const which = odd.length === 2 ? "Neither image looks" : `The ${odd[0]} image does not look`;
+  note.textContent = `${which} like what ${answer.model} was made for, so take this with caution: ` +
+    "the score may mean little. Another model may know this kind of image.";
+}
+
+function typicality(answer) {
+  const values = [answer.typicality_a, answer.typicality_b];
+  return values.includes(null) ? "—" : values.map(percent).join(" and ");
 }
 
 /* "Same" is always on the right, whichever way the metric runs. */

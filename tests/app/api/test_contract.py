@@ -12,7 +12,16 @@ from PIL import Image
 from tests.app.material import CALIBRATION, DIMENSION, encode, picture, pixels
 from tests.app.serving import Running
 
-FIELDS = {"model", "version", "metric", "score", "probability", "threshold", "same"}
+FIELDS = {
+    "model",
+    "version",
+    "metric",
+    "score",
+    "probability",
+    "threshold",
+    "same",
+    "in_distribution",
+}
 
 
 def base64_of(data: bytes) -> str:
@@ -28,7 +37,7 @@ def test_compare_two_files(client: httpx.Client) -> None:
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "application/json"
     content = answer.json()
-    assert set(content) == FIELDS
+    assert set(content) == FIELDS | {"typicality_a", "typicality_b"}
     assert content["model"] == "tiny"
     assert content["version"] == 1
     assert content["metric"] == "cosine_similarity"
@@ -84,7 +93,10 @@ def test_exif_orientation_is_honoured(client: httpx.Client) -> None:
 def test_embed(client: httpx.Client) -> None:
     files = [("images", picture(seed)) for seed in range(3)]
     content = client.post("/embed", files=files).json()
-    assert set(content) == {"model", "version", "dimension", "embeddings"}
+    assert set(content) == {
+        *("model", "version", "dimension", "embeddings", "typicality", "in_distribution")
+    }
+    assert content["typicality"] == content["in_distribution"] == [None] * 3
     assert content["dimension"] == DIMENSION
     rows = np.array(content["embeddings"], np.float32)
     assert rows.shape == (3, DIMENSION)
@@ -142,9 +154,10 @@ def test_compare_many_ranks_as_single_comparisons_would(client: httpx.Client, mo
     if model in ("tiny", "plain"):
         assert results[0]["index"] == 3
     for result in results:
-        assert set(result) == FIELDS | {"index"}
+        assert set(result) == FIELDS | {"index", "typicality"}
         one = compare(client, picture(4), picture(seeds[result["index"]]), model=model).json()
         assert result.pop("index") in range(5)
+        assert result.pop("typicality") is one.pop("typicality_a") is one.pop("typicality_b")
         for key in ("score", "probability"):
             assert result.pop(key) == pytest.approx(one.pop(key), abs=1e-4)
         assert result == one

@@ -39,8 +39,8 @@ def test_a_lone_image_goes_at_once_and_gets_its_own_row() -> None:
     async def scenario(batcher: Batcher) -> None:
         engine = MeanEngine()
         row = await batcher.submit(lane(engine), grey(7))
-        np.testing.assert_array_equal(row, np.full(DIMENSION, 7, np.float32))
-        assert row.base is None
+        np.testing.assert_array_equal(row.embedding, np.full(DIMENSION, 7, np.float32))
+        assert row.embedding.base is None
         assert engine.batches == [(1, Side.LEFT)]
 
     with_batcher(scenario)
@@ -59,7 +59,7 @@ def test_images_that_arrive_while_the_device_is_busy_form_the_next_batches() -> 
         assert batcher.busy_seconds > 0
         engine.gate.set()
         rows = await asyncio.gather(first, *rest)
-        assert [row[0] for row in rows] == [0, 1, 2, 3, 4, 5, 6]
+        assert [row.embedding[0] for row in rows] == [0, 1, 2, 3, 4, 5, 6]
         assert [size for size, _ in engine.batches] == [1, 4, 2]
 
     metrics = with_batcher(scenario)
@@ -104,10 +104,10 @@ def test_one_bad_image_fails_alone() -> None:
         engine.gate.set()
         await first
         answers = await asyncio.gather(*rest, return_exceptions=True)
-        assert answers[0][0] == 1
+        assert answers[0].embedding[0] == 1
         assert isinstance(answers[1], EngineFailed)
-        assert answers[2][0] == 3
-        assert (await batcher.submit(only, grey(9)))[0] == 9
+        assert answers[2].embedding[0] == 3
+        assert (await batcher.submit(only, grey(9))).embedding[0] == 9
         assert batcher.fault is None
 
     metrics = with_batcher(scenario)
@@ -162,8 +162,8 @@ def test_cancelled_images_never_reach_the_device() -> None:
         await asyncio.wait([rest[0], rest[2]])
         assert batcher.depth == 1
         engine.gate.set()
-        assert (await first)[0] == 0
-        assert (await rest[1])[0] == 2
+        assert (await first).embedding[0] == 0
+        assert (await rest[1]).embedding[0] == 2
         assert engine.batches == [(1, Side.LEFT), (1, Side.LEFT)]
 
     metrics = with_batcher(scenario)
@@ -187,7 +187,7 @@ def test_a_cancelled_image_on_the_device_does_not_disturb_its_batch_mates() -> N
         pair[0].cancel()
         await asyncio.wait([pair[0]])
         engine.gate.set()
-        assert (await pair[1])[0] == 2
+        assert (await pair[1]).embedding[0] == 2
         assert pair[0].cancelled()
 
     metrics = with_batcher(scenario)
@@ -211,9 +211,9 @@ def test_closing_answers_everything(drain: bool) -> None:
         engine.gate.set()
         await closing
         answers = await asyncio.gather(*tasks, return_exceptions=True)
-        assert answers[0][0] == 0
+        assert answers[0].embedding[0] == 0
         if drain:
-            assert [answer[0] for answer in answers] == [0, 1, 2, 3, 4, 5]
+            assert [answer.embedding[0] for answer in answers] == [0, 1, 2, 3, 4, 5]
         else:
             assert all(isinstance(answer, NotReady) for answer in answers[1:])
 
@@ -239,7 +239,7 @@ def test_a_dead_device_thread_answers_says_so_and_recovers() -> None:
             await batcher.submit(only, grey(1))
         engine.error = None
         batcher.recover()
-        assert (await batcher.submit(only, grey(1)))[0] == 1
+        assert (await batcher.submit(only, grey(1))).embedding[0] == 1
 
     with_batcher(scenario)
 
@@ -263,9 +263,9 @@ def test_a_hung_call_is_given_up_and_its_late_answer_goes_nowhere() -> None:
         with pytest.raises(NotReady, match="hung"):
             await second
         batcher.recover()
-        assert (await batcher.submit(lane(sound), grey(3)))[0] == 3
+        assert (await batcher.submit(lane(sound), grey(3))).embedding[0] == 3
         hung.gate.set()
-        assert (await batcher.submit(lane(sound), grey(4)))[0] == 4
+        assert (await batcher.submit(lane(sound), grey(4))).embedding[0] == 4
         assert hung.batches == [(1, Side.LEFT)]
 
     with_batcher(scenario)
@@ -307,7 +307,7 @@ def test_memory_that_is_short_halves_the_batch_and_is_remembered() -> None:
         await asyncio.sleep(0)
         engine.gate.set()
         rows = await asyncio.gather(*tasks)
-        assert [row[0] for row in rows] == [*range(17)]
+        assert [row.embedding[0] for row in rows] == [*range(17)]
         sizes = [size for size, _ in engine.batches]
         assert sizes == [1, 8, 4, 2, 2, 2, 2, 2, 2, 2, 2]
 
@@ -329,7 +329,7 @@ def test_under_random_load_and_cancellation_every_image_gets_its_own_answer() ->
                     row = await batcher.submit(lanes[number % 2], image)
             except TimeoutError:
                 return
-            assert row[0] == number % 250
+            assert row.embedding[0] == number % 250
 
         await asyncio.gather(*(one(number) for number in range(600)))
         assert batcher.depth == 0

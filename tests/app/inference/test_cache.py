@@ -3,22 +3,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.inference.cache import EmbeddingCache, cache_key
+from app.inference.rows import Row
 
 
-def row(value: float, size: int = 10) -> np.ndarray:
-    return np.full(size, value, np.float32)
+def row(value: float, size: int = 10) -> Row:
+    return Row(np.full(size, value, np.float32), value)
 
 
 def test_the_least_recently_used_goes_first() -> None:
     one, two, three = (cache_key(data, "m") for data in (b"1", b"2", b"3"))
-    cache = EmbeddingCache(2 * (40 + 400))
+    cache = EmbeddingCache(2 * (40 + 500))
     cache.put(one, row(1))
     cache.put(two, row(2))
     assert cache.get(one) is not None
     cache.put(three, row(3))
     assert cache.get(two) is None
-    assert cache.get(one)[0] == 1
-    assert cache.get(three)[0] == 3
+    assert cache.get(one).typicality == 1
+    assert cache.get(three).embedding[0] == 3
     assert len(cache) == 2
 
 
@@ -50,4 +51,4 @@ def test_the_bound_holds_and_what_is_found_is_what_was_put(limit, steps) -> None
             last[number] = row(number, size)
             cache.put(key, last[number])
         assert cache.bytes <= limit
-        assert cache.bytes == sum(r.nbytes + 400 for r in cache._rows.values())
+        assert cache.bytes == sum(r.embedding.nbytes + 500 for r in cache._rows.values())

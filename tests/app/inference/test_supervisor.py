@@ -96,7 +96,7 @@ def test_every_image_gets_exactly_one_answer(faults: list[str], patience: list[f
         except TimeoutError:
             assert seconds < 1
             return
-        assert row.tolist() == [number] * DIMENSION
+        assert row.embedding.tolist() == [number] * DIMENSION
 
     async def scenario(batcher: Batcher, supervisor: Supervisor) -> None:
         tasks = [
@@ -113,7 +113,7 @@ def test_every_image_gets_exactly_one_answer(faults: list[str], patience: list[f
         if supervisor.failure is None:
             engine.faults.clear()
             engine.released.set()
-            assert (await batcher.submit(lane(engine), grey(9)))[0] == 9
+            assert (await batcher.submit(lane(engine), grey(9))).embedding[0] == 9
         engine.released.set()
 
     supervised(scenario, nothing)
@@ -131,7 +131,7 @@ def test_a_broken_engine_is_rebuilt_once_and_the_second_time_is_the_last() -> No
             await batcher.submit(lane(engine), grey(1))
         await until(lambda: batcher.fault is None)
         assert supervisor.failure is None
-        assert (await batcher.submit(lane(engine), grey(2)))[0] == 2
+        assert (await batcher.submit(lane(engine), grey(2))).embedding[0] == 2
         with pytest.raises(EngineFailed):
             await batcher.submit(lane(engine), grey(3))
         await until(lambda: supervisor.failure is not None)

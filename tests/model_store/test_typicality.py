@@ -1,0 +1,132 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model_store import ModelStore
+from model_store.errors import CheckpointDamaged, StoreError
+from model_store.network import Side
+from model_store.typicality import (
+    LEAST,
+    SideTypicality,
+    Subspace,
+    Typicality,
+    combine,
+    from_bytes,
+    tail_share,
+)
+from tests import tiny
+
+HUNDRED = np.arange(100.0)
+
+
+def side(dimension: int = 4, seed: int = 0) -> SideTypicality:
+    """A description with two directions, which lie in memory as eigenvectors do: transposed."""
+    directions = np.zeros((dimension, 2), np.float32)
+    directions[:3, 0], directions[:3, 1] = (0.6, 0.8, 0), (-0.8, 0.6, 0)
+    directions = directions.T
+    centre = np.random.default_rng(seed).normal(size=dimension).astype(np.float32)
+    return SideTypicality(
+        Subspace(centre, directions),
+        Subspace(np.zeros(dimension, np.float32), directions),
+        centre=np.array([1.0, 0.1]),
+        spread=np.array([0.5, 0.2]),
+        reference=HUNDRED / 25,
+    )
+
+
+def description(dimension: int = 4) -> Typicality:
+    return Typicality({Side.LEFT: side(dimension)}, 0.02, 100, 10, "drawn", "")
+
+
+def test_the_share_counts_how_many_lie_as_far() -> None:
+    """Of 0 … 99: at 50, the 50 from 50 on, so 51 / 101; at 0 all of them; below 0 too."""
+    found = tail_share(HUNDRED, np.array([50.0, 50.5, 0.0, -3.0, 89.0]))
+    assert found.tolist() == pytest.approx([51 / 101, 50 / 101, 1, 1, 12 / 101])
+
+
+def test_beyond_the_tenth_farthest_the_tail_is_exponential() -> None:
+    """The tenth farthest is 90, and the ten from it on exceed it by 4.5 in the mean."""
+    found = tail_share(HUNDRED, np.array([90.0, 94.5, 99.0, 1e6]))
+    assert found.tolist() == pytest.approx(
+        [11 / 101, 11 / 101 / np.e, 11 / 101 / np.e**2, LEAST], rel=1e-9
+    )
+
+
+def test_a_residual_is_what_no_direction_explains() -> None:
+    subspace = Subspace(np.array([1, 1, 1], np.float32), np.array([[1, 0, 0]], np.float32))
+    rows = np.array([[9, 1, 1], [1, 4, 5], [7, 4, 5]], np.float32)
+    assert subspace.residual(rows).tolist() == pytest.approx([0, 5, 5])
+
+
+def test_only_what_exceeds_the_median_counts() -> None:
+    """(2 − 1) / 0.5 = 2 and (0.4 − 0.1) / 0.2 = 1.5: √(4 + 2.25) = 2.5."""
+    found = combine(
+        np.array([[2, 0.4], [0, 0.4], [0, 0]]), np.array([1, 0.1]), np.array([0.5, 0.2])
+    )
+    assert found.tolist() == pytest.approx([2.5, 1.5, 0])
+
+
+@given(st.integers(11, 300), st.integers(0, 1000))
+def test_shares_fall_with_distance_and_stay_in_bounds(count: int, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    reference = np.sort(generator.exponential(size=count).round(1))
+    distances = np.sort(generator.exponential(3, size=50))
+    shares = tail_share(reference, distances)
+    assert (np.diff(shares) <= 0).all()
+    assert (shares >= LEAST).all()
+    assert (shares <= 1).all()
+
+
+def test_an_image_is_judged_alone_as_among_others() -> None:
+    rows = np.random.default_rng(1).normal(size=(16, 4)).astype(np.float32)
+    together = description().of(rows)
+    alone = np.concatenate([description().of(row[None]) for row in rows])
+    np.testing.assert_allclose(together, alone, rtol=1e-5)
+
+
+def test_the_calibrations_own_images_are_uniform() -> None:
+    edges = (0.02, 0.1, 0.5, 1.0)
+    assert description().calibration_shares(edges) == pytest.approx(edges, abs=0.025)
+
+
+def test_what_is_written_is_read() -> None:
+    written = Typicality({Side.LEFT: side(), Side.RIGHT: side(seed=7)}, 0.05, 200, 10, "drawn", "")
+    data = written.to_bytes()
+    read = from_bytes(data, written.record(data), 4)
+    rows = np.random.default_rng(2).normal(size=(20, 4)).astype(np.float32)
+    for where in Side:
+        np.testing.assert_allclose(read.of(rows, where), written.of(rows, where), rtol=1e-4)
+    assert not np.allclose(read.of(rows, Side.LEFT), read.of(rows, Side.RIGHT))
+    assert replace(read, sides={}) == replace(written, sides={})
+
+
+def test_another_file_or_another_model_is_refused() -> None:
+    data = description().to_bytes()
+    record = description().record(data)
+    with pytest.raises(StoreError, match="not the file"):
+        from_bytes(data[:-1] + b"?", record, 4)
+    with pytest.raises(StoreError, match="5 values"):
+        from_bytes(data, record, 5)
+
+
+def test_a_store_keeps_it_beside_the_weights(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path)
+    network = tiny.network()
+    assert store.load(store.save("mine", network).name).typicality is None
+    store.revise("mine", typicality=description(network.dimension))
+    loaded = store.load("mine")
+    assert loaded.manifest.typicality is not None
+    assert loaded.manifest.typicality.level == loaded.typicality.level == 0.02
+    store.revise("mine", files={"note.md": b"more"})
+    assert store.load("mine").typicality is not None, "what is not given anew stays"
+    file = store.find("mine").path / "typicality.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(CheckpointDamaged, match=r"typicality\.safetensors"):
+        store.load("mine")
+    file.unlink()
+    with pytest.raises(CheckpointDamaged, match="cannot be read"):
+        store.load("mine")
