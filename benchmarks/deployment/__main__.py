@@ -74,7 +74,7 @@ def main() -> int:
     """Checks and tells; returns the process's exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.deployment", description=__doc__)
     parser.add_argument(
-        "--rate", type=float, default=5.0, help="comparisons a second; well below what the CPUs can"
+        "--rate", type=float, default=4.0, help="comparisons a second; well below what the CPUs can"
     )
     parser.add_argument("--no-build", action="store_true", help="take the image of the last check")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the results into that page")
