@@ -1,14 +1,15 @@
 """`python -m benchmarks.deployment.capacity`: replicas measured, beside what the simulation says.
 
-A replica on one CPU is measured alone, with one request at a time and with many: this gives the
-time for a batch and for an image. From these the simulation says what 1, 2 and 4 replicas do, and
-then they are measured. All share the machine's CPUs with the balancer and the load generator: a
-replica gets a whole CPU while there are enough, and its share where there are not.
+A replica is measured with one request at a time and with many, in CPU time, which other work on
+the machine lengthens little: this gives the time for a batch and for an image. Then 1, 2 and 4
+replicas are loaded, and the simulation says what they should do on as many CPUs as they got while
+they had more to do than they could. All share the machine with the balancer and the load generator:
+a replica gets a whole CPU while there are enough, and its share where there are not.
 """
 
 import argparse
 import asyncio
-import statistics
+import sys
 from dataclasses import dataclass
 
 from app.inference.cpus import available_cpus
@@ -26,16 +27,20 @@ class Row:
 
     Attributes:
         replicas: How many.
-        cpus: Of each.
+        cpus: CPUs that they got together, with more to do than they could.
+        replica_seconds: CPU time of the replicas for a comparison then.
+        balancer_seconds: CPU time of the balancer for a comparison then.
         capacity: Comparisons a second at most: measured, simulated.
         rate: Comparisons a second of the steady load.
         median: Latency in seconds at that load: measured, simulated.
         p99: Likewise.
-        lost: Requests lost while measuring.
+        lost: Requests lost under that load.
     """
 
     replicas: int
     cpus: float
+    replica_seconds: float
+    balancer_seconds: float
     capacity: tuple[float, float]
     rate: float
     median: tuple[float, float]
@@ -43,12 +48,33 @@ class Row:
     lost: int
 
 
+@dataclass(frozen=True)
+class _Busy:
+    """What came of having more to do than possible: per second, and in CPU time of each."""
+
+    rate: float
+    replicas: float
+    balancer: float
+
+
+async def _busy(stack: Stack, requests: list[bytes], in_flight: int, seconds: float) -> _Busy:
+    async def used() -> tuple[float, float]:
+        return await stack.cpu_seconds("app"), await stack.cpu_seconds("balancer")
+
+    before = await used()
+    rate = await saturate(stack.port, requests, in_flight, seconds)
+    after = await used()
+    return _Busy(rate, after[0] - before[0], after[1] - before[1])
+
+
 async def _at_rest(stack: Stack, requests: list[bytes], count: int = 40) -> float:
-    """The median latency of one request at a time, in seconds."""
+    """CPU time of a replica for one comparison at a time."""
     load = SteadyLoad(stack.port, 1, requests)
-    samples = [await load.send(requests[number % len(requests)]) for number in range(count)]
+    before = await stack.cpu_seconds("app")
+    for number in range(count):
+        await load.send(requests[number % len(requests)])
     load.close()
-    return statistics.median(sample.seconds for sample in samples)
+    return (await stack.cpu_seconds("app") - before) / count
 
 
 async def _steady(stack: Stack, rate: float, seconds: float) -> list[Sample]:
@@ -73,21 +99,23 @@ def fit(at_rest: float, capacity: float) -> Replica:
 
 async def measure(counts: list[int], seconds: float) -> tuple[Replica, list[Row]]:
     """Measures one replica, and then so many at a time."""
-    cpus = available_cpus()
+    available = available_cpus()
     requests = pairs()
     rows: list[Row] = []
     replica: Replica | None = None
     for count in counts:
-        share = min(1.0, cpus / count)
+        share = min(1.0, available / count)
         stack = Stack({"TWINLENS_CPUS": f"{share:g}", "TWINLENS_REPLICAS": str(count)})
         try:
             await stack.scale(count)
             await asyncio.sleep(3)
             await saturate(stack.port, requests, 8 * count, 3)
-            most = await saturate(stack.port, requests, 8 * count, seconds)
+            busy = await _busy(stack, requests, 8 * count, seconds)
+            cost = busy.replicas / (busy.rate * seconds)
             if replica is None:
-                replica = fit(await _at_rest(stack, requests), most)
-            slowed = replica.slowed(1 / share)
+                replica = fit(await _at_rest(stack, requests), 1 / cost)
+            cpus = busy.replicas / seconds
+            slowed = replica.slowed(count / cpus)
             expected = count * slowed.capacity()
             rate = _LOAD * expected
             samples = await _steady(stack, rate, 2 * seconds)
@@ -97,14 +125,17 @@ async def measure(counts: list[int], seconds: float) -> tuple[Replica, list[Row]
         rows.append(
             Row(
                 count,
-                share,
-                (most, expected),
+                cpus,
+                cost,
+                busy.balancer / (busy.rate * seconds),
+                (busy.rate, expected),
                 rate,
                 (percentile(samples, 0.5), predicted[len(predicted) // 2]),
                 (percentile(samples, 0.99), predicted[int(0.99 * len(predicted))]),
                 sum(sample.lost for sample in samples),
             )
         )
+        print(rows[-1], file=sys.stderr)
     if replica is None:
         raise ValueError("measure needs at least one number of replicas")
     return replica, rows
@@ -113,17 +144,20 @@ async def measure(counts: list[int], seconds: float) -> tuple[Replica, list[Row]
 def table(replica: Replica, rows: list[Row]) -> str:
     """The outcome as Markdown."""
     found = (
-        f"One replica on one CPU: {1000 * replica.batch_seconds:.1f} ms for a batch and "
+        f"A replica takes {1000 * replica.batch_seconds:.1f} ms of CPU time for a batch and "
         f"{1000 * replica.image_seconds:.1f} ms for each image."
     )
     head = (
-        "| Replicas × CPUs | Comparisons/s at most: measured, simulated | Steady load "
+        "| Replicas | CPUs they got | CPU time of a comparison: replica, balancer "
+        "| Comparisons/s at most: measured, simulated | Steady load "
         "| p50: measured, simulated | p99: measured, simulated | Lost |"
     )
-    lines = [found, "", head, "|---|---|---|---|---|---|"]
+    lines = [found, "", head, "|---|---|---|---|---|---|---|---|"]
     lines += [
-        f"| {row.replicas} × {row.cpus:g} | {row.capacity[0]:.1f}, {row.capacity[1]:.1f} "
-        f"| {row.rate:.1f}/s | {1000 * row.median[0]:.0f}, {1000 * row.median[1]:.0f} ms "
+        f"| {row.replicas} | {row.cpus:.2f} "
+        f"| {1000 * row.replica_seconds:.1f}, {1000 * row.balancer_seconds:.1f} ms "
+        f"| {row.capacity[0]:.1f}, {row.capacity[1]:.1f} | {row.rate:.1f}/s "
+        f"| {1000 * row.median[0]:.0f}, {1000 * row.median[1]:.0f} ms "
         f"| {1000 * row.p99[0]:.0f}, {1000 * row.p99[1]:.0f} ms | {row.lost} |"
         for row in rows
     ]

@@ -112,6 +112,16 @@ class Stack:
         ]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
+    async def cpu_seconds(self, service: str) -> float:
+        """CPU time that the running containers of a service have used so far, together."""
+        usage = (
+            "cat /sys/fs/cgroup/cpuacct/cpuacct.usage 2>/dev/null"
+            " || sed -n 's/^usage_usec \\(.*\\)/\\1000/p' /sys/fs/cgroup/cpu.stat"
+        )
+        containers = (await self.compose("ps", "--quiet", service)).split()
+        used = [await self.inside(container, "sh", "-c", usage) for container in containers]
+        return sum(map(int, used)) / 1e9
+
 
 def _free_port() -> int:
     with socket.socket() as free:
