@@ -78,8 +78,9 @@ class Subspace:
             float64 (N,), ≥ 0.
         """
         centred = rows - self.mean
-        rest = centred - (centred @ self.directions.T) @ self.directions
-        return np.asarray(np.linalg.norm(rest, axis=1), dtype=np.float64)
+        within = centred @ self.directions.T
+        squares = (centred**2).sum(axis=1) - (within**2).sum(axis=1)
+        return np.asarray(np.sqrt(np.maximum(squares, 0)), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -266,6 +267,10 @@ def _side(
     for view in ("raw", "unit"):
         mean = tensors[f"{side}.{view}.mean"].astype(np.float32)
         directions = tensors[f"{side}.{view}.directions"].astype(np.float32)
+        if directions.ndim != 2:
+            raise ValueError(f"{side}.{view}.directions has shape {directions.shape}")
+        # Rounded to float16 they are no longer orthonormal enough to subtract squares.
+        directions = np.ascontiguousarray(np.linalg.qr(directions.T)[0].T)
         if mean.shape != (dimension,) or directions.shape[1:] != (dimension,):
             raise ValueError(f"{side}.{view} has shapes {mean.shape} and {directions.shape}")
         views.append(Subspace(mean, directions))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from model_store.calibration import Calibration
@@ -10,6 +11,7 @@ from model_store.manifest import Evaluation
 from model_store.network import SiameseNetwork, Side
 from model_store.typicality import Typicality
 from training.calibration import calibrate, fit_typicality, typicality_warnings
+from training.calibration.typical import ENOUGH_IMAGES
 from training.data.folders import ImageFolder, Skipped
 from training.embedding import EmbeddedFolder, embed_folder
 from training.evaluation.pairs import ScoredPairs, score_folder
@@ -105,6 +107,7 @@ def judge(
         typicality = fit_typicality(
             sides[0],
             None if network.shares_weights else sides[1],
+            trained_on=_trained_on(network, parts, recipe.seed, device, reporter),
             data=data,
             data_digest=digest,
             seed=recipe.seed,
@@ -119,6 +122,22 @@ def judge(
         validation = Validation(left.folder, (right or left).folder, scored)
         evaluations = _evaluated(network, (left, right), scored, calibration, recipe.seed)
     return Outcome(calibration, typicality, evaluations, tuple(skipped), warnings, validation)
+
+
+def _trained_on(
+    network: SiameseNetwork, parts: Parts, seed: int, device: torch.device, reporter: Reporter
+) -> list[EmbeddedFolder]:
+    """Some of the training images, a side each, where those that calibrate are few."""
+    if parts.calibration is None:
+        return []
+    wanted = ENOUGH_IMAGES - len(parts.calibration.items)
+    if wanted <= 0:
+        return []
+    items = parts.train.items
+    order = np.random.default_rng(seed).permutation(len(items))
+    folder = parts.train.without({items[index].key for index in order[wanted:]})
+    left, right = _embedded(network, folder, device, reporter, "describing", [])
+    return [left] if right is None or network.shares_weights else [left, right]
 
 
 def _embedded(

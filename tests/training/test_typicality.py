@@ -93,6 +93,17 @@ def test_too_few_images_describe_nothing() -> None:
     assert typicality_warnings(fit_typicality(folder(300))) == ()
 
 
+def test_images_trained_on_help_to_describe_and_do_not_measure() -> None:
+    few = folder(60, classes=6)
+    alone = fit_typicality(few)
+    helped = fit_typicality(few, trained_on=[folder(400, classes=20, seed=4)])
+    assert helped.images == alone.images == 60
+    assert len(helped.sides[Side.LEFT].raw.directions) > len(alone.sides[Side.LEFT].raw.directions)
+    assert len(helped.sides[Side.LEFT].reference) == 60
+    rows = np.random.default_rng(3).normal(size=(40, DIMENSION)).astype(np.float32)
+    assert helped.of(rows).mean() < alone.of(rows).mean()
+
+
 def test_a_network_that_collapsed_is_no_error() -> None:
     made = folder(60)
     same = made.embeddings[:1].repeat(60, 1)

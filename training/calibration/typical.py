@@ -1,5 +1,7 @@
 """Fitting what tells images of a model's own kind from others; others are not needed for it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -26,6 +28,10 @@ IMAGES_WANTED = 300
 # better (docs/typicality.md), and the file grows.
 _DIRECTIONS = 128
 _FOLDS = 5
+
+ENOUGH_IMAGES = 1_024
+"""With so many images there are as many directions as are wanted."""
+
 # A reference of more images than this is thinned out evenly.
 _REFERENCE = 5_000
 
@@ -36,6 +42,7 @@ def fit_typicality(
     left: EmbeddedFolder,
     right: EmbeddedFolder | None = None,
     *,
+    trained_on: Sequence[EmbeddedFolder] = (),
     data: str = "",
     data_digest: str = "",
     level: float = LEVEL,
@@ -50,6 +57,8 @@ def fit_typicality(
     Args:
         left: Images of classes that the network was not trained on.
         right: Those of the right side, if the network's sides differ.
+        trained_on: Of each side, images that the network was trained on: they help to describe
+            where its kind lies, and never count as images to measure.
         data: What they are, in words.
         data_digest: Over the images.
         level: As `TypicalityRecord`.
@@ -63,8 +72,10 @@ def fit_typicality(
         return None
     return Typicality(
         sides={
-            side: _fit_side(folder.features.numpy(), _units(folder), seed)
-            for side, folder in zip((Side.LEFT, Side.RIGHT), folders, strict=False)
+            side: _fit_side(folder.features.numpy(), _units(folder), seed, trained)
+            for side, folder, trained in zip(
+                (Side.LEFT, Side.RIGHT), folders, _rows(trained_on, len(folders)), strict=False
+            )
         },
         level=level,
         images=sum(len(folder.labels) for folder in folders),
@@ -99,19 +110,28 @@ def _units(folder: EmbeddedFolder) -> npt.NDArray[np.int64]:
     return np.asarray(folder.folder.groups[folder.labels])
 
 
-def _fit_side(features: Rows, units: npt.NDArray[np.int64], seed: int) -> SideTypicality:
+def _rows(trained_on: Sequence[EmbeddedFolder], sides: int) -> list[Rows | None]:
+    return [folder.features.numpy() for folder in trained_on] if trained_on else [None] * sides
+
+
+def _fit_side(
+    features: Rows, units: npt.NDArray[np.int64], seed: int, trained: Rows | None
+) -> SideTypicality:
+    known = features[:0] if trained is None else trained
     names = np.random.default_rng(seed).permutation(np.unique(units))
     found = np.empty((len(features), 2))
     for number in range(min(_FOLDS, len(names))):
         held = np.isin(units, names[number::_FOLDS])
-        found[held] = residuals(*_subspaces(features[~held]), features[held])
+        found[held] = residuals(
+            *_subspaces(np.concatenate([known, features[~held]])), features[held]
+        )
     centre = np.median(found, axis=0)
     # Where residuals do not vary at all (a network that collapsed), anything else is far out.
     spread = np.maximum(found.std(axis=0), 1e-6 * (1 + centre))
     reference = np.sort(combine(found, centre, spread))
     if len(reference) > _REFERENCE:
         reference = reference[np.linspace(0, len(reference) - 1, _REFERENCE).round().astype(int)]
-    raw, unit = _subspaces(features)
+    raw, unit = _subspaces(np.concatenate([known, features]))
     return SideTypicality(raw, unit, centre, spread, reference)
 
 
