@@ -154,7 +154,8 @@ class Typicality:
 
         Returns:
             float64 (N,), in (0, 1]: the share of the model's own kind that lies as far out. Over
-            images of that kind it is uniform, whatever the model.
+            images of that kind it is uniform, whatever the model, but that the nearest third or
+            so, which lie within the median on both counts, get 1.
         """
         return self.sides.get(side, self.sides[Side.LEFT]).of(features)
 

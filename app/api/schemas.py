@@ -11,9 +11,9 @@ from model_store.typicality import TypicalityRecord
 
 _PROTECTED = ConfigDict(protected_namespaces=(), frozen=True)
 _TYPICALITY = (
-    "The share of the model's own kind of images that lie as far out as this one, 0 to 1; uniform "
-    "over such images, and next to 0 for a picture of something else. Null where the model cannot "
-    "tell, and for what was sent as an embedding."
+    "The share of the model's own kind of images that lie as far out as this one, 0 to 1: next "
+    "to 0 for a picture of something else. Null where the model cannot tell, and for what was sent "
+    "as an embedding."
 )
 
 

@@ -99,8 +99,7 @@ class Distributions(Collector):
             )
             yield _histogram(
                 "twinlens_typicality",
-                "How typical images were of the model's own kind, 0 to 1; over images of that kind "
-                "it is uniform.",
+                "How typical images were of the model's own kind, 0 to 1.",
                 self._typicality,
             )
             models = dict(self._models)

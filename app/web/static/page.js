@@ -231,7 +231,7 @@ function unfamiliar(answer) {
 
 function typicality(answer) {
   const values = [answer.typicality_a, answer.typicality_b];
-  return values.includes(null) ? "—" : values.map(percent).join(" and ");
+  return values.includes(null) ? "—" : values.map(number).join(" / ");
 }
 
 /* "Same" is always on the right, whichever way the metric runs. */
