@@ -30,6 +30,7 @@ def test_a_hung_engine_is_replaced_and_a_second_fault_ends_the_process(store, fa
         module=f"tests.app.faulty {faults}",
         TWINLENS_WATCHDOG_SECONDS="0.5",
         TWINLENS_CACHE_BYTES="0",
+        TWINLENS_ENGINE="torch",
     ) as process:
         before = embed(process)
         assert before.status_code == 200
@@ -50,7 +51,10 @@ def test_a_hung_engine_is_replaced_and_a_second_fault_ends_the_process(store, fa
 
 def test_an_engine_that_cannot_be_rebuilt_ends_the_process(store, faults) -> None:
     with in_process(
-        store, module=f"tests.app.faulty {faults}", TWINLENS_CACHE_BYTES="0"
+        store,
+        module=f"tests.app.faulty {faults}",
+        TWINLENS_CACHE_BYTES="0",
+        TWINLENS_ENGINE="torch",
     ) as process:
         (faults / "stay").touch()
         (faults / "raise").touch()
