@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch.nn import functional
 
@@ -34,6 +34,8 @@ class Preprocessing(BaseModel):
         height: Rows of the network's input, in pixels.
         width: Columns of the network's input, in pixels.
         mode: `RGB` (three channels) or `L` (one, grey).
+        invert: Whether every value v becomes 255 − v, first of all: light ink on dark paper is
+            then what a network for dark ink on light paper takes.
         resize: `stretch` ignores the aspect ratio; `letterbox` keeps it and fills the rest with
             `fill`; `crop` keeps it and drops what lies outside the largest centred rectangle of
             the input's shape; `ink` cuts out what is drawn on a paper of value `fill`, wherever
@@ -52,6 +54,7 @@ class Preprocessing(BaseModel):
     height: Annotated[int, Field(ge=8, le=1024)]
     width: Annotated[int, Field(ge=8, le=1024)]
     mode: Literal["RGB", "L"]
+    invert: bool = False
     resize: Literal["stretch", "letterbox", "crop", "ink"] = "stretch"
     ink_span: Annotated[float, Field(ge=1, le=4)] = 1.9
     crop_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -108,6 +111,8 @@ def prepare(image: Image.Image, spec: Preprocessing) -> UInt8Image:
     """
     if image.mode != spec.mode:
         image = image.convert(spec.mode)
+    if spec.invert:
+        image = ImageOps.invert(image)
     target = (spec.width, spec.height)
     if spec.resize == "ink":
         grey = image if image.mode == "L" else image.convert("L")

@@ -8,6 +8,7 @@ do. `training` fits the description; `app` judges by it. Both through this code.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated
 
 import numpy as np
@@ -60,11 +61,20 @@ class Subspace:
 
     Attributes:
         mean: float32 (dimension,).
-        directions: float32 (k, dimension), orthonormal: the principal components.
+        directions: float32 (k, dimension), the principal components: orthonormal, but for the
+            rounding of a file they were read from.
     """
 
     mean: npt.NDArray[np.float32]
     directions: npt.NDArray[np.float32]
+
+    @cached_property
+    def basis(self) -> npt.NDArray[np.float32]:
+        """(k, dimension): the directions, orthonormal to float32's rounding.
+
+        Rounded to float16 they are no longer orthonormal enough to subtract squares.
+        """
+        return np.ascontiguousarray(np.linalg.qr(self.directions.T)[0].T)
 
     def residual(self, rows: npt.NDArray[np.float32]) -> Floats:
         """How far vectors lie from the subspace.
@@ -78,7 +88,7 @@ class Subspace:
             float64 (N,), ≥ 0.
         """
         centred = rows - self.mean
-        within = centred @ self.directions.T
+        within = centred @ self.basis.T
         squares = (centred**2).sum(axis=1) - (within**2).sum(axis=1)
         return np.asarray(np.sqrt(np.maximum(squares, 0)), dtype=np.float64)
 
@@ -270,8 +280,6 @@ def _side(
         directions = tensors[f"{side}.{view}.directions"].astype(np.float32)
         if directions.ndim != 2:
             raise ValueError(f"{side}.{view}.directions has shape {directions.shape}")
-        # Rounded to float16 they are no longer orthonormal enough to subtract squares.
-        directions = np.ascontiguousarray(np.linalg.qr(directions.T)[0].T)
         if mean.shape != (dimension,) or directions.shape[1:] != (dimension,):
             raise ValueError(f"{side}.{view} has shapes {mean.shape} and {directions.shape}")
         views.append(Subspace(mean, directions))

@@ -67,6 +67,7 @@ def write_card(facts: Facts) -> bytes:
         f"- Length: {standing.step:,} steps in {duration(standing.seconds)} on {facts.hardware}",
         *_kept(facts),
         "",
+        *(["```", facts.record.tried, "```", ""] if facts.record.tried else []),
         "![Loss and validation](curves.png)",
         "",
         *(["## Warnings", "", *(f"- {note}" for note in facts.notes), ""] if facts.notes else []),

@@ -1,5 +1,6 @@
 """Fitting: from a folder of images to a checkpoint in the store."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,18 +11,23 @@ import torch
 from model_store.errors import TwinlensError
 from model_store.store import ModelStore, Reference
 from training.along import Settled, train_along
-from training.choice import choose_recipe
+from training.automatic import USUAL, Chosen, choose
+from training.automatic.budget import steps_within
 from training.distributed import Processes
 from training.errors import RecipeError, TrainingError
-from training.inspection import inspect
+from training.inspection import inspect, planned_steps
 from training.job import Job, Trained
-from training.prepare import Sources, check_same_data, make_parts, make_split, open_sources
+from training.prepare import Parts, Sources, check_same_data, make_parts, make_split, open_sources
 from training.progress import Reporter
 from training.publishing import publish
+from training.recipe import Recipe
 from training.recipe_files import load_recipe
 from training.runs import RECIPE_FILE, Run, RunRecord
 from training.session import Session
 from training.tables import short_table
+
+MINUTES = 20.0
+"""What `fit` may take where nobody chose a recipe."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class FitRequest:
         save_every: Seconds between two savings of the state.
         command: The command, for the record.
         tensorboard: Folder for TensorBoard's scalars, if they are wanted.
+        minutes: What it may take at most; None for as long as the recipe says, or for `MINUTES`
+            where there is no recipe.
     """
 
     data: Path
@@ -57,6 +65,7 @@ class FitRequest:
     save_every: float = 60.0
     command: str = ""
     tensorboard: Path | None = None
+    minutes: float | None = None
 
 
 def fit(
@@ -185,19 +194,61 @@ def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
     Raises:
         TwinlensError: Data and recipe do not allow it.
     """
-    name, reason = request.recipe, ""
+    began = time.monotonic()
+    name, overrides = request.recipe, tuple(request.overrides)
+    chosen = None
     if name is None:
-        name, reason = choose_recipe(sources.train)
-    recipe = load_recipe(name, request.overrides)
+        chosen = _chosen(request, sources, reporter)
+        name, overrides = chosen.recipe, (*chosen.overrides, *overrides)
+    recipe = load_recipe(name, overrides)
     split = make_split(sources, recipe.split, recipe.seed)
     parts = make_parts(sources, split)
+    minutes = request.minutes
+    if minutes is None and chosen is not None:
+        minutes = MINUTES
+    if minutes is not None:
+        seconds = 60 * minutes - (time.monotonic() - began)
+        recipe = _within(seconds, recipe, parts, request.device, reporter)
     warnings = inspect(parts, recipe, reporter)
     for warning in warnings:
         reporter.say(f"warning: {warning}")
     record = RunRecord(
-        command=request.command, recipe=Path(name).stem, reason=reason, warnings=warnings
+        command=request.command,
+        recipe=Path(name).stem,
+        reason="" if chosen is None else chosen.reason,
+        tried="" if chosen is None else chosen.tried,
+        warnings=warnings,
     )
     return Job(recipe, split, record, parts, sources.name)
+
+
+def _chosen(request: FitRequest, sources: Sources, reporter: Reporter) -> Chosen:
+    """Chooses by the classes that will train: those held out take no part in it."""
+    about_split = [
+        override for override in request.overrides if override.startswith(("split.", "seed="))
+    ]
+    usual = load_recipe(USUAL, about_split)
+    parts = make_parts(sources, make_split(sources, usual.split, usual.seed))
+    chosen = choose(parts.train, device=request.device, seed=usual.seed, reporter=reporter)
+    if chosen.tried:
+        reporter.say(chosen.tried)
+    return chosen
+
+
+def _within(
+    seconds: float, recipe: Recipe, parts: Parts, device: torch.device, reporter: Reporter
+) -> Recipe:
+    """The recipe, cut to what fits into a time."""
+    if recipe.max_steps == 0:
+        return recipe
+    steps = steps_within(seconds, recipe, parts, device)
+    planned, _ = planned_steps(parts.train, recipe)
+    if steps >= planned:
+        return recipe
+    reporter.say(
+        f"{steps:,} of {planned:,} steps fit into the time that is left; give more with --minutes"
+    )
+    return recipe.model_copy(update={"max_steps": steps})
 
 
 def _continued(request: FitRequest, run: Run, sources: Sources) -> Job:

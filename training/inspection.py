@@ -70,7 +70,7 @@ def planned_steps(folder: ImageFolder, recipe: Recipe) -> tuple[int, float]:
 
 def _about_length(folder: ImageFolder, recipe: Recipe) -> Iterator[str]:
     steps, epoch = planned_steps(folder, recipe)
-    if steps < _FEW_STEPS or steps < epoch:
+    if steps and (steps < _FEW_STEPS or steps < epoch):
         yield (
             f"{steps:,} step(s), {steps / epoch:.2g} epochs, are few: a network hardly learns in "
             f"fewer than {max(_FEW_STEPS, round(epoch)):,}; train longer (--set epochs=…"

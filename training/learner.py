@@ -13,6 +13,7 @@ from training.data.batch import Batch
 from training.data.batches import Making
 from training.distributed import Processes
 from training.errors import RecipeError
+from training.freezing import Frozen
 from training.losses import LOSSES, Loss
 from training.optimisation import (
     MeanWeights,
@@ -130,7 +131,7 @@ class Learner:
             makings,
             self._gradients,
             step,
-            backbone_frozen=step < self._frozen_steps,
+            frozen=Frozen(step < self._frozen_steps, self.recipe.freeze.statistics),
         )
         loss, images = self._take_in(results)
         self.precision.unscale(self.optimiser)

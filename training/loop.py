@@ -33,6 +33,7 @@ class Plan:
         keep_best: Whether the best weights validated are kept aside.
         save_every: Seconds between two savings of the state.
         patience: Validations without a lower equal error rate that end the run; None for no end.
+        first: Whether the network is validated before the first step too.
     """
 
     steps: int
@@ -41,6 +42,7 @@ class Plan:
     keep_best: bool
     save_every: float
     patience: int | None = None
+    first: bool = False
 
     def ended(self, standing: Standing) -> bool:
         """Whether nothing is left to do, by steps or by patience."""
@@ -119,6 +121,8 @@ class Loop:
         saved_at = time.monotonic()
         if self._plan.ended(standing):
             return standing
+        if self._plan.first and standing.step == 0 and self._watch is not None:
+            standing = self._first_look(self._watch, standing)
         stretch = _Stretch(standing.seconds)
         for makings in batches.following(standing.step):
             progress = (standing.step + 0.5) / self._plan.steps
@@ -145,6 +149,15 @@ class Loop:
                     self._say_the_end(standing)
                     break
         return standing
+
+    def _first_look(self, watch: Watch, standing: Standing) -> Standing:
+        """Validates the weights that training starts from. It has no row: nothing was learnt."""
+        sight = watch(self._learner.result)
+        where = "images trained on" if watch.trained_on else "validation classes"
+        self._say(
+            f"before training: equal error rate {sight.eer:.2%}, AUC {sight.auc:.4f} on {where}"
+        )
+        return standing if watch.trained_on else self._with_best(standing, sight.eer)
 
     def _judge(self, standing: Standing) -> None:
         verdict = None if self._guardian is None else self._guardian.verdict(standing.history)

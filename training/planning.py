@@ -59,5 +59,6 @@ def plan_training(
         keep_best=recipe.validation.keep != "last",
         save_every=save_every,
         patience=recipe.validation.patience,
+        first=recipe.validation.first and validates,
     )
     return batches, plan

@@ -21,6 +21,8 @@ class Stream(IntEnum):
     FORWARD = 3
     EPOCH = 4
     VALIDATION = 5
+    WHITENING = 6
+    CHOICE = 7
 
 
 def derived_seed(seed: int, stream: Stream, step: int = 0) -> int:

@@ -87,12 +87,16 @@ class Start(_Section):
             start from other weights than the left.
         model: A model of the store, or the folder of a version: all its weights that fit.
         same_sides: Whether two branches of one specification start from the same weights.
+        projection: `whitening` for the linear map under which the training images of one class,
+            as the starting backbone sees them, lie alike in all directions: see
+            `training.initialise.whitening`. None for a map drawn from the seed.
     """
 
     backbone: str | None = None
     right_backbone: str | None = None
     model: str | None = None
     same_sides: bool = True
+    projection: Literal["whitening"] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -114,9 +118,13 @@ class Freeze(_Section):
     Attributes:
         backbone_epochs: Passes through the data in which the backbone stays as it is, weights and
             running statistics, while what follows it learns; `all` for the whole training.
+        statistics: Whether the backbone's batch normalisation uses its running statistics, and
+            leaves them, for the whole training, though its weights may learn. For short trainings
+            from weights that were learnt on many images.
     """
 
     backbone_epochs: Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["all"] = 0.0
+    statistics: bool = False
 
     def steps(self, epoch_steps: float) -> float:
         """The first steps in which the backbone is frozen; endless for `all`."""
@@ -140,6 +148,8 @@ class Validation(_Section):
 
     Attributes:
         times: How often it is validated, evenly spread up to the end; 0 for not at all.
+        first: Whether it is also validated before the first step, so that the weights it starts
+            from may be the best. For a start that is of use already.
         images: At most so many images of the validation classes are used for that.
         keep: Which weights are kept: the `last`; or the `best` of those validated by equal error
             rate; or `both`, the last as a version of the model and the best as the next one. The
@@ -150,6 +160,7 @@ class Validation(_Section):
     """
 
     times: Annotated[int, Field(ge=0)] = 10
+    first: bool = False
     images: Annotated[int, Field(ge=4)] = 4000
     keep: Literal["last", "best", "both"] = "last"
     patience: Annotated[int, Field(ge=1)] | None = None
@@ -202,7 +213,8 @@ class Recipe(_Section):
         batches_per_step: Batches whose gradients are averaged for a step. On a CPU they are
             worked on side by side; elsewhere one after another, which needs memory for one.
         epochs: Passes through the data; or
-        max_steps: steps. Where both are given, whichever is less.
+        max_steps: steps; 0 to keep the weights it starts from. Where both are given, whichever is
+            less.
         precision: What the network computes in: `float32`; `bf16` or `fp16` by autocast, the
             latter with scaled gradients; or `auto`, which is `bf16` on a GPU and `float32` on a
             CPU, where few are faster with bf16.
@@ -232,7 +244,7 @@ class Recipe(_Section):
     batch: Annotated[int, Field(ge=2)]
     batches_per_step: Annotated[int, Field(ge=1, le=256)] = 1
     epochs: Positive | None = None
-    max_steps: Annotated[int, Field(ge=1)] | None = None
+    max_steps: Annotated[int, Field(ge=0)] | None = None
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
     synchronised_batch_norm: bool = False
     mean_decay: Share | None = None
@@ -249,14 +261,25 @@ class Recipe(_Section):
             raise ValueError("give epochs, or max_steps, or both")
         if self.data.turned_classes and self.preprocessing.height != self.preprocessing.width:
             raise ValueError("turned_classes needs a square input: make height and width equal")
+        self._check_whitening()
         check(SAMPLERS, "sampler", self.sampling)
         check(AUGMENTATIONS, "augmentation", self.augmentation)
         check(LOSSES, "loss", self.loss)
         check(SCHEDULES, "schedule", self.schedule)
         return self
 
+    def _check_whitening(self) -> None:
+        if self.start.projection is None:
+            return
+        first = self.network.branches[0]
+        if len(self.network.branches) > 1 or first.projection is None or first.hidden:
+            raise ValueError(
+                "start.projection=whitening is for a network of one branch with a projection and "
+                "no hidden layers before it"
+            )
+
     def steps(self, images: int, images_per_step: int) -> int:
-        """Steps of the whole training, at least 1.
+        """Steps of the whole training, at least 1 unless `max_steps` is 0.
 
         Args:
             images: Images of an epoch.

@@ -36,6 +36,7 @@ class RunRecord(BaseModel):
         command: The command that began it.
         recipe: The recipe's name.
         reason: Why that recipe, if nobody chose it.
+        tried: What else was tried before, and what it gave, as a table; empty if nothing was.
         warnings: What was said about the data and the recipe.
     """
 
@@ -44,6 +45,7 @@ class RunRecord(BaseModel):
     command: str
     recipe: str
     reason: str = ""
+    tried: str = ""
     warnings: tuple[str, ...] = ()
 
 

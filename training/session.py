@@ -10,6 +10,8 @@ import torch
 from model_store.network import SiameseNetwork
 from model_store.store import ModelStore
 from training.card import hardware
+from training.components import build
+from training.data.augmentation import AUGMENTATIONS
 from training.data.batches import Batches
 from training.data.folders import ImageFolder
 from training.data.pixels import PixelsAsTheyCome, PixelsInMemory, load_pixels
@@ -22,7 +24,7 @@ from training.guard.collapse import Looks
 from training.guard.collapsed_loss import CollapsedLoss
 from training.guard.guardian import Guardian, collapses
 from training.history import Row
-from training.initialise import Origin, open_origin
+from training.initialise import MOST_IMAGES, Origin, open_origin, whiten
 from training.interruption import StopRequest
 from training.job import Job, Trained
 from training.learner import Learner
@@ -131,7 +133,7 @@ class Session:
             recipe,
             len(images.table),
             self._device,
-            begin=None if origin is None else partial(self._begin_from, origin),
+            begin=None if origin is None else partial(self._begin_from, origin, images),
             frozen_steps=recipe.freeze.steps(plan.epoch_steps),
             processes=self._processes,
         )
@@ -140,12 +142,28 @@ class Session:
         recipe = self._job.recipe
         return open_origin(recipe.start, recipe.network, self._store)
 
-    def _begin_from(self, origin: Origin, network: SiameseNetwork) -> None:
+    def _begin_from(self, origin: Origin, images: TrainingSet, network: SiameseNetwork) -> None:
+        recipe = self._job.recipe
         report = origin.fill(network)
         for line in report.lines():
             self._reporter.say(line)
         if report.matches:
             self._run.write_start(report.to_json())
+        if recipe.start.projection is not None:
+            augmentation = build(
+                AUGMENTATIONS, "augmentation", recipe.augmentation, recipe.preprocessing
+            )
+            count = min(MOST_IMAGES, len(images.table.labels))
+            with self._reporter.task("whitening", count) as task:
+                told = whiten(
+                    network,
+                    images,
+                    mirrored=augmentation.mirrors,
+                    seed=recipe.seed,
+                    device=self._device,
+                    on_progress=task.update,
+                )
+            self._reporter.say(told)
 
     def _batches(self, images: TrainingSet) -> tuple[Batches, Plan]:
         return plan_training(

@@ -13,7 +13,7 @@ import torch
 
 from model_store.network import SiameseNetwork
 from training.data.batches import Making
-from training.freezing import enter_training
+from training.freezing import NOTHING_FROZEN, Frozen, enter_training
 from training.randomness import Stream, seeded
 
 
@@ -64,7 +64,7 @@ class Workers:
         work: Work,
         step: int,
         *,
-        backbone_frozen: bool = False,
+        frozen: Frozen = NOTHING_FROZEN,
     ) -> list[Gradients]:
         """Works on the batches of a step, in training mode.
 
@@ -73,14 +73,14 @@ class Workers:
             makings: Make the batches.
             work: What to do with each; called with a network that shares the parameters.
             step: The step's number.
-            backbone_frozen: Whether the backbones stay as they are.
+            frozen: What of the backbones stays as it is.
 
         Returns:
             The results, in the order of the batches.
         """
         first = step * self._of + self._mine.start
         if self._batches == 1:
-            enter_training(network, backbone_frozen=backbone_frozen)
+            enter_training(network, frozen)
             with seeded(self._seed, Stream.FORWARD, first, self._device):
                 return [work(network, makings[0])]
         if not self._twins:
@@ -90,7 +90,7 @@ class Workers:
                 its.copy_(mine)
         networks = [network, *self._twins]
         for each in networks:
-            enter_training(each, backbone_frozen=backbone_frozen)
+            enter_training(each, frozen)
         if self._threads is not None:
             results = list(self._threads.map(work, networks, makings))
         else:
@@ -108,7 +108,7 @@ class Workers:
         """
         self._twins = [_twin(network) for _ in range(self._batches - 1)]
         # Nothing frozen: what a backbone draws once it learns must show now.
-        enter_training(self._twins[0], backbone_frozen=False)
+        enter_training(self._twins[0], NOTHING_FROZEN)
         if self._device.type != "cpu":
             return
         with seeded(self._seed, Stream.FORWARD):

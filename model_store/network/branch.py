@@ -1,6 +1,7 @@
 """One side of a Siamese network: backbone, pooling, linear layers, normalisation."""
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -37,11 +38,25 @@ class AveragePool(nn.Module):
         return features.mean(dim=(-2, -1))
 
 
-_POOLING: dict[str, type[nn.Module]] = {
-    "none": nn.Identity,
-    "flatten": nn.Flatten,
-    "average": AveragePool,
-    "gem": GeneralisedMean,
+class GridPool(nn.Sequential):
+    """Pools a map to the mean of each channel in each field of a square grid.
+
+    Fields overlap where the map's sides are no multiples of the grid's.
+
+    Args:
+        size: Rows and columns of the grid.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(nn.AdaptiveAvgPool2d(size), nn.Flatten())
+
+
+_POOLING: dict[str, Callable[[BranchSpec], nn.Module]] = {
+    "none": lambda _: nn.Identity(),
+    "flatten": lambda _: nn.Flatten(),
+    "average": lambda _: AveragePool(),
+    "gem": lambda _: GeneralisedMean(),
+    "grid": lambda spec: GridPool(spec.grid),
 }
 
 
@@ -67,18 +82,19 @@ class Branch(nn.Module):
         make = find(BACKBONES, "backbone", spec.backbone)
         try:
             self.backbone = make(in_channels=in_channels, **spec.options)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise StoreError(
                 f"backbone '{spec.backbone}' cannot be built with {spec.options}: {error}"
             ) from error
-        self.pooling = _POOLING[spec.pooling]()
+        self.pooling = _POOLING[spec.pooling](spec)
         shape = _output_shape(
             nn.Sequential(self.backbone, self.pooling), (in_channels, height, width)
         )
         if len(shape) != 2:
             raise StoreError(
                 f"backbone '{spec.backbone}' with pooling '{spec.pooling}' gives an output of "
-                f"shape {tuple(shape[1:])}, not a vector; choose pooling flatten, average or gem"
+                f"shape {tuple(shape[1:])}, not a vector; choose pooling flatten, average, "
+                "gem or grid"
             )
         self.dimension = shape[1]
         layers: list[nn.Module] = []

@@ -15,7 +15,9 @@ class BranchSpec(BaseModel):
         options: Keyword arguments of that backbone.
         pooling: How a feature map becomes a vector: `flatten` keeps every position, `average` and
             `gem` (generalised mean, Radenović et al. 2018, arXiv 1711.02512, eq. 3) keep one value
-            a channel; `none` for a backbone that gives a vector by itself.
+            a channel, `grid` the averages over a few rows and columns, for things that always lie
+            alike in the image; `none` for a backbone that gives a vector by itself.
+        grid: Rows and columns that the pooling `grid` keeps.
         hidden: Values of linear layers after pooling, each followed by ReLU.
         projection: Values of a last linear layer, or none.
         batch_norm: Whether batch normalisation follows, which gives a cosine loss embeddings that
@@ -27,7 +29,8 @@ class BranchSpec(BaseModel):
 
     backbone: str
     options: Options = {}
-    pooling: Literal["none", "flatten", "average", "gem"] = "none"
+    pooling: Literal["none", "flatten", "average", "gem", "grid"] = "none"
+    grid: Annotated[int, Field(ge=1, le=32)] = 3
     hidden: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = ()
     projection: Annotated[int, Field(ge=1, le=65_536)] | None = None
     batch_norm: bool = False

@@ -7,14 +7,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
 
 from model_store import ModelStore
 from tests.training.drawings import SMALL_RECIPE, draw_folder, write_recipe
-from training.choice import choose_recipe
 from training.cli import main
-from training.data.folders import open_data
 from training.data.split import Split
 from training.recipe_files import load_recipe
 
@@ -33,7 +30,8 @@ def place(tmp_path_factory) -> Path:
 def command(place, tmp_path):
     """`fit` with the small recipe; further arguments as given."""
 
-    def run(*arguments: str, data: str | Path = "two", name: str = "m") -> int:
+    def run(*arguments: str, data: str | Path = "two", name: str = "m", recipe: bool = True) -> int:
+        given = not recipe or "--recipe" in arguments
         return main(
             [
                 "fit",
@@ -45,7 +43,7 @@ def command(place, tmp_path):
                 str(tmp_path / "store"),
                 "--device",
                 "cpu",
-                *(() if "--recipe" in arguments else ("--recipe", str(place / "small.yaml"))),
+                *(() if given else ("--recipe", str(place / "small.yaml"))),
                 *arguments,
             ]
         )
@@ -235,18 +233,18 @@ class TestRefused:
         assert "class" in capsys.readouterr().err
 
 
-class TestChoice:
-    def test_drawings_are_glyphs(self, place):
-        assert choose_recipe(open_data(place / "two").whole)[0] == "glyphs"
+class TestWithoutARecipe:
+    def test_it_chooses_trains_and_says_why(self, command, store, capsys):
+        assert command("--minutes", "2", "--set", "max_steps=2", recipe=False) == 0
+        err = capsys.readouterr().err
+        assert "tried before training" in err
+        assert "because" in err
+        card = (store.find("m").path / "card.md").read_text()
+        assert "tried before training" in card
 
-    def test_photos_are_images(self, tmp_path):
-        for name in ("a", "b"):
-            (tmp_path / name).mkdir()
-            noise = torch.randint(0, 256, (40, 40, 3), dtype=torch.uint8).numpy()
-            Image.fromarray(noise).save(tmp_path / name / "x.png")
-        name, reason = choose_recipe(open_data(tmp_path).whole)
-        assert name == "images"
-        assert "0 of 2" in reason
+    def test_weights_may_be_kept_as_they_were(self, command, store):
+        assert command("--set", "max_steps=0", recipe=False) == 0
+        assert store.manifest("m").calibration is not None
 
 
 def test_the_record_of_an_evaluation_is_json(command, store):

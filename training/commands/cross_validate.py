@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from model_store.files import replace_file
-from training.choice import choose_recipe
+from training.automatic import choose
 from training.commands.common import (
     add_device,
     add_store,
@@ -52,11 +52,12 @@ def run(options: argparse.Namespace) -> int:
     device = chosen_device(options)
     prepare_for(device)
     sources = open_sources(options.data, None, options.right)
-    name = options.recipe
+    name, overrides = options.recipe, list(options.overrides)
     if name is None:
-        name, reason = choose_recipe(sources.train)
-        reporter.say(f"recipe '{name}', because {reason}")
-    recipe = load_recipe(name, options.overrides)
+        chosen = choose(sources.train, device=device, seed=0, reporter=reporter)
+        name, overrides = chosen.recipe, [*chosen.overrides, *overrides]
+        reporter.say(f"{chosen.tried}\nrecipe '{name}', because {chosen.reason}")
+    recipe = load_recipe(name, overrides)
     about = {
         "data": sources.train.digest(),
         "recipe": to_yaml(recipe).decode(),

@@ -1,6 +1,7 @@
 """`python -m training fit`: from a folder of images to a checkpoint that the service serves."""
 
 import argparse
+import math
 import shlex
 import sys
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from training.commands.common import (
 from training.commands.recipes import add_recipe, prepare_for
 from training.distributed import Processes
 from training.dry_run.rehearsal import rehearse
-from training.fit import FitRequest, fit, fit_along
+from training.fit import MINUTES, FitRequest, fit, fit_along
 from training.progress import Reporter
 from training.tensorboard import check_tensorboard
 
@@ -37,6 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--name", required=True, help="what the model is to be called")
     add_recipe(parser)
+    parser.add_argument(
+        "--minutes",
+        type=_minutes,
+        help="what it may take at most, choosing and judging included (default: as long as the "
+        f"recipe says; {MINUTES:g} where there is no --recipe)",
+    )
     parser.add_argument(
         "--holdout",
         type=Path,
@@ -111,6 +118,7 @@ def run(options: argparse.Namespace) -> int:
         save_every=options.save_every,
         command=_command(options, resume=False),
         tensorboard=options.tensorboard,
+        minutes=options.minutes,
     )
     if options.dry_run is not None:
         if processes.first:
@@ -127,23 +135,29 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not 0 < minutes < math.inf:
+        raise ValueError("minutes must be above 0")
+    return minutes
+
+
 def _command(options: argparse.Namespace, *, resume: bool) -> str:
     """The command as it can be typed again."""
     count = Processes.of_environment().count
     words = ["python"] if count == 1 else ["torchrun", "--nproc-per-node", str(count)]
     words += ["-m", "training", "fit", "--data", str(options.data), "--name", options.name]
-    if options.recipe:
-        words += ["--recipe", options.recipe]
-    for override in options.overrides:
-        words += ["--set", override]
-    if options.seed is not None:
-        words += ["--seed", str(options.seed)]
-    if options.holdout is not None:
-        words += ["--holdout", str(options.holdout)]
-    if options.right is not None:
-        words += ["--right", str(options.right)]
-    if options.tensorboard is not None:
-        words += ["--tensorboard", str(options.tensorboard)]
+    for option, value in (
+        ("--recipe", options.recipe),
+        *(("--set", override) for override in options.overrides),
+        ("--minutes", None if options.minutes is None else f"{options.minutes:g}"),
+        ("--seed", options.seed),
+        ("--holdout", options.holdout),
+        ("--right", options.right),
+        ("--tensorboard", options.tensorboard),
+    ):
+        if value is not None:
+            words += [option, str(value)]
     if options.store != SHIPPED:
         words += ["--store", str(options.store)]
     if options.device != "auto":

@@ -20,7 +20,7 @@ from training.dry_run.picture import batch_png
 from training.embedding import available_cores
 from training.errors import TrainingError
 from training.fit import FitRequest, new_job
-from training.freezing import enter_training
+from training.freezing import Frozen, enter_training
 from training.initialise import open_origin
 from training.job import Job
 from training.learner import Learner
@@ -91,7 +91,7 @@ def rehearse(request: FitRequest, picture: Path, reporter: Reporter) -> Rehearsa
         batch = makings[0]()
         _write(picture, batch_png(batch))
         shapes = layers(learner.network, batch.images[:2])
-        enter_training(learner.network, backbone_frozen=frozen_steps > 0)
+        enter_training(learner.network, Frozen(frozen_steps > 0, recipe.freeze.statistics))
         side_by_side = len(makings) if device.type == "cpu" else 1
         activations = activation_bytes(learner, batch.images) * side_by_side
         seconds = _time_of_a_step(learner, makings)

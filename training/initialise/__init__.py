@@ -2,5 +2,6 @@
 
 from training.initialise.initialise import Origin, StartReport, open_origin
 from training.initialise.matching import Match, fill
+from training.initialise.whitening import MOST_IMAGES, whiten
 
-__all__ = ["Match", "Origin", "StartReport", "fill", "open_origin"]
+__all__ = ["MOST_IMAGES", "Match", "Origin", "StartReport", "fill", "open_origin", "whiten"]

@@ -79,15 +79,26 @@ class _InvertedResidual(nn.Module):
         return out + features if self.residual else out
 
 
+_BLOCKS = sum(stage[0] for stage in _STAGES)
+
+
 class EfficientNetLite0(nn.Module):
     """Stem, sixteen inverted-residual blocks and the 1x1 head convolution.
 
     Args:
         in_channels: Channels of the input image.
+        depth: Blocks that are kept, 1 to 16, with no head after the last of them; None for all of
+            the network. What a network learnt for one task serves another one best from a layer
+            before the last (Yosinski et al. 2014, arXiv 1411.1792).
+
+    Raises:
+        ValueError: There are not so many blocks.
     """
 
-    def __init__(self, in_channels: int = 3) -> None:
+    def __init__(self, in_channels: int = 3, depth: int | None = None) -> None:
         super().__init__()
+        if depth is not None and not 1 <= depth <= _BLOCKS:
+            raise ValueError(f"depth must be 1 to {_BLOCKS}")
         self.stem = _ConvNormAct(in_channels, 32, kernel=3, stride=2)
         blocks: list[nn.Module] = []
         channels = 32
@@ -103,10 +114,10 @@ class EfficientNetLite0(nn.Module):
                     )
                 )
                 channels = width
-        self.blocks = nn.Sequential(*blocks)
-        self.head = _ConvNormAct(channels, 1280)
+        self.blocks = nn.Sequential(*blocks[:depth])
+        self.head = _ConvNormAct(channels, 1280) if depth is None else nn.Identity()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """(N, in_channels, H, W) → (N, 1280, ⌈H/32⌉, ⌈W/32⌉)."""
+        """(N, in_channels, H, W) → (N, 1280, ⌈H/32⌉, ⌈W/32⌉); with a `depth`, that block's map."""
         features: torch.Tensor = self.head(self.blocks(self.stem(images)))
         return features

@@ -15,7 +15,12 @@ class Augmentation(ABC):
     Args:
         preprocessing: What the images were prepared with; its `fill` is what moves into view
             beyond the border.
+
+    Attributes:
+        mirrors: Whether some images are shown mirrored, as images of the same class.
     """
+
+    mirrors = False
 
     def __init__(self, preprocessing: Preprocessing) -> None:
         self.preprocessing = preprocessing

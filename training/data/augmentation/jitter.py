@@ -48,6 +48,7 @@ class Jitter(Augmentation):
         self.contrast = contrast
         self.saturation = saturation
         self.mirror = mirror
+        self.mirrors = mirror > 0
 
     def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """As `Augmentation.__call__`; float32."""

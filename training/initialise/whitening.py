@@ -1,0 +1,208 @@
+"""A projection to start from, in closed form: what differs within a class counts for little.
+
+Within-class covariance normalisation (Hatch, Kajarekar, Stolcke, Interspeech 2006): with S the
+covariance of the features around the mean of their class, features times S^(-1/2) vary alike in
+all directions within a class, and what is left between classes shows. A projection to fewer values
+keeps the directions with the most variance; one to as many keeps also those in which the training
+images did not vary and new classes may, which is much better. S is shrunk towards a multiple of the
+identity by the share that Ledoit and Wolf (2004, Journal of Multivariate Analysis 88, section 3)
+estimate, but at least by half.
+
+Where the recipe's augmentation mirrors, each image counts mirrored, too. The rest of what
+augmentation does is left out: on faces, random crops made the projection worse.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from model_store.network import SiameseNetwork
+from model_store.preprocessing import normalise
+from training.data.training_set import Integers, TrainingSet
+from training.errors import RecipeError
+from training.randomness import Stream, numpy_generator
+
+MOST_IMAGES = 2_000
+"""Images that are looked at, drawn by the seed."""
+
+_BATCH = 64
+_LEAST_SHRINKAGE = 0.5
+_NEGLIGIBLE = 1e-10
+_MOST_FEATURES = 8_192
+
+
+def whiten(
+    network: SiameseNetwork,
+    images: TrainingSet,
+    *,
+    mirrored: bool,
+    seed: int,
+    device: torch.device,
+    on_progress: Callable[[int], None],
+) -> str:
+    """Sets the projection of a network's branch, and the batch normalisation behind it.
+
+    Args:
+        network: Of one branch with a projection; its backbone's weights are put in already.
+        images: Training images.
+        mirrored: Whether a mirrored image is one of the same class.
+        seed: The run's.
+        device: Where to compute.
+        on_progress: Told how many images are done.
+
+    Returns:
+        What was done, in words.
+
+    Raises:
+        RecipeError: There are too many features for a matrix of their covariances.
+    """
+    branch = network.branches[0]
+    linear = branch.get_submodule("projection.0")
+    if not isinstance(linear, nn.Linear):
+        raise RecipeError("start.projection=whitening wants a projection to set")
+    if linear.in_features > _MOST_FEATURES:
+        raise RecipeError(
+            f"start.projection=whitening: {linear.in_features:,} features are over the limit of "
+            f"{_MOST_FEATURES:,}; pool more (--set network.branches.0.pooling=grid)"
+        )
+    order = numpy_generator(seed, Stream.WHITENING).permutation(len(images.table.labels))
+    chosen = np.sort(order[:MOST_IMAGES]).astype(np.int64)
+    network.eval().to(device)
+    parts: list[torch.Tensor] = []
+    for batch in _views(images, chosen, device, mirrored=mirrored):
+        with torch.inference_mode():
+            pooled = branch.get_submodule("pooling")(
+                branch.get_submodule("backbone")(normalise(batch, network.preprocessing))
+            )
+        parts.append(pooled.double().cpu())
+        on_progress(min(len(chosen), sum(map(len, parts))))
+    labels = np.tile(images.table.labels[chosen], 1 + mirrored)
+    features = torch.cat(parts)
+    whitening = fit_whitening(features, torch.from_numpy(labels))
+    matrix = projection(whitening, features, linear.out_features)
+    spread = ((features - whitening.mean) @ matrix.T).std(dim=0)
+    with torch.no_grad():
+        linear.weight.copy_(matrix)
+        linear.bias.copy_(-matrix @ whitening.mean)
+        for norm in branch.get_submodule("projection").children():
+            if isinstance(norm, nn.BatchNorm1d):
+                # It takes away the spread of the batch it sees; its weights give it back.
+                norm.get_buffer("running_mean").zero_()
+                norm.get_buffer("running_var").copy_(spread**2)
+                norm.weight.copy_((spread**2 + norm.eps).sqrt())
+                norm.bias.zero_()
+    return (
+        f"projection of {linear.in_features:,} features to {linear.out_features:,} whitened by "
+        f"{len(chosen):,} training images{' and their mirror images' if mirrored else ''} "
+        f"(shrinkage {whitening.shrinkage:.2f})"
+    )
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """S^(-1/2) around a mean, as a multiple of the identity and what differs from it.
+
+    Attributes:
+        mean: float64 (D,), the features' mean.
+        directions: float64 (R, D), orthonormal: those along which images of one class differ.
+        gains: float64 (R,), what is added to `level` along each of them; below 0.
+        level: The factor along all other directions.
+        shrinkage: The share of the identity in S, in [0.5, 1].
+    """
+
+    mean: torch.Tensor
+    directions: torch.Tensor
+    gains: torch.Tensor
+    level: float
+    shrinkage: float
+
+    def __call__(self, features: torch.Tensor) -> torch.Tensor:
+        """float64 (N, D), whitened."""
+        away = features - self.mean
+        return away * self.level + ((away @ self.directions.T) * self.gains) @ self.directions
+
+    def matrix(self) -> torch.Tensor:
+        """float64 (D, D), symmetric: what features less their mean are multiplied by."""
+        found = (self.directions.T * self.gains) @ self.directions
+        found.diagonal().add_(self.level)
+        return found
+
+
+def fit_whitening(features: torch.Tensor, labels: torch.Tensor) -> Whitening:
+    """The whitening of features by how they differ within classes.
+
+    Args:
+        features: float64 (N, D).
+        labels: int64 (N,), their classes.
+    """
+    _, inverse = torch.unique(labels, return_inverse=True)
+    counts = inverse.bincount().to(features)
+    means = torch.zeros(len(counts), features.shape[1], dtype=features.dtype)
+    means.index_add_(0, inverse, features)
+    within = features - (means / counts[:, None])[inverse]
+    free = max(1, len(features) - len(counts))
+    variances, directions = _principal(within, free)
+    scale = float(variances.sum()) / features.shape[1]
+    shrinkage = _ledoit_wolf(within, variances, scale, free)
+    # One view of everything, or a backbone that sees nothing, leaves nothing to whiten.
+    level = (shrinkage * scale) ** -0.5 if scale > 0 else 1.0
+    shrunk = (1 - shrinkage) * variances + shrinkage * scale
+    return Whitening(features.mean(dim=0), directions, shrunk.rsqrt() - level, level, shrinkage)
+
+
+def projection(whitening: Whitening, features: torch.Tensor, dimension: int) -> torch.Tensor:
+    """The matrix of a whitening, or its rows of most variance.
+
+    Args:
+        whitening: From `fit_whitening`.
+        features: float64 (N, D), which say what varies.
+        dimension: Rows wanted, at most D; with D, the matrix itself.
+
+    Returns:
+        float64 (dimension, D).
+    """
+    matrix = whitening.matrix()
+    if dimension == len(matrix):
+        return matrix
+    white = whitening(features)
+    _, directions = torch.linalg.eigh(white.T @ white)
+    kept: torch.Tensor = directions.flip(1).T[:dimension]
+    return kept @ matrix
+
+
+def _principal(rows: torch.Tensor, free: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Variances above 0 and their directions, (R,) and (R, D), by the smaller of two products."""
+    if len(rows) < rows.shape[1]:
+        squares, left = torch.linalg.eigh(rows @ rows.T)
+        kept = squares > squares[-1].clamp(min=0) * _NEGLIGIBLE
+        squares = squares[kept]
+        directions = (left[:, kept].T @ rows) / squares.sqrt()[:, None]
+    else:
+        squares, columns = torch.linalg.eigh(rows.T @ rows)
+        kept = squares > squares[-1].clamp(min=0) * _NEGLIGIBLE
+        squares, directions = squares[kept], columns[:, kept].T
+    return squares / free, directions
+
+
+def _ledoit_wolf(rows: torch.Tensor, variances: torch.Tensor, scale: float, free: int) -> float:
+    """The share of the identity: b²/d² of Ledoit and Wolf 2004, section 3.3; 0.5 at least."""
+    squared = float(variances.square().sum())
+    away = squared - scale**2 * rows.shape[1]
+    if away <= 0:
+        return 1.0
+    each = float(rows.square().sum(dim=1).square().mean()) * (len(rows) / free) ** 2
+    noise = max(0.0, each - squared) / len(rows)
+    return max(_LEAST_SHRINKAGE, min(1.0, noise / away))
+
+
+def _views(
+    images: TrainingSet, chosen: Integers, device: torch.device, *, mirrored: bool
+) -> Iterator[torch.Tensor]:
+    """Batches of all chosen images as they are, and then of all of them mirrored."""
+    for mirror in (False, True) if mirrored else (False,):
+        for start in range(0, len(chosen), _BATCH):
+            batch = images.images(chosen[start : start + _BATCH]).to(device)
+            yield batch.flip(2) if mirror else batch
