@@ -48,6 +48,33 @@ def test_vgg16_numbers_its_layers_as_torchvision_does():
     assert {k: v.shape for k, v in ours.items()} == theirs
 
 
+def test_a_grid_keeps_where_things_are():
+    network = build("small-cnn", "grid", grid=2).eval()
+    maps = torch.arange(2 * 4 * 6, dtype=torch.float32).reshape(1, 2, 4, 6)
+    found = network.branches[0].pooling(maps)
+    fields = [
+        maps[0, channel, 2 * row : 2 * row + 2, 3 * column : 3 * column + 3].mean()
+        for channel in range(2)
+        for row in range(2)
+        for column in range(2)
+    ]
+    assert found.shape == (1, 8)
+    assert found[0].tolist() == pytest.approx([float(field) for field in fields])
+
+
+def test_efficientnet_can_be_left_at_a_block():
+    whole = build("efficientnet-lite0", "average").eval().branches[0].backbone
+    part = build("efficientnet-lite0", "average", options={"depth": 11}).eval()
+    assert part.dimension == 112
+    backbone = part.branches[0].backbone
+    backbone.load_state_dict({name: whole.state_dict()[name] for name in backbone.state_dict()})
+    images = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(backbone(images), whole.blocks[:11](whole.stem(images)))
+    with pytest.raises(StoreError, match="depth must be 1 to 16"):
+        build("efficientnet-lite0", "average", options={"depth": 17})
+
+
 @pytest.mark.parametrize("normalise", [True, False])
 def test_features_finish_as_the_embedding(normalise):
     network = build("small-cnn", "flatten", projection=8, normalise=normalise).eval()

@@ -75,6 +75,17 @@ class TestFreeze:
         assert Freeze(backbone_epochs="all").steps(10.0) == math.inf
         assert Freeze().steps(10.0) == 0
 
+    @pytest.mark.parametrize("batches", [1, 3])
+    def test_running_statistics_can_stay_while_weights_learn(self, recipe, batches):
+        settings = (f"batches_per_step={batches}", "freeze.statistics=true", "mean_decay=null")
+        learner = Learner(recipe(*settings), 5, CPU)
+        before = backbone_state(learner)
+        taught(learner, range(3))
+        after = backbone_state(learner)
+        changed = {name for name in before if not torch.equal(before[name], after[name])}
+        assert not {name for name in changed if "running" in name or "tracked" in name}
+        assert {name for name in changed if name.endswith("weight")}
+
     def test_a_frozen_network_with_nothing_behind_is_refused(self, recipe):
         bare = recipe(
             "network.branches.0.projection=null",

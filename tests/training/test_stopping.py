@@ -93,3 +93,20 @@ def test_both_the_last_and_the_best(fit):
 def test_where_the_last_is_the_best_there_is_one_version(fit):
     store = fit("validation.times=1", "validation.keep=both")
     assert store.find("m").version == 1
+
+
+def test_the_weights_it_starts_from_may_be_the_best(fit, place, tmp_path, capsys):
+    """A good model, trained on at a rate that ruins it, is kept as it was."""
+    good = fit("max_steps=60").load("m")
+    start = f"start.model={tmp_path / 'store' / 'm' / '1'}"
+    ruinous = (
+        "optimiser.learning_rate=30",
+        "mean_decay=null",
+        "weights=float32",
+        "guard.action=ignore",
+    )
+    kept = fit(start, *ruinous, "validation.keep=best", "validation.first=true").load("m")
+    assert "before training: equal error rate" in capsys.readouterr().err
+    for name, tensor in good.network.state_dict().items():
+        assert torch.equal(kept.network.state_dict()[name], tensor), name
+    assert "step 0" in (kept.path / "card.md").read_text()
