@@ -39,7 +39,9 @@ async def check(rate: float, *, build: bool) -> list[Result]:
             try:
                 results += await each(stack, rate)
             except CommandFailed as error:
-                results.append(Result(each.__name__, holds=False, measured=str(error)))
+                print(error, file=sys.stderr)
+                last = str(error).splitlines()[-1]
+                results.append(Result(each.__name__, holds=False, measured=last))
     finally:
         await stack.down()
     return results
