@@ -35,7 +35,9 @@ _MOST_OF_A_CLASS = 6
 _LONGEST_SIDE = {"cpu": 160, "cuda": 224}
 _MULTIPLE = 16
 _LEAST_SIDE = 64
-_FEWEST_TO_TRAIN_ON = 6
+_FEWEST_TO_TRAIN_ON = 1_000
+_FEWEST_CLASSES = 6
+_KEEP = "max_steps=0"
 _MANY_OF_A_CLASS = 8
 _GLYPHS = "glyphs"
 
@@ -113,11 +115,12 @@ def choose(folder: ImageFolder, *, device: torch.device, seed: int, reporter: Re
             for each in tried
         ],
     )
+    by_size = _by_size(folder, load_recipe(best.recipe, best.overrides))
     reason = (
         f"{looks.described()}, and of {len(tried)} starting networks this one told classes apart "
         f"best that nothing was fitted to: {best.what}, equal error rate {best.merit.eer:.2%}"
+        + ("; it is not trained further, as there are too few images" if _KEEP in by_size else "")
     )
-    by_size = _by_size(folder, load_recipe(best.recipe, best.overrides))
     return Chosen(best.recipe, (*best.overrides, *by_size), reason, shown)
 
 
@@ -143,9 +146,10 @@ def _by_size(folder: ImageFolder, recipe: Recipe) -> tuple[str, ...]:
     """What follows from how many classes and images there are."""
     counts = np.bincount(folder.labels, minlength=len(folder.classes))
     paired = int((counts >= 2).sum())
-    if len(folder.classes) < _FEWEST_TO_TRAIN_ON or paired < 2:
-        # What so few have in common would be taken for what all have.
-        return ("max_steps=0",)
+    if len(folder.items) < _FEWEST_TO_TRAIN_ON or paired < _FEWEST_CLASSES:
+        # What so few have in common would be taken for what all have: on 250 pictures of 25
+        # people every training made the equal error rate on others worse, however gentle.
+        return (_KEEP,)
     each = 4 if np.median(counts) >= _MANY_OF_A_CLASS and recipe.start.projection else 2
     overrides = [] if each == 2 else [f"sampling.options={{images: {each}}}"]
     if paired * each < recipe.batch:
