@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test lint format bench bench-training deploy-lint deploy-check torture clean
+.PHONY: help setup serve test lint format bench bench-peers bench-training deploy-lint deploy-check torture clean
 
 help:  ## This list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ format: $(READY)  ## Put the style right.
 
 bench: $(READY)  ## Measure the service against its own limit (a few minutes).
 	$(BIN)/python -m benchmarks.serving
+
+bench-peers: $(READY)  ## Measure the service beside other servers, which it installs (ten minutes).
+	$(BIN)/python -m benchmarks.peers --json peers.json --plot peers.png
 
 bench-training: $(READY)  ## Measure training speed against a plain loop (some minutes).
 	$(BIN)/python -m benchmarks.training

@@ -1,0 +1,138 @@
+"""Starts, freezes and ends the servers that are compared."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.load import measure_in_process
+
+_FOLDER = Path(__file__).parent
+_READY_SECONDS = 180.0
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A server that can be started.
+
+    Attributes:
+        name: What tables call it.
+        file: In this folder.
+        kind: How it takes images, as `load.BODIES` names it.
+        packages: What it needs beside Twinlens; nothing for what Twinlens has itself.
+    """
+
+    name: str
+    file: str
+    kind: str
+    packages: tuple[str, ...] = ()
+
+
+PEERS = (
+    Peer("Twinlens", "twinlens.py", "raw"),
+    Peer("FastAPI, thread pool", "bare_fastapi.py", "raw"),
+    Peer("LitServe", "lit_serve.py", "base64", ("litserve",)),
+    # MLServer asks for an event loop where newer versions of uvloop have none.
+    Peer("MLServer", "ml_server.py", "v2", ("mlserver", "uvloop<0.22")),
+)
+
+
+def interpreter(peer: Peer, venvs: Path) -> str:
+    """Python with the server and Twinlens; made in `venvs` if it is not there."""
+    if not peer.packages:
+        return sys.executable
+    folder = venvs / peer.packages[0]
+    python = folder / "bin" / "python"
+    if not (folder / ".ready").exists():
+        venv.create(folder, with_pip=True, clear=True)
+        ours = next(path for path in sys.path if path.endswith("site-packages"))
+        (theirs,) = folder.glob("lib/python*/site-packages")
+        # After its own packages, those of the environment that runs this.
+        (theirs / "zz-twinlens.pth").write_text(ours + "\n")
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *peer.packages], check=True)
+        (folder / ".ready").touch()
+    return str(python)
+
+
+@dataclass
+class Server:
+    """A server that runs, in a process group of its own.
+
+    Attributes:
+        peer: What it is.
+        port: Where it listens.
+        group: The process group.
+    """
+
+    peer: Peer
+    port: int
+    group: int
+
+    def freeze(self) -> None:
+        """Stops all its processes, so that nothing of it disturbs the others."""
+        os.killpg(self.group, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Lets them go on."""
+        os.killpg(self.group, signal.SIGCONT)
+
+    def cpu_seconds(self) -> float:
+        """What its processes have used so far."""
+        ticks = 0
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                fields = stat.read_text().rsplit(")", 1)[1].split()
+                if int(fields[2]) == self.group:
+                    ticks += int(fields[11]) + int(fields[12])
+        return ticks / _TICKS
+
+
+@contextlib.contextmanager
+def started(peer: Peer, venvs: Path, environment: dict[str, str]) -> Iterator[Server]:
+    """A server that answers, until the block ends."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [interpreter(peer, venvs), str(_FOLDER / peer.file), str(port)],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(_FOLDER.parents[1]),
+            "TWINLENS_CACHE_BYTES": "0",
+            **environment,
+        },
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    server = Server(peer, port, process.pid)
+    try:
+        _wait(server, process)
+        yield server
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            server.thaw()
+            os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _wait(server: Server, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        found = measure_in_process(server.port, 0.3, kind=server.peer.kind)
+        if found["images_per_second"]:
+            return
+        time.sleep(0.5)
+    sys.exit(f"error: {server.peer.name} did not answer; run benchmarks/peers/{server.peer.file}")
