@@ -243,12 +243,14 @@ def _within(
         return recipe
     steps = steps_within(seconds, recipe, parts, device)
     planned, _ = planned_steps(parts.train, recipe)
+    # For a machine that gets busier than it was while its first steps were timed.
+    timed = recipe.model_copy(update={"max_minutes": max(seconds, 1.0) / 60})
     if steps >= planned:
-        return recipe
+        return timed
     reporter.say(
         f"{steps:,} of {planned:,} steps fit into the time that is left; give more with --minutes"
     )
-    return recipe.model_copy(update={"max_steps": steps})
+    return timed.model_copy(update={"max_steps": steps})
 
 
 def _continued(request: FitRequest, run: Run, sources: Sources) -> Job:

@@ -34,6 +34,7 @@ class Plan:
         save_every: Seconds between two savings of the state.
         patience: Validations without a lower equal error rate that end the run; None for no end.
         first: Whether the network is validated before the first step too.
+        max_seconds: Time of training after which the next validation ends it; None for no end.
     """
 
     steps: int
@@ -43,10 +44,19 @@ class Plan:
     save_every: float
     patience: int | None = None
     first: bool = False
+    max_seconds: float | None = None
 
     def ended(self, standing: Standing) -> bool:
-        """Whether nothing is left to do, by steps or by patience."""
-        return standing.step >= self.steps or self.out_of_patience(standing)
+        """Whether nothing is left to do, by steps, by patience or by time."""
+        return (
+            standing.step >= self.steps
+            or self.out_of_patience(standing)
+            or self.out_of_time(standing)
+        )
+
+    def out_of_time(self, standing: Standing) -> bool:
+        """Whether it has trained for longer than it may."""
+        return self.max_seconds is not None and standing.seconds >= self.max_seconds
 
     def out_of_patience(self, standing: Standing) -> bool:
         """Whether so many validations in a row have brought nothing better."""
@@ -144,7 +154,7 @@ class Loop:
             if asked:
                 break
             if standing.step in self._plan.validations:
-                over = validating and self._plan.out_of_patience(standing)
+                over = validating and self._plan.ended(standing)
                 if self._processes.any(over):
                     self._say_the_end(standing)
                     break
@@ -166,7 +176,14 @@ class Loop:
             raise TrainingError(verdict)
 
     def _say_the_end(self, standing: Standing) -> None:
-        if standing.step < self._plan.steps:
+        if standing.step >= self._plan.steps:
+            return
+        if self._plan.out_of_time(standing):
+            self._say(
+                f"step {standing.step}: the time for training is over; it has taken longer than "
+                "its first steps promised"
+            )
+        else:
             self._say(
                 f"step {standing.step}: the equal error rate has not fallen for "
                 f"{self._plan.patience} validations, so training ends here"

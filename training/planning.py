@@ -60,5 +60,6 @@ def plan_training(
         save_every=save_every,
         patience=recipe.validation.patience,
         first=recipe.validation.first and validates,
+        max_seconds=None if recipe.max_minutes is None else 60 * recipe.max_minutes,
     )
     return batches, plan

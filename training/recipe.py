@@ -215,6 +215,8 @@ class Recipe(_Section):
         epochs: Passes through the data; or
         max_steps: steps; 0 to keep the weights it starts from. Where both are given, whichever is
             less.
+        max_minutes: Minutes of training after which the next validation ends it, wherever it is in
+            its schedule; None for no such end.
         precision: What the network computes in: `float32`; `bf16` or `fp16` by autocast, the
             latter with scaled gradients; or `auto`, which is `bf16` on a GPU and `float32` on a
             CPU, where few are faster with bf16.
@@ -245,6 +247,7 @@ class Recipe(_Section):
     batches_per_step: Annotated[int, Field(ge=1, le=256)] = 1
     epochs: Positive | None = None
     max_steps: Annotated[int, Field(ge=0)] | None = None
+    max_minutes: Positive | None = None
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
     synchronised_batch_norm: bool = False
     mean_decay: Share | None = None

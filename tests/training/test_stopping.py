@@ -77,6 +77,14 @@ def test_patience_ends_a_run_that_gets_no_better(fit, capsys):
     assert "9 steps" in (path / "card.md").read_text()
 
 
+def test_a_run_ends_when_its_time_is_over(fit, capsys):
+    path = fit("validation.times=8", "max_minutes=0.0001").find("m").path
+    assert "the time for training is over" in capsys.readouterr().err
+    with (path / "history.csv").open() as file:
+        steps = [int(row["step"]) for row in csv.DictReader(file)]
+    assert steps[-1] == 3, "the first validation of eight in 24 steps"
+
+
 def test_both_the_last_and_the_best(fit):
     kept = ("optimiser.learning_rate=0.3", "validation.times=12", "mean_decay=null")
     best = fit(*kept, "validation.keep=best", "seed=3").load("m")
