@@ -1,16 +1,13 @@
 """From what images look like, and what starting networks make of them, to a recipe."""
 
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+import sys
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from model_store.checkpoint import Checkpoint
-from model_store.errors import ImageError, StoreError
-from model_store.images import decode_prepared
-from model_store.preprocessing import Preprocessing, UInt8Image
+from model_store.errors import StoreError
+from model_store.preprocessing import Preprocessing
 from model_store.store import SHIPPED, ModelStore
 from training.automatic.candidates import (
     LAYERS,
@@ -21,9 +18,9 @@ from training.automatic.candidates import (
 from training.automatic.looks import Looks, look
 from training.automatic.trial import Merit, deal, merit
 from training.data.folders import ImageFolder
+from training.data.pixels import PixelsInMemory, load_pixels
 from training.data.training_set import Integers
 from training.embedding import available_cores
-from training.errors import DataError
 from training.progress import Reporter
 from training.randomness import Stream, numpy_generator
 from training.recipe import Recipe
@@ -69,6 +66,16 @@ class _Tried:
     overrides: tuple[str, ...]
     merit: Merit
 
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Lower is better."""
+        return (self.merit.eer, -self.merit.auc)
+
+    def mirrored(self, found: Merit) -> "_Tried":
+        """The same where mirrored images count as the same."""
+        overrides = (*self.overrides, "augmentation.options.mirror=0.5")
+        return replace(self, what=f"{self.what}, mirrored too", overrides=overrides, merit=found)
+
 
 def choose(folder: ImageFolder, *, device: torch.device, seed: int, reporter: Reporter) -> Chosen:
     """Chooses a recipe for some images.
@@ -88,20 +95,19 @@ def choose(folder: ImageFolder, *, device: torch.device, seed: int, reporter: Re
     """
     looks = look(folder)
     reporter.say(looks.described())
-    some, folds = _some(folder, seed)
-    tried: list[_Tried] = []
-    if looks.all_ink:
-        tried += _ink(some, folds, looks, reporter)
+    some = _some(folder, numpy_generator(seed, Stream.CHOICE))
+    trials = _Trials(some, seed, device, reporter)
+    tried = _ink(trials, looks) if looks.all_ink else []
     shape = _shape(looks, device)
     try:
-        tried += _imagenet(some, folds, shape, device, reporter)
+        tried += _imagenet(trials, shape)
     except StoreError as error:
         reporter.say(f"note: ImageNet weights cannot be tried: {error}")
         if not tried:
             return _from_nothing(looks)
     if not tried:
         return _untried(folder, looks, shape)
-    best = min(tried, key=lambda each: (each.merit.eer, -each.merit.auc))
+    best = min(tried, key=lambda each: each.rank)
     shown = table(
         f"tried before training, on {len(some.items):,} images of {len(some.classes):,} classes, "
         "each class judged by what was fitted to others",
@@ -157,9 +163,8 @@ def _by_size(folder: ImageFolder, recipe: Recipe) -> tuple[str, ...]:
     return tuple(overrides)
 
 
-def _some(folder: ImageFolder, seed: int) -> tuple[ImageFolder, Integers]:
-    """Some images of some classes, classes of one image last; and each class's fold."""
-    rng = numpy_generator(seed, Stream.CHOICE)
+def _some(folder: ImageFolder, rng: np.random.Generator) -> ImageFolder:
+    """Some images of some classes, those of one image last."""
     counts = np.bincount(folder.labels, minlength=len(folder.classes))
     order = rng.permutation(len(counts))
     order = order[np.argsort(counts[order] < 2, kind="stable")][:_MOST_CLASSES]
@@ -168,53 +173,59 @@ def _some(folder: ImageFolder, seed: int) -> tuple[ImageFolder, Integers]:
         members = np.flatnonzero(folder.labels == label)
         for position in rng.permutation(members)[:_MOST_OF_A_CLASS].tolist():
             kept.add(folder.items[position].key)
-    part = folder.without({item.key for item in folder.items} - kept)
-    return part, deal(len(part.classes), rng)
+    return folder.without({item.key for item in folder.items} - kept)
 
 
-def _prepared(
-    folder: ImageFolder, spec: Preprocessing, title: str, reporter: Reporter
-) -> tuple[torch.Tensor, Integers]:
-    """The images that can be decoded, uint8 (N, height, width, channels), and their classes."""
+@dataclass(frozen=True)
+class _Sample:
+    """Images prepared for one starting network: (N, height, width, channels), (N,) and (N,)."""
 
-    def one(position: int) -> UInt8Image | None:
-        try:
-            return decode_prepared(folder.read(folder.items[position]), spec)
-        except (ImageError, DataError):
-            return None
+    images: torch.Tensor
+    labels: Integers
+    folds: Integers
 
-    images, labels = [], []
-    with (
-        reporter.task(title, len(folder.items)) as task,
-        ThreadPoolExecutor(available_cores(), "decode") as pool,
-    ):
-        for position, image in enumerate(pool.map(one, range(len(folder.items)))):
-            if image is not None:
-                images.append(image)
-                labels.append(int(folder.labels[position]))
-            task.update(position + 1)
-    return torch.from_numpy(np.stack(images)), np.array(labels, dtype=np.int64)
+    def merit(self, views: list[torch.Tensor], *, whitened: bool) -> Merit | None:
+        return merit(views, self.labels, self.folds, whitened=whitened)
 
 
-def _ink(folder: ImageFolder, folds: Integers, looks: Looks, reporter: Reporter) -> list[_Tried]:
+@dataclass(frozen=True)
+class _Trials:
+    """What every trial needs."""
+
+    folder: ImageFolder
+    seed: int
+    device: torch.device
+    reporter: Reporter
+
+    def sample(self, spec: Preprocessing, title: str) -> _Sample:
+        with self.reporter.task(title, len(self.folder.items)) as task:
+            pixels = load_pixels(
+                self.folder,
+                spec,
+                budget=sys.maxsize,  # They are few.
+                workers=available_cores(),
+                on_progress=lambda done, _: task.update(done),
+            )
+        if not isinstance(pixels, PixelsInMemory):
+            raise TypeError("images within the budget are held in memory")
+        labels = pixels.folder.labels
+        folds = deal(len(pixels.folder.classes), numpy_generator(self.seed, Stream.CHOICE, 1))
+        return _Sample(pixels.images, labels, folds[labels])
+
+
+def _ink(trials: _Trials, looks: Looks) -> list[_Tried]:
     """The model `glyphs` as it is."""
-    checkpoint = _shipped_glyphs()
+    checkpoint = ModelStore(SHIPPED).load(_GLYPHS)
     spec = checkpoint.manifest.preprocessing
     overrides: tuple[str, ...] = (f"start.model={checkpoint.path}", *_GENTLE)
     if looks.dark_paper:
         spec = spec.model_copy(update={"invert": True})
         overrides = (*overrides, "preprocessing.invert=true")
-    if len(folder.group_names) < 2:
-        overrides = (
-            *overrides,
-            "sampling.options={images: 2}",
-            "loss.options.parts.1.options={scale: 12.0, one_positive: true}",
-        )
-    images, labels = _prepared(folder, spec, "trying glyphs", reporter)
-    found = merit([model_features(checkpoint, images)], labels, folds[labels], whitened=False)
-    if found is None:
-        return []
-    return [_Tried("the model glyphs", _GLYPHS, overrides, found)]
+    if len(trials.folder.group_names) < 2:
+        overrides = (*overrides, *_WITHOUT_GROUPS)
+    sample = trials.sample(spec, "trying glyphs")
+    found = sample.merit([model_features(checkpoint, sample.images)], whitened=False)
+    return [] if found is None else [_Tried("the model glyphs", _GLYPHS, overrides, found)]
 
 
 _GENTLE = (
@@ -225,63 +236,35 @@ _GENTLE = (
 )
 
 
-def _shipped_glyphs() -> Checkpoint:
-    return ModelStore(SHIPPED).load(_GLYPHS)
+_WITHOUT_GROUPS = (
+    "sampling.options={images: 2}",
+    "loss.options.parts.1.options={scale: 12.0, one_positive: true}",
+)
 
 
-def _imagenet(
-    folder: ImageFolder,
-    folds: Integers,
-    shape: "_Shape",
-    device: torch.device,
-    reporter: Reporter,
-) -> list[_Tried]:
+def _imagenet(trials: _Trials, shape: "_Shape") -> list[_Tried]:
     """Every layer as it lies; the best of them once more, mirrored images counting as the same."""
     spec = load_recipe(USUAL).preprocessing.model_copy(
         update={"height": shape.height, "width": shape.width, "resize": shape.resize}
     )
-    images, labels = _prepared(folder, spec, "trying ImageNet weights", reporter)
-    plain = imagenet_features(images, spec, device)
-    tried: list[_Tried] = []
-    merits: dict[Layer, Merit] = {}
-    with reporter.task("comparing layers", len(LAYERS) + 1) as task:
+    sample = trials.sample(spec, "trying ImageNet weights")
+    plain = imagenet_features(sample.images, spec, trials.device)
+    tried: dict[Layer, _Tried] = {}
+    with trials.reporter.task("comparing layers", len(LAYERS) + 1) as task:
         for layer in LAYERS:
-            found = merit([plain[layer]], labels, folds[labels], whitened=True)
+            found = sample.merit([plain[layer]], whitened=True)
             if found is not None:
-                merits[layer] = found
                 overrides = (*shape.overrides(), *layer.overrides(plain[layer].shape[1]))
-                tried.append(_Tried(layer.described(), USUAL, overrides, found))
+                tried[layer] = _Tried(layer.described(), USUAL, overrides, found)
             task.update(task.done + 1)
-        if merits:
-            best = min(merits, key=lambda layer: (merits[layer].eer, -merits[layer].auc))
-            tried += _mirrored(best, plain, images, labels, folds, spec, device, tried)
+        if not tried:
+            return []
+        best = min(tried, key=lambda layer: tried[layer].rank)
+        mirrored = imagenet_features(sample.images.flip(2), spec, trials.device)[best]
+        found = sample.merit([plain[best], mirrored], whitened=True)
         task.update(task.done + 1)
-    return tried
-
-
-def _mirrored(
-    layer: Layer,
-    plain: Mapping[Layer, torch.Tensor],
-    images: torch.Tensor,
-    labels: Integers,
-    folds: Integers,
-    spec: Preprocessing,
-    device: torch.device,
-    tried: list[_Tried],
-) -> list[_Tried]:
-    mirrored = imagenet_features(images.flip(2), spec, device)[layer]
-    found = merit([plain[layer], mirrored], labels, folds[labels], whitened=True)
-    if found is None:
-        return []
-    same = next(each for each in tried if each.what == layer.described())
-    return [
-        replace(
-            same,
-            what=f"{same.what}, mirrored too",
-            overrides=(*same.overrides, "augmentation.options.mirror=0.5"),
-            merit=found,
-        )
-    ]
+    both = [] if found is None else [tried[best].mirrored(found)]
+    return [*tried.values(), *both]
 
 
 @dataclass(frozen=True)
