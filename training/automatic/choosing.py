@@ -153,8 +153,8 @@ def _by_size(folder: ImageFolder, recipe: Recipe) -> tuple[str, ...]:
     counts = np.bincount(folder.labels, minlength=len(folder.classes))
     paired = int((counts >= 2).sum())
     if len(folder.items) < _FEWEST_TO_TRAIN_ON or paired < _FEWEST_CLASSES:
-        # What so few have in common would be taken for what all have: on 250 pictures of 25
-        # people every training made the equal error rate on others worse, however gentle.
+        # What so few have in common would be taken for what all have: trainings on 250 pictures
+        # of 25 people all ended with more errors on others than they began with.
         return (_KEEP,)
     each = 4 if np.median(counts) >= _MANY_OF_A_CLASS and recipe.start.projection else 2
     overrides = [] if each == 2 else [f"sampling.options={{images: {each}}}"]
