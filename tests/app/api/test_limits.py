@@ -155,7 +155,7 @@ def test_a_deadline_that_passes_frees_its_place(small: Running, engine: MeanEngi
         late = embed(small, 2, 3, **{"x-request-timeout": "0.2"})
         assert late.status_code == 504
         assert "X-Request-Timeout" in late.json()["detail"]
-        assert metric(small, "twinlens_queue_images") == 1
+        wait_until(lambda: metric(small, "twinlens_queue_images") == 1)
         engine.gate.set()
         assert first.result().status_code == 200
     # The late images never reached the device.
