@@ -3,7 +3,7 @@
 `python -m benchmarks.load PORT SECONDS --concurrency N` keeps that many requests in flight, each on
 a connection of its own (closed loop); `--rate R` sends R requests a second whatever becomes of them
 (open loop), and counts latency from when each should have been sent, so that a stall is not hidden.
-It prints one JSON object, and speaks just enough HTTP to cost little beside the server it measures.
+It prints one JSON object.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from benchmarks.connection import BROKEN, Connection
 from benchmarks.photos import load_photos
 
 PHOTOS = 64
@@ -77,46 +78,12 @@ def requests(kind: str) -> list[bytes]:
     return made
 
 
-class _Connection:
-    """One connection, opened when first used and anew after the server has closed it."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-
-    async def send(self, request: bytes) -> str:
-        """The status of the answer, once all of it has come."""
-        try:
-            if self._streams is None:
-                self._streams = await asyncio.open_connection(
-                    "127.0.0.1", self._port, limit=1 << 20
-                )
-            return await self._exchange(*self._streams, request)
-        except (OSError, asyncio.IncompleteReadError) as error:
-            self.close()
-            return type(error).__name__
-
-    async def _exchange(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
-    ) -> str:
-        writer.write(request)
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-        lines = head.split("\r\n")
-        headers = dict(line.split(": ", 1) for line in lines[1:] if ": " in line)
-        if headers.get("transfer-encoding") == "chunked":
-            while size := int(await reader.readuntil(b"\r\n"), 16):
-                await reader.readexactly(size + 2)
-            await reader.readexactly(2)
-        else:
-            await reader.readexactly(int(headers["content-length"]))
-        if headers.get("connection") == "close":
-            self.close()
-        return lines[0].split(" ")[1]
-
-    def close(self) -> None:
-        if self._streams is not None:
-            self._streams[1].close()
-            self._streams = None
+async def _send(connection: Connection, request: bytes) -> str:
+    """The status of the answer, or the error that came instead."""
+    try:
+        return str(await connection.send(request))
+    except BROKEN as error:
+        return type(error).__name__
 
 
 async def closed_loop(port: int, made: list[bytes], concurrency: int, seconds: float) -> Tally:
@@ -125,9 +92,9 @@ async def closed_loop(port: int, made: list[bytes], concurrency: int, seconds: f
     end = time.perf_counter() + seconds
 
     async def client(index: int) -> None:
-        connection = _Connection(port)
+        connection = Connection(port)
         while (started := time.perf_counter()) < end:
-            status = await connection.send(made[index % len(made)])
+            status = await _send(connection, made[index % len(made)])
             index += 1
             now = time.perf_counter()
             tally.add(status, now - started, in_time=now <= end)
@@ -141,14 +108,14 @@ async def closed_loop(port: int, made: list[bytes], concurrency: int, seconds: f
 async def open_loop(port: int, made: list[bytes], rate: float, seconds: float) -> Tally:
     """Requests at even intervals, for so many seconds; then waits for the answers."""
     tally = Tally()
-    connections = asyncio.Queue[_Connection]()
+    connections = asyncio.Queue[Connection]()
     for _ in range(_OPEN_CONNECTIONS):
-        connections.put_nowait(_Connection(port))
+        connections.put_nowait(Connection(port))
 
     async def one(index: int, due: float) -> None:
         # Waiting for a connection counts: the request is due, and nothing has come of it.
         connection = await connections.get()
-        status = await connection.send(made[index % len(made)])
+        status = await _send(connection, made[index % len(made)])
         connections.put_nowait(connection)
         tally.add(status, time.perf_counter() - due, in_time=True)
 

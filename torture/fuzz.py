@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.inference.cpus import available_cpus
+from benchmarks.connection import Connection
 from model_store.errors import ImageError
 from model_store.images import decode_prepared
 from model_store.preprocessing import Preprocessing
-from torture.client import Connection, Tally, one
+from torture.client import Tally, one
 from torture.mutate import mutated, originals, request
 from torture.outcome import Outcome
 from torture.scale import Scale

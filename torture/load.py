@@ -4,16 +4,8 @@ import asyncio
 import time
 from pathlib import Path
 
-from torture.client import (
-    HOST,
-    Connection,
-    Tally,
-    closed_loop,
-    embed_request,
-    one,
-    open_loop,
-    picture,
-)
+from benchmarks.connection import HOST, Connection
+from torture.client import Tally, closed_loop, embed_request, one, open_loop, picture
 from torture.outcome import Outcome, percentile
 from torture.scale import Scale
 from torture.server import Server, serving

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from benchmarks.connection import BROKEN, Connection
 from benchmarks.photos import load_photos
 
 PHOTOS = 64
@@ -81,7 +82,7 @@ class SteadyLoad:
         self._interval = 1 / rate
         self._requests = requests
         self._patience = patience
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._idle: list[Connection] = []
         self._ended = asyncio.Event()
         self._sender: asyncio.Task[None] | None = None
 
@@ -97,8 +98,8 @@ class SteadyLoad:
 
     def close(self) -> None:
         """Closes the connections that are kept."""
-        for _, writer in self._idle:
-            writer.close()
+        for connection in self._idle:
+            connection.close()
 
     async def send(self, request: bytes) -> Sample:
         """Sends a request at once, outside the load's own times and records."""
@@ -126,34 +127,24 @@ class SteadyLoad:
         try:
             async with asyncio.timeout(self._patience):
                 status = await self._exchange(request)
-        except (OSError, EOFError, TimeoutError):
+        except (*BROKEN, TimeoutError):
             status = _LOST
         return Sample(due, time.perf_counter() - due, status)
 
     async def _exchange(self, request: bytes) -> int:
-        reader, writer = streams = await self._connection()
-        try:
-            writer.write(request)
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-            length = head.partition("content-length:")[2].split("\r\n", 1)[0]
-            await reader.readexactly(int(length))
-        except BaseException:
-            writer.close()
-            raise
-        if "connection: close" in head:
-            writer.close()
-        else:
-            self._idle.append(streams)
-        return int(head.split(" ", 2)[1])
+        connection = self._connection()
+        status = await connection.send(request)
+        self._idle.append(connection)
+        return status
 
-    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    def _connection(self) -> Connection:
         while self._idle:
-            streams = self._idle.pop()
+            connection = self._idle.pop()
             # The other side may end a connection that was idle for long, and nothing is lost by it.
-            if not streams[0].at_eof():
-                return streams
-            streams[1].close()
-        return await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 20)
+            if not connection.ended:
+                return connection
+            connection.close()
+        return Connection(self._port)
 
 
 async def saturate(port: int, requests: Sequence[bytes], in_flight: int, seconds: float) -> float:
