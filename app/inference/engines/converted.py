@@ -13,6 +13,7 @@ from pathlib import Path
 import openvino as ov
 
 from app.inference.engines.conversion import convert
+from app.inference.engines.openvino_runtime import runtime
 from app.observability.logs import fields
 from model_store import Checkpoint
 from model_store.files import sha256_of
@@ -72,7 +73,7 @@ class ConvertedModels:
             if (folder / _DIGEST).read_text() != _digest(folder):
                 _logger.warning("%s is damaged; converting again", folder)
                 return None
-            model = ov.Core().read_model(folder / _MODEL)
+            model = runtime().read_model(folder / _MODEL)
             os.utime(folder)
         except FileNotFoundError:
             return None

@@ -78,9 +78,8 @@ def _openvino(
     checkpoint: Checkpoint, precision: PrecisionName, threads: int, cache: Path
 ) -> "OpenVinoEngine":
     try:
-        import openvino as ov
-
         from app.inference.engines.converted import ConvertedModels
+        from app.inference.engines.openvino_runtime import runtime
     except ImportError as error:
         raise InferenceError(
             f"OpenVINO cannot be loaded ({error}); install the package openvino for this machine, "
@@ -92,7 +91,7 @@ def _openvino(
     if precision != "auto":
         return _checked(models, precision, threads, "precision set by PRECISION", expected)
     exact = _checked(models, "float32", threads, "this CPU has no bfloat16", expected)
-    if "BF16" not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if "BF16" not in runtime().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         return exact
     try:
         rounded = _checked(models, "bfloat16", threads, "", expected)

@@ -6,6 +6,7 @@ import numpy as np
 import openvino as ov
 
 from app.inference.engines.base import Features, UInt8Batch
+from app.inference.engines.openvino_runtime import runtime
 from model_store.network import Side
 
 _TYPES = {"float32": ov.Type.f32, "bfloat16": ov.Type.bf16}
@@ -51,7 +52,7 @@ class OpenVinoEngine:
         self.precision = precision
         self.reason = reason
         self._threads = threads
-        core = ov.Core()
+        core = runtime()
         settings = {
             "INFERENCE_PRECISION_HINT": _TYPES[precision],
             "NUM_STREAMS": threads,
