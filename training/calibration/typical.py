@@ -14,6 +14,7 @@ from model_store.typicality import (
     residuals,
 )
 from training.embedding import EmbeddedFolder
+from training.principal import principal_directions
 
 LEVEL = 0.02
 """The share of images of the right kind that may be called out of distribution."""
@@ -146,12 +147,6 @@ def _subspace(rows: Rows) -> Subspace:
     centred = rows - mean
     count, dimension = rows.shape
     kept = min(_DIRECTIONS, dimension // 2, count // 8)
-    # Eigenvectors of the smaller of the two products; an SVD of it all takes many times longer.
-    if count < dimension:
-        _, vectors = np.linalg.eigh(centred @ centred.T)
-        directions = vectors[:, count - kept :].T @ centred
-        directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
-    else:
-        _, vectors = np.linalg.eigh(centred.T @ centred)
-        directions = vectors[:, dimension - kept :].T
+    _, found = principal_directions(centred)
+    directions = found[max(0, len(found) - kept) :]
     return Subspace(mean.astype(np.float32), directions.astype(np.float32))

@@ -23,6 +23,7 @@ from model_store.network import SiameseNetwork
 from model_store.preprocessing import normalise
 from training.data.training_set import Integers, TrainingSet
 from training.errors import RecipeError
+from training.principal import principal_directions
 from training.randomness import Stream, numpy_generator
 
 MOST_IMAGES = 2_000
@@ -30,7 +31,6 @@ MOST_IMAGES = 2_000
 
 _BATCH = 64
 _LEAST_SHRINKAGE = 0.5
-_NEGLIGIBLE = 1e-10
 _MOST_FEATURES = 8_192
 
 
@@ -144,7 +144,8 @@ def fit_whitening(features: torch.Tensor, labels: torch.Tensor) -> Whitening:
     means.index_add_(0, inverse, features)
     within = features - (means / counts[:, None])[inverse]
     free = max(1, len(features) - len(counts))
-    variances, directions = _principal(within, free)
+    squares, found = principal_directions(within.numpy())
+    variances, directions = torch.from_numpy(squares) / free, torch.from_numpy(found)
     scale = float(variances.sum()) / features.shape[1]
     shrinkage = _ledoit_wolf(within, variances, scale, free)
     # One view of everything, or a backbone that sees nothing, leaves nothing to whiten.
@@ -171,20 +172,6 @@ def projection(whitening: Whitening, features: torch.Tensor, dimension: int) -> 
     _, directions = torch.linalg.eigh(white.T @ white)
     kept: torch.Tensor = directions.flip(1).T[:dimension]
     return kept @ matrix
-
-
-def _principal(rows: torch.Tensor, free: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Variances above 0 and their directions, (R,) and (R, D), by the smaller of two products."""
-    if len(rows) < rows.shape[1]:
-        squares, left = torch.linalg.eigh(rows @ rows.T)
-        kept = squares > squares[-1].clamp(min=0) * _NEGLIGIBLE
-        squares = squares[kept]
-        directions = (left[:, kept].T @ rows) / squares.sqrt()[:, None]
-    else:
-        squares, columns = torch.linalg.eigh(rows.T @ rows)
-        kept = squares > squares[-1].clamp(min=0) * _NEGLIGIBLE
-        squares, directions = squares[kept], columns[:, kept].T
-    return squares / free, directions
 
 
 def _ledoit_wolf(rows: torch.Tensor, variances: torch.Tensor, scale: float, free: int) -> float:
