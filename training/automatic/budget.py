@@ -1,6 +1,5 @@
 """How many steps fit into a time."""
 
-import time
 from contextlib import closing
 
 import torch
@@ -12,6 +11,7 @@ from training.learner import Learner
 from training.planning import plan_training
 from training.prepare import Parts
 from training.recipe import Recipe
+from training.timing import time_of_a_step
 
 _STEPS = 4
 _FOR_TRAINING = 0.8
@@ -44,15 +44,7 @@ def steps_within(seconds: float, recipe: Recipe, parts: Parts, device: torch.dev
         timed = recipe.model_copy(update={"max_steps": _STEPS, "epochs": None})
         batches, _ = plan_training(images, timed, device, validates=False)
         learner = Learner(timed, len(images.table), device)
-        times, count = [], 0
-        for step, makings in enumerate(batches.following(0)):
-            began = time.perf_counter()
-            learnt = learner.step(makings, step, 0.5)
-            float(learnt.loss)  # A GPU answers only when asked.
-            times.append(time.perf_counter() - began)
-            count = learnt.images
-    # The first step makes what later ones find.
-    step_seconds = sorted(times[1:])[len(times[1:]) // 2]
+        step = time_of_a_step(learner, batches.following(0))
     judged = sum(len(part.items) for part in (parts.validation, parts.calibration) if part)
     looks = recipe.validation.times + recipe.validation.first
     watched = (
@@ -60,5 +52,5 @@ def steps_within(seconds: float, recipe: Recipe, parts: Parts, device: torch.dev
         if parts.validation is None
         else min(len(parts.validation.items), recipe.validation.images)
     )
-    judging = (judged + looks * watched) * step_seconds / count * _FORWARD
-    return max(1, int((seconds * _FOR_TRAINING - judging) / step_seconds))
+    judging = (judged + looks * watched) * step.seconds / step.images * _FORWARD
+    return max(1, int((seconds * _FOR_TRAINING - judging) / step.seconds))

@@ -1,7 +1,5 @@
 """`fit --dry-run`: everything up to the first steps, told and thrown away."""
 
-import time
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +8,6 @@ import torch
 
 from model_store.files import replace_file
 from training.card import hardware
-from training.data.batches import Making
 from training.data.folders import ImageFolder
 from training.data.pixels import PixelsAsTheyCome
 from training.data.training_set import TrainingSet
@@ -30,6 +27,7 @@ from training.planning import plan_training
 from training.prepare import described, open_sources
 from training.progress import Reporter, duration
 from training.tables import recipe_table, table
+from training.timing import time_of_a_step
 
 _FIRST_STEPS = 3
 _MIB = 1 << 20
@@ -94,7 +92,7 @@ def rehearse(request: FitRequest, picture: Path, reporter: Reporter) -> Rehearsa
         enter_training(learner.network, Frozen(frozen_steps > 0, recipe.freeze.statistics))
         side_by_side = len(makings) if device.type == "cpu" else 1
         activations = activation_bytes(learner, batch.images) * side_by_side
-        seconds = _time_of_a_step(learner, makings)
+        seconds = time_of_a_step(learner, [makings] * _FIRST_STEPS).seconds
     memory = footprint(learner, activations, _held(job))
     parameters = sum(parameter.numel() for parameter in learner.network.parameters())
     backbone = sum(parameter.numel() for parameter in backbone_parameters(learner.network))
@@ -123,17 +121,6 @@ def rehearse(request: FitRequest, picture: Path, reporter: Reporter) -> Rehearsa
         ]
     )
     return Rehearsal(text, picture, plan, parameters, frozen, memory, seconds)
-
-
-def _time_of_a_step(learner: Learner, makings: Sequence[Making]) -> float:
-    """Seconds of the last of a few steps: the first ones make what later ones find."""
-    seconds = 0.0
-    for step in range(_FIRST_STEPS):
-        began = time.perf_counter()
-        # The loss is asked for, since a GPU answers only then.
-        float(learner.step(makings, step, 0.5).loss)
-        seconds = time.perf_counter() - began
-    return seconds
 
 
 def _held(job: Job) -> int:
