@@ -59,14 +59,18 @@ LAYERS = (
 
 
 def imagenet_features(
-    images: torch.Tensor, spec: Preprocessing, device: torch.device
+    images: torch.Tensor,
+    spec: Preprocessing,
+    device: torch.device,
+    layers: Sequence[Layer] = LAYERS,
 ) -> dict[Layer, torch.Tensor]:
-    """The features of EfficientNet-Lite0 with ImageNet weights at every layer of `LAYERS`.
+    """The features of EfficientNet-Lite0 with ImageNet weights at some layers.
 
     Args:
         images: uint8 (N, height, width, 3).
         spec: How they were prepared.
         device: Where to compute.
+        layers: Which; nothing is computed behind the last of them.
 
     Returns:
         float32 (N, D) each, on the CPU.
@@ -77,20 +81,17 @@ def imagenet_features(
     backbone = EfficientNetLite0()
     backbone.load_state_dict(imagenet_tensors())
     backbone.eval().to(device)
-    pools = {layer: _pool(layer) for layer in LAYERS}
-    parts: dict[Layer, list[torch.Tensor]] = {layer: [] for layer in LAYERS}
+    stages = [*backbone.blocks, backbone.head]
+    ends = {layer: layer.depth or len(stages) for layer in layers}
+    parts: dict[Layer, list[torch.Tensor]] = {layer: [] for layer in layers}
     with torch.inference_mode():
         for batch in torch.split(images, _BATCH):
             maps = backbone.stem(normalise(batch.to(device), spec))
-            for count, block in enumerate(backbone.blocks, 1):
-                maps = block(maps)
-                for layer in LAYERS:
-                    if layer.depth == count:
-                        parts[layer].append(pools[layer](maps).float().cpu())
-            maps = backbone.head(maps)
-            for layer in LAYERS:
-                if layer.depth is None:
-                    parts[layer].append(pools[layer](maps).float().cpu())
+            for count, stage in enumerate(stages[: max(ends.values())], 1):
+                maps = stage(maps)
+                for layer, end in ends.items():
+                    if end == count:
+                        parts[layer].append(_pool(layer)(maps).float().cpu())
     return {layer: torch.cat(rows) for layer, rows in parts.items()}
 
 

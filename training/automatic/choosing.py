@@ -260,7 +260,7 @@ def _imagenet(trials: _Trials, shape: "_Shape") -> list[_Tried]:
         if not tried:
             return []
         best = min(tried, key=lambda layer: tried[layer].rank)
-        mirrored = imagenet_features(sample.images.flip(2), spec, trials.device)[best]
+        mirrored = imagenet_features(sample.images.flip(2), spec, trials.device, [best])[best]
         found = sample.merit([plain[best], mirrored], whitened=True)
         task.update(task.done + 1)
     both = [] if found is None else [tried[best].mirrored(found)]
