@@ -56,7 +56,11 @@ def run(options: argparse.Namespace) -> int:
     if name is None:
         chosen = choose(sources.train, device=device, seed=0, reporter=reporter)
         name, overrides = chosen.recipe, [*chosen.overrides, *overrides]
-        reporter.say(f"{chosen.tried}\nrecipe '{name}', because {chosen.reason}")
+        reporter.say(
+            f"{chosen.tried}\nrecipe '{name}', because {chosen.reason}\n"
+            "note: all classes took part in this choice, so the folds, which are judged on classes "
+            "among them, flatter a little; name a recipe with --recipe for figures that do not"
+        )
     recipe = load_recipe(name, overrides)
     about = {
         "data": sources.train.digest(),
