@@ -1,6 +1,5 @@
 """One side of a Siamese network: backbone, pooling, linear layers, normalisation."""
 
-import copy
 from collections.abc import Callable
 
 import torch
@@ -124,14 +123,18 @@ class Branch(nn.Module):
 
 
 def _output_shape(module: nn.Module, image_shape: tuple[int, int, int]) -> torch.Size:
-    """The shape a module gives for a batch of one, worked out without computing a value."""
-    ghost = copy.deepcopy(module).to("meta").eval()
+    """The shape a module gives for a batch of one. It goes back to training mode.
+
+    Found by computing on a blank: going by shapes alone, on torch's `meta` device, makes torch load
+    its compiler, which costs over a second of every start.
+    """
     try:
-        with torch.no_grad():
-            out: torch.Tensor = ghost(torch.empty(1, *image_shape, device="meta"))
+        with torch.inference_mode():
+            out: torch.Tensor = module.eval()(torch.zeros(1, *image_shape))
     except RuntimeError as error:
         channels, height, width = image_shape
         raise StoreError(
             f"the backbone cannot take images of {channels}x{height}x{width}: {error}"
         ) from error
+    module.train()
     return out.shape
