@@ -49,6 +49,11 @@ class GuardedProtocol(HttpToolsProtocol):
         self._tell_gone()
         super().connection_lost(exc)
 
+    def eof_received(self) -> None:
+        """As `asyncio.Protocol`; the connection is closed, and `connection_lost` a turn later."""
+        self._tell_gone()
+        super().eof_received()
+
     def data_received(self, data: bytes) -> None:
         """As `asyncio.Protocol`."""
         super().data_received(data)

@@ -30,17 +30,18 @@ _FITS.set_forkserver_preload(
 
 
 def flips(scale: Scale, folder: Path) -> Outcome:
-    """Single-bit flips, half of them in the manifest and half in the weights."""
+    """Single-bit flips, as many in the manifest as in each file that it speaks of."""
     outcome = Outcome(f"{scale.flips:,} single-bit flips over a checkpoint")
     source = ModelStore(folder / "glyphs").find("glyphs").path
     place = folder / "flips"
     shutil.copytree(source, place)
+    files = [place / checkpoint.MANIFEST, *sorted(place.glob("*.safetensors"))]
     sound = checkpoint.load(place)
     weights = sound.network.state_dict()
     draw = random.Random(_SEED)
     counts = {"refused": 0, "without effect": 0, "with an effect": 0, "another error": 0}
     for number in range(scale.flips):
-        path = place / (checkpoint.MANIFEST if number % 2 else checkpoint.WEIGHTS)
+        path = files[number % len(files)]
         bit = draw.randrange(8 * path.stat().st_size)
         with path.open("r+b", buffering=0) as file:
             byte = os.pread(file.fileno(), 1, bit // 8)

@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import time
-import urllib.request
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -24,11 +23,12 @@ from torture.client import Tally, one
 from torture.mutate import mutated, originals, request
 from torture.outcome import Outcome
 from torture.scale import Scale
-from torture.server import Server, serving
+from torture.server import serving
 
 _PORT = 8741
 _PORTION = 5_000
 _SLOW_SECONDS = 5.0
+_ANSWERS = ("twinlens_requests", "status")
 _SPEC = Preprocessing(height=48, width=48, mode="L", mean=(0.5,), std=(0.5,))
 
 
@@ -144,7 +144,7 @@ def schema(scale: Scale, folder: Path) -> Outcome:
     """Schemathesis against the OpenAPI document."""
     outcome = Outcome(f"schemathesis, {scale.examples} examples an operation")
     with serving(folder, _PORT + 1, model_store=folder / "glyphs") as server:
-        before = _answered(server)
+        before = server.counted(*_ANSWERS)
         command = [
             sys.executable,
             "-m",
@@ -167,24 +167,12 @@ def schema(scale: Scale, folder: Path) -> Outcome:
             "test cases", said[-1] if said else f"none (status {done.returncode})", met=bool(said)
         )
         # It also asks for an answer within 5e-324 s, and takes the 504 for a failure.
-        statuses = dict(sorted((_answered(server) - before).items()))
+        statuses = dict(sorted((server.counted(*_ANSWERS) - before).items()))
         outcome.add(
             "answers by status, as the service counted them",
             statuses,
             "no 5xx but 504",
-            met=not {status for status in statuses if status >= 500} - {504},
+            met=not {status for status in statuses if status >= "500"} - {"504"},
         )
         outcome.add("ready afterwards", server.alive(), "yes", met=server.alive())
     return outcome
-
-
-def _answered(server: Server) -> Counter[int]:
-    """Requests by status, from the service's own metrics."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics") as answer:
-        text = answer.read().decode()
-    counts: Counter[int] = Counter()
-    for found in re.finditer(
-        r'^twinlens_requests_total{.*status="(\d+)".*} ([0-9.e+]+)$', text, re.MULTILINE
-    ):
-        counts[int(found[1])] += int(float(found[2]))
-    return counts

@@ -10,9 +10,9 @@ class Scale:
     Attributes:
         overload_seconds: Of ten times the load that can be served.
         requests: In the run that memory must not grow in.
-        leavers: Clients that leave half-way.
+        leavers: Clients that leave half-way, and as many that leave once they have sent all.
         slow: Clients that send one byte a second.
-        steady_seconds: Of a well-behaved client's requests, alone and beside each of those.
+        steady_seconds: Of a well-behaved client's requests beside each of those; as long alone.
         flips: Single-bit flips over a checkpoint.
         kills: Times that a `fit` is killed.
         steps: Training steps of that `fit`.

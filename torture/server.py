@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +66,16 @@ class Server:
                 return now
             best = now
         return best
+
+    def counted(self, counter: str, label: str) -> Counter[str]:
+        """One of the service's own counters, by one of its labels."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics") as answer:
+            text = answer.read().decode()
+        counts: Counter[str] = Counter()
+        pattern = rf'^{counter}_total{{.*\b{label}="([^"]*)".*}} ([0-9.e+]+)$'
+        for found in re.finditer(pattern, text, re.MULTILINE):
+            counts[found[1]] += int(float(found[2]))
+        return counts
 
     def alive(self) -> bool:
         """Whether it still runs and is ready."""

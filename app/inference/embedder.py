@@ -161,6 +161,8 @@ class Embedder:
     async def _compute(self, model: LoadedModel, image: EncodedImage, key: Key | None) -> Row:
         with model.used():
             try:
+                # The loop's next turn tells of a client that sent everything and left at once.
+                await asyncio.sleep(0)
                 prepared = await self._decoder.decode(image.data, model.manifest.preprocessing)
             except asyncio.CancelledError:
                 self._metrics.dropped("decode")

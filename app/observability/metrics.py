@@ -70,8 +70,8 @@ class Metrics:
         )
         self._dropped = Counter(
             "twinlens_dropped_images",
-            "Images whose request had ended: before they were decoded (decode), before they "
-            "reached the device (queue), or while they were on it (device).",
+            "Images whose request had ended: before or while they were decoded (decode), before "
+            "they reached the device (queue), or while they were on it (device).",
             ["where"],
             registry=self.registry,
         )

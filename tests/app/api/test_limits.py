@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -179,6 +180,32 @@ def test_work_whose_client_has_gone_is_dropped(small: Running, engine: MeanEngin
         engine.gate.set()
         assert first.result().status_code == 200
     assert engine.batches == [(1, "left")]
+
+
+def test_a_client_that_sends_everything_and_leaves_at_once_is_not_decoded_for(
+    small: Running,
+) -> None:
+    def counts() -> tuple[float, float, float]:
+        return (
+            metric(small, "twinlens_rejections_total", reason="client-gone"),
+            metric(small, "twinlens_dropped_images_total", where="decode"),
+            metric(small, "twinlens_stage_seconds_count", stage="decode"),
+        )
+
+    gone, dropped, decoded = counts()
+    body, kind = compare_body(picture(1), picture(2))
+    head = (
+        f"POST /compare HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    # The server's loop stands still while clients come and go, so that it finds them gone.
+    left = threading.Event()
+    small.service._batcher._loop.call_soon_threadsafe(left.wait, 10)
+    for _ in range(2):
+        with socket.create_connection(("127.0.0.1", small.port), timeout=10) as connection:
+            connection.sendall(head.encode() + body)
+    left.set()
+    wait_until(lambda: counts() == (gone + 2, dropped + 4, decoded))
 
 
 def test_an_engine_that_fails_on_an_image_is_a_problem_and_no_more(
