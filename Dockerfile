@@ -44,6 +44,10 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     && /opt/twinlens/bin/python -m model_store --store /models import photos \
     && /opt/twinlens/bin/python -m model_store --store /models list
 
+# Converted for the CPU's engine here, once, and not at every start of every container.
+RUN TWINLENS_MODEL_STORE=/models TWINLENS_ENGINE_CACHE=/converted \
+    /opt/twinlens/bin/python -m app convert
+
 
 FROM python:${PYTHON_VERSION}-slim
 
@@ -59,6 +63,7 @@ RUN groupadd --system --gid 10001 twinlens \
     && useradd --system --uid 10001 --gid twinlens --no-create-home --home-dir /tmp twinlens
 COPY --from=build /opt/twinlens /opt/twinlens
 COPY --from=build --chown=10001:10001 /models /models
+COPY --from=build --chown=10001:10001 /converted /converted
 
 # Threads are left to the service, which makes as many as the container's CPU quota allows.
 ENV PATH=/opt/twinlens/bin:$PATH \
@@ -66,8 +71,9 @@ ENV PATH=/opt/twinlens/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     TWINLENS_HOST=0.0.0.0 \
     TWINLENS_PORT=8000 \
-    TWINLENS_MODEL_STORE=/models
-VOLUME /models
+    TWINLENS_MODEL_STORE=/models \
+    TWINLENS_ENGINE_CACHE=/converted
+VOLUME ["/models", "/converted"]
 WORKDIR /tmp
 USER 10001:10001
 EXPOSE 8000

@@ -1,20 +1,17 @@
-"""`python -m app`: serves until SIGTERM or SIGINT; `python -m app key`: API keys."""
+"""`python -m app`: serves until SIGTERM or SIGINT. Its other commands are modules of their own."""
 
 import logging
 import os
 import sys
 
-from pydantic import ValidationError
-
 from app.api.guard import is_loopback
 from app.inference.engines import choose_device
-from app.inference.errors import InferenceError
 from app.main import create_app
 from app.observability import logs
 from app.protocol import server_config
 from app.security import command
 from app.server import DrainingServer
-from app.settings import Settings
+from app.settings import read_settings
 from model_store.errors import TwinlensError
 
 _logger = logging.getLogger("app")
@@ -25,26 +22,21 @@ def main(arguments: list[str]) -> int:
     if arguments:
         if arguments[0] == "key":
             return command.main(arguments[1:])
+        if arguments == ["convert"]:
+            from app import convert  # With OpenVINO, which a start may do without.
+
+            return convert.main()
         print(
             "usage: python -m app                 serves; settings are in the environment\n"
+            "       python -m app convert         converts the models ahead of serving\n"
             "       python -m app key --help      API keys",
             file=sys.stderr,
         )
         return 0 if arguments[0] in ("-h", "--help") else 2
     try:
-        settings = Settings()
-    except ValidationError as error:
-        for part in error.errors():
-            name = "_".join(["TWINLENS", *map(str, part["loc"])]).upper()
-            print(f"error: {name}: {part['msg']} (given: {part['input']!r})", file=sys.stderr)
-        return 2
-    try:
+        settings = read_settings()
         choose_device(settings.device)
-    except InferenceError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    logs.configure(settings.log_level)
-    try:
+        logs.configure(settings.log_level)
         app = create_app(settings)
     except TwinlensError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from model_store.errors import TwinlensError
 from model_store.images import DEFAULT_MAX_PIXELS
 from model_store.manifest import NAME_PATTERN
 from model_store.store import SHIPPED
@@ -167,6 +168,26 @@ class Settings(BaseSettings):
                 "and max_many_body_bytes"
             )
         return self
+
+
+class SettingsError(TwinlensError):
+    """A setting in the environment that cannot be."""
+
+
+def read_settings() -> Settings:
+    """The settings in the environment.
+
+    Raises:
+        SettingsError: Some are wrong; the message has a line for each.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = []
+        for part in error.errors():
+            name = "_".join(["TWINLENS", *map(str, part["loc"])]).upper()
+            lines.append(f"{name}: {part['msg']} (given: {part['input']!r})")
+        raise SettingsError("\nerror: ".join(lines)) from error
 
 
 def table() -> str:

@@ -1,5 +1,6 @@
 """Keeps converted networks on disk, so that a restart need not convert again."""
 
+import contextlib
 import errno
 import hashlib
 import logging
@@ -66,6 +67,17 @@ class ConvertedModels:
             )
         return model
 
+    def put(self, checkpoint: Checkpoint, side: Side) -> None:
+        """Converts a branch ahead of its use, unless the folder has it.
+
+        Raises:
+            ConversionFailed: It cannot be converted.
+            OSError: The folder cannot be written to, or others could write to it.
+        """
+        key = _key(checkpoint, side)
+        if self._read(key) is None:
+            self._write(key, convert(checkpoint.network, side))
+
     def _read(self, key: str) -> ov.Model | None:
         folder = self._folder / key
         try:
@@ -74,7 +86,8 @@ class ConvertedModels:
                 _logger.warning("%s is damaged; converting again", folder)
                 return None
             model = runtime().read_model(folder / _MODEL)
-            os.utime(folder)
+            with contextlib.suppress(OSError):  # An image's own folder may be read-only.
+                os.utime(folder)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RuntimeError) as error:

@@ -1,0 +1,41 @@
+"""`python -m app convert`: converts the store's models ahead of serving.
+
+A start that finds them converted is ready seconds earlier. An image that is built with them, and
+started many times, is what this is for.
+"""
+
+import sys
+
+from app.inference.engines import sides
+from app.inference.engines.conversion import ConversionFailed
+from app.inference.engines.converted import ConvertedModels
+from app.settings import read_settings
+from model_store.errors import TwinlensError
+from model_store.store import ModelStore
+
+
+def main() -> int:
+    """Runs the command; returns the process's exit status."""
+    try:
+        settings = read_settings()
+        store = ModelStore(settings.model_store)
+        folder = ConvertedModels(settings.engine_cache)
+        for reference in store.models():
+            checkpoint = store.load(reference.name)
+            try:
+                for side in sides(checkpoint.network):
+                    folder.put(checkpoint, side)
+            except ConversionFailed as error:
+                print(f"{reference.name}: stays with PyTorch: {error}")
+            else:
+                print(f"{reference.name}: converted, in {settings.engine_cache}")
+    except TwinlensError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(
+            f"error: {error}; name a folder of this user's own in TWINLENS_ENGINE_CACHE",
+            file=sys.stderr,
+        )
+        return 2
+    return 0

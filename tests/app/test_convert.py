@@ -1,0 +1,67 @@
+"""`python -m app convert`, and a start that finds what it made."""
+
+import logging
+import os
+
+import pytest
+
+from app.__main__ import main
+from app.inference.engines import converted, make_engine
+from app.inference.engines.conversion import ConversionFailed
+from app.inference.engines.probes import COUNT, probes
+from model_store import ModelStore
+from model_store.network import Side
+from tests.app.material import network
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch) -> ModelStore:
+    made = ModelStore(tmp_path / "store")
+    made.save("one", network(seed=0))
+    made.save("two", network(seed=1, sides=2))
+    monkeypatch.setenv("TWINLENS_MODEL_STORE", str(made.root))
+    monkeypatch.setenv("TWINLENS_ENGINE_CACHE", str(tmp_path / "converted"))
+    return made
+
+
+def test_what_is_converted_is_not_converted_again(store, tmp_path, monkeypatch, capsys, caplog):
+    assert main(["convert"]) == 0
+    told = capsys.readouterr().out
+    assert "one: converted" in told
+    assert "two: converted" in told
+    assert len(list((tmp_path / "converted").iterdir())) == 3  # Two of them for the sides of one.
+
+    def again(*_: object) -> None:
+        raise AssertionError("converted again")
+
+    def read_only(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(converted, "convert", again)
+    monkeypatch.setattr(os, "utime", read_only)
+    checkpoint = store.load("two")
+    with caplog.at_level(logging.WARNING):
+        engine = make_engine(
+            checkpoint, engine="openvino", device="cpu", threads=1, cache=tmp_path / "converted"
+        )
+    images = probes(checkpoint.manifest.preprocessing)
+    assert engine.features(images, Side.RIGHT).shape == (COUNT, checkpoint.manifest.dimension)
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    engine.close()
+
+
+def test_what_cannot_be_converted_is_said_and_passed_over(store, monkeypatch, capsys):
+    def fail(made, side):
+        raise ConversionFailed("OpenVINO cannot run this network")
+
+    monkeypatch.setattr(converted, "convert", fail)
+    assert main(["convert"]) == 0
+    assert capsys.readouterr().out.count("stays with PyTorch") == 2
+
+
+def test_a_folder_that_cannot_be_written_to_is_an_error(store, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TWINLENS_ENGINE_CACHE", str(tmp_path / "file" / "converted"))
+    monkeypatch.setattr(converted, "convert", lambda *_: None)
+    assert main(["convert"]) == 2
+    assert "TWINLENS_ENGINE_CACHE" in capsys.readouterr().err
