@@ -59,7 +59,7 @@ deploy-lint: $(VENV)/.deployment  ## Dockerfile, composition, alerts, dashboard 
 deploy-check: $(READY)  ## Real containers behind the balancer, under load (needs Docker; minutes).
 	$(BIN)/python -m benchmarks.deployment --write docs/deploy.md
 
-torture: $(READY)  ## Overload, faults and hostile input, for hours (SCALE=small: minutes).
+torture: $(READY)  ## Overload, faults and hostile input, for an hour (SCALE=small: minutes).
 	$(BIN)/python -m torture --scale $(SCALE) --report docs/reliability.md
 
 clean:  ## Remove the virtual environment and caches.

@@ -34,7 +34,7 @@ _INTRODUCTION = """\
 # Reliability
 
 What the service and `fit` were put through, and what came of it. Written by `make torture`, which
-takes some hours at full scale; `make torture SCALE=small` takes a quarter of an hour. The load is
+takes about an hour at full scale; `make torture SCALE=small` takes a quarter of one. The load is
 made on the machine that serves it, so that goodput and latencies are worse than they would be
 alone. Faults of the device (out of memory, raising, hanging, dying) are in the tests, with an
 engine that fails on demand: `tests/app/inference/test_supervisor.py`, `tests/app/test_faults.py`.
