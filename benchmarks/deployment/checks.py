@@ -87,11 +87,18 @@ async def balancer(stack: Stack, rate: float) -> list[Result]:
         _ask, stack.port, "POST", "/embed", bytes(34 << 20), {"Content-Type": "image/jpeg"}
     )
     hidden, _ = await asyncio.to_thread(_ask, stack.port, "GET", "/metrics", b"", {})
+    _, listed = await asyncio.to_thread(_ask, stack.port, "GET", "/models", b"", {})
+    engines = {model["name"]: model["engine"]["name"] for model in json.loads(listed)["models"]}
     return [
         Result(
             "answers /compare",
             probability is not None and 0 <= probability <= 1,
             f"{status}, model {fields.get('model')}, probability {probability}",
+        ),
+        Result(
+            "computes with the fast engine",
+            set(engines.values()) == {"openvino"},
+            ", ".join(f"{name}: {engine}" for name, engine in engines.items()),
         ),
         Result("turns bodies of 34 MiB away", large == 413, str(large)),
         Result("keeps /metrics inside", hidden == 404, str(hidden)),
