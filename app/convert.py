@@ -6,7 +6,6 @@ started many times, is what this is for.
 
 import sys
 
-from app.inference.engines import sides
 from app.inference.engines.conversion import ConversionFailed
 from app.inference.engines.converted import ConvertedModels
 from app.settings import read_settings
@@ -23,7 +22,7 @@ def main() -> int:
         for reference in store.models():
             checkpoint = store.load(reference.name)
             try:
-                for side in sides(checkpoint.network):
+                for side in checkpoint.network.sides:
                     folder.put(checkpoint, side)
             except ConversionFailed as error:
                 print(f"{reference.name}: stays with PyTorch: {error}")

@@ -3,9 +3,12 @@
 Weights are safetensors, never pickle: loading a checkpoint runs no code from it.
 """
 
+import contextlib
+import copy
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -15,16 +18,19 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from model_store import manifest as manifests
+from model_store import probe as probes
 from model_store import typicality as typicalities
 from model_store.errors import CheckpointDamaged, StoreError
 from model_store.files import write_durably
 from model_store.manifest import Manifest, WeightsFile
 from model_store.network.siamese import SiameseNetwork
+from model_store.probe import Probe, ProbeRecord
 from model_store.typicality import Typicality, TypicalityRecord
 
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
 TYPICALITY = "typicality.safetensors"
+PROBE = "probe.safetensors"
 
 STORED_TYPES = {"float32": torch.float32, "float16": torch.float16}
 """What weights may be stored as, by the names manifests use."""
@@ -39,12 +45,20 @@ class Checkpoint:
         network: In evaluation mode, float32, without gradients, on the CPU.
         path: The folder it came from.
         typicality: What tells its own kind of images from others; None where that is not known.
+        probe: What the network made of known pictures when it was saved; None where that is not
+            stored.
     """
 
     manifest: Manifest
     network: SiameseNetwork
     path: Path
     typicality: Typicality | None = None
+    probe: Probe | None = None
+
+    @cached_property
+    def reference(self) -> Probe:
+        """What the network made of known pictures: as stored, else what it makes of them now."""
+        return self.probe or Probe.of(self.network)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -96,8 +110,13 @@ def load(folder: Path) -> Checkpoint:
         raise CheckpointDamaged(
             f"{path} does not fit the network in {MANIFEST}: {error}"
         ) from error
-    typicality = read_typicality(folder, manifest)
-    return Checkpoint(manifest, network.eval().requires_grad_(False), folder, typicality)
+    return Checkpoint(
+        manifest,
+        network.eval().requires_grad_(False),
+        folder,
+        read_typicality(folder, manifest),
+        read_probe(folder, manifest),
+    )
 
 
 def read_typicality(folder: Path, manifest: Manifest) -> Typicality | None:
@@ -110,16 +129,44 @@ def read_typicality(folder: Path, manifest: Manifest) -> Typicality | None:
     Raises:
         CheckpointDamaged: The file is missing or is not what its digest says.
     """
-    if manifest.typicality is None:
+    record = manifest.typicality
+    if record is None:
         return None
-    path = folder / TYPICALITY
+    with _refusing(folder / TYPICALITY, "calibrate again") as path:
+        return typicalities.from_bytes(path.read_bytes(), record, manifest.dimension)
+
+
+def read_probe(folder: Path, manifest: Manifest) -> Probe | None:
+    """What the network made of known pictures when it was saved.
+
+    Args:
+        folder: Where it lies beside the manifest.
+        manifest: What is said of it.
+
+    Raises:
+        CheckpointDamaged: The file is missing or is not what its digest says.
+    """
+    record = manifest.probe
+    if record is None:
+        return None
+    with _refusing(folder / PROBE, "train again") as path:
+        return probes.from_bytes(
+            path.read_bytes(), record, manifest.preprocessing.shape, manifest.dimension
+        )
+
+
+@contextlib.contextmanager
+def _refusing(path: Path, otherwise: str) -> Iterator[Path]:
+    """Says of what goes wrong with a file which one it is, and what to do."""
     try:
-        return typicalities.from_bytes(path.read_bytes(), manifest.typicality, manifest.dimension)
+        yield path
     except OSError as error:
         reason = f"it cannot be read ({error.strerror})"
     except StoreError as error:
         reason = str(error)
-    raise CheckpointDamaged(f"{path}: {reason}; restore it from a copy or calibrate again")
+    else:
+        return
+    raise CheckpointDamaged(f"{path}: {reason}; restore it from a copy or {otherwise}")
 
 
 def write_typicality(folder: Path, typicality: Typicality | None) -> TypicalityRecord | None:
@@ -133,6 +180,29 @@ def write_typicality(folder: Path, typicality: Typicality | None) -> TypicalityR
     data = typicality.to_bytes()
     write_durably(folder / TYPICALITY, data)
     return typicality.record(data)
+
+
+def write_probe(folder: Path, probe: Probe) -> ProbeRecord:
+    """Writes what a network made of known pictures into a folder that has no such file yet.
+
+    Returns:
+        What the manifest must say of it.
+    """
+    data = probe.to_bytes()
+    write_durably(folder / PROBE, data)
+    return probe.record(data)
+
+
+def stored_probe(folder: Path, network: SiameseNetwork) -> Probe:
+    """What the network makes of known pictures with the weights that are in a folder.
+
+    Args:
+        folder: From `write_weights`.
+        network: The network whose weights they are, perhaps rounded; it stays as it is.
+    """
+    read_back = copy.deepcopy(network).cpu().float().eval()
+    read_back.load_state_dict(load_tensors((folder / WEIGHTS).read_bytes()))
+    return Probe.of(read_back)
 
 
 def check_digest(path: Path, data: bytes, expected: WeightsFile) -> None:
@@ -186,6 +256,6 @@ def write_weights(
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """Writes what belongs beside the weights: card, split, history, pictures."""
     for name, data in files.items():
-        if Path(name).name != name or name in (MANIFEST, WEIGHTS, TYPICALITY):
+        if Path(name).name != name or name in (MANIFEST, WEIGHTS, TYPICALITY, PROBE):
             raise StoreError(f"'{name}' cannot be the name of a file in a checkpoint")
         write_durably(folder / name, data)

@@ -14,6 +14,7 @@ from model_store.errors import CheckpointDamaged, FormatTooNew, InvalidName
 from model_store.metric import Metric
 from model_store.network.specification import NetworkSpec
 from model_store.preprocessing import Preprocessing
+from model_store.probe import ProbeRecord
 from model_store.typicality import TypicalityRecord
 
 FORMAT: Literal[1] = 1
@@ -100,6 +101,7 @@ class Manifest(BaseModel):
         weights: The file with the weights.
         calibration: None until calibrated; there is then no probability and no decision.
         typicality: What tells its own kind of images from others; None where that is not known.
+        probe: What the network made of known pictures; None in checkpoints saved without.
         evaluations: What was measured, newest last.
         provenance: Where the weights came from.
     """
@@ -119,6 +121,7 @@ class Manifest(BaseModel):
     weights: WeightsFile
     calibration: Calibration | None = None
     typicality: TypicalityRecord | None = None
+    probe: ProbeRecord | None = None
     evaluations: tuple[Evaluation, ...] = ()
     provenance: Provenance = Provenance()
 

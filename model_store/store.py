@@ -34,6 +34,7 @@ from model_store.manifest import (
     check_name,
 )
 from model_store.network.siamese import SiameseNetwork
+from model_store.probe import Probe
 from model_store.typicality import Typicality
 
 INDEX = "store.json"
@@ -145,6 +146,7 @@ class ModelStore:
         description: str = "",
         calibration: Calibration | None = None,
         typicality: Typicality | None = None,
+        probe: Probe | None = None,
         evaluations: tuple[Evaluation, ...] = (),
         provenance: Provenance | None = None,
         files: Mapping[str, bytes] | None = None,
@@ -160,6 +162,7 @@ class ModelStore:
             description: What it is good for, in a sentence.
             calibration: If it is calibrated.
             typicality: If it is known what its own kind of images is like.
+            probe: What it must make of known pictures; if not given, what it makes of them now.
             evaluations: What was measured.
             provenance: Where the weights came from.
             files: What else goes into the folder, by file name.
@@ -178,7 +181,7 @@ class ModelStore:
                     "install the versions that pyproject.toml names and try again"
                 )
             checkpoints.write_files(incoming, files or {})
-            record = checkpoints.write_typicality(incoming, typicality)
+            probe = probe or checkpoints.stored_probe(incoming, network)
             draft = Manifest(
                 name=name,
                 version=1,
@@ -191,7 +194,8 @@ class ModelStore:
                 dimension=network.dimension,
                 weights=weights,
                 calibration=calibration,
-                typicality=record,
+                typicality=checkpoints.write_typicality(incoming, typicality),
+                probe=checkpoints.write_probe(incoming, probe),
                 evaluations=evaluations,
                 provenance=provenance or Provenance(),
             )
@@ -231,11 +235,15 @@ class ModelStore:
                     shutil.copyfile(file, incoming / file.name)
             checkpoints.write_files(incoming, files or {})
             record = checkpoints.write_typicality(incoming, typicality)
+            probe = manifest.probe
+            if probe is None:
+                probe = checkpoints.write_probe(incoming, checkpoints.load(old.path).reference)
             draft = manifest.model_copy(
                 update={
                     "created": datetime.now(UTC).replace(microsecond=0),
                     "calibration": calibration or manifest.calibration,
                     "typicality": record or manifest.typicality,
+                    "probe": probe,
                     "evaluations": (*manifest.evaluations, *evaluations),
                 }
             )

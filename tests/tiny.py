@@ -1,7 +1,11 @@
 """Networks small enough to build and run in a moment, made from the real parts."""
 
+import json
+from pathlib import Path
+
 import torch
 
+from model_store import manifest
 from model_store.network import BranchSpec, ComparatorSpec, NetworkSpec, SiameseNetwork
 from model_store.preprocessing import Preprocessing
 
@@ -37,3 +41,13 @@ def network(
         torch.manual_seed(seed)
         built = SiameseNetwork(network_spec(comparator, sides=sides), preprocessing)
     return built.eval()
+
+
+def without_probe(folder: Path) -> None:
+    """Makes a checkpoint one from before there were probes."""
+    path = folder / "manifest.json"
+    content = json.loads(path.read_bytes())
+    del content["probe"], content["digest"]
+    content["digest"] = manifest._digest(content)
+    path.write_text(json.dumps(content))
+    (folder / "probe.safetensors").unlink()

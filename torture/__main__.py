@@ -38,6 +38,8 @@ takes about an hour at full scale; `make torture SCALE=small` takes a quarter of
 made on the machine that serves it, so that goodput and latencies are worse than they would be
 alone. Faults of the device (out of memory, raising, hanging, dying) are in the tests, with an
 engine that fails on demand: `tests/app/inference/test_supervisor.py`, `tests/app/test_faults.py`.
+So are checkpoints that are whole and yet compute something else than when they were saved
+(`tests/app/inference/test_loader.py`).
 """
 
 

@@ -4,23 +4,17 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from app.inference.catalogue import Catalogue, LoadedModel, Refusal
-from app.inference.engines import Engine, Features, UInt8Batch, make_engine, sides
+from app.inference.engines import Engine, make_engine
+from app.inference.engines.agreement import EngineDisagrees, check
 from app.inference.errors import InferenceError
 from app.observability.logs import fields
 from app.observability.metrics import Metrics
 from app.settings import EngineName, PrecisionName
 from model_store import Checkpoint, ModelStore
 from model_store.errors import StoreError
-from model_store.network import Side
 
 _logger = logging.getLogger(__name__)
-
-# What half precision and eight-bit weights may cost; a device that computes wrongly is off by more.
-_TOLERANCE = 0.1
 
 _Fingerprint = tuple[tuple[str, int, int], ...]
 
@@ -156,7 +150,8 @@ class Loader:
 
     def _load(self, name: str, version: int) -> LoadedModel:
         checkpoint = self._store.load(name, version)
-        expected = _reference(checkpoint)
+        # Where none is stored the network is asked, which has to be before an engine takes it over.
+        _ = checkpoint.reference
         engine = make_engine(
             checkpoint,
             engine=self._engine,
@@ -167,7 +162,7 @@ class Loader:
         )
         try:
             engine.warm_up(self._max_batch)
-            _probe(engine, checkpoint, expected)
+            _check(engine, checkpoint)
         except BaseException:
             engine.close()
             raise
@@ -196,40 +191,27 @@ class Loader:
         self._metrics.model_load(name, loaded=False)
 
 
-def _reference(checkpoint: Checkpoint) -> dict[Side, Features]:
-    """What the network itself makes of the probe, before an engine takes it over."""
-    batch = torch.from_numpy(_probe_image(checkpoint))
-    with torch.inference_mode():
-        return {
-            side: checkpoint.network.features(batch, side).numpy()
-            for side in sides(checkpoint.network)
-        }
-
-
-def _probe(engine: Engine, checkpoint: Checkpoint, expected: dict[Side, Features]) -> None:
-    """Refuses an engine that does not do what the network does."""
+def _check(engine: Engine, checkpoint: Checkpoint) -> None:
+    """Refuses an engine that does not do what the network did."""
     manifest = checkpoint.manifest
     model = f"model '{manifest.name}' version {manifest.version}"
-    for side, reference in expected.items():
-        rows = engine.features(_probe_image(checkpoint), side)
-        if rows.shape != (1, manifest.dimension) or not np.isfinite(rows).all():
+    if not checkpoint.reference.finite:
+        raise InferenceError(
+            f"{model} gives no finite embeddings of {manifest.dimension} values; train it again"
+        )
+    try:
+        check(engine, checkpoint.reference)
+    except EngineDisagrees as error:
+        if checkpoint.probe is None:
             raise InferenceError(
-                f"{model} gives no finite embeddings of {manifest.dimension} values; train it again"
-            )
-        off = float(np.linalg.norm(rows - reference))
-        if off > _TOLERANCE * float(np.linalg.norm(reference)):
-            raise InferenceError(
-                f"{model} gives another embedding of a known image in engine {engine.name} on "
-                f"{engine.device} than its network does (off by {off:.3g}); choose another engine"
-            )
-
-
-def _probe_image(checkpoint: Checkpoint) -> UInt8Batch:
-    """One image that is the same everywhere: slanting stripes of every brightness."""
-    height, width, channels = checkpoint.manifest.preprocessing.shape
-    y, x, channel = np.mgrid[0:height, 0:width, 0:channels]
-    image: UInt8Batch = ((5 * x + 3 * y + 85 * channel) % 256).astype(np.uint8)
-    return image[None]
+                f"{model} gives another embedding of a known image than its network does: {error}; "
+                "choose another engine"
+            ) from error
+        raise InferenceError(
+            f"{model} gives another embedding of a known image here than when it was saved: "
+            f"{error}; choose another engine, use the versions of PyTorch and Twinlens that it was "
+            "saved with, or train or import it again"
+        ) from error
 
 
 def _fingerprint(folder: Path) -> _Fingerprint:

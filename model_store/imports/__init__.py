@@ -8,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from model_store import manifest as manifests
+from model_store import probe as probes
 from model_store import typicality as typicalities
 from model_store.imports.efficientnet_lite import load_imagenet_weights
 from model_store.manifest import Manifest
 from model_store.network.lookup import find
 from model_store.network.siamese import SiameseNetwork
+from model_store.probe import Probe
 from model_store.store import ModelStore, Reference
 from model_store.typicality import Typicality
 
@@ -52,6 +54,20 @@ def own_kind(name: str) -> Typicality | None:
     return typicalities.from_bytes(data, wanted.typicality, wanted.dimension)
 
 
+def own_probe(name: str) -> Probe | None:
+    """What an imported model must make of known pictures; None where that is not known.
+
+    Raises:
+        UnknownComponent: No such import.
+        StoreError: It is not the file that the manifest describes.
+    """
+    wanted = template(name)
+    if wanted.probe is None:
+        return None
+    data = (_FOLDER / f"{name}.probe.safetensors").read_bytes()
+    return probes.from_bytes(data, wanted.probe, wanted.preprocessing.shape, wanted.dimension)
+
+
 def import_model(name: str, store: ModelStore) -> Reference:
     """Puts an importable model into a store, unless its newest version there is the same.
 
@@ -77,6 +93,7 @@ def import_model(name: str, store: ModelStore) -> Reference:
         description=wanted.description,
         calibration=wanted.calibration,
         typicality=own_kind(name),
+        probe=own_probe(name),
         evaluations=wanted.evaluations,
         provenance=wanted.provenance,
         dtype=wanted.weights.dtype,

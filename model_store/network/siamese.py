@@ -62,6 +62,11 @@ class SiameseNetwork(nn.Module):
         return len(self.branches) == 1
 
     @property
+    def sides(self) -> tuple[Side, ...]:
+        """The sides whose embeddings differ: one where the branches share weights, else both."""
+        return (Side.LEFT,) if self.shares_weights else tuple(Side)
+
+    @property
     def symmetric(self) -> bool:
         """Whether the order of the two images can never change the score."""
         return self.shares_weights and self.comparator.symmetric

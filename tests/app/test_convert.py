@@ -8,9 +8,9 @@ import pytest
 from app.__main__ import main
 from app.inference.engines import converted, make_engine
 from app.inference.engines.conversion import ConversionFailed
-from app.inference.engines.probes import COUNT, probes
 from model_store import ModelStore
 from model_store.network import Side
+from model_store.pictures import COUNT, drawn
 from tests.app.material import network
 
 
@@ -44,7 +44,7 @@ def test_what_is_converted_is_not_converted_again(store, tmp_path, monkeypatch, 
         engine = make_engine(
             checkpoint, engine="openvino", device="cpu", threads=1, cache=tmp_path / "converted"
         )
-    images = probes(checkpoint.manifest.preprocessing)
+    images = drawn(checkpoint.manifest.preprocessing)
     assert engine.features(images, Side.RIGHT).shape == (COUNT, checkpoint.manifest.dimension)
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
     engine.close()

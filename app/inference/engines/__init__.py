@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 
 from app.inference.cpus import available_cpus
-from app.inference.engines.base import Embeddings, Engine, Features, UInt8Batch, sides
+from app.inference.engines.base import Embeddings, Engine, Features, UInt8Batch
 from app.inference.engines.cpu import make_cpu_engine
 from app.inference.engines.torch_cuda import TorchCudaEngine
 from app.inference.errors import InferenceError
@@ -20,7 +20,6 @@ __all__ = [
     "UInt8Batch",
     "choose_device",
     "make_engine",
-    "sides",
 ]
 
 

@@ -1,16 +1,14 @@
-"""Whether an engine computes what the network says: its features against PyTorch's in float32."""
+"""Whether an engine computes what the network does: its features of the probe's pictures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from app.inference.engines.base import Engine, Features, UInt8Batch, sides
-from app.inference.engines.probes import probes
+from app.inference.engines.base import Engine
 from app.inference.errors import InferenceError
-from model_store.network import SiameseNetwork, Side
+from model_store.probe import Probe
 
 
 class EngineDisagrees(InferenceError):
@@ -19,11 +17,11 @@ class EngineDisagrees(InferenceError):
 
 @dataclass(frozen=True)
 class Bound:
-    """How far features may be from PyTorch's in float32, on the probes.
+    """How far features may be from PyTorch's in float32, on the pictures of a probe.
 
     Attributes:
-        mean: Least cosine in the mean over the probes.
-        worst: Least cosine of any probe.
+        mean: Least cosine in the mean over the pictures.
+        worst: Least cosine of any picture.
         length: Most that a vector's length may differ, as a part of it.
     """
 
@@ -56,24 +54,14 @@ class Agreement:
     length: float
 
 
-def reference(network: SiameseNetwork) -> Mapping[Side, tuple[UInt8Batch, Features]]:
-    """The probes, and what the network itself makes of them on the CPU, for each side."""
-    images = probes(network.preprocessing)
-    with torch.inference_mode():
-        return {
-            side: (images, network.features(torch.from_numpy(images), side).numpy())
-            for side in sides(network)
-        }
+def check(engine: Engine, probe: Probe) -> Agreement:
+    """Holds an engine against what the network made of known pictures.
 
-
-def check(engine: Engine, expected: Mapping[Side, tuple[UInt8Batch, Features]]) -> Agreement:
-    """Holds an engine against the network.
-
-    The last probe is also embedded alone, because engines take other ways for other batch sizes.
+    The first picture is also embedded alone, because engines take other ways for other batch sizes.
 
     Args:
         engine: What is checked, by the bound of its precision.
-        expected: From `reference`.
+        probe: The pictures, and what is expected of them.
 
     Returns:
         What was found, over all sides.
@@ -82,12 +70,17 @@ def check(engine: Engine, expected: Mapping[Side, tuple[UInt8Batch, Features]]) 
         EngineDisagrees: It is beyond the bound.
     """
     cosines, lengths = [], []
-    for side, (images, wanted) in expected.items():
+    for side, features in probe.features.items():
+        wanted = np.concatenate([features, features[:1]]).astype(np.float64)
         found = np.concatenate(
-            [engine.features(images, side), engine.features(images[-1:], side)]
+            [engine.features(probe.images, side), engine.features(probe.images[:1], side)]
         ).astype(np.float64)
-        compared = np.concatenate([wanted, wanted[-1:]]).astype(np.float64)
-        cosine, length = _compare(found, compared)
+        if found.shape != wanted.shape:
+            raise EngineDisagrees(
+                f"{engine.name} on {engine.device} gives features of shape {found.shape} and not "
+                f"{wanted.shape}"
+            )
+        cosine, length = _compare(found, wanted)
         cosines.append(cosine)
         lengths.append(length)
     agreement = Agreement(float(np.mean(cosines)), float(np.min(cosines)), float(np.max(lengths)))
@@ -99,10 +92,11 @@ def check(engine: Engine, expected: Mapping[Side, tuple[UInt8Batch, Features]]) 
         and agreement.length <= bound.length
     ):
         raise EngineDisagrees(
-            f"{engine.name} in {engine.precision} computes other features than PyTorch in float32: "
-            f"cosine {agreement.mean:.5f} in the mean and {agreement.worst:.5f} at worst on "
-            f"drawn pictures, lengths off by {agreement.length:.1%}; at least {bound.mean} and "
-            f"{bound.worst}, and at most {bound.length:.1%}, are wanted"
+            f"{engine.name} on {engine.device} in {engine.precision} computes other features than "
+            f"PyTorch {probe.torch} in float32: cosine {agreement.mean:.5f} in the mean and "
+            f"{agreement.worst:.5f} at worst on drawn pictures, lengths off by "
+            f"{agreement.length:.1%}; at least {bound.mean} and {bound.worst}, and at most "
+            f"{bound.length:.1%}, are wanted"
         )
     return agreement
 

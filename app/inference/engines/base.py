@@ -5,7 +5,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from model_store.network import SiameseNetwork, Side
+from model_store.network import Side
 
 UInt8Batch = npt.NDArray[np.uint8]
 Features = npt.NDArray[np.float32]
@@ -49,8 +49,3 @@ class Engine(Protocol):
     def close(self) -> None:
         """Gives back memory and threads; the engine is not used after that."""
         ...
-
-
-def sides(network: SiameseNetwork) -> tuple[Side, ...]:
-    """The sides whose embeddings differ: one where the branches share weights, else both."""
-    return (Side.LEFT,) if network.shares_weights else tuple(Side)

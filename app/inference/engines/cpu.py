@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from app.inference.engines.agreement import EngineDisagrees, check, reference
-from app.inference.engines.base import Engine, Features, UInt8Batch, sides
+from app.inference.engines.agreement import EngineDisagrees, check
+from app.inference.engines.base import Engine
 from app.inference.engines.torch_cpu import TorchCpuEngine
 from app.inference.errors import InferenceError
 from app.observability.logs import fields
 from app.settings import EngineName, PrecisionName
 from model_store import Checkpoint
 from model_store.network import Side
+from model_store.probe import Probe
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -31,8 +32,6 @@ _WORTH_ROUNDING = 1.2
 it the same instructions as for float32 set the pace."""
 
 _TRIALS = 6
-
-_Expected = Mapping[Side, tuple[UInt8Batch, Features]]
 
 
 def make_cpu_engine(
@@ -86,15 +85,15 @@ def _openvino(
             "or set ENGINE=torch"
         ) from error
     converted = ConvertedModels(cache)
-    models = {side: converted.get(checkpoint, side) for side in sides(checkpoint.network)}
-    expected = reference(checkpoint.network)
+    models = {side: converted.get(checkpoint, side) for side in checkpoint.network.sides}
+    probe = checkpoint.reference
     if precision != "auto":
-        return _checked(models, precision, threads, "precision set by PRECISION", expected)
-    exact = _checked(models, "float32", threads, "this CPU has no bfloat16", expected)
+        return _checked(models, precision, threads, "precision set by PRECISION", probe)
+    exact = _checked(models, "float32", threads, "this CPU has no bfloat16", probe)
     if "BF16" not in runtime().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         return exact
     try:
-        rounded = _checked(models, "bfloat16", threads, "", expected)
+        rounded = _checked(models, "bfloat16", threads, "", probe)
     except EngineDisagrees as error:
         exact.reason = f"float32, because {error}"
         return exact
@@ -113,7 +112,7 @@ def _checked(
     precision: str,
     threads: int,
     reason: str,
-    expected: _Expected,
+    probe: Probe,
 ) -> "OpenVinoEngine":
     from app.inference.engines.openvino_cpu import OpenVinoEngine
 
@@ -124,7 +123,7 @@ def _checked(
             f"OpenVINO cannot compile this network for this CPU ({error}); set ENGINE=torch"
         ) from error
     try:
-        found = check(engine, expected)
+        found = check(engine, probe)
     except BaseException:
         engine.close()
         raise

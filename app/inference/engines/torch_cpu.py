@@ -6,7 +6,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from app.inference.engines.base import Features, UInt8Batch, sides
+from app.inference.engines.base import Features, UInt8Batch
 from model_store.network import SiameseNetwork, Side
 
 _PIECES = (1, 2, 4, 8)
@@ -69,7 +69,7 @@ class TorchCpuEngine:
             if rate > best:
                 best, self.piece = rate, piece
         full = np.zeros((max_batch, *spec.shape), np.uint8)
-        for side in sides(self._network):
+        for side in self._network.sides:
             self.features(full, side)
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 import torch
 
-from app.inference.engines.base import Features, UInt8Batch, sides
+from app.inference.engines.base import Features, UInt8Batch
 from model_store.network import SiameseNetwork, Side
 
 
@@ -49,7 +49,7 @@ class TorchCudaEngine:
         size = 1
         while True:
             blank = torch.zeros((size, *shape), dtype=torch.uint8).numpy()
-            for side in sides(self._network):
+            for side in self._network.sides:
                 self.features(blank, side)
             if size >= max_batch:
                 break

@@ -12,17 +12,17 @@ import torch
 from torch import nn
 
 from app.inference.embedder import EncodedImage
-from app.inference.engines import agreement, conversion, converted, cpu, make_engine, sides
+from app.inference.engines import agreement, conversion, converted, cpu, make_engine
 from app.inference.engines.agreement import Bound, EngineDisagrees
 from app.inference.engines.converted import ConvertedModels
 from app.inference.engines.openvino_cpu import OpenVinoEngine
-from app.inference.engines.probes import COUNT, probes
 from app.inference.errors import InferenceError
 from app.inference.service import running
 from app.settings import Settings
 from model_store import Checkpoint, ModelStore
 from model_store.network import BranchSpec, ComparatorSpec, NetworkSpec, SiameseNetwork, Side
 from model_store.preprocessing import Preprocessing, prepare
+from model_store.probe import Probe
 from tests.app.material import network, picture, pixels
 
 
@@ -36,7 +36,7 @@ def saved(folder: Path, made: SiameseNetwork) -> Checkpoint:
 def in_openvino(seed: int = 0, branches: int = 1) -> Mapping[Side, ov.Model]:
     """The small network's branches, each converted once for all tests."""
     made = network(seed=seed, sides=branches)
-    return {side: conversion.convert(made, side) for side in sides(made)}
+    return {side: conversion.convert(made, side) for side in made.sides}
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_every_backbone_of_the_recipes_converts(name: str) -> None:
             NetworkSpec(branches=(BRANCHES[name],), comparator=ComparatorSpec(name="cosine")), spec
         ).eval()
     engine = engine_for({Side.LEFT: conversion.convert(made, Side.LEFT)}, threads=1)
-    found = agreement.check(engine, agreement.reference(made))
+    found = agreement.check(engine, Probe.of(made))
     assert found.worst >= 0.9999
     engine.close()
 
@@ -119,20 +119,8 @@ def test_each_side_has_its_own_branch() -> None:
 def test_a_wrong_engine_is_refused() -> None:
     engine, other = engine_for(in_openvino(), threads=1), network(seed=1)
     with pytest.raises(EngineDisagrees, match=r"cosine .* are wanted"):
-        agreement.check(engine, agreement.reference(other))
+        agreement.check(engine, Probe.of(other))
     engine.close()
-
-
-def test_probes_are_the_same_every_time_and_of_the_networks_kind() -> None:
-    photo = network().preprocessing
-    assert np.array_equal(probes(photo), probes(photo))
-    assert probes(photo).shape == (COUNT, *photo.shape)
-    ink = Preprocessing(height=32, width=32, mode="L", resize="ink", mean=(0.5,), std=(0.5,))
-    drawn = probes(ink)
-    assert (drawn == 255).mean() > 0.5, "mostly paper"
-    assert all((image < 64).any() for image in drawn), "and ink on each"
-    dark = probes(ink.model_copy(update={"fill": 0}))
-    assert (dark == 0).mean() > 0.5
 
 
 @pytest.mark.usefixtures("once")
@@ -218,7 +206,7 @@ def test_a_restart_does_not_convert_again(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(converted, "convert", None)
     again = ConvertedModels(folder).get(checkpoint, Side.LEFT)
     engine = OpenVinoEngine({Side.LEFT: again}, precision="float32", threads=1, reason="")
-    agreement.check(engine, agreement.reference(checkpoint.network))
+    agreement.check(engine, Probe.of(checkpoint.network))
     engine.close()
 
 

@@ -1,18 +1,18 @@
-"""Pictures drawn by a program, on which an engine is held against PyTorch.
+"""Pictures drawn by a program, on which it shows whether a network still computes the same.
 
 They have to be of the kind that networks are made for. On an even or a noisy picture features are
 small differences of large numbers, and rounding shows in them as it never does in a photo.
 """
 
+import functools
 import math
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from app.inference.engines.base import UInt8Batch
-from model_store.preprocessing import Preprocessing, prepare
+from model_store.preprocessing import Preprocessing, UInt8Image, prepare
 
-COUNT = 8
+COUNT = 4
 """Pictures in a set."""
 
 _PHOTO = (320, 256)
@@ -22,8 +22,10 @@ _BLUR = 1.0
 _PAPER = (128, 128)
 
 
-def probes(spec: Preprocessing) -> UInt8Batch:
-    """The pictures, prepared for a network: drawings in ink where it looks for ink, else scenes.
+def drawn(spec: Preprocessing) -> UInt8Image:
+    """Pictures prepared for a network: drawings in ink where it looks for ink, else scenes.
+
+    With other versions of Pillow or NumPy they may come out a little differently.
 
     Args:
         spec: What the network takes.
@@ -31,17 +33,22 @@ def probes(spec: Preprocessing) -> UInt8Batch:
     Returns:
         uint8 (COUNT, height, width, channels), the same at every call.
     """
-    draw = _drawing if spec.resize == "ink" else _scene
-    return np.stack([prepare(draw(np.random.default_rng(n), spec), spec) for n in range(COUNT)])
+    pictures = (
+        _drawing(number, spec) if spec.resize == "ink" else _scene(number)
+        for number in range(COUNT)
+    )
+    return np.stack([prepare(picture, spec) for picture in pictures])
 
 
-def _scene(random: np.random.Generator, _: Preprocessing) -> Image.Image:
+@functools.cache
+def _scene(number: int) -> Image.Image:
     """Things before things, few large and many small, in muted colours, unevenly lit.
 
     The "dead leaves" model of natural images (Lee, Mumford, Huang 2001, "Occlusion models for
     natural images", International Journal of Computer Vision 41): discs and boxes whose sizes
     follow the inverse cube.
     """
+    random = np.random.default_rng(number)
     scene = Image.new("RGB", _PHOTO, (96, 92, 88))
     pen = ImageDraw.Draw(scene)
     for _leaf in range(_LEAVES):
@@ -66,8 +73,9 @@ def _scene(random: np.random.Generator, _: Preprocessing) -> Image.Image:
     return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
 
 
-def _drawing(random: np.random.Generator, spec: Preprocessing) -> Image.Image:
+def _drawing(number: int, spec: Preprocessing) -> Image.Image:
     """A few strokes of a pen, each a curve through three points, on paper."""
+    random = np.random.default_rng(number)
     ink = 0 if spec.fill >= 128 else 255
     picture = Image.new("L", _PAPER, spec.fill)
     pen = ImageDraw.Draw(picture)
