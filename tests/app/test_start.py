@@ -1,5 +1,6 @@
 """What the process says before it serves."""
 
+import json
 import os
 import subprocess
 import sys
@@ -43,3 +44,23 @@ def test_keys_that_cannot_be_read_are_said(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "key create" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_numpy_keeps_no_threads_spinning(tmp_path: Path) -> None:
+    """Asked of a process that gets as far as reading its keys."""
+    script = (
+        "from app.__main__ import main; from threadpoolctl import threadpool_info; main([]);"
+        "print([pool['num_threads'] for pool in threadpool_info() if pool['user_api'] == 'blas'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=REPOSITORY,
+        env={**os.environ, "TWINLENS_API_KEYS": str(tmp_path / "absent.json")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    assert found
+    assert set(found) == {1}
