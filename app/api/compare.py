@@ -137,7 +137,7 @@ def _candidates(fields: Fields, dimension: int, limit: int) -> list[EncodedImage
             "or raw float32 in the field 'embeddings'; one of the two fields"
         )
     if raw:
-        if len(raw) > 1 or not isinstance(raw[0], bytes):
+        if len(raw) > 1 or not isinstance(raw[0], bytearray):
             raise BadRequest("embeddings: send one part of raw float32 bytes, as multipart")
         rows = embeddings_from_bytes("embeddings", raw[0], dimension)
         check_count("embeddings", len(rows), limit)

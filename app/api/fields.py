@@ -143,11 +143,11 @@ def embeddings_from_json(label: str, values: list[object]) -> Embeddings:
     return rows
 
 
-def embeddings_from_bytes(label: str, data: bytes, dimension: int) -> Embeddings:
+def embeddings_from_bytes(label: str, data: bytearray, dimension: int) -> Embeddings:
     """Embeddings given as raw little-endian float32, as `/embed` gives them.
 
     Returns:
-        float32 (N, dimension).
+        float32 (N, dimension), on the same memory where the machine is little-endian.
 
     Raises:
         BadRequest: Not a whole number of embeddings.
@@ -157,8 +157,8 @@ def embeddings_from_bytes(label: str, data: bytes, dimension: int) -> Embeddings
             f"{label}: {len(data):,} bytes are not a whole number of embeddings of {dimension} "
             "little-endian float32 values each"
         )
-    rows: Embeddings = np.frombuffer(data, "<f4").astype(np.float32).reshape(-1, dimension)
-    return rows
+    rows: Embeddings = np.frombuffer(data, "<f4").astype(np.float32, copy=False)
+    return rows.reshape(-1, dimension)
 
 
 def check_count(label: str, count: int, limit: int) -> None:

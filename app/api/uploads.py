@@ -43,7 +43,8 @@ class Body:
 
     Attributes:
         kind: What it was.
-        fields: By name, in order: bytes in a multipart or raw body, JSON values in a JSON one.
+        fields: By name, in order: bytes in a multipart or raw body (a bytearray where `Limits`
+            takes the field whole), JSON values in a JSON one.
         size: Its bytes.
     """
 
@@ -201,7 +202,7 @@ class _Form:
     _value: bytes = b""
     _disposition: bytes = b""
     _size: int = 0
-    _data: list[bytes] = field(default_factory=list)
+    _data: list[memoryview] = field(default_factory=list)
 
     def on_part_begin(self) -> None:
         self._parts += 1
@@ -244,10 +245,12 @@ class _Form:
             raise TooManyBytes(
                 f"{self._name[:100]}: over the limit of {self._limit:,} bytes; send a smaller one"
             )
-        self._data.append(data[start:end])
+        self._data.append(memoryview(data)[start:end])
 
     def on_part_end(self) -> None:
-        content = self._data[0] if len(self._data) == 1 else b"".join(self._data)
+        # What may be tens of megabytes is worked on where it lies, which takes a buffer of its own.
+        joined = bytearray() if self._name in self.limits.whole else b""
+        content = joined.join(self._data)
         self.fields.setdefault(self._name, []).append(content)
 
     def on_end(self) -> None:

@@ -224,5 +224,6 @@ def _check_embeddings(model: LoadedModel, label: str, rows: Embeddings) -> None:
             f"{label}: embeddings of model '{model.name}' have {dimension} values, and those sent "
             f"have {width}; embed with the model that compares"
         )
-    if not np.isfinite(rows).all():
+    # Both ends are NaN if any value is; no mask of all values is made.
+    if rows.size and not (np.isfinite(rows.min()) and np.isfinite(rows.max())):
         raise InvalidInput(f"{label}: embeddings must be finite numbers of float32's range")
