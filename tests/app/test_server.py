@@ -1,0 +1,52 @@
+import asyncio
+import gc
+import weakref
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from app.inference.catalogue import Catalogue
+from app.server import DrainingServer
+
+
+class Ring:
+    """Garbage that counting references does not find."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.fixture(autouse=True)
+def _thawed() -> Iterator[None]:
+    yield
+    gc.unfreeze()
+
+
+def tick(server: DrainingServer, app: FastAPI, *models: str) -> None:
+    catalogue = Catalogue(models=dict.fromkeys(models))  # type: ignore[arg-type]
+    app.state.service = SimpleNamespace(catalogue=catalogue, failure=None)
+    for _ in range(2):
+        asyncio.run(server.on_tick(1))
+
+
+def test_the_collector_leaves_alone_what_is_there_once_models_are_loaded() -> None:
+    app = FastAPI()
+    server = DrainingServer(uvicorn.Config(app), drain_seconds=1)
+    tick(server, app)
+    assert gc.get_freeze_count() == 0, "models are still to come"
+    ring = Ring()
+    replaced = weakref.ref(ring)
+    tick(server, app, "one")
+    frozen = gc.get_freeze_count()
+    assert frozen > 1000
+    del ring
+    gc.collect()
+    assert replaced() is not None, "it was there, and so it is left alone"
+    asyncio.run(server.on_tick(1))
+    assert gc.get_freeze_count() == frozen, "nothing has changed"
+    tick(server, app, "one", "two")
+    assert replaced() is None, "a model that was replaced goes when another is loaded"
+    assert gc.get_freeze_count() > 1000
