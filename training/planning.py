@@ -3,11 +3,12 @@
 import torch
 
 from training.components import build
-from training.data.augmentation import AUGMENTATIONS
+from training.data.augmentation import AUGMENTATIONS, Augmentation
 from training.data.batches import Batches
 from training.data.sampling import SAMPLERS
 from training.data.training_set import TrainingSet
 from training.distributed import Processes
+from training.errors import RecipeError
 from training.loop import Plan, validation_steps
 from training.recipe import Recipe
 
@@ -39,6 +40,7 @@ def plan_training(
     """
     sampler = build(SAMPLERS, "sampler", recipe.sampling, images.table, recipe.batch, recipe.seed)
     augmentation = build(AUGMENTATIONS, "augmentation", recipe.augmentation, recipe.preprocessing)
+    _check_size(recipe, augmentation)
     total = len(images.table.labels)
     images_per_step = sampler.images_per_step * recipe.batches_per_step
     steps = recipe.steps(total, images_per_step)
@@ -63,3 +65,13 @@ def plan_training(
         max_seconds=None if recipe.max_minutes is None else 60 * recipe.max_minutes,
     )
     return batches, plan
+
+
+def _check_size(recipe: Recipe, augmentation: Augmentation) -> None:
+    seen = (recipe.preprocessing.height, recipe.preprocessing.width)
+    if augmentation.size != seen and any(b.pooling == "flatten" for b in recipe.network.branches):
+        raise RecipeError(
+            "augmentation.options.resolution below 1 is for networks that take pictures of any "
+            "size, and one that flattens its map takes only one; set network.branches.0.pooling="
+            "grid or gem, or leave the resolution at 1"
+        )

@@ -106,6 +106,7 @@ class Branch(nn.Module):
         if spec.batch_norm:
             layers.append(nn.BatchNorm1d(self.dimension))
         self.projection = nn.Sequential(*layers)
+        self.mirrored = spec.mirrored
         self.normalise = spec.normalise
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -114,7 +115,12 @@ class Branch(nn.Module):
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """(N, channels, height, width), normalised → float32 (N, dimension), of any length."""
-        features: torch.Tensor = self.projection(self.pooling(self.backbone(images)))
+        if self.mirrored:
+            images = torch.cat([images, images.flip(-1)])
+        pooled: torch.Tensor = self.pooling(self.backbone(images))
+        if self.mirrored:
+            pooled = pooled.unflatten(0, (2, -1)).mean(dim=0)
+        features: torch.Tensor = self.projection(pooled)
         return features.float()
 
     def finish(self, features: torch.Tensor) -> torch.Tensor:

@@ -18,6 +18,9 @@ class BranchSpec(BaseModel):
             a channel, `grid` the averages over a few rows and columns, for things that always lie
             alike in the image; `none` for a backbone that gives a vector by itself.
         grid: Rows and columns that the pooling `grid` keeps.
+        mirrored: Whether an image is seen mirrored, too, and what was pooled of the two is averaged:
+            an image and its mirror image have one embedding then, and what lights or turns one
+            side counts for less, at twice the work. For things that are alike on both sides.
         hidden: Values of linear layers after pooling, each followed by ReLU.
         projection: Values of a last linear layer, or none.
         batch_norm: Whether batch normalisation follows, which gives a cosine loss embeddings that
@@ -31,6 +34,7 @@ class BranchSpec(BaseModel):
     options: Options = {}
     pooling: Literal["none", "flatten", "average", "gem", "grid"] = "none"
     grid: Annotated[int, Field(ge=1, le=32)] = 3
+    mirrored: bool = False
     hidden: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = ()
     projection: Annotated[int, Field(ge=1, le=65_536)] | None = None
     batch_norm: bool = False

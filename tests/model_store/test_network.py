@@ -62,6 +62,20 @@ def test_a_grid_keeps_where_things_are():
     assert found[0].tolist() == pytest.approx([float(field) for field in fields])
 
 
+@pytest.mark.parametrize("pooling", ["grid", "flatten"])
+def test_an_image_and_its_mirror_image_have_one_embedding_where_asked(pooling):
+    network = build("small-cnn", pooling, mirrored=True).eval()
+    plain = build("small-cnn", pooling).eval()
+    plain.load_state_dict(network.state_dict())
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (3, 32, 32, 3), generator=generator).to(torch.uint8)
+    with torch.no_grad():
+        both = network.embed(images)
+        torch.testing.assert_close(network.embed(images.flip(2)), both)
+        torch.testing.assert_close((plain.embed(images) + plain.embed(images.flip(2))) / 2, both)
+        assert not torch.allclose(plain.embed(images.flip(2)), plain.embed(images), rtol=1e-3)
+
+
 def test_efficientnet_can_be_left_at_a_block():
     whole = build("efficientnet-lite0", "average").eval().branches[0].backbone
     part = build("efficientnet-lite0", "average", options={"depth": 11}).eval()

@@ -207,6 +207,10 @@ class TestRefused:
             (["--set", "loss.name=binary-cross-entropy"], "comparator"),
             (["--set", "sampling.name=classes-by-images", "--set", "batch=2"], "too small"),
             (["--set", "network.branches.0.backbone=none"], "no backbone"),
+            (
+                ["--set", "augmentation={name: jitter, options: {resolution: 0.5}}"],
+                "leave the resolution at 1",
+            ),
             (["--resume"], "no unfinished run"),
             (["--recipe", "nothing"], "no recipe"),
             (["--set", "optimiser.learning_rate=1e30"], "no longer a number"),

@@ -16,7 +16,7 @@ def small(tmp_path):
 
 class TestShipped:
     def test_names(self):
-        assert {"glyphs", "images", "vgg16-sigmoid"} <= set(recipe_names())
+        assert {"glyphs", "groceries", "images", "vgg16-sigmoid"} <= set(recipe_names())
 
     @pytest.mark.parametrize("name", recipe_names())
     def test_is_valid_and_its_network_can_be_built(self, name):

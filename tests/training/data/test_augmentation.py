@@ -51,6 +51,13 @@ class TestWarp:
         warped = warp(images, affine_of().expand(2, 2, 2), torch.zeros(2, 2), fill=7)
         torch.testing.assert_close(warped, images.float(), atol=1e-2, rtol=0)
 
+    def test_fewer_pixels_show_as_much(self):
+        """Half as many across and down: each is where four met, so bilinearly their mean."""
+        images = random_images(2, colour(8, 12))
+        warped = warp(images, affine_of().expand(2, 2, 2), torch.zeros(2, 2), fill=7, size=(4, 6))
+        expected = images.float().unflatten(1, (4, 2)).unflatten(3, (6, 2)).mean((2, 4))
+        torch.testing.assert_close(warped, expected, atol=1e-2, rtol=0)
+
     @pytest.mark.parametrize("turns", [1, 2, 3])
     def test_quarter_turns(self, turns):
         images = random_images(1, grey(8))
@@ -195,3 +202,23 @@ class TestJitter:
         images = random_images(4, grey()).expand(4, *spec.shape).contiguous()
         changed = Jitter(spec)(images, generator())
         assert (changed.amax(-1) - changed.amin(-1)).max() < 0.1 * 255
+
+    def test_resolution_makes_pictures_smaller_and_shows_as_much(self):
+        spec = colour(8, 12)
+        still = {"rotation": 0.0, "crop": 1.0, "aspect": 0.0}
+        still |= {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0}
+        images = random_images(4, spec)
+        policy = Jitter(spec, **still, resolution=0.5)
+        assert policy.size == (4, 6)
+        expected = images.float().unflatten(1, (4, 2)).unflatten(3, (6, 2)).mean((2, 4))
+        torch.testing.assert_close(policy(images, generator()), expected, atol=1e-2, rtol=0)
+
+    @pytest.mark.parametrize("resolution", [0.0, -1.0, 1.5])
+    def test_impossible_resolution(self, resolution):
+        with pytest.raises(RecipeError, match="resolution"):
+            build(
+                AUGMENTATIONS,
+                "augmentation",
+                Component(name="jitter", options={"resolution": resolution}),
+                grey(),
+            )

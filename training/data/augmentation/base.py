@@ -18,12 +18,14 @@ class Augmentation(ABC):
 
     Attributes:
         mirrors: Whether some images are shown mirrored, as images of the same class.
+        size: Rows and columns of the pictures that come out.
     """
 
     mirrors = False
 
     def __init__(self, preprocessing: Preprocessing) -> None:
         self.preprocessing = preprocessing
+        self.size = (preprocessing.height, preprocessing.width)
 
     @abstractmethod
     def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -34,5 +36,5 @@ class Augmentation(ABC):
             generator: On the CPU, the only source of randomness.
 
         Returns:
-            The same shape and range (0–255), uint8 or float32.
+            (N, *size, channels), the same range (0–255), uint8 or float32.
         """

@@ -76,6 +76,7 @@ def warp(
     *,
     fill: int,
     displacement: torch.Tensor | None = None,
+    size: tuple[int, int] | None = None,
 ) -> torch.Tensor:
     """Samples every image where its matrix, shift and displacement say, bilinearly.
 
@@ -84,20 +85,22 @@ def warp(
         matrices: (N, 2, 2) from `affine`. They act on square pixels, whatever the image's shape.
         shifts: (N, 2), (x, y) in half sides, added after the matrices.
         fill: Value of what lies beyond the border.
-        displacement: (N, height, width, 2) in half sides, or none.
+        displacement: (N, height, width, 2) in half sides, or none; of the output's size.
+        size: Rows and columns of the output; the input's if not given. It shows as much.
 
     Returns:
         float32 (N, height, width, channels).
     """
     count, height, width, _ = images.shape
     device = images.device
+    rows, columns = size or (height, width)
     # Side lengths in units of the longer one, so that a turned square stays a square.
     sides = torch.tensor([width, height], dtype=torch.float32, device=device) / max(width, height)
     base = torch.stack(
-        torch.meshgrid(_centres(width, device), _centres(height, device), indexing="xy"), -1
+        torch.meshgrid(_centres(columns, device), _centres(rows, device), indexing="xy"), -1
     )
     turned = (base.view(1, -1, 2) * sides) @ matrices.to(device).transpose(1, 2) / sides
-    grid = (turned + shifts.to(device).view(-1, 1, 2)).view(count, height, width, 2)
+    grid = (turned + shifts.to(device).view(-1, 1, 2)).view(count, rows, columns, 2)
     if displacement is not None:
         grid = grid + displacement.to(device)
     # grid_sample knows only 0 beyond the border, so 0 is made to mean `fill`.

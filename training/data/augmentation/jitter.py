@@ -24,6 +24,11 @@ class Jitter(Augmentation):
         saturation: Largest relative change of the distance from grey.
         mirror: Share of the images shown mirrored; 0 where left and right mean something, as in
             faces, letters and packages.
+        resolution: Sides of the pictures that come out as a share of those that go in, in (0, 1];
+            for networks that take any size. A crop shows things larger than the whole picture
+            does, so that training at the size of service tells the network a wrong scale: at a
+            share of about the mean crop the scale is right (Touvron et al. 2019, arXiv
+            1906.06423), and a step takes less time.
     """
 
     def __init__(
@@ -37,10 +42,13 @@ class Jitter(Augmentation):
         contrast: float = 0.3,
         saturation: float = 0.3,
         mirror: float = 0.0,
+        resolution: float = 1.0,
     ) -> None:
         super().__init__(preprocessing)
         if not 0 < crop <= 1 or not 0 <= mirror <= 1:
             raise ValueError("crop must be in (0, 1], mirror in [0, 1]")
+        if not 0 < resolution <= 1:
+            raise ValueError("resolution must be in (0, 1]")
         self.rotation = rotation
         self.crop = crop
         self.aspect = aspect
@@ -49,9 +57,13 @@ class Jitter(Augmentation):
         self.saturation = saturation
         self.mirror = mirror
         self.mirrors = mirror > 0
+        self.size = (
+            max(1, round(preprocessing.height * resolution)),
+            max(1, round(preprocessing.width * resolution)),
+        )
 
     def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """As `Augmentation.__call__`; float32."""
+        """As `Augmentation.__call__`; float32, of `size`."""
         count = len(images)
         side = 1 - (1 - self.crop) * torch.rand(count, generator=generator)
         stretch = uniform((count,), self.aspect / 2, generator).exp()
@@ -63,7 +75,7 @@ class Jitter(Augmentation):
             shear=torch.zeros(count),
         )
         shifts = uniform((count, 2), 1.0, generator) * (1 - side)[:, None]
-        cropped = warp(images, matrices, shifts, fill=self.preprocessing.fill)
+        cropped = warp(images, matrices, shifts, fill=self.preprocessing.fill, size=self.size)
         return self._colours(cropped, generator).clamp_(0, 255)
 
     def _colours(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
