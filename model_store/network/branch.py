@@ -119,7 +119,7 @@ class Branch(nn.Module):
             images = torch.cat([images, images.flip(-1)])
         pooled: torch.Tensor = self.pooling(self.backbone(images))
         if self.mirrored:
-            pooled = pooled.unflatten(0, (2, -1)).mean(dim=0)
+            pooled = pooled.reshape(2, -1, pooled.shape[-1]).mean(dim=0)
         features: torch.Tensor = self.projection(pooled)
         return features.float()
 

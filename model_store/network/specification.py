@@ -18,7 +18,7 @@ class BranchSpec(BaseModel):
             a channel, `grid` the averages over a few rows and columns, for things that always lie
             alike in the image; `none` for a backbone that gives a vector by itself.
         grid: Rows and columns that the pooling `grid` keeps.
-        mirrored: Whether an image is seen mirrored, too, and what was pooled of the two is averaged:
+        mirrored: Whether an image is seen mirrored, too, and what was pooled of the two averaged:
             an image and its mirror image have one embedding then, and what lights or turns one
             side counts for less, at twice the work. For things that are alike on both sides.
         hidden: Values of linear layers after pooling, each followed by ReLU.

@@ -86,6 +86,7 @@ BRANCHES = {
     "resnet18": BranchSpec(backbone="resnet18", projection=16),
     "triplet-cnn": BranchSpec(backbone="triplet-cnn", pooling="gem", projection=16),
     "residual": BranchSpec(backbone="residual", pooling="average", batch_norm=True),
+    "mirrored": BranchSpec(backbone="triplet-cnn", pooling="grid", grid=2, mirrored=True),
     "efficientnet-lite0": BranchSpec(backbone="efficientnet-lite0", pooling="average"),
 }
 
