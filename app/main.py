@@ -10,6 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from app import web
 from app.api import admin, compare, embed, health, models, problem
+from app.api.gate import Gate
 from app.api.guard import Guard
 from app.api.middleware import RequestMiddleware
 from app.api.schemas import Problem
@@ -81,6 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     keyring = None if settings.api_keys is None else Keyring(settings.api_keys)
     # The last one added is the outermost: also what is refused has an id and a line in the log,
     # and a browser asks by OPTIONS, without a key, whether it may ask.
+    app.add_middleware(Gate)
     app.add_middleware(
         Guard, keyring=keyring, images_per_second=settings.rate_limit, host=settings.host
     )

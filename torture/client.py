@@ -86,6 +86,8 @@ async def open_loop(port: int, requests: list[bytes], rate: float, seconds: floa
 
     async def send(request: bytes) -> None:
         connection = idle.pop() if idle else Connection(port)
+        if connection.ended:  # Closed by the server after it had been idle for long.
+            connection = Connection(port)
         await one(connection, request, tally)
         idle.append(connection)
 

@@ -29,11 +29,11 @@ class Admission:
         self._images = _Rate()
         self._bytes = _Rate()
 
-    def acquire(self, images: int) -> None:
-        """Accepts images, all or none.
+    def check(self, images: int) -> None:
+        """Refuses images that there is no room for now.
 
         Raises:
-            QueueFull: There is no room; says when there should be.
+            QueueFull: There is none; says when there should be.
         """
         if self.outstanding + images > self._limit:
             wait = self.retry_after(images)
@@ -42,6 +42,14 @@ class Admission:
                 f"over the limit of {self._limit}; try again in {wait} s",
                 wait,
             )
+
+    def acquire(self, images: int) -> None:
+        """Accepts images, all or none.
+
+        Raises:
+            QueueFull: As `check`.
+        """
+        self.check(images)
         self._images.update(busy=self.outstanding > 0)
         self.outstanding += images
 
