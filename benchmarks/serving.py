@@ -23,6 +23,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from app.inference.cpus import available_cpus
 from app.inference.embedder import EncodedImage
 from app.inference.service import running
@@ -170,6 +172,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result there")
     options = parser.parse_args()
+    threadpool_limits(1, user_api="blas")  # In process as in the service.
     result = measure(options.rounds, options.seconds)
     print(report(result))
     if options.json is not None:
