@@ -30,7 +30,7 @@ class Scale:
     kills: int = 50
     steps: int = 60
     decodes: int = 100_000
-    posts: int = 20_000
+    posts: int = 100_000
     examples: int = 100
 
 
