@@ -67,3 +67,34 @@ class Connection:
         if self._streams is not None:
             self._streams[1].close()
             self._streams = None
+
+
+class Pool:
+    """Connections to a port of this machine that wait to be used again.
+
+    Args:
+        port: Where the server listens.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._idle: list[Connection] = []
+
+    def take(self) -> Connection:
+        """The one that was used last and that the server has not closed meanwhile, or a new one."""
+        while self._idle:
+            connection = self._idle.pop()
+            # The other side may end a connection that was idle for long, and nothing is lost by it.
+            if not connection.ended:
+                return connection
+            connection.close()
+        return Connection(self._port)
+
+    def give(self, connection: Connection) -> None:
+        """Takes one back that is not in use any more."""
+        self._idle.append(connection)
+
+    def close(self) -> None:
+        """Ends those that wait."""
+        while self._idle:
+            self._idle.pop().close()

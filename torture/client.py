@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from benchmarks.connection import BROKEN, Connection
+from benchmarks.connection import BROKEN, Connection, Pool
 
 
 def picture(seed: int, size: tuple[int, int] = (96, 96), kind: str = "JPEG") -> bytes:
@@ -81,15 +81,13 @@ async def closed_loop(
 async def open_loop(port: int, requests: list[bytes], rate: float, seconds: float) -> Tally:
     """Sends so many requests a second, whatever becomes of them."""
     tally = Tally()
-    idle: list[Connection] = []
+    pool = Pool(port)
     tasks: set[asyncio.Task[None]] = set()
 
     async def send(request: bytes) -> None:
-        connection = idle.pop() if idle else Connection(port)
-        if connection.ended:  # Closed by the server after it had been idle for long.
-            connection = Connection(port)
+        connection = pool.take()
         await one(connection, request, tally)
-        idle.append(connection)
+        pool.give(connection)
 
     started = time.perf_counter()
     sent = 0
@@ -101,6 +99,5 @@ async def open_loop(port: int, requests: list[bytes], rate: float, seconds: floa
             sent += 1
         await asyncio.sleep(0.005)
     await asyncio.gather(*tasks)
-    for connection in idle:
-        connection.close()
+    pool.close()
     return tally

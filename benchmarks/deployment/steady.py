@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks.connection import BROKEN, Connection
+from benchmarks.connection import BROKEN, Pool
 from benchmarks.photos import load_photos
 
 PHOTOS = 64
@@ -78,11 +78,10 @@ class SteadyLoad:
         self, port: int, rate: float, requests: Sequence[bytes], patience: float = 40.0
     ) -> None:
         self.samples: list[Sample] = []
-        self._port = port
         self._interval = 1 / rate
         self._requests = requests
         self._patience = patience
-        self._idle: list[Connection] = []
+        self._connections = Pool(port)
         self._ended = asyncio.Event()
         self._sender: asyncio.Task[None] | None = None
 
@@ -98,8 +97,7 @@ class SteadyLoad:
 
     def close(self) -> None:
         """Closes the connections that are kept."""
-        for connection in self._idle:
-            connection.close()
+        self._connections.close()
 
     async def send(self, request: bytes) -> Sample:
         """Sends a request at once, outside the load's own times and records."""
@@ -132,19 +130,10 @@ class SteadyLoad:
         return Sample(due, time.perf_counter() - due, status)
 
     async def _exchange(self, request: bytes) -> int:
-        connection = self._connection()
+        connection = self._connections.take()
         status = await connection.send(request)
-        self._idle.append(connection)
+        self._connections.give(connection)
         return status
-
-    def _connection(self) -> Connection:
-        while self._idle:
-            connection = self._idle.pop()
-            # The other side may end a connection that was idle for long, and nothing is lost by it.
-            if not connection.ended:
-                return connection
-            connection.close()
-        return Connection(self._port)
 
 
 async def saturate(port: int, requests: Sequence[bytes], in_flight: int, seconds: float) -> float:

@@ -3,7 +3,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from benchmarks.connection import BROKEN, HOST, Connection
+from benchmarks.connection import BROKEN, HOST, Connection, Pool
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -77,6 +77,24 @@ def test_a_connection_that_the_server_has_closed_is_told() -> None:
         return before, connection.ended
 
     assert play([[PLAIN]], scene) == ((False, True), 1)
+
+
+def test_a_pool_gives_back_what_is_still_connected() -> None:
+    async def scene(connection: Connection) -> list[bool]:
+        pool = Pool(connection._port)
+        await connection.send(REQUEST)
+        pool.give(connection)
+        same = pool.take() is connection
+        await connection.send(REQUEST)
+        pool.give(connection)
+        for _ in range(500):
+            await asyncio.sleep(0 if connection.ended else 0.01)
+        other = pool.take()
+        assert await other.send(REQUEST) == 404
+        other.close()
+        return [same, other is connection]
+
+    assert play([[PLAIN, PLAIN], [CHUNKED]], scene) == ([True, False], 2)
 
 
 def test_nobody_there() -> None:
