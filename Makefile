@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test lint format bench bench-peers bench-training deploy-lint deploy-check torture clean
+.PHONY: help setup serve test lint format bench bench-engines bench-growth bench-peers bench-training deploy-lint deploy-check torture clean
 
 help:  ## This list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -41,10 +41,24 @@ format: $(READY)  ## Put the style right.
 	$(BIN)/ruff format .
 
 bench: $(READY)  ## Measure the service against its own limit (a few minutes).
+	@$(BIN)/python -m model_store import photos
 	$(BIN)/python -m benchmarks.serving
 
-bench-peers: $(READY)  ## Measure the service beside other servers, which it installs (ten minutes).
+bench-peers: $(READY)  ## Measure the service beside other servers, which it installs (20 minutes).
+	@$(BIN)/python -m model_store import photos
 	$(BIN)/python -m benchmarks.peers --json peers.json --plot peers.png
+
+bench-growth: $(READY)  ## Measure by batch, image size, models and candidates (ten minutes).
+	@$(BIN)/python -m model_store import photos
+	$(BIN)/python -m benchmarks.growth --json growth.json --plot growth.png
+
+$(VENV)/.benchmarks: $(READY)
+	$(BIN)/python -m pip install --quiet --editable '.[benchmarks]'
+	@touch $@
+
+bench-engines: $(VENV)/.benchmarks  ## Measure the CPU engine beside others (the first time, an hour).
+	@$(BIN)/python -m model_store import photos
+	$(BIN)/python -m benchmarks.engines --json engines.json --plot engines.png
 
 bench-training: $(READY)  ## Measure training speed against a plain loop (some minutes).
 	$(BIN)/python -m benchmarks.training

@@ -3,7 +3,8 @@
 `python -m benchmarks.load PORT SECONDS --concurrency N` keeps that many requests in flight, each on
 a connection of its own (closed loop); `--rate R` sends R requests a second whatever becomes of them
 (open loop), and counts latency from when each should have been sent, so that a stall is not hidden.
-It prints one JSON object.
+What is sent are photos, or the requests that lie in a folder, each a file. It prints one JSON
+object.
 """
 
 import argparse
@@ -13,6 +14,8 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.connection import BROKEN, Connection
 from benchmarks.photos import load_photos
@@ -28,54 +31,111 @@ class Tally:
     Attributes:
         seconds: Latencies of those answered 200 within the measured time.
         failures: Others, by status.
+        answered: All that were answered 200.
     """
 
     seconds: list[float] = field(default_factory=list)
     failures: dict[str, int] = field(default_factory=dict)
+    answered: int = 0
 
     def add(self, status: str, seconds: float, *, in_time: bool) -> None:
         """Counts an answer."""
         if status != "200":
             self.failures[status] = self.failures.get(status, 0) + 1
-        elif in_time:
+            return
+        self.answered += 1
+        if in_time:
             self.seconds.append(seconds)
 
 
-def _raw(image: bytes) -> tuple[str, str, bytes]:
-    return "/embed", "image/jpeg", image
+class Message(NamedTuple):
+    """What is posted.
+
+    Attributes:
+        path: Where to, with the query.
+        media_type: Of the body.
+        body: All of it.
+        headers: Further lines of the head, each with its line end.
+    """
+
+    path: str
+    media_type: str
+    body: bytes
+    headers: str = ""
+
+    def encode(self) -> bytes:
+        """As it goes over the connection."""
+        head = (
+            f"POST {self.path} HTTP/1.1\r\nHost: twinlens\r\nContent-Type: {self.media_type}\r\n"
+            f"Content-Length: {len(self.body)}\r\n{self.headers}\r\n"
+        )
+        return head.encode() + self.body
 
 
-def _base64(image: bytes) -> tuple[str, str, bytes]:
-    body = json.dumps({"image": base64.b64encode(image).decode()})
-    return "/embed", "application/json", body.encode()
+def _raw(image: bytes) -> Message:
+    return Message("/embed", "image/jpeg", image)
 
 
-def _v2(image: bytes) -> tuple[str, str, bytes]:
+def _json(path: str, content: object) -> Message:
+    return Message(path, "application/json", json.dumps(content).encode())
+
+
+def _base64(image: bytes) -> Message:
+    return _json("/embed", {"image": base64.b64encode(image).decode()})
+
+
+def _base64_list(image: bytes) -> Message:
+    return _json("/embed", {"images": [base64.b64encode(image).decode()]})
+
+
+def _v2(image: bytes) -> Message:
     content = base64.b64encode(image).decode()
     tensor = {"name": "image", "shape": [1, 1], "datatype": "BYTES", "data": [content]}
-    body = json.dumps({"inputs": [tensor]}).encode()
-    return "/v2/models/photos/infer", "application/json", body
+    return _json("/v2/models/photos/infer", {"inputs": [tensor]})
 
 
-BODIES: dict[str, Callable[[bytes], tuple[str, str, bytes]]] = {
+def _v2_binary(image: bytes) -> Message:
+    """The protocol's extension for binary tensors: JSON, then each value after its length."""
+    tensor = {
+        "name": "image",
+        "shape": [1, 1],
+        "datatype": "BYTES",
+        "parameters": {"binary_data_size": 4 + len(image)},
+    }
+    head = json.dumps({"inputs": [tensor]}).encode()
+    return Message(
+        "/v2/models/photos/infer",
+        "application/octet-stream",
+        head + len(image).to_bytes(4, "little") + image,
+        f"Inference-Header-Content-Length: {len(head)}\r\n",
+    )
+
+
+BODIES: dict[str, Callable[[bytes], Message]] = {
     "raw": _raw,
     "base64": _base64,
+    "base64-list": _base64_list,
     "v2": _v2,
+    "v2-binary": _v2_binary,
 }
-"""How a server takes an image: path, media type and body."""
+"""How a server takes an image."""
 
 
 def requests(kind: str) -> list[bytes]:
     """One HTTP request for each photo."""
-    made = []
-    for file in load_photos(PHOTOS)[0]:
-        path, media_type, body = BODIES[kind](file)
-        head = (
-            f"POST {path} HTTP/1.1\r\nHost: twinlens\r\nContent-Type: {media_type}\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
-        )
-        made.append(head.encode() + body)
-    return made
+    return [BODIES[kind](file).encode() for file in load_photos(PHOTOS)[0]]
+
+
+def requests_in(folder: Path) -> list[bytes]:
+    """The files of a folder by name, each a whole HTTP request.
+
+    Raises:
+        FileNotFoundError: There are none.
+    """
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    if not files:
+        raise FileNotFoundError(f"{folder} holds no requests; write one to a file there")
+    return [path.read_bytes() for path in files]
 
 
 async def _send(connection: Connection, request: bytes) -> str:
@@ -132,7 +192,13 @@ async def open_loop(port: int, made: list[bytes], rate: float, seconds: float) -
 
 
 async def measure(
-    port: int, seconds: float, *, concurrency: int = 1, rate: float | None = None, kind: str = "raw"
+    port: int,
+    seconds: float,
+    *,
+    concurrency: int = 1,
+    rate: float | None = None,
+    made: list[bytes],
+    warm_up: float = 0.0,
 ) -> dict[str, object]:
     """Loads a server for so many seconds.
 
@@ -141,14 +207,17 @@ async def measure(
         seconds: How long.
         concurrency: Requests in flight at any time, unless a rate is given.
         rate: Requests a second.
-        kind: One of `BODIES`.
+        made: The requests, which are sent in turn.
+        warm_up: Seconds of the same load before, of which only failures and answers are counted.
 
     Returns:
-        Images a second, median and 99th percentile latency in ms, failures by status, and the
-        CPU time this process took a request, in ms.
+        Requests answered a second, median and 99th percentile latency in ms, failures by status,
+        the CPU time this process took a request, in ms, and all that were answered, warm-up too.
     """
-    made = requests(kind)
     cpu = time.process_time()
+    before = Tally()
+    if warm_up:
+        before = await closed_loop(port, made, concurrency if rate is None else 4, warm_up)
     if rate is None:
         tally = await closed_loop(port, made, concurrency, seconds)
     else:
@@ -156,18 +225,23 @@ async def measure(
     cpu = time.process_time() - cpu
     ordered = sorted(tally.seconds)
     done = len(ordered)
+    answered = before.answered + tally.answered
     return {
         "images_per_second": done / seconds,
         "p50_ms": 1000 * ordered[done // 2] if done else None,
         "p99_ms": 1000 * ordered[min(done - 1, int(done * 0.99))] if done else None,
-        "failures": tally.failures,
-        "client_cpu_ms": 1000 * cpu / max(1, done),
+        "failures": {
+            status: before.failures.get(status, 0) + tally.failures.get(status, 0)
+            for status in {**before.failures, **tally.failures}
+        },
+        "client_cpu_ms": 1000 * cpu / max(1, answered),
+        "answered": answered,
     }
 
 
 def measure_in_process(port: int, seconds: float, *, kind: str) -> dict[str, object]:
     """One request at a time, from this process."""
-    return asyncio.run(measure(port, seconds, kind=kind))
+    return asyncio.run(measure(port, seconds, made=requests(kind)))
 
 
 def main() -> None:
@@ -177,14 +251,17 @@ def main() -> None:
     parser.add_argument("seconds", type=float)
     parser.add_argument("--concurrency", type=int, default=1, metavar="N")
     parser.add_argument("--rate", type=float, metavar="R")
-    parser.add_argument("--kind", choices=sorted(BODIES), default="raw")
+    parser.add_argument("--kind", choices=sorted(BODIES), default="raw", help="of the photos")
+    parser.add_argument("--requests", type=Path, metavar="DIR", help="send what lies there")
+    parser.add_argument("--warm-up", type=float, default=0.0, metavar="SECONDS")
     options = parser.parse_args()
     found = measure(
         options.port,
         options.seconds,
         concurrency=options.concurrency,
         rate=options.rate,
-        kind=options.kind,
+        made=requests(options.kind) if options.requests is None else requests_in(options.requests),
+        warm_up=options.warm_up,
     )
     print(json.dumps(asyncio.run(found)))
 

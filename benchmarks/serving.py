@@ -7,18 +7,11 @@ server process, cache off, with the load generator in a process of its own on th
 
 import argparse
 import asyncio
-import contextlib
 import json
-import os
 import platform
-import socket
 import statistics
-import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,10 +24,10 @@ from app.inference.service import running
 from app.settings import Settings
 from benchmarks.load import PHOTOS
 from benchmarks.photos import load_photos
+from benchmarks.service import load, server
 
 BATCHES = (1, 4, 8)
 CONCURRENCIES = (1, 8, 32, 128)
-_START_SECONDS = 60.0
 
 
 async def in_process(files: list[bytes], max_batch: int, seconds: float) -> float:
@@ -60,49 +53,6 @@ async def in_process(files: list[bytes], max_batch: int, seconds: float) -> floa
         return done / seconds
 
 
-@contextlib.contextmanager
-def server() -> Iterator[int]:
-    """A server process without cache; gives its port once it is ready."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {
-        **os.environ,
-        "TWINLENS_PORT": str(port),
-        "TWINLENS_CACHE_BYTES": "0",
-        "TWINLENS_LOG_LEVEL": "info",
-    }
-    with subprocess.Popen(
-        [sys.executable, "-m", "app"], env=environment, stderr=subprocess.DEVNULL
-    ) as process:
-        try:
-            _wait_until_ready(port, process)
-            yield port
-        finally:
-            process.terminate()
-
-
-def _wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + _START_SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        with (
-            contextlib.suppress(urllib.error.URLError, ConnectionError),
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5),
-        ):
-            return
-        time.sleep(0.1)
-    sys.exit("error: the server did not become ready; run `python -m app` to see why")
-
-
-def through_http(port: int, concurrency: int, seconds: float) -> dict[str, Any]:
-    """What the load generator found at one concurrency."""
-    command = [sys.executable, "-m", "benchmarks.load", str(port), str(seconds)]
-    command += ["--concurrency", str(concurrency)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
 def measure(rounds: int, seconds: float) -> dict[str, Any]:
     """All rounds; every figure is the median over them."""
     files, images = load_photos(PHOTOS)
@@ -112,10 +62,11 @@ def measure(rounds: int, seconds: float) -> dict[str, Any]:
         print(f"round {number + 1} of {rounds} …", file=sys.stderr)
         for batch in BATCHES:
             inside[batch].append(asyncio.run(in_process(files, batch, seconds)))
-        with server() as port:
-            through_http(port, max(CONCURRENCIES), 0.5)
+        with server(cache_bytes="0") as service:
+            load(service.port, 0.5, "--concurrency", str(max(CONCURRENCIES)))
             for level in CONCURRENCIES:
-                outside[level].append(through_http(port, level, seconds))
+                found = load(service.port, seconds, "--concurrency", str(level))
+                outside[level].append(found)
     by_batch = {batch: statistics.median(values) for batch, values in inside.items()}
     best = max(by_batch, key=lambda batch: by_batch[batch])
     return {

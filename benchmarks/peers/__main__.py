@@ -2,41 +2,53 @@
 
 All run at once and are frozen while another is measured, so that rounds interleave: each figure is
 the median over the rounds, and each round's ratios hold for the machine as it was at that moment.
+Three comparisons, with Twinlens in each: the others with its decoding and engine, with its engine
+and Pillow's decoding, and with Pillow's decoding and plain PyTorch.
 """
 
 import argparse
 import contextlib
 import json
-import os
-import platform
 import statistics
-import subprocess
 import sys
-from collections.abc import Mapping
-from datetime import UTC, datetime
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from app.inference.cpus import available_cpus
+from app.inference.engines import make_engine
+from app.settings import EngineName, Settings
+from benchmarks import service
 from benchmarks.load import PHOTOS
+from benchmarks.peers import plain
 from benchmarks.peers.chart import draw
-from benchmarks.peers.servers import PEERS, Server, started
+from benchmarks.peers.pipeline import CONSTANT, MODEL, PLAIN_NETWORK
+from benchmarks.peers.servers import PEERS, Peer, Server, interpreter, started
+from benchmarks.peers.table import report
 from benchmarks.photos import load_photos
+from benchmarks.provenance import provenance
+from model_store import ModelStore
+from model_store.store import SHIPPED
+
+OURS = PEERS[0].name
+COMPARISONS = ("ours", "pillow", "torch")
 
 _FIGURES = ("images_per_second", "p50_ms", "p99_ms", "cpu_ms", "client_cpu_ms")
 _OPEN_LOOP_SHARE = 0.5
+_WARM_UP_SECONDS = 0.5
 
 
 def load(server: Server, seconds: float, *options: str) -> dict[str, Any]:
     """What a load generator in a process of its own found, and the server's CPU time a request."""
-    command = [sys.executable, "-m", "benchmarks.load", str(server.port), str(seconds)]
-    before = server.cpu_seconds()
-    done = subprocess.run(
-        [*command, "--kind", server.peer.kind, *options], capture_output=True, text=True, check=True
+    before = server.processes.cpu_seconds()
+    found = service.load(
+        server.port,
+        seconds,
+        *("--kind", server.peer.kind, "--warm-up", str(_WARM_UP_SECONDS), *options),
     )
-    found: dict[str, Any] = json.loads(done.stdout)
-    answered = max(1.0, found["images_per_second"] * seconds)
-    return {**found, "cpu_ms": 1000 * (server.cpu_seconds() - before) / answered}
+    used = server.processes.cpu_seconds() - before
+    return {**found, "cpu_ms": 1000 * used / max(1, found["answered"])}
 
 
 def rounds(
@@ -48,99 +60,141 @@ def rounds(
         print(f"round {number + 1} of {options.rounds} …", file=sys.stderr)
         for level, arguments in levels.items():
             for server in servers:
-                server.thaw()
-                load(server, 0.5, "--concurrency", "4")
+                server.processes.thaw()
                 result = load(server, options.seconds, *arguments)
-                server.freeze()
+                server.processes.freeze()
                 found.setdefault((server.peer.name, level), []).append(result)
     return {
-        server.peer.name: {level: _median(found[server.peer.name, level]) for level in levels}
+        server.peer.name: {level: medians(found[server.peer.name, level]) for level in levels}
         for server in servers
     }
 
 
-def _median(results: list[dict[str, Any]]) -> dict[str, float]:
-    medians = {
+def medians(results: list[dict[str, Any]]) -> dict[str, float]:
+    """Of each figure; a round without any answer counts as 0. Failures are added up."""
+    found = {
         name: statistics.median(result[name] or 0.0 for result in results) for name in _FIGURES
     }
-    return {**medians, "failures": sum(sum(r["failures"].values()) for r in results)}
+    return {**found, "failures": sum(sum(r["failures"].values()) for r in results)}
+
+
+def compare(
+    peers: list[Peer],
+    options: argparse.Namespace,
+    environment: Mapping[str, str],
+    *,
+    steady: bool = False,
+) -> dict[str, Any]:
+    """Servers side by side at each concurrency.
+
+    Args:
+        peers: The servers.
+        options: From the command line.
+        environment: For each but Twinlens, beside what all have.
+        steady: Whether also at a constant rate.
+    """
+    levels = {f"closed {n}": ("--concurrency", str(n)) for n in options.concurrency}
+    with _all_started(peers, options, environment) as servers:
+        found = rounds(servers, options, levels)
+        result: dict[str, Any] = {"servers": found}
+        if steady:
+            rate = _OPEN_LOOP_SHARE * found[OURS][list(levels)[-1]]["images_per_second"]
+            opened = rounds(servers, options, {"open": ("--rate", f"{rate:.1f}")})
+            result["open_loop_rate"] = rate
+            for name, figures in found.items():
+                figures.update(opened[name])
+    return result
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Everything: with the network, and with a constant in its place."""
-    closed = {f"closed {n}": ("--concurrency", str(n)) for n in options.concurrency}
-    environment = {"TWINLENS_ENGINE": options.engine}
-    with contextlib.ExitStack() as stack:
-        servers = _start(stack, options, environment)
-        whole = rounds(servers, options, closed)
-        rate = _OPEN_LOOP_SHARE * whole["Twinlens"][list(closed)[-1]]["images_per_second"]
-        opened = rounds(servers, options, {"open": ("--rate", f"{rate:.1f}")})
-    with contextlib.ExitStack() as stack:
-        servers = _start(stack, options, {**environment, "TWINLENS_BENCH_CONSTANT": "1"})
-        alone = rounds(servers, options, {"closed 8": ("--concurrency", "8")})
-    return {
-        "command": f"python -m benchmarks.peers {' '.join(sys.argv[1:])}".strip(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.machine()}, {available_cpus()} CPUs",
-        "load_average": os.getloadavg()[0],
+    """All comparisons that are wanted, and what each server costs without network and decoding."""
+    peers = [peer for peer in PEERS if peer.name == OURS or peer.name in options.only]
+    comparisons: dict[str, Any] = {}
+    result: dict[str, Any] = {
+        **provenance("benchmarks.peers"),
         "images": load_photos(PHOTOS)[1],
         "engine": options.engine,
         "rounds": options.rounds,
         "seconds": options.seconds,
-        "open_loop_rate": rate,
-        "servers": {name: {**levels, **opened[name]} for name, levels in whole.items()},
-        "server_alone": {name: levels["closed 8"] for name, levels in alone.items()},
+        "comparisons": comparisons,
     }
+    with tempfile.TemporaryDirectory() as folder:
+        network = Path(folder) / "network.xml"
+        plain.convert(ModelStore(SHIPPED).load(MODEL).network, network)
+        pillow = {PLAIN_NETWORK: str(network), "TWINLENS_PRECISION": _precision(options.engine)}
+        if "ours" in options.comparisons:
+            comparisons["ours"] = compare(peers, options, {}, steady=True)
+        if "pillow" in options.comparisons:
+            comparisons["pillow"] = compare(peers, options, pillow)
+        if "torch" in options.comparisons:
+            torch = {**pillow, "TWINLENS_ENGINE": "torch", "TWINLENS_PRECISION": "float32"}
+            comparisons["torch"] = compare(peers, options, torch)
+    if "ours" in options.comparisons:
+        with _all_started(peers, options, {}, {CONSTANT: "1"}) as servers:
+            alone = rounds(servers, options, {"closed 8": ("--concurrency", "8")})
+        result["server_alone"] = {name: levels["closed 8"] for name, levels in alone.items()}
+    return result
 
 
-def _start(
-    stack: contextlib.ExitStack, options: argparse.Namespace, environment: dict[str, str]
-) -> list[Server]:
-    servers = []
-    for peer in PEERS:
-        if options.only and peer.name not in options.only:
-            continue
-        print(f"starting {peer.name} …", file=sys.stderr)
-        server = stack.enter_context(started(peer, options.venvs, environment))
-        server.freeze()
-        servers.append(server)
-    return servers
-
-
-def report(result: dict[str, Any]) -> str:
-    """The figures as Markdown."""
-    levels = list(next(iter(result["servers"].values())))
-    heads = " | ".join(f"{level}: images/s | p50 ms | p99 ms" for level in levels)
-    about = (
-        f"`{result['command']}`, {result['date']}: {result['machine']}, load average "
-        f"{result['load_average']:.1f}; {result['images']}; engine {result['engine']}; medians of "
-        f"{result['rounds']} rounds of {result['seconds']:g} s; open loop at "
-        f"{result['open_loop_rate']:.0f} requests/s"
+def _precision(name: EngineName) -> str:
+    """What Twinlens computes in on this machine."""
+    settings = Settings()
+    engine = make_engine(
+        ModelStore(SHIPPED).load(MODEL),
+        engine=name,
+        device="cpu",
+        precision=settings.precision,
+        cache=settings.engine_cache,
     )
-    lines = [
-        about,
-        "",
-        f"| | {heads} | CPU ms a request of the server alone |",
-        "|---" * (3 * len(levels) + 2) + "|",
-    ]
-    for name, found in result["servers"].items():
-        cells = [
-            f"{row['images_per_second']:.0f} | {row['p50_ms']:.0f} | {row['p99_ms']:.0f}"
-            for row in found.values()
-        ]
-        alone = result["server_alone"][name]["cpu_ms"]
-        lines.append(f"| {name} | {' | '.join(cells)} | {alone:.2f} |")
-    return "\n".join(lines)
+    engine.close()
+    return engine.precision
 
 
-def main() -> None:
-    """Runs, prints, and writes what it is asked to."""
+@contextlib.contextmanager
+def _all_started(
+    peers: list[Peer],
+    options: argparse.Namespace,
+    others: Mapping[str, str],
+    everyone: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[list[Server]]:
+    """Servers that answer and are frozen.
+
+    Args:
+        peers: The servers.
+        options: From the command line.
+        others: Environment of each but Twinlens.
+        everyone: Environment of all.
+    """
+    with contextlib.ExitStack() as stack:
+        servers = []
+        for peer in peers:
+            print(f"starting {peer.name} …", file=sys.stderr)
+            environment = {"TWINLENS_ENGINE": options.engine, **everyone}
+            if peer.name != OURS:
+                environment.update(others)
+            server = stack.enter_context(started(peer, options.venvs, environment))
+            server.processes.freeze()
+            servers.append(server)
+        yield servers
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """What the command line says."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=1.5, help="of each measurement")
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--engine", choices=("auto", "openvino", "torch"), default="auto")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="of these servers")
+    parser.add_argument(
+        "--comparisons",
+        choices=COMPARISONS,
+        nargs="+",
+        default=COMPARISONS,
+        help="of Twinlens with others that have its decoding and engine (ours), its engine and "
+        "Pillow's decoding (pillow), Pillow's decoding and eager PyTorch (torch)",
+    )
+    names = [peer.name for peer in PEERS[1:]]
+    parser.add_argument("--only", nargs="+", choices=names, default=names, help="of the others")
     parser.add_argument(
         "--venvs",
         type=Path,
@@ -148,8 +202,16 @@ def main() -> None:
         help="where the servers are installed, a virtual environment each",
     )
     parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--plot", type=Path, metavar="FILE")
-    options = parser.parse_args()
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="a PNG")
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Runs, prints, and writes what it is asked to."""
+    options = parse()
+    for peer in PEERS:
+        if peer.name in options.only:
+            interpreter(peer, options.venvs)  # Installs what is not there yet.
     result = measure(options)
     print(report(result))
     if options.json is not None:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.load import measure_in_process
+from benchmarks.processes import Family
 
 _FOLDER = Path(__file__).parent
 _READY_SECONDS = 180.0
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ PEERS = (
     Peer("LitServe", "lit_serve.py", "base64", ("litserve",)),
     # MLServer asks for an event loop where newer versions of uvloop have none.
     Peer("MLServer", "ml_server.py", "v2", ("mlserver", "uvloop<0.22")),
+    Peer("BentoML", "bento_ml.py", "base64-list", ("bentoml",)),
+    Peer("Triton", "py_triton.py", "v2-binary", ("nvidia-pytriton",)),
 )
 
 
@@ -62,37 +64,19 @@ def interpreter(peer: Peer, venvs: Path) -> str:
     return str(python)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Server:
-    """A server that runs, in a process group of its own.
+    """A server that runs.
 
     Attributes:
         peer: What it is.
         port: Where it listens.
-        group: The process group.
+        processes: What it runs in.
     """
 
     peer: Peer
     port: int
-    group: int
-
-    def freeze(self) -> None:
-        """Stops all its processes, so that nothing of it disturbs the others."""
-        os.killpg(self.group, signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Lets them go on."""
-        os.killpg(self.group, signal.SIGCONT)
-
-    def cpu_seconds(self) -> float:
-        """What its processes have used so far."""
-        ticks = 0
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            with contextlib.suppress(OSError):
-                fields = stat.read_text().rsplit(")", 1)[1].split()
-                if int(fields[2]) == self.group:
-                    ticks += int(fields[11]) + int(fields[12])
-        return ticks / _TICKS
+    processes: Family
 
 
 @contextlib.contextmanager
@@ -101,8 +85,9 @@ def started(peer: Peer, venvs: Path, environment: dict[str, str]) -> Iterator[Se
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    python = interpreter(peer, venvs)
     process = subprocess.Popen(
-        [interpreter(peer, venvs), str(_FOLDER / peer.file), str(port)],
+        [python, str(_FOLDER / peer.file), str(port)],
         env={
             **os.environ,
             "PYTHONPATH": str(_FOLDER.parents[1]),
@@ -113,26 +98,32 @@ def started(peer: Peer, venvs: Path, environment: dict[str, str]) -> Iterator[Se
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    server = Server(peer, port, process.pid)
+    server = Server(peer, port, Family(process.pid))
     try:
-        _wait(server, process)
+        _wait(server, process, python)
         yield server
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            server.thaw()
-            os.killpg(process.pid, signal.SIGTERM)
+        server.processes.thaw()
+        # By now a number of theirs may be another process's; a descriptor stays what it was.
+        handles = [os.pidfd_open(each) for each in server.processes.members()]
+        process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(10)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        for handle in handles:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+            os.close(handle)
         process.wait()
 
 
-def _wait(server: Server, process: subprocess.Popen[bytes]) -> None:
+def _wait(server: Server, process: subprocess.Popen[bytes], interpreter: str) -> None:
     end = time.monotonic() + _READY_SECONDS
     while time.monotonic() < end and process.poll() is None:
         found = measure_in_process(server.port, 0.3, kind=server.peer.kind)
         if found["images_per_second"]:
             return
         time.sleep(0.5)
-    sys.exit(f"error: {server.peer.name} did not answer; run benchmarks/peers/{server.peer.file}")
+    sys.exit(
+        f"error: {server.peer.name} did not answer within {_READY_SECONDS:.0f} s; see why with: "
+        f"PYTHONPATH=. {interpreter} benchmarks/peers/{server.peer.file} 8000"
+    )

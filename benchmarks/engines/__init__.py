@@ -1,0 +1,1 @@
+"""OpenVINO, ONNX Runtime, inductor and eager PyTorch on the same networks."""

@@ -1,0 +1,1 @@
+"""How speed changes with batch, image size, models and candidates."""

@@ -1,0 +1,86 @@
+"""A Twinlens server to measure, and a load generator beside it, each a process of its own."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.processes import Family
+
+_START_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Service:
+    """A server that is ready.
+
+    Attributes:
+        port: Where it listens.
+        processes: What it runs in.
+        start_seconds: What it took to become ready.
+    """
+
+    port: int
+    processes: Family
+    start_seconds: float
+
+
+@contextlib.contextmanager
+def server(**settings: str) -> Iterator[Service]:
+    """`python -m app` until the block ends.
+
+    Args:
+        settings: Of the service, by their names without `TWINLENS_`.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    chosen = {"port": str(port), "log_level": "info", **settings}
+    environment = {f"TWINLENS_{name.upper()}": value for name, value in chosen.items()}
+    started = time.monotonic()
+    with subprocess.Popen(
+        [sys.executable, "-m", "app"],
+        env={**os.environ, **environment},
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        family = Family(process.pid)
+        try:
+            _wait_until_ready(port, process)
+            yield Service(port, family, time.monotonic() - started)
+        finally:
+            family.thaw()
+            process.terminate()
+
+
+def _wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + _START_SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        with (
+            contextlib.suppress(urllib.error.URLError, ConnectionError),
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5),
+        ):
+            return
+        time.sleep(0.1)
+    sys.exit("error: the server did not become ready; run `python -m app` to see why")
+
+
+def load(port: int, seconds: float, *options: str) -> dict[str, Any]:
+    """What `benchmarks.load` found.
+
+    Args:
+        port: Where to send requests.
+        seconds: How long.
+        options: As its command line takes them.
+    """
+    command = [sys.executable, "-m", "benchmarks.load", str(port), str(seconds), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found

@@ -1,0 +1,63 @@
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.processes import Family
+
+# A parent whose child, in a session and so a process group of its own, counts into a file.
+COUNTER = (
+    "import sys, time\n"
+    "n = 0\n"
+    "while True:\n"
+    "    n += 1\n"
+    "    open(sys.argv[1], 'w').write(str(n))\n"
+    "    time.sleep(0.01)\n"
+)
+PARENT = (
+    "import subprocess, sys\n"
+    "subprocess.run([sys.executable, '-c', sys.argv[1], sys.argv[2]], start_new_session=True)\n"
+)
+
+
+def wait_for(path: Path) -> None:
+    until = time.monotonic() + 20
+    while not (path.exists() and path.read_text()):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_a_family_is_frozen_whole_and_goes_on(tmp_path: Path) -> None:
+    counted = tmp_path / "count"
+    with subprocess.Popen([sys.executable, "-c", PARENT, COUNTER, str(counted)]) as process:
+        family = Family(process.pid)
+        try:
+            wait_for(counted)
+            assert len(family.members()) == 2
+            assert family.members()[0] == process.pid
+            assert family.cpu_seconds() > 0
+            assert family.resident_bytes() > 2_000_000
+            family.freeze()
+            time.sleep(0.1)
+            frozen = counted.read_text()
+            time.sleep(0.1)
+            assert counted.read_text() == frozen
+            family.thaw()
+            until = time.monotonic() + 20
+            while counted.read_text() in ("", frozen):
+                assert time.monotonic() < until
+                time.sleep(0.01)
+        finally:
+            family.thaw()
+            for member in family.members()[1:]:
+                subprocess.run(["kill", "-9", str(member)], check=True)
+            process.kill()
+
+
+def test_a_process_that_is_gone_uses_nothing() -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    family = Family(process.pid)
+    family.freeze()
+    family.thaw()
+    assert family.cpu_seconds() == 0
