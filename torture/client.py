@@ -4,12 +4,16 @@ import asyncio
 import io
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 
 import numpy as np
 from PIL import Image
 
 from benchmarks.connection import BROKEN, Connection, Pool
+
+_COUNTER_BYTES = 8
 
 
 def picture(seed: int, size: tuple[int, int] = (96, 96), kind: str = "JPEG") -> bytes:
@@ -18,6 +22,29 @@ def picture(seed: int, size: tuple[int, int] = (96, 96), kind: str = "JPEG") -> 
     buffer = io.BytesIO()
     Image.fromarray(values).resize(size, Image.Resampling.BICUBIC).save(buffer, kind)
     return buffer.getvalue()
+
+
+Requests = Callable[[int], bytes]
+"""What is sent n-th."""
+
+
+def repeating(images: list[bytes]) -> Requests:
+    """Requests for each of the images in turn."""
+    requests = [embed_request(image) for image in images]
+    return lambda number: requests[number % len(requests)]
+
+
+def distinct(images: list[bytes]) -> Requests:
+    """Requests for each of the images in turn, no two of the same bytes, so that none is cached."""
+    # Whatever follows the end of a JPEG, decoders leave alone.
+    requests = [embed_request(image + bytes(_COUNTER_BYTES)) for image in images]
+    numbers = count()
+
+    def request(number: int) -> bytes:
+        counter = next(numbers).to_bytes(_COUNTER_BYTES, "big")
+        return requests[number % len(requests)][:-_COUNTER_BYTES] + counter
+
+    return request
 
 
 def embed_request(image: bytes) -> bytes:
@@ -55,11 +82,11 @@ async def one(connection: Connection, request: bytes, tally: Tally) -> None:
 
 async def closed_loop(
     port: int,
-    requests: list[bytes],
+    requests: Requests,
     at_once: int,
     *,
     seconds: float | None = None,
-    count: int | None = None,
+    total: int | None = None,
 ) -> Tally:
     """Keeps so many requests in flight, for a time or up to a number of them."""
     tally = Tally()
@@ -69,16 +96,16 @@ async def closed_loop(
     async def client() -> None:
         nonlocal sent
         connection = Connection(port)
-        while (end is None or time.perf_counter() < end) and (count is None or sent < count):
+        while (end is None or time.perf_counter() < end) and (total is None or sent < total):
             sent += 1
-            await one(connection, requests[sent % len(requests)], tally)
+            await one(connection, requests(sent), tally)
         connection.close()
 
     await asyncio.gather(*(client() for _ in range(at_once)))
     return tally
 
 
-async def open_loop(port: int, requests: list[bytes], rate: float, seconds: float) -> Tally:
+async def open_loop(port: int, requests: Requests, rate: float, seconds: float) -> Tally:
     """Sends so many requests a second, whatever becomes of them."""
     tally = Tally()
     pool = Pool(port)
@@ -93,7 +120,7 @@ async def open_loop(port: int, requests: list[bytes], rate: float, seconds: floa
     sent = 0
     while (elapsed := time.perf_counter() - started) < seconds:
         while sent < elapsed * rate:
-            task = asyncio.create_task(send(requests[sent % len(requests)]))
+            task = asyncio.create_task(send(requests(sent)))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
             sent += 1

@@ -10,13 +10,23 @@ from statistics import median
 
 from benchmarks.connection import HOST, Connection
 from torture import livez
-from torture.client import Tally, closed_loop, embed_request, one, open_loop, picture
+from torture.client import (
+    Requests,
+    Tally,
+    closed_loop,
+    distinct,
+    one,
+    open_loop,
+    picture,
+    repeating,
+)
 from torture.outcome import Outcome, percentile
 from torture.scale import Scale
 from torture.server import Server, serving
 
 _PORT = 8731
 _DEADLINE = 10.0
+_SMALL_CACHE = 4 * 1024 * 1024
 _ROUNDS = 3
 _DROPPED = ("twinlens_dropped_images", "where")
 
@@ -25,12 +35,14 @@ def overload(scale: Scale, folder: Path) -> Outcome:
     """Ten times more requests than can be served.
 
     One thread computes, so that another core is left to the load, which has to be made here too.
+    There is a cache, as by default, but small, so that it is full before memory is looked at; and
+    no image comes twice.
     """
     outcome = Outcome("Ten times more load than can be served")
-    requests = [embed_request(picture(seed, (320, 240))) for seed in range(64)]
+    requests = distinct([picture(seed, (320, 240)) for seed in range(64)])
     settings = {
         "model_store": folder / "photos",
-        "cache_bytes": 0,
+        "cache_bytes": _SMALL_CACHE,
         "compute_threads": 1,
         "decode_threads": 1,
         "queue_images": 64,
@@ -42,7 +54,7 @@ def overload(scale: Scale, folder: Path) -> Outcome:
     return outcome
 
 
-async def _overload(scale: Scale, server: Server, requests: list[bytes], out: Outcome) -> None:
+async def _overload(scale: Scale, server: Server, requests: Requests, out: Outcome) -> None:
     port = server.port
     await closed_loop(port, requests, 32, seconds=5)
     alone = (await closed_loop(port, requests, 1, seconds=5)).seconds
@@ -57,7 +69,7 @@ async def _overload(scale: Scale, server: Server, requests: list[bytes], out: Ou
     back = Tally()
     connection = Connection(port)
     while time.perf_counter() - ended < 30:
-        await one(connection, requests[0], back)
+        await one(connection, requests(0), back)
         if back.seconds and back.seconds[-1] <= 2 * normal:
             break
     recovered = time.perf_counter() - ended
@@ -106,7 +118,7 @@ async def _overload(scale: Scale, server: Server, requests: list[bytes], out: Ou
     )
 
 
-async def _maximum(port: int, requests: list[bytes]) -> float:
+async def _maximum(port: int, requests: Requests) -> float:
     seconds = 10.0
     return len((await closed_loop(port, requests, 32, seconds=seconds)).seconds) / seconds
 
@@ -114,11 +126,11 @@ async def _maximum(port: int, requests: list[bytes]) -> float:
 def endurance(scale: Scale, folder: Path) -> Outcome:
     """Many requests with the cache off, in which nothing may pile up."""
     outcome = Outcome(f"{scale.requests:,} requests at full load, cache off")
-    requests = [embed_request(picture(seed)) for seed in range(64)]
+    requests = repeating([picture(seed) for seed in range(64)])
     with serving(folder, _PORT + 1, model_store=folder / "glyphs", cache_bytes=0) as server:
-        asyncio.run(closed_loop(server.port, requests, 16, count=max(500, scale.requests // 10)))
+        asyncio.run(closed_loop(server.port, requests, 16, total=max(500, scale.requests // 10)))
         before = server.settled()
-        tally = asyncio.run(closed_loop(server.port, requests, 16, count=scale.requests))
+        tally = asyncio.run(closed_loop(server.port, requests, 16, total=scale.requests))
         after = server.settled()
     growth = after.memory / before.memory - 1
     outcome.add(
@@ -156,7 +168,7 @@ def bad_clients(scale: Scale, folder: Path) -> Outcome:
 
 async def _bad_clients(scale: Scale, server: Server, out: Outcome) -> None:
     port, seconds = server.port, scale.steady_seconds / _ROUNDS
-    requests = [embed_request(picture(seed)) for seed in range(64)]
+    requests = repeating([picture(seed) for seed in range(64)])
     await closed_loop(port, requests, 2, seconds=3)
     before = server.settled()
     for name, count, at_once, misbehave in (
@@ -169,7 +181,7 @@ async def _bad_clients(scale: Scale, server: Server, out: Outcome) -> None:
         busy = []
         for _ in range(_ROUNDS):
             waits = [seconds * n / at_once for n in range(at_once)]
-            bad = asyncio.gather(*(misbehave(port, requests[0], wait, seconds) for wait in waits))
+            bad = asyncio.gather(*(misbehave(port, requests(0), wait, seconds) for wait in waits))
             busy.append(await closed_loop(port, requests, 2, seconds=seconds))
             await bad
             calm.append(await closed_loop(port, requests, 2, seconds=seconds))

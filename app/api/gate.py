@@ -20,11 +20,10 @@ class _Route:
 
 
 class Gate:
-    """Answers 429 at once while the queue is full and nothing is kept in a cache.
+    """Answers 429 at once where the queue is full and reading the request would be wasted.
 
-    With a cache a request may be for images that are in it, which need no place in the queue; it is
-    read to find out. Reading, routing and parsing is most of what it costs to turn a request away,
-    and the device waits for the interpreter meanwhile.
+    Reading, routing and parsing is most of what it costs to turn a request away, and the device
+    waits for the interpreter meanwhile. `Repeats` tells when it may yet be worth it.
 
     Args:
         app: The application inside.
@@ -37,11 +36,10 @@ class Gate:
         """Serves one request, as ASGI has it."""
         if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in _PATHS:
             service: Service = scope["app"].state.service
-            if not service.settings.cache_bytes and service.unready_reason() is None:
-                try:
-                    service.admission.check(1)
-                except QueueFull as error:
-                    scope["route"] = _Route(scope["path"])
-                    await problem_of(error, Request(scope))(scope, receive, send)
-                    return
+            try:
+                service.turn_away()
+            except QueueFull as error:
+                scope["route"] = _Route(scope["path"])
+                await problem_of(error, Request(scope))(scope, receive, send)
+                return
         await self._app(scope, receive, send)

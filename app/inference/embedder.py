@@ -12,6 +12,7 @@ from app.inference.cache import EmbeddingCache, Key, cache_key
 from app.inference.catalogue import LoadedModel
 from app.inference.decode import Decoder
 from app.inference.errors import TooManyBytes
+from app.inference.repeats import Repeats
 from app.inference.rows import Row, Rows
 from app.observability.metrics import Metrics
 from model_store.errors import ImageError
@@ -48,6 +49,7 @@ class Embedder:
     Args:
         admission: Bounds what is in work.
         cache: Remembers what was done.
+        repeats: Is told of images that are asked for again, and of new ones.
         decoder: From bytes to the network's size.
         batcher: From there to embeddings.
         max_image_bytes: An encoded image that has more is refused.
@@ -59,6 +61,7 @@ class Embedder:
         *,
         admission: Admission,
         cache: EmbeddingCache,
+        repeats: Repeats,
         decoder: Decoder,
         batcher: Batcher,
         max_image_bytes: int,
@@ -66,6 +69,7 @@ class Embedder:
     ) -> None:
         self._admission = admission
         self._cache = cache
+        self._repeats = repeats
         self._decoder = decoder
         self._batcher = batcher
         self._max_image_bytes = max_image_bytes
@@ -114,6 +118,7 @@ class Embedder:
         unshared = 0
         for index, key in enumerate(keys):
             row = self._cache.get(key) if key is not None else None
+            self._repeats.saw(known=row is not None or key in self._flights)
             if row is not None:
                 self._metrics.cache_lookup("hit")
                 rows[index] = row

@@ -17,8 +17,9 @@ from app.inference.cpus import available_cpus
 from app.inference.decode import Decoder
 from app.inference.embedder import Embedder
 from app.inference.engines import choose_device
-from app.inference.errors import InferenceError, NotReady
+from app.inference.errors import InferenceError, NotReady, QueueFull
 from app.inference.loader import Loader
+from app.inference.repeats import Repeats
 from app.inference.supervisor import Supervisor
 from app.observability.logs import fields
 from app.observability.metrics import Metrics
@@ -70,12 +71,14 @@ class Service:
         )
         self._supervising: asyncio.Task[None] | None = None
         self.admission = Admission(settings.queue_images, settings.queue_bytes)
+        self._repeats = Repeats()
         cache = EmbeddingCache(settings.cache_bytes)
         self.inference = Inference(
             catalogue=lambda: self._catalogue,
             embedder=Embedder(
                 admission=self.admission,
                 cache=cache,
+                repeats=self._repeats,
                 decoder=self._decoder,
                 batcher=self._batcher,
                 max_image_bytes=settings.max_image_bytes,
@@ -154,6 +157,22 @@ class Service:
     def failure(self) -> str | None:
         """Why the process must be started anew; None as long as it need not."""
         return self._supervisor.failure
+
+    def turn_away(self) -> None:
+        """Refuses a request for images before it is read, where reading it would be wasted.
+
+        Raises:
+            QueueFull: There is no room for an image, and nothing is kept of earlier ones, or they
+                hardly ever come again.
+        """
+        if self.unready_reason() is not None:
+            return  # Said once the request is read, with a reason of its own.
+        try:
+            self.admission.check(1)
+        except QueueFull:
+            if self.settings.cache_bytes and self._repeats.worth_reading():
+                return
+            raise
 
     def unready_reason(self) -> str | None:
         """Why no request should be sent here now; None when one may be."""

@@ -16,12 +16,22 @@ from tests.app.serving import Running, in_thread, wait_until
 _KEPT = picture(100)
 
 
-@pytest.fixture(params=[0, 1 << 20], ids=["without a cache", "with one"])
+# Bytes of the cache, and how often a picture that is in it has been asked for.
+_NO_CACHE = (0, 1)
+_UNUSED_CACHE = (1 << 20, 1)
+_USED_CACHE = (1 << 20, 20)
+
+
+@pytest.fixture(
+    params=[_NO_CACHE, _UNUSED_CACHE, _USED_CACHE],
+    ids=["without a cache", "with one of no use", "with one of use"],
+)
 def full(store: Path, request: pytest.FixtureRequest) -> Iterator[Running]:
     """A service whose queue is full, and whose cache, if it has one, holds a picture."""
+    cache_bytes, asked = request.param
     settings = {"store_poll_seconds": 0, "queue_images": 2, "max_images": 2}
     with (
-        in_thread(store, cache_bytes=request.param, **settings) as running,
+        in_thread(store, cache_bytes=cache_bytes, **settings) as running,
         ThreadPoolExecutor(2) as others,
     ):
         before = running.service.catalogue
@@ -29,7 +39,8 @@ def full(store: Path, request: pytest.FixtureRequest) -> Iterator[Running]:
         old = before.models["tiny"]
         model = LoadedModel(old.manifest, old.network, engine)
         running.service._catalogue = replace(before, models={**before.models, "tiny": model})
-        assert embed(running, _KEPT).status_code == 200
+        for _ in range(asked):
+            assert embed(running, _KEPT).status_code == 200
         engine.gate.clear()
         waiting = [others.submit(embed, running, picture(seed)) for seed in range(2)]
         wait_until(lambda: running.service.admission.outstanding == 2)
@@ -56,9 +67,18 @@ def test_a_new_picture_is_turned_away(full: Running) -> None:
     assert value("twinlens_rejections_total", {"reason": "queue-full"}) == 1
 
 
+@pytest.mark.parametrize("full", [_USED_CACHE], indirect=True)
 def test_a_picture_that_is_kept_is_not(full: Running) -> None:
-    kept = full.service.settings.cache_bytes > 0
-    assert embed(full, _KEPT).status_code == (200 if kept else 429)
+    assert [embed(full, _KEPT).status_code for _ in range(20)] == [200] * 20
+
+
+@pytest.mark.parametrize("full", [_UNUSED_CACHE], indirect=True)
+def test_that_pictures_come_again_is_noticed(full: Running) -> None:
+    first = [embed(full, _KEPT).status_code for _ in range(16)]
+    assert sorted(first) == [200] + [429] * 15
+    for _ in range(4 * 16):
+        embed(full, _KEPT)
+    assert [embed(full, _KEPT).status_code for _ in range(16)] == [200] * 16
 
 
 def test_embeddings_are_compared_all_the_same(full: Running) -> None:
@@ -68,8 +88,8 @@ def test_embeddings_are_compared_all_the_same(full: Running) -> None:
     assert answer.status_code == 200, answer.text
 
 
-@pytest.mark.parametrize("full", [0], indirect=True)
-def test_without_a_cache_the_body_is_not_waited_for(full: Running) -> None:
+@pytest.mark.parametrize("full", [_NO_CACHE, _UNUSED_CACHE], indirect=True)
+def test_where_nothing_comes_again_the_body_is_not_waited_for(full: Running) -> None:
     head = b"POST /compare HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
     with socket.create_connection(("127.0.0.1", full.port), timeout=10) as connection:
         connection.sendall(head + b"Content-Length: 1000\r\n\r\n")
