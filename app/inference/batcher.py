@@ -43,40 +43,54 @@ class _Item:
     queued: float = field(default_factory=perf_counter)
 
 
+@dataclass(eq=False, slots=True)
+class _Batch:
+    """What a thread is at: `items` without an answer, `since` the last call of the engine."""
+
+    lane: Lane
+    items: Sequence[_Item]
+    since: float = field(default_factory=perf_counter)
+
+
 _Outcome = tuple[_Item, Row | InferenceError]
 
 
 class Batcher:
-    """One queue a lane, one thread for the device.
+    """One queue a lane, and threads that take batches from them to the device.
 
-    The thread takes a batch whenever the device is idle and anything waits: a lone image goes at
-    once, and those that arrive while the device is busy form the next batch. Lanes take turns, so
-    that a busy model does not starve the others. An image whose request is cancelled leaves the
-    queue. Every image gets exactly one answer, also from an engine that fails, hangs or kills its
-    thread: then there is a fault, all images are answered, and none is taken until `recover`.
+    A batch is taken whenever the device could begin with it and anything waits: a lone image goes
+    at once, and those that arrive while the device is busy form the next batches. An engine says
+    how many batches it computes side by side, and what waits is shared between them. Lanes take
+    turns, so that a busy model does not starve the others. An image whose request is cancelled
+    leaves the queue. Every image gets exactly one answer, also from an engine that fails, hangs or
+    kills its thread: then there is a fault, all images are answered, and none is taken until
+    `recover`.
 
     Made, used and closed on one event loop.
 
     Args:
         max_batch: Most images in a batch.
+        threads: Most batches with the device at a time.
         metrics: Where sizes, times and failures go on record.
     """
 
-    def __init__(self, *, max_batch: int, metrics: Metrics) -> None:
+    def __init__(self, *, max_batch: int, threads: int, metrics: Metrics) -> None:
         self._loop = asyncio.get_running_loop()
         self._max_batch = max_batch
         self._metrics = metrics
         self._limits: WeakKeyDictionary[Engine, int] = WeakKeyDictionary()
+        self._failed_batches: WeakKeyDictionary[Engine, int] = WeakKeyDictionary()
         self._condition = Condition()
         # Guarded by the condition. A lane is a key exactly while images of it wait; the order of
-        # the keys is the order of the turns. A thread of an older generation has been given up.
+        # the keys is the order of the turns. Batches are by the number of their thread. Threads of
+        # an older generation have been given up.
         self._waiting: dict[Lane, deque[_Item]] = {}
-        self._in_work: tuple[Lane, Sequence[_Item]] | None = None
-        self._busy_since: float | None = None
+        self._in_work: dict[int, _Batch] = {}
         self._closing = False
         self._fault: Fault | None = None
         self._generation = 0
-        self._thread = self._start_thread()
+        self._count = threads
+        self._threads = self._start_threads()
 
     @property
     def fault(self) -> Fault | None:
@@ -91,9 +105,10 @@ class Batcher:
 
     @property
     def busy_seconds(self) -> float:
-        """How long the device has been at the present call of an engine; 0 while it is idle."""
-        since = self._busy_since
-        return 0.0 if since is None else perf_counter() - since
+        """How long the device has been at its longest call of an engine; 0 while it is idle."""
+        with self._condition:
+            batch = self._longest()
+            return 0.0 if batch is None else perf_counter() - batch.since
 
     async def submit(self, lane: Lane, image: UInt8Image) -> Row:
         """Embeds one image.
@@ -116,7 +131,8 @@ class Batcher:
             if self._closing:
                 raise NotReady(_CLOSING)
             self._waiting.setdefault(lane, deque()).append(item)
-            self._condition.notify_all()
+            if self._has_room():
+                self._condition.notify()
         try:
             return await item.answer
         except asyncio.CancelledError:
@@ -126,20 +142,23 @@ class Batcher:
     def condemn_if_stuck(self, seconds: float) -> None:
         """Declares a fault if the device has been at one call of an engine for so long."""
         with self._condition:
-            busy = self.busy_seconds
-            if self._in_work is not None and busy > seconds:
-                model = self._in_work[0].model
+            batch = self._longest()
+            if batch is None:
+                return
+            busy = perf_counter() - batch.since
+            if busy > seconds:
+                model = batch.lane.model
                 reason = f"the device has hung in model '{model}' ({busy:.0f} s in one call)"
                 self._condemn(Fault(reason, model), self._generation)
 
     def recover(self) -> None:
-        """Ends a fault: takes images again, on a new thread."""
+        """Ends a fault: takes images again, on new threads."""
         with self._condition:
             self._fault = None
-            self._thread = self._start_thread()
+            self._threads = self._start_threads()
 
     async def close(self, *, drain: bool = True) -> None:
-        """Ends the device thread.
+        """Ends the threads.
 
         Args:
             drain: Whether images that wait are still embedded, or answered with `NotReady`.
@@ -150,15 +169,26 @@ class Batcher:
             self._condition.notify_all()
         _resolve([(item, NotReady(_CLOSING)) for item in given_up])
         if self._fault is None:
-            await asyncio.to_thread(self._thread.join, _JOIN_SECONDS)
+            for thread in self._threads:
+                await asyncio.to_thread(thread.join, _JOIN_SECONDS)
 
-    def _start_thread(self) -> Thread:
-        # A daemon, so that one that hangs does not keep the process from ending.
-        thread = Thread(
-            target=self._run, args=(self._generation,), name="twinlens-device", daemon=True
-        )
-        thread.start()
-        return thread
+    def _start_threads(self) -> list[Thread]:
+        threads = [
+            # Daemons, so that one that hangs does not keep the process from ending.
+            Thread(
+                target=self._run,
+                args=(self._generation, number),
+                name=f"twinlens-device-{number}",
+                daemon=True,
+            )
+            for number in range(self._count)
+        ]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def _longest(self) -> _Batch | None:
+        return min(self._in_work.values(), key=lambda batch: batch.since, default=None)
 
     def _withdraw(self, lane: Lane, item: _Item) -> None:
         with self._condition:
@@ -177,51 +207,78 @@ class Batcher:
         self._waiting.clear()
         return items
 
-    def _run(self, generation: int) -> None:
+    def _run(self, generation: int, number: int) -> None:
         # Of its own: a thread that was given up may still write to the buffers it has.
         runner = BatchRunner(
             max_batch=self._max_batch,
             limits=self._limits,
-            before_call=lambda: self._beat(generation),
+            failed_batches=self._failed_batches,
+            before_call=lambda: self._beat(generation, number),
             metrics=self._metrics,
         )
         try:
-            while (taken := self._take(generation)) is not None:
-                self._serve(runner, *taken, generation)
+            while (batch := self._take(generation, number)) is not None:
+                self._serve(runner, batch, generation)
         # Whatever ends the thread must be known to /readyz and to those who wait for an answer.
         except BaseException as error:
-            _logger.exception("the device thread has died")
+            _logger.exception("a device thread has died")
             with self._condition:
-                model = self._in_work[0].model if self._in_work is not None else None
-            fault = Fault(f"the device thread has died ({type(error).__name__})", model)
+                at = self._in_work.get(number) if generation == self._generation else None
+            model = None if at is None else at.lane.model
+            fault = Fault(f"a device thread has died ({type(error).__name__})", model)
             self._condemn(fault, generation)
 
-    def _beat(self, generation: int) -> None:
-        if generation == self._generation:
-            self._busy_since = perf_counter()
+    def _beat(self, generation: int, number: int) -> None:
+        with self._condition:
+            if generation == self._generation:
+                self._in_work[number].since = perf_counter()
 
-    def _take(self, generation: int) -> tuple[Lane, list[_Item]] | None:
+    def _take(self, generation: int, number: int) -> _Batch | None:
         """Waits for work; None when closed and empty, or given up."""
         with self._condition:
             if generation == self._generation:
-                self._in_work = self._busy_since = None
-            while generation == self._generation and not self._waiting:
-                if self._closing:
+                self._in_work.pop(number, None)
+            while generation == self._generation and not self._has_room():
+                if self._closing and not self._waiting:
+                    self._condition.notify_all()  # The others need not wait any longer either.
                     return None
                 self._condition.wait()
             if generation != self._generation:
                 return None
             lane = next(iter(self._waiting))
             queue = self._waiting.pop(lane)
-            most = self._limits.get(lane.engine, self._max_batch)
-            items = [queue.popleft() for _ in range(min(len(queue), most))]
+            items = [queue.popleft() for _ in range(self._share(lane, len(queue)))]
             if queue:
                 self._waiting[lane] = queue
-            self._in_work = (lane, items)
-            self._busy_since = perf_counter()
-            return lane, items
+            batch = self._in_work[number] = _Batch(lane, items)
+            if self._has_room():
+                self._condition.notify()
+            return batch
 
-    def _serve(self, runner: BatchRunner, lane: Lane, items: list[_Item], generation: int) -> None:
+    def _has_room(self) -> bool:
+        """Whether a thread that is free should take a batch now, from the lane whose turn it is."""
+        lane = next(iter(self._waiting), None)
+        if lane is None:
+            return False
+        engines = [lane.engine, *(batch.lane.engine for batch in self._in_work.values())]
+        if len(self._in_work) < min(engine.concurrency.streams for engine in engines):
+            return True
+        # What would wait inside the engine may as well wait here, unless it cannot grow any more.
+        return len(self._in_work) < min(engine.concurrency.calls for engine in engines) and len(
+            self._waiting[lane]
+        ) >= self._most(lane)
+
+    def _share(self, lane: Lane, waiting: int) -> int:
+        """Images of the next batch: what waits, shared between the streams that are free."""
+        free = max(1, lane.engine.concurrency.streams - len(self._in_work))
+        return min(-(-waiting // free), self._most(lane))
+
+    def _most(self, lane: Lane) -> int:
+        limit = self._limits.get(lane.engine, self._max_batch)
+        return min(limit, lane.engine.concurrency.batch or limit)
+
+    def _serve(self, runner: BatchRunner, batch: _Batch, generation: int) -> None:
+        lane, items = batch.lane, batch.items
         started = perf_counter()
         for item in items:
             self._metrics.stage("queue", started - item.queued)
@@ -230,22 +287,21 @@ class Batcher:
         self._metrics.batch(lane.model, len(items), perf_counter() - started)
         self._answer(list(zip(items, outcomes, strict=True)))
         with self._condition:
-            if generation == self._generation:
-                self._in_work = (lane, ())
+            batch.items = ()
         reason = runner.breakage(lane, images, outcomes)
         if reason is not None:
             self._condemn(Fault(reason, lane.model), generation)
 
     def _condemn(self, fault: Fault, generation: int) -> None:
-        """Answers everything, and gives the present thread up."""
+        """Answers everything, and gives the present threads up."""
         with self._condition:
             if generation != self._generation:
                 return
             self._generation += 1
             self._fault = fault
-            in_work = () if self._in_work is None else self._in_work[1]
+            in_work = [item for batch in self._in_work.values() for item in batch.items]
             waiting = self._empty()
-            self._in_work = self._busy_since = None
+            self._in_work = {}
             self._condition.notify_all()
         _logger.error("fault: %s", fault.reason)
         failed = EngineFailed(f"{fault.reason}, and this image was in work; try another model")

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, MutableMapping, Sequence
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -28,7 +27,8 @@ class BatchRunner:
 
     Args:
         max_batch: Most images in a batch.
-        limits: What each engine's batches were halved to; shared with runners that follow.
+        limits: What each engine's batches were halved to; shared with other threads' runners.
+        failed_batches: How many batches of each engine have failed in a row; shared likewise.
         before_call: Called before each call of an engine.
         metrics: Where failures go on record.
     """
@@ -38,6 +38,7 @@ class BatchRunner:
         *,
         max_batch: int,
         limits: MutableMapping[Engine, int],
+        failed_batches: MutableMapping[Engine, int],
         before_call: Callable[[], None],
         metrics: Metrics,
     ) -> None:
@@ -47,7 +48,7 @@ class BatchRunner:
         self._metrics = metrics
         # One buffer for each shape of image.
         self._buffers: dict[tuple[int, ...], UInt8Batch] = {}
-        self._failed_batches: WeakKeyDictionary[Engine, int] = WeakKeyDictionary()
+        self._failed_batches = failed_batches
 
     def run(self, lane: Lane, images: Sequence[UInt8Image]) -> list[Row | EngineFailed]:
         """Embeds images that share a lane.

@@ -16,7 +16,7 @@ from app.inference.compare import Inference
 from app.inference.cpus import available_cpus
 from app.inference.decode import Decoder
 from app.inference.embedder import Embedder
-from app.inference.engines import choose_device
+from app.inference.engines import calls_at_once, choose_device
 from app.inference.errors import InferenceError, NotReady, QueueFull
 from app.inference.loader import Loader
 from app.inference.repeats import Repeats
@@ -62,7 +62,11 @@ class Service:
             max_pixels=settings.max_pixels,
             metrics=metrics,
         )
-        self._batcher = Batcher(max_batch=self._max_batch, metrics=metrics)
+        self._batcher = Batcher(
+            max_batch=self._max_batch,
+            threads=calls_at_once(self._device, settings.compute_threads),
+            metrics=metrics,
+        )
         self._supervisor = Supervisor(
             self._batcher,
             rebuild=self._rebuild,

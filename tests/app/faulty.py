@@ -29,7 +29,7 @@ class Breaking:
         self._folder = folder
         self._sound = (folder / "hang").exists() or (folder / "raise").exists()
         self.name, self.device, self.precision = engine.name, engine.device, engine.precision
-        self.reason = engine.reason
+        self.reason, self.concurrency = engine.reason, engine.concurrency
 
     def features(self, batch: np.ndarray, side: Side) -> np.ndarray:
         if not self._sound or (self._folder / "stay").exists():

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from app.inference.engines.base import ONE_AT_A_TIME, Concurrency
 from app.inference.lane import Lane
 from app.inference.rows import Rows
 from model_store import ModelStore
@@ -90,7 +91,8 @@ class MeanEngine:
     POISON = 255
     name, device, precision, reason = "mean", "cpu", "float32", "made for tests"
 
-    def __init__(self) -> None:
+    def __init__(self, concurrency: Concurrency = ONE_AT_A_TIME) -> None:
+        self.concurrency = concurrency
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Semaphore(0)

@@ -6,7 +6,13 @@ from typing import Literal
 import torch
 
 from app.inference.cpus import available_cpus
-from app.inference.engines.base import Embeddings, Engine, Features, UInt8Batch
+from app.inference.engines.base import (
+    CALLS_PER_STREAM,
+    Embeddings,
+    Engine,
+    Features,
+    UInt8Batch,
+)
 from app.inference.engines.cpu import make_cpu_engine
 from app.inference.engines.torch_cuda import TorchCudaEngine
 from app.inference.errors import InferenceError
@@ -18,6 +24,7 @@ __all__ = [
     "Engine",
     "Features",
     "UInt8Batch",
+    "calls_at_once",
     "choose_device",
     "make_engine",
 ]
@@ -37,6 +44,16 @@ def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> str:
             "the driver and a CUDA build of PyTorch, or set DEVICE=auto"
         )
     return "cuda:0"
+
+
+def calls_at_once(device: str, threads: int) -> int:
+    """Most calls that any engine on a device takes at once, each from a thread of its own.
+
+    Args:
+        device: From `choose_device`.
+        threads: As `make_engine`.
+    """
+    return CALLS_PER_STREAM * (threads or available_cpus()) if device == "cpu" else 1
 
 
 def make_engine(

@@ -1,5 +1,6 @@
 """What every engine offers."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -12,23 +13,46 @@ Features = npt.NDArray[np.float32]
 Embeddings = npt.NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Concurrency:
+    """How many batches an engine takes at once.
+
+    Attributes:
+        streams: Calls of `features` that it computes side by side, each from a thread of its own.
+        calls: Calls that it takes at once. Those beyond `streams` wait inside the engine, so that
+            the device need not stand idle for what lies between two calls.
+        batch: Images of a call from which on more make it no faster; None where that is unknown.
+    """
+
+    streams: int = 1
+    calls: int = 1
+    batch: int | None = None
+
+
+ONE_AT_A_TIME = Concurrency()
+
+CALLS_PER_STREAM = 2
+"""One that is computed, and one that waits behind it."""
+
+
 class Engine(Protocol):
     """Runs the branches of one network on one device.
 
-    An engine is called by one thread at a time. An image's features must not depend on the
-    images beside it in the batch (cosine ≥ 0.99999).
+    An image's features must not depend on the images beside it in the batch (cosine ≥ 0.99999).
 
     Attributes:
         name: What it is, as the `ENGINE` setting calls it.
         device: Where it runs: `cpu`, or `cuda:0` and the like.
         precision: What it computes in: `float32` and the like.
         reason: Why it was chosen, with that precision, for users.
+        concurrency: How many threads may call it at once.
     """
 
     name: str
     device: str
     precision: str
     reason: str
+    concurrency: Concurrency
 
     def features(self, batch: UInt8Batch, side: Side) -> Features:
         """What the embeddings of prepared images are made of, as `SiameseNetwork.features`.

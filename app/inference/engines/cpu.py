@@ -97,7 +97,7 @@ def _openvino(
     except EngineDisagrees as error:
         exact.reason = f"float32, because {error}"
         return exact
-    gain = _gain(rounded, exact, checkpoint, threads)
+    gain = _gain(rounded, exact, checkpoint)
     if gain < _WORTH_ROUNDING:
         rounded.close()
         exact.reason = f"float32, because bfloat16 is {gain:.1f} times as fast on this CPU"
@@ -131,12 +131,13 @@ def _checked(
     return engine
 
 
-def _gain(one: Engine, other: Engine, checkpoint: Checkpoint, threads: int) -> float:
+def _gain(one: Engine, other: Engine, checkpoint: Checkpoint) -> float:
     """How many times as fast one engine is as another: the best of several turns each.
 
     The best, because whatever else the machine does can only slow a turn down.
     """
-    blank = np.zeros((4 * threads, *checkpoint.manifest.preprocessing.shape), np.uint8)
+    count = one.concurrency.batch or 1
+    blank = np.zeros((count, *checkpoint.manifest.preprocessing.shape), np.uint8)
     best = dict.fromkeys((one, other), math.inf)
     for _ in range(_TRIALS):
         for engine in best:

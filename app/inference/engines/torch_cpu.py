@@ -6,7 +6,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from app.inference.engines.base import Features, UInt8Batch
+from app.inference.engines.base import ONE_AT_A_TIME, Features, UInt8Batch
 from model_store.network import SiameseNetwork, Side
 
 _PIECES = (1, 2, 4, 8)
@@ -30,12 +30,14 @@ class TorchCpuEngine:
         device: `cpu`.
         precision: `float32`.
         reason: As given.
+        concurrency: One call at a time.
         piece: Images in a part; `warm_up` sets it to what is fastest here.
     """
 
     name = "torch"
     device = "cpu"
     precision = "float32"
+    concurrency = ONE_AT_A_TIME
 
     def __init__(self, network: SiameseNetwork, threads: int, reason: str = "") -> None:
         self.reason = reason

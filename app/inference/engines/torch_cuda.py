@@ -2,7 +2,7 @@
 
 import torch
 
-from app.inference.engines.base import Features, UInt8Batch
+from app.inference.engines.base import ONE_AT_A_TIME, Features, UInt8Batch
 from model_store.network import SiameseNetwork, Side
 
 
@@ -19,10 +19,12 @@ class TorchCudaEngine:
         device: Where it runs.
         precision: `float32`, without TF32.
         reason: As given.
+        concurrency: One call at a time.
     """
 
     name = "torch"
     precision = "float32"
+    concurrency = ONE_AT_A_TIME
 
     def __init__(self, network: SiameseNetwork, device: str, reason: str = "") -> None:
         self.device = device

@@ -9,6 +9,7 @@ import torch
 from app.inference import loader as module
 from app.inference.catalogue import Catalogue
 from app.inference.engines import Engine
+from app.inference.engines.base import ONE_AT_A_TIME
 from app.inference.engines.torch_cpu import TorchCpuEngine
 from app.inference.errors import NotReady, UnknownModel
 from app.inference.loader import Loader
@@ -192,6 +193,7 @@ def test_an_engine_that_computes_something_else_is_refused(
         def __init__(self, engine: Engine) -> None:
             self._engine = engine
             self.name, self.device, self.precision = "off", "cpu", "float32"
+            self.concurrency = ONE_AT_A_TIME
 
         def __getattr__(self, name: str) -> object:
             return getattr(self._engine, name)

@@ -7,30 +7,38 @@ def read(repeats: Repeats, requests: int) -> int:
     return sum(repeats.worth_reading() for _ in range(requests))
 
 
-def saw(repeats: Repeats, *, known: int, of: int) -> None:
-    for number in range(of):
-        repeats.saw(known=number % (of // known) == 0 if known else False)
+def saw(repeats: Repeats, *known: bool) -> None:
+    for each in known:
+        repeats.saw(known=each)
 
 
-def test_where_nothing_comes_again_one_in_sixteen_is_read() -> None:
+def test_where_nothing_comes_again_one_in_32_is_read() -> None:
     repeats = Repeats()
-    assert read(repeats, 15) == 0
+    assert read(repeats, 31) == 0
     assert read(repeats, 1) == 1
-    saw(repeats, known=0, of=1000)
-    assert read(repeats, 160) == 10
+    saw(repeats, *[False] * 1000)
+    assert read(repeats, 320) == 10
 
 
 def test_where_images_come_again_all_are_read() -> None:
     repeats = Repeats()
-    saw(repeats, known=100, of=1000)
+    saw(repeats, *([True] + [False] * 15) * 20)
     assert read(repeats, 50) == 50
+
+
+def test_three_in_a_row_are_enough_to_notice() -> None:
+    repeats = Repeats()
+    saw(repeats, True, True)  # A share of 1 - (63/64)^2 = 0.0310, and 1/32 is 0.0313.
+    assert read(repeats, 31) == 0
+    saw(repeats, True)
+    assert read(repeats, 31) == 31
 
 
 def test_what_was_long_ago_does_not_count() -> None:
     repeats = Repeats()
-    saw(repeats, known=1000, of=1000)
-    # From a share of one, after n new images (63/64)^n; that is 1/16 after 176.
-    saw(repeats, known=0, of=176)
-    assert read(repeats, 16) == 16
-    saw(repeats, known=0, of=1)
-    assert read(repeats, 16) == 1
+    saw(repeats, *[True] * 2000)
+    # From a share of one, (63/64)^n after n new images; that is 1/32 after 220.
+    saw(repeats, *[False] * 220)
+    assert read(repeats, 32) == 32
+    saw(repeats, False)
+    assert read(repeats, 32) == 1

@@ -58,7 +58,7 @@ def supervised(
     metrics = Metrics()
 
     async def main() -> None:
-        batcher = Batcher(max_batch=4, metrics=metrics)
+        batcher = Batcher(max_batch=4, threads=2, metrics=metrics)
         supervisor = Supervisor(batcher, rebuild=rebuild, watchdog_seconds=0.02, metrics=metrics)
         watching = asyncio.create_task(supervisor.watch())
         try:
