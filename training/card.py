@@ -8,6 +8,7 @@ import torch
 
 from model_store.calibration import Calibration
 from model_store.manifest import Evaluation
+from model_store.typicality import Typicality
 from training.judging import Outcome
 from training.prepare import Parts, described
 from training.progress import duration
@@ -78,6 +79,7 @@ def write_card(facts: Facts) -> bytes:
         "## Calibration",
         "",
         *_calibration(facts.outcome.calibration),
+        *_typicality(facts.outcome.typicality),
         *(f"- Note: {warning}" for warning in facts.outcome.warnings),
         "",
         "## Recipe",
@@ -175,6 +177,18 @@ def _calibration(calibration: Calibration | None) -> list[str]:
             f"{_cell(list(calibration.frr_interval))}"
         ),
         f"- Probabilities assume a prior of {calibration.prior:g} for genuine pairs",
+    ]
+
+
+def _typicality(typicality: Typicality | None) -> list[str]:
+    if typicality is None:
+        return ["- Which images are of the model's own kind is not known"]
+    return [
+        (
+            f"- An image counts as of the model's own kind where its typicality is at least "
+            f"{typicality.level:g}, by {typicality.images:,} images of {typicality.classes:,} "
+            "classes"
+        )
     ]
 
 

@@ -1,6 +1,6 @@
 """What a model says of two pictures, scored and decided as the service does it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from model_store.checkpoint import Checkpoint
 from model_store.metric import Metric
 from model_store.network import Side
 from model_store.preprocessing import prepare
+from model_store.typicality import in_distribution
 from training.evaluation.pool import Pairs
 from training.evaluation.scoring import score_pairs
 
@@ -24,6 +25,9 @@ class Prediction:
         probability: Calibrated P(same); None for a model that is not calibrated.
         same: The decision; None likewise.
         threshold: Where `same` begins; None likewise.
+        typicality: How typical each picture is of the model's own kind, in (0, 1]; None for a model
+            that cannot tell.
+        level: A picture is of that kind where it is at least so typical; None likewise.
     """
 
     metric: Metric
@@ -31,6 +35,13 @@ class Prediction:
     probability: float | None
     same: bool | None
     threshold: float | None
+    typicality: tuple[float, float] | None = None
+    level: float | None = None
+
+    @property
+    def in_distribution(self) -> bool | None:
+        """Whether both pictures are of the model's own kind; None where that is not known."""
+        return in_distribution(self.level, *(self.typicality or ()))
 
 
 def predict(
@@ -57,21 +68,28 @@ def predict(
     manifest = checkpoint.manifest
     network = checkpoint.network.to(device).eval()
     with torch.inference_mode():
-        embeddings = [
-            network.embed(
+        features = [
+            network.features(
                 torch.from_numpy(prepare(image, manifest.preprocessing)[None]).to(device), side
             ).cpu()
             for image, side in ((left, Side.LEFT), (right, Side.RIGHT))
         ]
+        embeddings = [network.finish(row) for row in features]
     only = Pairs(np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64))
     score = float(score_pairs(network, embeddings[0], embeddings[1], only)[0])
-    calibration, metric = manifest.calibration, manifest.metric
-    if calibration is None:
-        return Prediction(metric, score, None, None, None)
-    return Prediction(
-        metric,
-        score,
-        calibration.probability(score, metric),
-        calibration.same(score, metric),
-        calibration.threshold,
-    )
+    found = Prediction(manifest.metric, score, None, None, None)
+    calibration, typicality = manifest.calibration, checkpoint.typicality
+    if calibration is not None:
+        found = replace(
+            found,
+            probability=calibration.probability(score, manifest.metric),
+            same=calibration.same(score, manifest.metric),
+            threshold=calibration.threshold,
+        )
+    if typicality is not None:
+        left_one, right_one = (
+            float(typicality.of(row.numpy(), side)[0])
+            for row, side in zip(features, (Side.LEFT, Side.RIGHT), strict=True)
+        )
+        found = replace(found, typicality=(left_one, right_one), level=typicality.level)
+    return found

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from app.inference.catalogue import Catalogue, LoadedModel
-from app.inference.distribution import in_distribution
 from app.inference.embedder import Embedder, EncodedImage
 from app.inference.engines.base import Embeddings
 from app.inference.errors import InvalidInput
 from app.inference.rows import Floats, Rows
 from app.inference.scoring import Judgement, judge
 from app.observability.metrics import Metrics
+from model_store.typicality import in_distribution
 
 # Scoring this many values takes well under a millisecond; more is not done on the event loop.
 _VALUES_INLINE = 65_536

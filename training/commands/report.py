@@ -162,6 +162,7 @@ def _measured(
             sides.right,
             data=data,
             calibration=bench.checkpoint.manifest.calibration,
+            typicality=bench.checkpoint.typicality,
             seed=options.seed,
             max_impostors=options.max_impostors,
         )

@@ -16,16 +16,18 @@ _GAP = 2
 
 
 def figures(prediction: Prediction) -> list[str]:
-    """A line each for the score and, if the model is calibrated, probability and decision."""
+    """A line each for the score, and as far as the model can tell, probability, decision, kind."""
+    kind = _kind(prediction)
     lines = [f"score: {prediction.score:.6g}, {named(prediction.metric)}"]
     if prediction.probability is None or prediction.threshold is None:
-        return [*lines, "no probability and no decision: the model is not calibrated"]
+        return [*lines, "no probability and no decision: the model is not calibrated", *kind]
     sign = "≥" if prediction.metric.higher_is_alike else "≤"
     rule = f"same where the score is {sign} {prediction.threshold:.6g}"
     return [
         *lines,
         f"probability of being the same: {prediction.probability:.4f}",
         f"decision: {_decision(prediction)} ({rule})",
+        *kind,
     ]
 
 
@@ -53,7 +55,7 @@ def comparison_sheet(
     title = "Two pictures compared" if prediction.same is None else _decision(prediction).title()
     cell = Cell(_in_short(prediction), tiles, colour)
     section = Section("", (cell,))
-    subtitle = f"{model}, {named(prediction.metric)}"
+    subtitle = "; ".join([f"{model}, {named(prediction.metric)}", *_kind(prediction)])
     return draw_sheet(title, subtitle, (section,), tile_height=400)
 
 
@@ -100,6 +102,23 @@ def _in_short(prediction: Prediction) -> str:
     sign = reached[0] if prediction.same else reached[1]
     verdict = f"{score} {sign} threshold {prediction.threshold:.6g}"
     return f"{verdict} · P(same) {prediction.probability:.4f}"
+
+
+def _kind(prediction: Prediction) -> list[str]:
+    """Whether the pictures are of the model's own kind, or nothing where that is not known."""
+    if prediction.typicality is None or prediction.level is None:
+        return []
+    first, second = prediction.typicality
+    if prediction.in_distribution:
+        return [f"both are of the model's kind: typicality {first:.4g} (A), {second:.4g} (B)"]
+    strange = [
+        name
+        for name, value in zip("AB", prediction.typicality, strict=True)
+        if value < prediction.level
+    ]
+    told = " and ".join(strange) + (" is" if len(strange) == 1 else " are")
+    needed = f"typicality {first:.4g} (A), {second:.4g} (B), where {prediction.level:g} is wanted"
+    return [f"{told} not of the model's kind, so that the rest says little: {needed}"]
 
 
 def _decision(prediction: Prediction) -> str:

@@ -2,6 +2,7 @@
 
 from pathlib import PurePosixPath
 
+import numpy as np
 from PIL import Image
 
 from model_store.calibration import Calibration
@@ -11,6 +12,7 @@ from model_store.metric import Metric
 from training.data.folders import ImageFolder
 from training.errors import DataError
 from training.evaluation.answers import NONE, Answers
+from training.evaluation.metrics import Floats
 from training.evaluation.pairs import ScoredPairs
 from training.evaluation.pool import Pairs
 from training.evaluation.worst import worst_answers, worst_genuine, worst_impostors
@@ -18,6 +20,7 @@ from training.pictures.sheet import BAD, GOOD, PLAIN, Cell, Colour, Section, Til
 
 PAIRS = 8
 ANSWERS = 12
+STRANGE = 12
 
 
 def pair_sheet(
@@ -114,6 +117,36 @@ def answer_sheet(
     title = f"The worst answers: {mistakes:,} of {len(lead):,} are wrong"
     section = Section("", tuple(cells), across=2, note="no query has a wrong candidate")
     return draw_sheet(title, subtitle, (section,), tile_height=128)
+
+
+def strange_sheet(
+    typicality: Floats,
+    level: float,
+    folder: ImageFolder,
+    subtitle: str,
+    *,
+    count: int = STRANGE,
+) -> Image.Image:
+    """The images that are least typical of the model's kind, the strangest first.
+
+    Args:
+        typicality: float64 (N,), of each image.
+        level: An image is of the model's kind where it is at least so typical.
+        folder: The images.
+        subtitle: The model and the data.
+        count: Images at most.
+    """
+    order = np.argsort(typicality, kind="stable")[:count].tolist()
+    cells = tuple(
+        Cell(
+            f"{typicality[row]:.3g}",
+            (_tile(folder, row),),
+            BAD if typicality[row] < level else GOOD,
+        )
+        for row in order
+    )
+    section = Section("", cells, across=4)
+    return draw_sheet("The least typical images", subtitle, (section,), tile_height=128)
 
 
 def score_text(score: float, metric: Metric, calibration: Calibration | None) -> str:

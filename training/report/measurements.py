@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from model_store.calibration import Calibration
 from model_store.manifest import Evaluation
 from model_store.network import SiameseNetwork
+from model_store.typicality import Typicality
 from training.embedding import EmbeddedFolder
 from training.errors import DataError
 from training.evaluation.figures import Figures
+from training.evaluation.metrics import Floats
 from training.evaluation.pairs import ScoredPairs, score_folder
 from training.evaluation.protocols.one_shot import one_shot
 from training.evaluation.protocols.retrieval import retrieval
@@ -26,6 +28,7 @@ class Measured:
         scored: The pairs.
         evaluations: Their figures, by protocol.
         wanted: The thresholds for usual false-accept rates.
+        typicality: float64 (N,), of the left images; None where the model cannot tell.
         warnings: What is to be known of all that.
     """
 
@@ -35,6 +38,7 @@ class Measured:
     scored: ScoredPairs
     evaluations: tuple[Evaluation, ...]
     wanted: tuple[Wanted, ...]
+    typicality: Floats | None
     warnings: tuple[str, ...]
 
 
@@ -45,6 +49,7 @@ def measure(
     *,
     data: str,
     calibration: Calibration | None,
+    typicality: Typicality | None,
     seed: int,
     max_impostors: int,
 ) -> Measured:
@@ -56,6 +61,7 @@ def measure(
         right: As `score_folder` takes them.
         data: What they are, in words.
         calibration: The model's own, if it has one.
+        typicality: Likewise.
         seed: Of samples and intervals.
         max_impostors: Above it a sample of impostor pairs is taken.
 
@@ -94,5 +100,6 @@ def measure(
             for name, found in figures.items()
         ),
         wanted=wanted_rates(scored, seed=seed),
+        typicality=None if typicality is None else typicality.of(left.features.numpy(), left.side),
         warnings=tuple(entry for entry in warnings if entry),
     )

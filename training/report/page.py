@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 from training.report.content import Content, Section
 from training.report.html import Html, element, joined, paragraph
-from training.report.sections import data, model, records, results
+from training.report.sections import data, kinds, model, records, results
 from training.report.style import STYLE
 
 _SECTIONS: tuple[Callable[[Content], Section], ...] = (
@@ -18,6 +18,7 @@ _SECTIONS: tuple[Callable[[Content], Section], ...] = (
     results.calibration,
     results.thresholds,
     results.worst,
+    kinds.typicality,
     results.landscape,
     records.figures,
     records.start,

@@ -2,6 +2,7 @@
 
 import io
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
@@ -55,6 +56,18 @@ def test_the_shipped_model_tells_drawings_apart(drawings, capsys):
     assert "decision: different" in different
     assert "probability of being the same: 0." in different
     assert "▀" not in different
+
+
+def test_a_picture_of_another_kind_is_told(drawings, tmp_path, capsys):
+    assert run(drawings["zigzag"], drawings["box"], "--model", "glyphs") == 0
+    assert "both are of the model's kind: typicality" in capsys.readouterr().out
+    values = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    photo = tmp_path / "photo.png"
+    Image.fromarray(values).resize((200, 200), Image.Resampling.BICUBIC).save(photo)
+    assert run(drawings["zigzag"], photo, "--model", "glyphs") == 0
+    assert "B is not of the model's kind, so that the rest says little" in capsys.readouterr().out
+    assert run(photo, photo, "--model", "glyphs") == 0
+    assert "A and B are not of the model's kind" in capsys.readouterr().out
 
 
 def test_both_pictures_and_the_verdict_go_into_a_file(drawings, tmp_path, capsys):

@@ -3,17 +3,19 @@
 import base64
 import io
 import re
+import shutil
 
 import pytest
 from PIL import Image
 
-from model_store.store import ModelStore
+from model_store.store import SHIPPED, ModelStore
 from tests.training import small
 from tests.training.report.test_html import read
 from tests.training.trees import grown, pngs
 from training.cli import main
 from training.data.folders import open_data
 from training.data.split import split_classes
+from training.embedding import embed_folder
 from training.history import Row, to_csv
 from training.report.html import Html
 
@@ -28,6 +30,7 @@ SECTIONS = [
     "calibration",
     "thresholds",
     "worst",
+    "kinds",
     "map",
     "figures",
     "start",
@@ -111,6 +114,20 @@ def test_with_data_everything_is_measured_on_the_classes_of_validation(place):
     assert "9 impostor pairs; 3,000 are needed" in reader.text
     assert "2 classes say little about others" in reader.text
     assert "retrieval, measured for this report" in reader.text
+
+
+def test_images_of_another_kind_are_counted_and_shown(place):
+    shutil.copytree(SHIPPED / "glyphs", place / "store" / "glyphs")
+    reader = made(place, "glyphs")
+    assert "Typicality is the share" in reader.text
+    reader = made(place, "glyphs", "--data", place / "images", "--classes", "all")
+    store = ModelStore(place / "store")
+    checkpoint = store.load("glyphs")
+    embedded = embed_folder(checkpoint.network, open_data(place / "images").whole)
+    found = checkpoint.typicality.of(embedded.features.numpy())
+    passed = int((found >= checkpoint.typicality.level).sum())
+    assert f"Of the 24 images here {passed} are in distribution" in reader.text
+    assert "least typical of the model's kind" in " ".join(pictures(reader))
 
 
 def test_two_sides_other_data_and_a_sample(place):

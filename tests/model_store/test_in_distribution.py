@@ -1,6 +1,6 @@
 import pytest
 
-from app.inference.distribution import in_distribution
+from model_store.typicality import in_distribution
 
 
 @pytest.mark.parametrize(
