@@ -203,6 +203,7 @@ class _Form:
     _disposition: bytes = b""
     _size: int = 0
     _data: list[memoryview] = field(default_factory=list)
+    _whole: bytearray = field(default_factory=bytearray)
 
     def on_part_begin(self) -> None:
         self._parts += 1
@@ -213,6 +214,7 @@ class _Form:
         self._disposition = b""
         self._size = 0
         self._data = []
+        self._whole = bytearray()
 
     def on_header_field(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
@@ -245,12 +247,16 @@ class _Form:
             raise TooManyBytes(
                 f"{self._name[:100]}: over the limit of {self._limit:,} bytes; send a smaller one"
             )
-        self._data.append(memoryview(data)[start:end])
+        if self._name in self.limits.whole:
+            # Copied while it is in the processor's cache, and the pieces are free to be used again.
+            self._whole += memoryview(data)[start:end]
+        else:
+            self._data.append(memoryview(data)[start:end])
 
     def on_part_end(self) -> None:
         # What may be tens of megabytes is worked on where it lies, which takes a buffer of its own.
-        joined = bytearray() if self._name in self.limits.whole else b""
-        content = joined.join(self._data)
+        whole = self._name in self.limits.whole
+        content = self._whole if whole else b"".join(self._data)
         self.fields.setdefault(self._name, []).append(content)
 
     def on_end(self) -> None:
