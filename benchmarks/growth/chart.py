@@ -1,6 +1,6 @@
-"""The sweeps as a picture: a panel each."""
+"""The sweeps as a picture: images/s above, latency below."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +8,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Rows = Sequence[Mapping[str, Any]]
+
+_POINTS = {
+    "batch": ("batch", "images in a batch, or in a request"),
+    "size": ("side", "longer side of the JPEG, pixels"),
+    "models": ("models", "models that requests are spread over"),
+    "candidates": ("candidates", "candidates of /compare/many"),
+}
+_RATES = {"engine_images_per_second": "engine alone", "images_per_second": "through HTTP"}
+_LATENCIES = {
+    "engine_ms": "engine alone",
+    "alone_p50_ms": "one at a time, median",
+    "p50_ms": "median",
+    "p99_ms": "99th percentile",
+}
 
 
 def draw(result: Mapping[str, Any], path: Path) -> None:
@@ -18,69 +32,41 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
         path: Where to.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     sweeps = result["sweeps"]
-    lines = -(-len(sweeps) // 2)
-    figure = Figure(figsize=(10, 3.6 * lines), layout="constrained")
-    panels = figure.subplots(lines, 2, squeeze=False).ravel()
-    for axes in panels[len(sweeps) :]:
-        axes.remove()
-    for axes, (name, rows) in zip(panels, sweeps.items(), strict=False):
-        _PANELS[name](axes, rows)
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
+    figure = Figure(figsize=(1 + 3.6 * len(sweeps), 6.4), layout="constrained")
+    upper, lower = figure.subplots(2, len(sweeps), squeeze=False)
+    for above, below, (name, rows) in zip(upper, lower, sweeps.items(), strict=True):
+        key, label = _POINTS[name]
+        _panel(above, rows, key, _RATES, "images/s")
+        _panel(below, rows, key, _LATENCIES, "latency, ms")
+        below.set_yscale("log")
+        below.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        below.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        below.yaxis.set_minor_formatter(NullFormatter())
+        below.set_xlabel(label)
+        if above.lines:
+            above.set_ylim(bottom=0)
+        else:
+            above.remove()
     figure.savefig(path, dpi=110)
 
 
-def _batch(axes: "Axes", rows: Rows) -> None:
-    sizes = [row["batch"] for row in rows]
-    _logarithmic(axes, sizes, "images in a batch or request")
-    _line(axes, sizes, rows, "engine_images_per_second", "engine alone")
-    _line(axes, sizes, rows, "images_per_second", "one request at a time")
-    axes.set_ylabel("images/s")
-    axes.set_ylim(bottom=0)
-
-
-def _size(axes: "Axes", rows: Rows) -> None:
-    sides = [row["side"] for row in rows]
-    _logarithmic(axes, sides, "longer side of the JPEG, pixels")
-    _line(axes, sides, rows, "images_per_second", "images/s, eight at a time")
-    _line(axes, sides, rows, "alone_p50_ms", "median latency alone, ms")
-    axes.set_ylim(bottom=0)
-
-
-def _models(axes: "Axes", rows: Rows) -> None:
-    counts = [row["models"] for row in rows]
-    _logarithmic(axes, counts, "models that requests are spread over")
-    _line(axes, counts, rows, "images_per_second", "images/s, eight at a time")
-    _line(axes, counts, rows, "p99_ms", "99th percentile of latency, ms")
-    axes.set_ylim(bottom=0)
-
-
-def _candidates(axes: "Axes", rows: Rows) -> None:
-    counts = sorted({row["candidates"] for row in rows})
-    _logarithmic(axes, counts, "candidates of /compare/many")
-    for model in dict.fromkeys(row["model"] for row in rows):
-        shown = [row for row in rows if row["model"] == model]
-        _line(axes, counts, shown, "p50_ms", f"{model}, {shown[0]['dimension']} values")
-    axes.set_yscale("log")
-    axes.set_ylabel("median latency, ms")
-
-
-def _logarithmic(axes: "Axes", points: Sequence[int], label: str) -> None:
+def _panel(axes: "Axes", rows: Rows, key: str, figures: Mapping[str, str], title: str) -> None:
+    points = sorted({row[key] for row in rows})
+    models: list[str | None] = list(dict.fromkeys(row.get("model") for row in rows))
+    for model in models:
+        shown = [row for row in rows if row.get("model") == model]
+        about = "" if model is None else f"{model} ({shown[0]['dimension']} values), "
+        for figure, label in figures.items():
+            if figure in shown[0]:
+                values = [row[figure] for row in shown]
+                axes.plot(points, values, marker="o", label=about + label)
     axes.set_xscale("log")
     axes.minorticks_off()
-    axes.set_xticks(points, [f"{point:,}" for point in points])
-    axes.set_xlabel(label)
-
-
-def _line(axes: "Axes", points: Sequence[int], rows: Rows, key: str, label: str) -> None:
-    axes.plot(points, [row[key] for row in rows], marker="o", label=label)
-
-
-_PANELS: Mapping[str, Callable[["Axes", Rows], None]] = {
-    "batch": _batch,
-    "size": _size,
-    "models": _models,
-    "candidates": _candidates,
-}
+    axes.set_xticks(points, [str(point) for point in points], fontsize=8)
+    axes.set_ylabel(title)
+    axes.grid(alpha=0.3)
+    if axes.lines:
+        axes.legend(fontsize=7)

@@ -4,6 +4,7 @@ The JPEG is decoded whole, Pillow resizes, NumPy normalises, and the network tak
 """
 
 import io
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -73,12 +74,16 @@ def convert(network: SiameseNetwork, path: Path) -> None:
     spec = network.preprocessing
     example = torch.zeros(2, spec.channels, spec.height, spec.width)
     count = torch.export.Dim("count", min=1, max=_MOST_IMAGES)
-    program = torch.export.export(_Branch(network).eval(), (example,), dynamic_shapes=({0: count},))
+    branch = _Branch(network).eval()
+    program = torch.export.export(branch, (example,), dynamic_shapes=({0: count},))
     frontend = FrontEndManager().load_by_framework("pytorch")
+    # Of each operation that this version of PyTorch does not have, whether it is needed or not.
+    logging.disable(logging.WARNING)
     # Both must live until the conversion is done, as the frontend reads from them.
     decoder = TorchFXPythonDecoder.from_exported_program(program)
     loaded = frontend.load(decoder)
     model = frontend.convert(loaded)
+    logging.disable(logging.NOTSET)
     model.reshape([-1, *example.shape[1:]])
     ov.save_model(model, path, compress_to_fp16=False)
 
