@@ -9,6 +9,7 @@ and Pillow's decoding, and with Pillow's decoding and plain PyTorch.
 import argparse
 import contextlib
 import json
+import signal
 import statistics
 import sys
 import tempfile
@@ -209,6 +210,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Runs, prints, and writes what it is asked to."""
     options = parse()
+    # Servers that are frozen would outlive a program that is only ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("error: ended by SIGTERM"))
     for peer in PEERS:
         if peer.name in options.only:
             interpreter(peer, options.venvs)  # Installs what is not there yet.
