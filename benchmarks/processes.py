@@ -35,6 +35,23 @@ class Family:
             found += children.get(process, [])
         return found
 
+    @property
+    def runs(self) -> bool:
+        """Whether the first process is there and has not ended."""
+        try:
+            fields = Path(f"/proc/{self.root}/stat").read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            return False
+        return fields[0] != "Z"
+
+    def handles(self) -> list[int]:
+        """File descriptors that stay with the processes, whoever gets their numbers later."""
+        found = []
+        for process in self.members():
+            with contextlib.suppress(ProcessLookupError):
+                found.append(os.pidfd_open(process))
+        return found
+
     def freeze(self) -> None:
         """Stops them, so that nothing of them disturbs others."""
         self._signal(signal.SIGSTOP)

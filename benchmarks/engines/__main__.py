@@ -20,33 +20,24 @@ import numpy as np
 from app.inference.cpus import available_cpus
 from app.inference.engines import Features, UInt8Batch
 from benchmarks.engines.chart import draw
-from benchmarks.engines.contenders import OURS, Forward, contenders
+from benchmarks.engines.contenders import OURS, contenders
 from benchmarks.engines.networks import NAMES, load
 from benchmarks.provenance import heading, provenance
+from benchmarks.throughput import Contender
 
 _PAUSE = 0.02
 """Seconds between two of them: threads that wait for work by spinning have given up by then."""
 
 
-def rate(forward: Forward, images: UInt8Batch, seconds: float) -> float:
-    """Images a second, over at least one call."""
-    calls = 0
-    started = time.perf_counter()
-    while (elapsed := time.perf_counter() - started) < seconds or not calls:
-        forward(images)
-        calls += 1
-    return calls * len(images) / elapsed
-
-
 def race(
-    forwards: Mapping[str, Forward], images: UInt8Batch, rounds: int, seconds: float
+    contestants: Mapping[str, Contender], images: UInt8Batch, rounds: int, seconds: float
 ) -> dict[str, list[float]]:
     """Images a second of each in every round; rounds are interleaved."""
-    found: dict[str, list[float]] = {name: [] for name in forwards}
+    found: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
-        for name, forward in forwards.items():
+        for name, contestant in contestants.items():
             time.sleep(_PAUSE)
-            found[name].append(rate(forward, images, seconds))
+            found[name].append(contestant.rate(images, seconds))
     return found
 
 
@@ -59,12 +50,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     ):
         shape = load(name, options.cache).manifest.preprocessing.shape
         images = random.integers(0, 256, (batch, *shape), dtype=np.uint8)
-        forwards = dict(contenders(name, batch, threads, options.cache))
-        expected = forwards["eager"](images)
-        for contender, forward in forwards.items():
+        contestants = dict(contenders(name, batch, threads, options.cache))
+        expected = contestants["eager"].forward(images)
+        for contestant, entry in contestants.items():
             # The first call compiles, and is no use if it computes something else.
-            agree(contender, forward(images), expected)
-        rates = race(forwards, images, options.rounds, options.seconds)
+            agree(contestant, entry.forward(images), expected)
+        rates = race(contestants, images, options.rounds, options.seconds)
         rows.append(row(name, threads, batch, rates))
         print(line(rows[-1]), file=sys.stderr)
     return {

@@ -1,19 +1,16 @@
 """What runs a network: the service's own engines, and those that it could have had."""
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
 from app.inference.engines import Features, UInt8Batch, make_engine
 from app.settings import EngineName
 from benchmarks.engines import networks
+from benchmarks.throughput import Contender, Forward
 from model_store.network import SiameseNetwork, Side
-
-Forward = Callable[[UInt8Batch], Features]
 
 OURS = "OpenVINO"
 
@@ -29,11 +26,13 @@ class _Features(nn.Module):
         return self.network.features(images, Side.LEFT)
 
 
-def contenders(name: str, batch: int, threads: int, folder: Path) -> Iterator[tuple[str, Forward]]:
-    """Everything that can embed batches of that size, by name, ready to be called.
+def contenders(
+    name: str, batch: int, threads: int, folder: Path
+) -> Iterator[tuple[str, Contender]]:
+    """Everything that can embed batches of that size, by name.
 
-    Where there are several threads, those that are not ours come in two forms: one batch worked on
-    by all threads, and one part of the batch for each.
+    Ours is called as the service calls it. Where there are several threads, those that are not
+    ours come in two forms: all threads on one batch, and a batch on each thread.
 
     Args:
         name: One of `networks.NAMES`.
@@ -42,17 +41,17 @@ def contenders(name: str, batch: int, threads: int, folder: Path) -> Iterator[tu
         folder: Where what was made of networks is kept for the next run.
     """
     yield OURS, _service(name, "openvino", batch, threads, folder)
-    yield "eager", _service(name, "torch", batch, threads, folder)
-    yield "ONNX Runtime", _onnxruntime(name, batch, threads, folder)
-    yield "inductor", _inductor(name, threads, folder)
-    if 1 < threads <= batch:
-        part = batch // threads
-        parts = [_onnxruntime(name, part, 1, folder) for _ in range(threads)]
-        yield "ONNX Runtime, parts", _in_parts(parts)
-        yield "inductor, parts", _in_parts([_inductor(name, 1, folder) for _ in range(threads)])
+    yield "eager", _service(name, "torch", batch * threads, threads, folder)
+    yield "ONNX Runtime", Contender(_onnxruntime(name, batch, threads, folder))
+    yield "inductor", Contender(_inductor(name, threads, folder))
+    if threads > 1:
+        each = "a batch a thread"
+        alone = _onnxruntime(name, batch, 1, folder)
+        yield f"ONNX Runtime, {each}", Contender(alone, threads)
+        yield f"inductor, {each}", Contender(_inductor(name, 1, folder), threads)
 
 
-def _service(name: str, engine: EngineName, batch: int, threads: int, folder: Path) -> Forward:
+def _service(name: str, engine: EngineName, batch: int, threads: int, folder: Path) -> Contender:
     """As `ENGINE=` with `PRECISION=auto`."""
     made = make_engine(
         networks.load(name, folder),
@@ -62,7 +61,7 @@ def _service(name: str, engine: EngineName, batch: int, threads: int, folder: Pa
         cache=folder / "converted",
     )
     made.warm_up(batch)
-    return lambda images: made.features(images, Side.LEFT)
+    return Contender.of(made)
 
 
 def _onnxruntime(name: str, batch: int, threads: int, folder: Path) -> Forward:
@@ -98,16 +97,5 @@ def _inductor(name: str, threads: int, folder: Path) -> Forward:
         with torch.no_grad():
             features: Features = compiled(torch.from_numpy(images)).numpy()
         return features
-
-    return forward
-
-
-def _in_parts(parts: list[Forward]) -> Forward:
-    """Each part of a batch on a thread of its own."""
-    pool = ThreadPoolExecutor(len(parts))
-
-    def forward(images: UInt8Batch) -> Features:
-        cut = np.array_split(images, len(parts))
-        return np.concatenate(list(pool.map(lambda part, piece: part(piece), parts, cut)))
 
     return forward

@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,9 @@ from benchmarks.growth import bodies
 from benchmarks.growth.rounds import Effort, Figures, interleaved
 from benchmarks.photos import load_photos
 from benchmarks.service import load, server
+from benchmarks.throughput import Contender
 from model_store import ModelStore
 from model_store.images import decode
-from model_store.network import Side
 from model_store.preprocessing import prepare
 from model_store.store import SHIPPED
 
@@ -69,7 +68,11 @@ def requested(
 
 
 def by_batch(effort: Effort, folder: Path) -> Rows:
-    """The engine alone, and `/embed` with so many files in each request, one at a time."""
+    """The engine alone, and `/embed` with so many files in each request, one at a time.
+
+    The engine's images/s are of as many batches at once as the service gives it, its milliseconds
+    those of one batch alone.
+    """
     settings = Settings()
     files, _ = load_photos(_PHOTOS)
     for size in BATCHES:
@@ -87,22 +90,17 @@ def by_batch(effort: Effort, folder: Path) -> Rows:
         cache=settings.engine_cache,
     )
     engine.warm_up(max(BATCHES))
-
-    def forward(size: int) -> float:
-        done, started = 0, time.perf_counter()
-        while (elapsed := time.perf_counter() - started) < effort.seconds / 2:
-            engine.features(images[:size], Side.LEFT)
-            done += size
-        return done / elapsed
+    contender = Contender.of(engine)
 
     with server(cache_bytes="0") as service:
 
         def measure(size: int) -> Figures:
-            rate = forward(size)
+            rate = contender.rate(images[:size], effort.seconds / 2)
+            alone = Contender(contender.forward).rate(images[:size], effort.seconds / 2)
             sent = requested(service.port, folder / f"batch-{size}", effort.seconds, 1, images=size)
             return {
                 "engine_images_per_second": rate,
-                "engine_ms": 1000 * size / rate,
+                "engine_ms": 1000 * size / alone,
                 **sent,
             }
 

@@ -1,4 +1,6 @@
 import json
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from benchmarks.engines.chart import draw
 from benchmarks.engines.contenders import OURS
 from benchmarks.engines.networks import CLASSICS, NAMES, load
 from benchmarks.provenance import heading, processor, provenance
+from benchmarks.throughput import Contender
 from model_store import ModelStore
 from model_store.store import SHIPPED
 
@@ -42,20 +45,32 @@ def test_the_plot_is_a_png(tmp_path: Path) -> None:
         assert image.format == "PNG"
 
 
-def test_a_race_takes_medians_of_interleaved_turns() -> None:
+def test_rounds_of_a_race_are_interleaved() -> None:
     calls: list[str] = []
 
-    def contender(name: str):
+    def contender(name: str) -> Contender:
         def forward(images: np.ndarray) -> np.ndarray:
             calls.append(name)
             return images
 
-        return forward
+        return Contender(forward)
 
     images = np.zeros((2, 1, 1, 1), np.uint8)
     rates = engines.race({n: contender(n) for n in "ab"}, images, rounds=3, seconds=0)
     assert calls == ["a", "b"] * 3
     assert all(len(found) == 3 and min(found) > 0 for found in rates.values())
+
+
+def test_callers_call_at_once_and_all_their_images_count() -> None:
+    together = threading.Barrier(3, timeout=20)
+
+    def forward(images: np.ndarray) -> np.ndarray:
+        together.wait()  # Returns only if three callers are inside.
+        time.sleep(0.01)
+        return images
+
+    rate = Contender(forward, callers=3).rate(np.zeros((4, 1), np.uint8), seconds=0)
+    assert 0 < rate <= 3 * 4 / 0.01
 
 
 def test_what_computes_something_else_does_not_race() -> None:

@@ -1,3 +1,5 @@
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -60,4 +62,19 @@ def test_a_process_that_is_gone_uses_nothing() -> None:
     family = Family(process.pid)
     family.freeze()
     family.thaw()
+    assert not family.runs
+    assert family.handles() == []
     assert family.cpu_seconds() == 0
+
+
+def test_a_process_that_ended_and_was_not_waited_for_does_not_run() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        family = Family(process.pid)
+        assert family.runs
+        (handle,) = family.handles()
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        os.close(handle)
+        until = time.monotonic() + 20
+        while family.runs:
+            assert time.monotonic() < until
+            time.sleep(0.01)
