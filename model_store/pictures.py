@@ -6,6 +6,7 @@ small differences of large numbers, and rounding shows in them as it never does 
 
 import functools
 import math
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -22,22 +23,28 @@ _BLUR = 1.0
 _PAPER = (128, 128)
 
 
-def drawn(spec: Preprocessing) -> UInt8Image:
+def drawn(spec: Preprocessing, subject: Literal["scene", "face"] = "scene") -> UInt8Image:
     """Pictures prepared for a network: drawings in ink where it looks for ink, else scenes.
+
+    A network that looks for faces gets one in every other picture, as it goes another way where it
+    finds none.
 
     With other versions of Pillow or NumPy they may come out a little differently.
 
     Args:
         spec: What the network takes.
+        subject: What it looks for, if not for ink.
 
     Returns:
         uint8 (COUNT, height, width, channels), the same at every call.
     """
-    pictures = (
-        _drawing(number, spec) if spec.resize == "ink" else _scene(number)
-        for number in range(COUNT)
-    )
-    return np.stack([prepare(picture, spec) for picture in pictures])
+    return np.stack([prepare(_picture(number, spec, subject), spec) for number in range(COUNT)])
+
+
+def _picture(number: int, spec: Preprocessing, subject: str) -> Image.Image:
+    if spec.resize == "ink":
+        return _drawing(number, spec)
+    return _face(number) if subject == "face" and number % 2 == 0 else _scene(number)
 
 
 @functools.cache
@@ -62,14 +69,62 @@ def _scene(number: int) -> Image.Image:
             pen.ellipse(box, fill=colour)
         else:
             pen.rounded_rectangle(box, float(min(radii)) / 4, fill=colour)
+    return _photographed(scene, random, ((2, 0.3), (4, 0.15), (16, 0.1), (64, 0.1)))
+
+
+@functools.cache
+def _face(number: int) -> Image.Image:
+    """A face of ellipses on an even ground, which detectors of faces find."""
+    random = np.random.default_rng(number)
+    light, hair, ground = (random.uniform(*span) for span in ((140, 210), (25, 60), (60, 160)))
+    portrait = Image.new("RGB", _PHOTO, (int(ground),) * 3)
+    pen = ImageDraw.Draw(portrait)
+    centre = np.array(_PHOTO) / 2 + random.uniform(-1, 1, 2) * (30, 10)
+    half = random.uniform(55, 70)
+    for x, y, across, down, brightness in _features(light, hair):
+        middle, radii = np.array((x, y)), np.array((across, down))
+        box = np.concatenate([middle - radii, middle + radii]) * half + np.tile(centre, 2)
+        colour = (int(brightness), int(brightness * 0.88), int(brightness * 0.8))
+        pen.ellipse(tuple(box), fill=colour)
+    return _photographed(portrait, random, ((4, 0.12),))
+
+
+def _features(light: float, hair: float) -> list[tuple[float, float, float, float, float]]:
+    """A face's ellipses: middle, half axes, both in units of half its width, and brightness."""
+    eyes = [
+        feature
+        for side in (-0.38, 0.38)
+        for feature in (
+            (side, -0.12, 0.24, 0.12, light * 0.72),
+            (side, -0.10, 0.15, 0.07, 225.0),
+            (side, -0.10, 0.075, 0.075, 30.0),
+            (side, -0.30, 0.24, 0.05, hair),
+        )
+    ]
+    return [
+        (0, -0.25, 1.12, 1.3, hair),
+        (0, 0.05, 0.9, 1.2, light),
+        (0, 0.1, 0.55, 0.9, light * 1.08),
+        *eyes,
+        (0, 0.25, 0.1, 0.3, light * 1.12),
+        (-0.1, 0.42, 0.07, 0.05, light * 0.5),
+        (0.1, 0.42, 0.07, 0.05, light * 0.5),
+        (0, 0.72, 0.32, 0.1, light * 0.55),
+        (0, 0.7, 0.3, 0.03, light * 0.3),
+    ]
+
+
+def _photographed(
+    picture: Image.Image, random: np.random.Generator, lights: tuple[tuple[int, float], ...]
+) -> Image.Image:
+    """A little out of focus, unevenly lit (cells of light and how much), with grain."""
     light = np.zeros(_PHOTO[::-1])
-    for cells, amplitude in ((2, 0.3), (4, 0.15), (16, 0.1), (64, 0.1)):
+    for cells, amplitude in lights:
         grid = Image.fromarray(random.uniform(-1, 1, (cells, cells)).astype(np.float32))
         light += amplitude * np.asarray(grid.resize(_PHOTO, Image.Resampling.BICUBIC))
     grain = random.normal(0, 2.5, (*_PHOTO[::-1], 3))
-    values = (
-        np.asarray(scene.filter(ImageFilter.GaussianBlur(_BLUR))) * (1 + light)[..., None] + grain
-    )
+    blurred = np.asarray(picture.filter(ImageFilter.GaussianBlur(_BLUR)))
+    values = blurred * (1 + light)[..., None] + grain
     return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
 
 

@@ -64,7 +64,7 @@ class Probe:
         Args:
             network: In evaluation mode, float32, on the CPU.
         """
-        images = drawn(network.preprocessing)
+        images = drawn(network.preprocessing, network.subject)
         with torch.inference_mode():
             features = {
                 side: network.features(torch.from_numpy(images), side).numpy()

@@ -75,14 +75,18 @@ class Optimiser(_Section):
 IMAGENET = "imagenet"
 """What `start.backbone` is for the ImageNet weights that a library has for the architecture."""
 
+DLIB = "dlib"
+"""What it is for the weights that dlib has published for faces."""
+
 
 class Start(_Section):
     """The weights that training starts from. What nothing is given for is drawn from the seed.
 
-    In a recipe, `start: imagenet` stands for `start: {backbone: imagenet}`.
+    In a recipe, `start: imagenet` stands for `start: {backbone: imagenet}`, and so does `dlib`.
 
     Attributes:
-        backbone: `imagenet`, or a file of weights: .safetensors, or .pth with a state dictionary.
+        backbone: `imagenet`, `dlib`, or a file of weights: .safetensors, or .pth with a state
+            dictionary.
         right_backbone: The same for the right branch of a pseudo-Siamese network, where it is to
             start from other weights than the left.
         model: A model of the store, or the folder of a version: all its weights that fit.
@@ -103,7 +107,7 @@ class Start(_Section):
     def _spelt_out(cls, given: object) -> object:
         if given is None:
             return {}
-        return {"backbone": IMAGENET} if given == IMAGENET else given
+        return {"backbone": given} if given in (IMAGENET, DLIB) else given
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:

@@ -10,6 +10,7 @@ from pathlib import Path
 from model_store import manifest as manifests
 from model_store import probe as probes
 from model_store import typicality as typicalities
+from model_store.imports.dlib_face import load_face_weights
 from model_store.imports.efficientnet_lite import load_imagenet_weights
 from model_store.manifest import Manifest
 from model_store.network.lookup import find
@@ -20,6 +21,7 @@ from model_store.typicality import Typicality
 
 _FOLDER = Path(__file__).parent
 _WEIGHTS: dict[str, Callable[[SiameseNetwork], None]] = {
+    "faces": load_face_weights,
     "photos": load_imagenet_weights,
 }
 

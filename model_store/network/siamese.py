@@ -1,7 +1,7 @@
 """The Siamese network: branches that embed, and a comparator that joins two embeddings."""
 
 from enum import StrEnum
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import nn
@@ -60,6 +60,13 @@ class SiameseNetwork(nn.Module):
     def shares_weights(self) -> bool:
         """True where both sides use one branch, so that an embedding has no side."""
         return len(self.branches) == 1
+
+    @property
+    def subject(self) -> Literal["scene", "face"]:
+        """What its backbones look for: on pictures of that all parts of them take part."""
+        backbones = (branch.get_submodule("backbone") for branch in self.branches)
+        looks_for_faces = any(getattr(part, "subject", "scene") == "face" for part in backbones)
+        return "face" if looks_for_faces else "scene"
 
     @property
     def sides(self) -> tuple[Side, ...]:

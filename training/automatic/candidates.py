@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 from model_store.checkpoint import Checkpoint
+from model_store.imports.dlib_face import face_tensors
 from model_store.imports.efficientnet_lite import imagenet_tensors
+from model_store.network.backbones.dlib_face import DlibFace
 from model_store.network.backbones.efficientnet_lite import EfficientNetLite0
 from model_store.network.branch import GeneralisedMean, GridPool
 from model_store.preprocessing import Preprocessing, normalise
@@ -107,6 +109,41 @@ def model_features(checkpoint: Checkpoint, images: torch.Tensor) -> torch.Tensor
             checkpoint.network.embed(batch) for batch in torch.split(images, _BATCH)
         ]
     return torch.cat(list(rows))
+
+
+def load_face_network(device: torch.device) -> DlibFace:
+    """The face network of dlib.
+
+    Raises:
+        StoreError: The weights cannot be had.
+    """
+    network = DlibFace()
+    network.load_state_dict(face_tensors())
+    return network.eval().to(device)
+
+
+def face_features(
+    network: DlibFace, images: torch.Tensor, spec: Preprocessing, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What dlib's face network makes of images, and in which of them it found a face.
+
+    Args:
+        network: The network.
+        images: uint8 (N, height, width, 3).
+        spec: How they were prepared.
+        device: Where to compute.
+
+    Returns:
+        float32 (N, 128) and bool (N,), on the CPU.
+    """
+    features, found = [], []
+    with torch.inference_mode():
+        for batch in torch.split(images, _BATCH):
+            prepared = normalise(batch.to(device), spec)
+            boxes, scores = network.locate(prepared)
+            features.append(network.descriptor(network.chips(prepared, boxes)).float().cpu())
+            found.append((scores > 0).cpu())
+    return torch.cat(features), torch.cat(found)
 
 
 def _pool(layer: Layer) -> nn.Module:

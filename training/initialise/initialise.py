@@ -12,10 +12,11 @@ from model_store.checkpoint import MANIFEST, Checkpoint
 from model_store.network import NetworkSpec, SiameseNetwork
 from model_store.network.specification import BranchSpec
 from model_store.store import ModelStore
+from training.initialise.faces import dlib_weights
 from training.initialise.files import read_tensors
 from training.initialise.imagenet import imagenet_weights
 from training.initialise.matching import Match, fill
-from training.recipe import IMAGENET, Start
+from training.recipe import DLIB, IMAGENET, Start
 
 _SIDES = ("left", "right")
 _LEFT, _RIGHT = "branches.0.", "branches.1."
@@ -125,6 +126,8 @@ def open_origin(start: Start, spec: NetworkSpec, store: ModelStore) -> Origin:
 def _source(wanted: str, branch: BranchSpec) -> Source:
     if wanted == IMAGENET:
         return imagenet_weights(branch)
+    if wanted == DLIB:
+        return dlib_weights(branch)
     return read_tensors(Path(wanted).expanduser()), Path(wanted).name
 
 

@@ -2,7 +2,8 @@
 
 A backbone is a module built as `Backbone(in_channels=…, **options)` that takes a normalised image
 batch, float32 (N, in_channels, height, width), and gives a feature map (N, C, h, w) or a vector
-(N, F).
+(N, F). A backbone that looks for one kind of thing in an image says which, as
+`subject`: "face", or for anything "scene".
 """
 
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from functools import partial
 
 from torch import nn
 
+from model_store.network.backbones.dlib_face import DlibFace
 from model_store.network.backbones.efficientnet_lite import EfficientNetLite0
 from model_store.network.backbones.libraries import Timm, Torchvision
 from model_store.network.backbones.residual import Residual
@@ -18,6 +20,7 @@ from model_store.network.backbones.triplet_cnn import TripletCNN
 from model_store.network.backbones.vgg import VGG16
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
+    "dlib-face": DlibFace,
     "efficientnet-lite0": EfficientNetLite0,
     "residual": Residual,
     "resnet18": partial(Torchvision, architecture="resnet18"),
