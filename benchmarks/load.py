@@ -22,6 +22,7 @@ from benchmarks.photos import load_photos
 
 PHOTOS = 64
 _OPEN_CONNECTIONS = 128
+_OPEN_WARM_UP = 4
 
 
 @dataclass
@@ -146,10 +147,17 @@ async def _send(connection: Connection, request: bytes) -> str:
         return type(error).__name__
 
 
-async def closed_loop(port: int, made: list[bytes], concurrency: int, seconds: float) -> Tally:
-    """As many requests in flight as are wanted, for so many seconds."""
+async def closed_loop(
+    port: int, made: list[bytes], concurrency: int, seconds: float, warm_up: float = 0.0
+) -> Tally:
+    """As many requests in flight as are wanted, for so many seconds.
+
+    What was sent during the warm-up and is answered after it counts: a server that has emptied in
+    between would be measured while it fills up again.
+    """
     tally = Tally()
-    end = time.perf_counter() + seconds
+    begin = time.perf_counter() + warm_up
+    end = begin + seconds
 
     async def client(index: int) -> None:
         connection = Connection(port)
@@ -157,7 +165,7 @@ async def closed_loop(port: int, made: list[bytes], concurrency: int, seconds: f
             status = await _send(connection, made[index % len(made)])
             index += 1
             now = time.perf_counter()
-            tally.add(status, now - started, in_time=now <= end)
+            tally.add(status, now - started, in_time=begin <= now <= end)
         connection.close()
 
     step = len(made) / concurrency
@@ -208,34 +216,29 @@ async def measure(
         concurrency: Requests in flight at any time, unless a rate is given.
         rate: Requests a second.
         made: The requests, which are sent in turn.
-        warm_up: Seconds of the same load before, of which only failures and answers are counted.
+        warm_up: Seconds of load before, of which latency and rate tell nothing.
 
     Returns:
         Requests answered a second, median and 99th percentile latency in ms, failures by status,
         the CPU time this process took a request, in ms, and all that were answered, warm-up too.
     """
     cpu = time.process_time()
-    before = Tally()
-    if warm_up:
-        before = await closed_loop(port, made, concurrency if rate is None else 4, warm_up)
     if rate is None:
-        tally = await closed_loop(port, made, concurrency, seconds)
+        tally = await closed_loop(port, made, concurrency, seconds, warm_up)
     else:
+        before = await closed_loop(port, made, _OPEN_WARM_UP, warm_up)
         tally = await open_loop(port, made, rate, seconds)
+        tally.answered += before.answered
     cpu = time.process_time() - cpu
     ordered = sorted(tally.seconds)
     done = len(ordered)
-    answered = before.answered + tally.answered
     return {
         "images_per_second": done / seconds,
         "p50_ms": 1000 * ordered[done // 2] if done else None,
         "p99_ms": 1000 * ordered[min(done - 1, int(done * 0.99))] if done else None,
-        "failures": {
-            status: before.failures.get(status, 0) + tally.failures.get(status, 0)
-            for status in {**before.failures, **tally.failures}
-        },
-        "client_cpu_ms": 1000 * cpu / max(1, answered),
-        "answered": answered,
+        "failures": tally.failures,
+        "client_cpu_ms": 1000 * cpu / max(1, tally.answered),
+        "answered": tally.answered,
     }
 
 

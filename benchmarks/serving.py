@@ -65,7 +65,8 @@ def measure(rounds: int, seconds: float) -> dict[str, Any]:
         with server(cache_bytes="0") as service:
             load(service.port, 0.5, "--concurrency", str(max(CONCURRENCIES)))
             for level in CONCURRENCIES:
-                found = load(service.port, seconds, "--concurrency", str(level))
+                options = ("--concurrency", str(level), "--warm-up", "0.5")
+                found = load(service.port, seconds, *options)
                 outside[level].append(found)
     by_batch = {batch: statistics.median(values) for batch, values in inside.items()}
     best = max(by_batch, key=lambda batch: by_batch[batch])
