@@ -8,6 +8,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from model_store.network import SiameseNetwork, Side
+from training.anchor import Anchor
 from training.components import build
 from training.data.batch import Batch
 from training.data.batches import Making
@@ -60,6 +61,7 @@ class Learner:
         loss: What is lowered; parameters of its own are trained along.
         optimiser: Over both.
         mean: The running mean of the network's weights, if the recipe wants one.
+        anchor: The weights that training started from, if the recipe keeps a share of them.
         precision: What the network computes in.
 
     Raises:
@@ -94,6 +96,8 @@ class Learner:
         self.mean = (
             None if recipe.mean_decay is None else MeanWeights(self.network, recipe.mean_decay)
         )
+        share = recipe.start.share
+        self.anchor = Anchor(self.network, share) if share else None
         self._parameters = [
             parameter for group in self.optimiser.param_groups for parameter in group["params"]
         ]
@@ -106,8 +110,13 @@ class Learner:
 
     @property
     def result(self) -> SiameseNetwork:
-        """The network as it would be kept now: the running mean where there is one."""
-        return self.network if self.mean is None else self.mean.network
+        """The network as it would be kept now.
+
+        The running mean where there is one; on the way to it from the start where there is an
+        anchor.
+        """
+        network = self.network if self.mean is None else self.mean.network
+        return network if self.anchor is None else self.anchor.between(network)
 
     def learning_rate(self, progress: float) -> float:
         """The rate when a share `progress` of the training is done."""

@@ -94,6 +94,9 @@ class Start(_Section):
         projection: `whitening` for the linear map under which the training images of one class,
             as the starting backbone sees them, lie alike in all directions: see
             `training.initialise.whitening`. None for a map drawn from the seed.
+        share: How much of the starting weights is kept: the model's weights are this share of
+            them and the rest of the trained ones (see `training.anchor`). For data with few
+            classes, where the model is to serve for others, too.
     """
 
     backbone: str | None = None
@@ -101,6 +104,7 @@ class Start(_Section):
     model: str | None = None
     same_sides: bool = True
     projection: Literal["whitening"] | None = None
+    share: Share = 0.0
 
     @model_validator(mode="before")
     @classmethod
@@ -113,7 +117,25 @@ class Start(_Section):
     def _one_origin(self) -> Self:
         if self.model is not None and (self.backbone or self.right_backbone):
             raise ValueError("give a backbone's weights or a whole model, not both")
+        if self.share and not (self.model or self.backbone):
+            raise ValueError(
+                "a share of the starting weights is worth keeping only where training "
+                "starts from a backbone's weights or a model: give start.backbone or start.model"
+            )
         return self
+
+
+class Finish(_Section):
+    """What is done with the trained network.
+
+    Attributes:
+        projection: `discriminant` to set the projection anew in closed form, by the training
+            images as the trained backbone sees them: as `start.projection: whitening`, and only
+            what tells the training classes apart is kept. For models that are to know those again;
+            on others it loses. None to leave the projection as it was trained.
+    """
+
+    projection: Literal["discriminant"] | None = None
 
 
 class Freeze(_Section):
@@ -208,6 +230,7 @@ class Recipe(_Section):
         split: Which classes are kept from training.
         start: The weights that training starts from.
         freeze: What does not change at first.
+        finish: What is done once it is trained.
         sampling: What a step consists of.
         augmentation: How images vary.
         loss: What is lowered.
@@ -242,6 +265,7 @@ class Recipe(_Section):
     split: SplitShares = SplitShares()
     start: Start = Start()
     freeze: Freeze = Freeze()
+    finish: Finish = Finish()
     sampling: Component
     augmentation: Component = Component(name="none")
     loss: Component
@@ -268,21 +292,37 @@ class Recipe(_Section):
             raise ValueError("give epochs, or max_steps, or both")
         if self.data.turned_classes and self.preprocessing.height != self.preprocessing.width:
             raise ValueError("turned_classes needs a square input: make height and width equal")
-        self._check_whitening()
+        self._check_closed_forms()
         check(SAMPLERS, "sampler", self.sampling)
         check(AUGMENTATIONS, "augmentation", self.augmentation)
         check(LOSSES, "loss", self.loss)
         check(SCHEDULES, "schedule", self.schedule)
         return self
 
-    def _check_whitening(self) -> None:
-        if self.start.projection is None:
-            return
-        first = self.network.branches[0]
-        if len(self.network.branches) > 1 or first.projection is None or first.hidden:
+    def _check_closed_forms(self) -> None:
+        first, *others = self.network.branches
+        wanted = [
+            key
+            for key, value in (
+                ("start.projection=whitening", self.start.projection),
+                ("finish.projection=discriminant", self.finish.projection),
+            )
+            if value is not None
+        ]
+        if wanted and (first.projection is None or first.hidden):
             raise ValueError(
-                "start.projection=whitening is for a network of one branch with a projection and "
-                "no hidden layers before it"
+                f"{wanted[0]} is for a network with a projection and no hidden layers before it"
+            )
+        alike = self.start.right_backbone is None and self.start.same_sides
+        if self.start.projection and any(other != first or not alike for other in others):
+            raise ValueError(
+                "start.projection=whitening wants two branches that are alike and start from the "
+                "same backbone: leave start.right_backbone and start.same_sides out"
+            )
+        if self.finish.projection and (others or self.validation.keep != "last"):
+            raise ValueError(
+                "finish.projection=discriminant is for a network of one branch, of which the last "
+                "weights are kept: set validation.keep=last"
             )
 
     def steps(self, images: int, images_per_step: int) -> int:

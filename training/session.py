@@ -19,6 +19,7 @@ from training.data.training_set import TrainingSet
 from training.distributed import Processes
 from training.embedding import available_cores
 from training.errors import TrainingError
+from training.finishing import MOST_FINISHING, discriminate
 from training.following import follow
 from training.guard.collapse import Looks
 from training.guard.collapsed_loss import CollapsedLoss
@@ -96,13 +97,15 @@ class Session:
             watch = self._watch()
             guardian = self._guardian(learner, images, plan, watch)
             standing = self._loop(learner, plan, batches, watch, guardian)
+            ended = plan.ended(standing)
+            network = self._finished(learner.result, images) if ended else None
         finally:
             if isinstance(pixels, PixelsAsTheyCome):
                 pixels.close()
-        if not plan.ended(standing):
+        if network is None:
             return None
         notes = () if watch is None else collapses(standing.history, self._looks(plan, watch))
-        return Trained(learner.result, standing, pixels.skipped, self._run.start(), notes)
+        return Trained(network, standing, pixels.skipped, self._run.start(), notes)
 
     def follow(self) -> bool:
         """Trains along with the first process.
@@ -150,20 +153,37 @@ class Session:
         if report.matches:
             self._run.write_start(report.to_json())
         if recipe.start.projection is not None:
-            augmentation = build(
-                AUGMENTATIONS, "augmentation", recipe.augmentation, recipe.preprocessing
+            self._project(whiten, network, images, "whitening", MOST_IMAGES)
+
+    def _finished(self, network: SiameseNetwork, images: TrainingSet) -> SiameseNetwork:
+        if self._job.recipe.finish.projection is not None:
+            self._project(discriminate, network, images, "finishing", MOST_FINISHING)
+        return network
+
+    def _project(
+        self,
+        set_it: Callable[..., str],
+        network: SiameseNetwork,
+        images: TrainingSet,
+        title: str,
+        most: int,
+    ) -> None:
+        """Sets the projection in closed form."""
+        recipe = self._job.recipe
+        augmentation = build(
+            AUGMENTATIONS, "augmentation", recipe.augmentation, recipe.preprocessing
+        )
+        count = min(most, len(images.table.labels))
+        with self._reporter.task(title, count) as task:
+            told = set_it(
+                network,
+                images,
+                mirrored=augmentation.mirrors,
+                seed=recipe.seed,
+                device=self._device,
+                on_progress=task.update,
             )
-            count = min(MOST_IMAGES, len(images.table.labels))
-            with self._reporter.task("whitening", count) as task:
-                told = whiten(
-                    network,
-                    images,
-                    mirrored=augmentation.mirrors,
-                    seed=recipe.seed,
-                    device=self._device,
-                    on_progress=task.update,
-                )
-            self._reporter.say(told)
+        self._reporter.say(told)
 
     def _batches(self, images: TrainingSet) -> tuple[Batches, Plan]:
         return plan_training(

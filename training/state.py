@@ -83,6 +83,7 @@ def to_bytes(learner: Learner, standing: Standing) -> bytes:
         "loss": learner.loss.state_dict(),
         "optimiser": learner.optimiser.state_dict(),
         "mean": None if learner.mean is None else learner.mean.network.state_dict(),
+        "anchor": None if learner.anchor is None else learner.anchor.weights,
         "scaler": None if scaler is None else scaler.state_dict(),
     }
     buffer = io.BytesIO()
@@ -122,6 +123,8 @@ def from_bytes(data: bytes, learner: Learner) -> Standing:
     learner.optimiser.load_state_dict(content["optimiser"])
     if learner.mean is not None:
         learner.mean.network.load_state_dict(content["mean"])
+    if learner.anchor is not None:
+        learner.anchor.weights = content["anchor"]
     if learner.precision.scaler is not None:
         learner.precision.scaler.load_state_dict(content["scaler"])
     best = content["best"]

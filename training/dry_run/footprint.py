@@ -50,8 +50,10 @@ def footprint(learner: Learner, activations: int, images: int) -> Footprint:
     gradients = [
         parameter.grad for group in learner.optimiser.param_groups for parameter in group["params"]
     ]
+    kept = () if learner.anchor is None else learner.anchor.weights.values()
     return Footprint(
-        weights=_bytes(tensor for module in modules for tensor in module.state_dict().values()),
+        weights=_bytes(tensor for module in modules for tensor in module.state_dict().values())
+        + _bytes(kept),
         gradients=_bytes(gradient for gradient in gradients if gradient is not None),
         optimiser=_bytes(
             value

@@ -8,6 +8,10 @@ images did not vary and new classes may, which is much better. S is shrunk towar
 identity by the share that Ledoit and Wolf (2004, Journal of Multivariate Analysis 88, section 3)
 estimate, but at least by half.
 
+Of a network whose sides have a branch each, the features of each side are taken around that side's
+own mean, and all of them make one S: by what photo and catalogue picture of one thing differ, they
+vary within a class. Both branches then have the same map, each around its mean.
+
 Where the recipe's augmentation mirrors, each image counts mirrored, too. The rest of what
 augmentation does is left out: on faces, random crops made the projection worse.
 """
@@ -43,10 +47,11 @@ def whiten(
     device: torch.device,
     on_progress: Callable[[int], None],
 ) -> str:
-    """Sets the projection of a network's branch, and the batch normalisation behind it.
+    """Sets the projection of a network's branches, and the batch normalisation behind it.
 
     Args:
-        network: Of one branch with a projection; its backbone's weights are put in already.
+        network: With a projection, alike where it has two branches; the backbones' weights are put
+            in already, and where there are two backbones they are the same.
         images: Training images.
         mirrored: Whether a mirrored image is one of the same class.
         seed: The run's.
@@ -59,8 +64,7 @@ def whiten(
     Raises:
         RecipeError: There are too many features for a matrix of their covariances.
     """
-    branch = network.branches[0]
-    linear = branch.get_submodule("projection.0")
+    linear = network.branches[0].get_submodule("projection.0")
     if not isinstance(linear, nn.Linear):
         raise RecipeError("start.projection=whitening wants a projection to set")
     if linear.in_features > _MOST_FEATURES:
@@ -68,37 +72,73 @@ def whiten(
             f"start.projection=whitening: {linear.in_features:,} features are over the limit of "
             f"{_MOST_FEATURES:,}; pool more (--set network.branches.0.pooling=grid)"
         )
-    order = numpy_generator(seed, Stream.WHITENING).permutation(len(images.table.labels))
-    chosen = np.sort(order[:MOST_IMAGES]).astype(np.int64)
+    chosen = some_images(images, seed, MOST_IMAGES)
     network.eval().to(device)
-    parts: list[torch.Tensor] = []
-    for batch in _views(images, chosen, device, mirrored=mirrored):
-        with torch.inference_mode():
-            pooled = branch.get_submodule("pooling")(
-                branch.get_submodule("backbone")(normalise(batch, network.preprocessing))
-            )
-        parts.append(pooled.double().cpu())
-        on_progress(min(len(chosen), sum(map(len, parts))))
-    labels = np.tile(images.table.labels[chosen], 1 + mirrored)
-    features = torch.cat(parts)
+    sides = _by_side(images, chosen, len(network.branches))
+    parts: list[list[torch.Tensor]] = [[] for _ in sides]
+    done = 0
+    for branch, rows, part in zip(network.branches, sides, parts, strict=True):
+        for batch in views(images, rows, device, mirrored=mirrored):
+            with torch.inference_mode():
+                pooled = branch.get_submodule("pooling")(
+                    branch.get_submodule("backbone")(normalise(batch, network.preprocessing))
+                )
+            part.append(pooled.double().cpu())
+            done += len(batch)
+            on_progress(min(len(chosen), done))
+    by_side = [torch.cat(part) for part in parts]
+    means = [features.mean(dim=0) for features in by_side]
+    away = [features - mean for features, mean in zip(by_side, means, strict=True)]
+    features = torch.cat(away)
+    labels = np.concatenate([np.tile(images.table.labels[rows], 1 + mirrored) for rows in sides])
     whitening = fit_whitening(features, torch.from_numpy(labels))
     matrix = projection(whitening, features, linear.out_features)
-    spread = ((features - whitening.mean) @ matrix.T).std(dim=0)
-    with torch.no_grad():
-        linear.weight.copy_(matrix)
-        linear.bias.copy_(-matrix @ whitening.mean)
-        for norm in branch.get_submodule("projection").children():
-            if isinstance(norm, nn.BatchNorm1d):
-                # It takes away the spread of the batch it sees; its weights give it back.
-                norm.get_buffer("running_mean").zero_()
-                norm.get_buffer("running_var").copy_(spread**2)
-                norm.weight.copy_((spread**2 + norm.eps).sqrt())
-                norm.bias.zero_()
+    for branch, mean, centred in zip(network.branches, means, away, strict=True):
+        spread = (centred @ matrix.T).std(dim=0)
+        set_projection(branch.get_submodule("projection"), matrix, -matrix @ mean, spread)
     return (
         f"projection of {linear.in_features:,} features to {linear.out_features:,} whitened by "
         f"{len(chosen):,} training images{' and their mirror images' if mirrored else ''} "
         f"(shrinkage {whitening.shrinkage:.2f})"
     )
+
+
+def _by_side(images: TrainingSet, chosen: Integers, branches: int) -> list[Integers]:
+    """The images of each branch."""
+    on_right = images.on_right(chosen)
+    if branches == 1 or on_right is None:
+        return [chosen]
+    return [chosen[~on_right.numpy()], chosen[on_right.numpy()]]
+
+
+def some_images(images: TrainingSet, seed: int, most: int) -> Integers:
+    """The numbers of at most so many images, drawn by the seed, ascending."""
+    order = numpy_generator(seed, Stream.WHITENING).permutation(len(images.table.labels))
+    return np.sort(order[:most]).astype(np.int64)
+
+
+def set_projection(
+    layers: nn.Module, matrix: torch.Tensor, bias: torch.Tensor, spread: torch.Tensor
+) -> None:
+    """Makes a linear layer, and the batch normalisation there may be behind it, an affine map.
+
+    Args:
+        layers: A branch's projection, without hidden layers.
+        matrix: float64 (E, D).
+        bias: float64 (E,).
+        spread: float64 (E,), the standard deviation of what comes out, around 0.
+    """
+    with torch.no_grad():
+        for layer in layers.children():
+            if isinstance(layer, nn.Linear):
+                layer.weight.copy_(matrix)
+                layer.bias.copy_(bias)
+            elif isinstance(layer, nn.BatchNorm1d):
+                # It takes away the spread of the batch it sees; its weights give it back.
+                layer.get_buffer("running_mean").zero_()
+                layer.get_buffer("running_var").copy_(spread**2)
+                layer.weight.copy_((spread**2 + layer.eps).sqrt())
+                layer.bias.zero_()
 
 
 @dataclass(frozen=True)
@@ -139,11 +179,9 @@ def fit_whitening(features: torch.Tensor, labels: torch.Tensor) -> Whitening:
         labels: int64 (N,), their classes.
     """
     _, inverse = torch.unique(labels, return_inverse=True)
-    counts = inverse.bincount().to(features)
-    means = torch.zeros(len(counts), features.shape[1], dtype=features.dtype)
-    means.index_add_(0, inverse, features)
-    within = features - (means / counts[:, None])[inverse]
-    free = max(1, len(features) - len(counts))
+    means = class_means(features, labels)
+    within = features - means[inverse]
+    free = max(1, len(features) - len(means))
     squares, found = principal_directions(within.numpy())
     variances, directions = torch.from_numpy(squares) / free, torch.from_numpy(found)
     scale = float(variances.sum()) / features.shape[1]
@@ -174,6 +212,16 @@ def projection(whitening: Whitening, features: torch.Tensor, dimension: int) -> 
     return kept @ matrix
 
 
+def class_means(features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """float64 (K, D), the mean of each class, in the order of their labels."""
+    _, inverse = torch.unique(labels, return_inverse=True)
+    counts = inverse.bincount().to(features)
+    sums = torch.zeros(len(counts), features.shape[1], dtype=features.dtype)
+    sums.index_add_(0, inverse, features)
+    means: torch.Tensor = sums / counts[:, None]
+    return means
+
+
 def _ledoit_wolf(rows: torch.Tensor, variances: torch.Tensor, scale: float, free: int) -> float:
     """The share of the identity: b²/d² of Ledoit and Wolf 2004, section 3.3; 0.5 at least."""
     squared = float(variances.square().sum())
@@ -185,7 +233,7 @@ def _ledoit_wolf(rows: torch.Tensor, variances: torch.Tensor, scale: float, free
     return max(_LEAST_SHRINKAGE, min(1.0, noise / away))
 
 
-def _views(
+def views(
     images: TrainingSet, chosen: Integers, device: torch.device, *, mirrored: bool
 ) -> Iterator[torch.Tensor]:
     """Batches of all chosen images as they are, and then of all of them mirrored."""

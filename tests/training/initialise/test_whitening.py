@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from model_store.network import SiameseNetwork
+from model_store.network import SiameseNetwork, Side
+from model_store.preprocessing import normalise
 from tests.training.drawings import SMALL_RECIPE, draw_folder
-from training.data.folders import open_data
+from training.data.folders import join_sides, open_data
 from training.data.pixels import load_pixels
 from training.data.training_set import TrainingSet
 from training.errors import RecipeError
@@ -114,15 +115,12 @@ class TestWhiten:
         assert "24 training images" in told
         batch = images.images(np.arange(24))
         branch = network.branches[0]
-        from model_store.preprocessing import normalise
-
         with torch.inference_mode():
             pooled = branch.pooling(branch.backbone(normalise(batch, network.preprocessing)))
             found = branch.eval().features(normalise(batch, network.preprocessing))
         labels = torch.from_numpy(images.table.labels)
-        found_whitening = fit_whitening(pooled.double(), labels)
-        matrix = projection(found_whitening, pooled.double(), 16)
-        wanted = (pooled.double() - found_whitening.mean) @ matrix.T
+        away = pooled.double() - pooled.double().mean(0)
+        wanted = away @ projection(fit_whitening(away, labels), away, 16).T
         assert found.numpy() == pytest.approx(wanted.numpy(), rel=1e-3, abs=1e-3)
 
     def test_the_backbone_is_left_alone(self, images):
@@ -139,6 +137,67 @@ class TestWhiten:
         assert "mirror" in told
         weights = [n.branches[0].get_submodule("projection.0").weight for n in (plain, mirrored)]
         assert not torch.allclose(*weights)
+
+
+class TestWhitenTwoSides:
+    """Photos on the left, one picture of each class, in grey, on the right."""
+
+    @pytest.fixture
+    def two_sided(self, tmp_path):
+        left = open_data(draw_folder(tmp_path / "left", classes=6, images=4)).whole
+        right = open_data(draw_folder(tmp_path / "right", classes=6, images=1)).whole
+        joined = join_sides(left, right)
+        pixels = load_pixels(joined, _recipe().preprocessing, budget=1 << 30, workers=1)
+        pixels.images[24:] = 128 + pixels.images[24:] // 2
+        return TrainingSet(pixels, turned_classes=False)
+
+    @staticmethod
+    def _network() -> SiameseNetwork:
+        recipe = _recipe()
+        spec = recipe.network.model_copy(update={"branches": recipe.network.branches * 2})
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            network = SiameseNetwork(spec, recipe.preprocessing)
+        network.branches[1].load_state_dict(network.branches[0].state_dict())
+        return network
+
+    def test_both_have_one_matrix_each_around_the_mean_of_its_side(self, two_sided):
+        network = self._network()
+        _whiten(network, two_sided)
+        batch = two_sided.images(np.arange(30))
+        left = network.branches[0]
+        with torch.inference_mode():
+            pooled = left.pooling(left.backbone(normalise(batch, network.preprocessing))).double()
+            found = [
+                network.eval().features(batch[:24], Side.LEFT),
+                network.eval().features(batch[24:], Side.RIGHT),
+            ]
+        away = torch.cat([pooled[:24] - pooled[:24].mean(0), pooled[24:] - pooled[24:].mean(0)])
+        whitening = fit_whitening(away, torch.from_numpy(two_sided.table.labels))
+        wanted = away @ projection(whitening, away, 16).T
+        assert torch.cat(found).numpy() == pytest.approx(wanted.numpy(), rel=1e-3, abs=1e-3)
+
+    def test_what_differs_between_the_sides_as_a_whole_goes_away(self, two_sided):
+        network = self._network()
+        _whiten(network, two_sided)
+        batch = two_sided.images(np.arange(30))
+        with torch.inference_mode():
+            means = [
+                network.eval().features(batch[rows], side).mean(0)
+                for rows, side in ((slice(24), Side.LEFT), (slice(24, 30), Side.RIGHT))
+            ]
+        assert torch.cat(means).numpy() == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize("start", [{"right_backbone": "b.pth"}, {"same_sides": False}])
+def test_two_sides_that_start_apart_are_not_whitened(start):
+    import yaml
+
+    content = yaml.safe_load(SMALL_RECIPE)
+    content["network"]["branches"] *= 2
+    content["start"] = {"projection": "whitening", **start}
+    with pytest.raises(RecipeError, match="same backbone"):
+        parse_recipe(content, "small")
 
 
 @pytest.mark.parametrize(
