@@ -23,6 +23,8 @@ _LATENCIES = {
     "p99_ms": "99th percentile",
 }
 
+_FAR_APART = 4
+
 
 def draw(result: Mapping[str, Any], path: Path) -> None:
     """Writes a PNG.
@@ -32,7 +34,6 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
         path: Where to.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     sweeps = result["sweeps"]
     figure = Figure(figsize=(1 + 3.6 * len(sweeps), 6.4), layout="constrained")
@@ -41,16 +42,27 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
         key, label = _POINTS[name]
         _panel(above, rows, key, _RATES, "images/s")
         _panel(below, rows, key, _LATENCIES, "latency, ms")
-        below.set_yscale("log")
-        below.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        below.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        below.yaxis.set_minor_formatter(NullFormatter())
         below.set_xlabel(label)
+        _scale(below)
         if above.lines:
-            above.set_ylim(bottom=0)
+            above.set_ylim(0, 1.1 * above.get_ylim()[1])
         else:
             above.remove()
     figure.savefig(path, dpi=110)
+
+
+def _scale(axes: "Axes") -> None:
+    """Logarithmic where values lie far apart, else from 0."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    low, high = axes.dataLim.intervaly
+    if high < _FAR_APART * low:
+        axes.set_ylim(0, 1.1 * high)
+        return
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _panel(axes: "Axes", rows: Rows, key: str, figures: Mapping[str, str], title: str) -> None:
