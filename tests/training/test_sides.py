@@ -1,5 +1,7 @@
 """Networks whose two sides differ: from folders of a left and a right to a trained model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -149,6 +151,22 @@ class TestFit:
         figures = manifest.evaluations[0].figures
         classes = figures["classes"]
         assert figures["pairs"] == classes * 4 * classes  # Each photo with each shop picture.
+
+    def test_both_can_start_whitened_and_keep_a_share_of_it(self, tmp_path, recipe):
+        draw_folder(tmp_path / "photos", classes=8, images=4)
+        draw_folder(tmp_path / "shop", classes=8, images=1)
+        store = ModelStore(tmp_path / "store")
+        request = self.request(tmp_path, recipe, right=tmp_path / "shop")
+        assert fit(request, Reporter()) is not None
+        start = "start={model: two, projection: whitening, share: 0.5}"
+        weights = {}
+        for name, steps in (("whitened", 0), ("trained", 6)):
+            overrides = [f"max_steps={steps}", start]
+            assert fit(replace(request, name=name, overrides=overrides), Reporter()) is not None
+            left, right = store.load(name).network.branches
+            weights[name] = left.projection[0].weight, right.projection[0].weight
+        assert torch.equal(*weights["whitened"])
+        assert not torch.equal(*weights["trained"])
 
     def test_without_a_right_side_it_is_refused(self, tmp_path, recipe):
         draw_folder(tmp_path / "photos", classes=8, images=4)
