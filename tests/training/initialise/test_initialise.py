@@ -45,6 +45,7 @@ class TestRecipe:
         ("given", "meant"),
         [
             ("imagenet", {"backbone": "imagenet"}),
+            ("dlib", {"backbone": "dlib"}),
             (None, {}),
             ({"backbone": "a.pth", "right_backbone": "b.pth"}, None),
             ({"model": "glyphs", "same_sides": False}, None),
@@ -172,6 +173,17 @@ class TestImageNet:
     def test_a_backbone_that_has_none(self):
         with pytest.raises(TrainingError, match="nobody has published"):
             begun("imagenet", tiny.network())
+
+
+class TestDlib:
+    def test_another_backbone_has_none(self):
+        with pytest.raises(TrainingError, match="goes with dlib-face"):
+            open_origin(Start(backbone="dlib"), spec_of("small-cnn"), ModelStore(Path("none")))
+
+    def test_without_the_package_it_says_what_to_do(self, monkeypatch):
+        monkeypatch.setattr("model_store.imports.dlib_face.PACKAGE", "no_such_package_of_faces")
+        with pytest.raises(TrainingError, match=r"twinlens\[faces\].*--recipe portraits"):
+            open_origin(Start(backbone="dlib"), spec_of("dlib-face"), ModelStore(Path("none")))
 
 
 class TestModel:
