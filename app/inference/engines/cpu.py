@@ -124,6 +124,11 @@ def _checked(
         ) from error
     try:
         found = check(engine, probe)
+    except RuntimeError as error:
+        engine.close()
+        raise EngineDisagrees(
+            f"{engine.name} on {engine.device} in {precision} cannot compute this network ({error})"
+        ) from error
     except BaseException:
         engine.close()
         raise

@@ -21,6 +21,7 @@ from app.inference.service import running
 from app.settings import Settings
 from model_store import Checkpoint, ModelStore
 from model_store.network import BranchSpec, ComparatorSpec, NetworkSpec, SiameseNetwork, Side
+from model_store.network.backbones import dlib_face
 from model_store.preprocessing import Preprocessing, prepare
 from model_store.probe import Probe
 from tests.app.material import network, picture, pixels
@@ -102,6 +103,51 @@ def test_every_backbone_of_the_recipes_converts(name: str) -> None:
     engine = engine_for({Side.LEFT: conversion.convert(made, Side.LEFT)}, threads=1)
     found = agreement.check(engine, Probe.of(made))
     assert found.worst >= 0.9999
+    engine.close()
+
+
+def test_finding_and_cutting_out_faces_converts(monkeypatch) -> None:
+    few = functools.partial(dlib_face.LandmarkRegressor, cascades=2, trees=8, pixels=20)
+    monkeypatch.setattr(dlib_face, "LandmarkRegressor", few)
+    spec = Preprocessing(height=96, width=96, mode="RGB", mean=(0.46,) * 3, std=(1.0,) * 3)
+    branch = BranchSpec(backbone="dlib-face", normalise=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = SiameseNetwork(
+            NetworkSpec(branches=(branch,), comparator=ComparatorSpec(name="cosine")), spec
+        ).eval()
+    generator = torch.Generator().manual_seed(0)
+    backbone = made.branches[0].backbone
+    backbone.detector.layers[-1].bias.data.zero_()
+    landmarks = backbone.landmarks
+    landmarks.initial.copy_(torch.tensor([0.8, 0.6, 0.2, 0.4, 0.5, 0.3, 0.3, 0.3, 0.3, 0.7]))
+    for cascade in landmarks.cascades:
+        cascade.places.copy_(torch.rand(cascade.places.shape, generator=generator) / 4)
+        cascade.pairs.copy_(torch.randint(0, 20, cascade.pairs.shape, generator=generator))
+        cascade.leaves.copy_(torch.randn(cascade.leaves.shape, generator=generator) / 200)
+    images = torch.randint(0, 256, (5, 96, 96, 3), generator=generator).to(torch.uint8)
+    engine = engine_for({Side.LEFT: conversion.convert(made, Side.LEFT)})
+    with torch.inference_mode():
+        expected = made.features(images).numpy()
+    found = engine.features(images.numpy(), Side.LEFT)
+    engine.close()
+    assert cosine(found, expected).min() > 0.99999
+    np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-4)
+
+
+def test_an_engine_that_cannot_compute_is_said_and_auto_takes_torch(
+    tmp_path: Path, once: None, monkeypatch
+) -> None:
+    def fail(self, batch, side):
+        raise RuntimeError("indices exceed data size")
+
+    monkeypatch.setattr(OpenVinoEngine, "features", fail)
+    checkpoint = saved(tmp_path, network())
+    engine = make_engine(
+        checkpoint, engine="auto", device="cpu", threads=1, cache=tmp_path / "converted"
+    )
+    assert engine.name == "torch"
+    assert "cannot compute this network (indices exceed data size)" in engine.reason
     engine.close()
 
 
