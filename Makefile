@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test lint format bench bench-engines bench-growth bench-peers bench-training deploy-lint deploy-check torture clean
+.PHONY: help setup serve test lint format bench bench-all bench-engines bench-growth bench-peers bench-training deploy-lint deploy-check torture clean
 
 help:  ## This list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -42,7 +42,7 @@ format: $(READY)  ## Put the style right.
 
 bench: $(READY)  ## Measure the service against its own limit (a few minutes).
 	@$(BIN)/python -m model_store import photos
-	$(BIN)/python -m benchmarks.serving
+	$(BIN)/python -m benchmarks.serving --json serving.json
 
 bench-peers: $(READY)  ## Measure the service beside other servers, which it installs (20 minutes).
 	@$(BIN)/python -m model_store import photos
@@ -56,9 +56,11 @@ $(VENV)/.benchmarks: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[benchmarks]'
 	@touch $@
 
-bench-engines: $(VENV)/.benchmarks  ## Measure the CPU engine beside others (the first time, an hour).
+bench-engines: $(VENV)/.benchmarks  ## Measure the CPU engine beside others (the first time long).
 	@$(BIN)/python -m model_store import photos
 	$(BIN)/python -m benchmarks.engines --json engines.json --plot engines.png
+
+bench-all: bench bench-growth bench-peers bench-engines  ## All of these but training, one after another.
 
 bench-training: $(READY)  ## Measure training speed against a plain loop (some minutes).
 	$(BIN)/python -m benchmarks.training
