@@ -37,5 +37,5 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
         axes.set_ylabel("images/s, ours = 1")
         axes.set_title(f"{threads} thread{'s' * (threads > 1)}", loc="left")
     handles = [Patch(color=colours[name]) for name in names]
-    figure.legend(handles, names, loc="outside lower center", ncols=len(names))
+    figure.legend(handles, names, loc="outside lower center", ncols=3)
     figure.savefig(path, dpi=110)
