@@ -1,13 +1,16 @@
 """HTTP in as little code and time as can be: the load must not cost more than what it loads."""
 
 import asyncio
+import re
 
 HOST = "127.0.0.1"
 
 BROKEN = (OSError, EOFError)
 """What `Connection.send` raises when there is no connection, or it ends before the answer does."""
 
-_LONGEST_HEAD = 1 << 20
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
+_CLOSES = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
 
 
 class Connection:
@@ -19,12 +22,12 @@ class Connection:
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._wire: _Wire | None = None
 
     @property
     def ended(self) -> bool:
         """Whether the server has closed it, so that a request on it would be lost."""
-        return self._streams is not None and self._streams[0].at_eof()
+        return self._wire is not None and self._wire.ended
 
     async def send(self, request: bytes) -> int:
         """The status of the answer, once all of it has come.
@@ -38,35 +41,84 @@ class Connection:
             OSError, EOFError: The connection cannot be made, or broke.
         """
         try:
-            if self._streams is None:
-                self._streams = await asyncio.open_connection(HOST, self._port, limit=_LONGEST_HEAD)
-            return await self._exchange(*self._streams, request)
+            if self._wire is None:
+                loop = asyncio.get_running_loop()
+                _, self._wire = await loop.create_connection(_Wire, HOST, self._port)
+            status, closes = await self._wire.exchange(request)
         except BaseException:
             self.close()
             raise
-
-    async def _exchange(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
-    ) -> int:
-        writer.write(request)
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-        lines = head.split("\r\n")
-        headers = dict(line.split(": ", 1) for line in lines[1:] if ": " in line)
-        if headers.get("transfer-encoding") == "chunked":
-            while size := int(await reader.readuntil(b"\r\n"), 16):
-                await reader.readexactly(size + 2)
-            await reader.readexactly(2)
-        else:
-            await reader.readexactly(int(headers["content-length"]))
-        if headers.get("connection") == "close":
+        if closes:
             self.close()
-        return int(lines[0].split(" ")[1])
+        return status
 
     def close(self) -> None:
         """Ends the connection."""
-        if self._streams is not None:
-            self._streams[1].close()
-            self._streams = None
+        if self._wire is not None:
+            self._wire.transport.close()
+            self._wire = None
+
+
+class _Wire(asyncio.Protocol):
+    """A connection's bytes: one request out, one answer in.
+
+    Attributes:
+        ended: Whether the other side has closed it.
+    """
+
+    transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._received = bytearray()
+        self._answer: asyncio.Future[tuple[int, bool]] | None = None
+
+    def exchange(self, request: bytes) -> asyncio.Future[tuple[int, bool]]:
+        """The status of the answer, and whether the connection closes after it."""
+        self._answer = asyncio.get_running_loop().create_future()
+        self._received.clear()
+        if self.ended:
+            self.connection_lost(None)
+        else:
+            self.transport.write(request)
+        return self._answer
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if self._answer is not None and not self._answer.done() and self._whole():
+            status = int(self._received[9:12])
+            head = self._received[: self._received.index(b"\r\n\r\n")]
+            self._answer.set_result((status, _CLOSES.search(head) is not None))
+
+    def eof_received(self) -> None:
+        self.ended = True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.ended = True
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error or EOFError("the connection ended before the answer"))
+
+    def _whole(self) -> bool:
+        """Whether all of the answer is there."""
+        head = self._received.find(b"\r\n\r\n")
+        if head < 0:
+            return False
+        length = _LENGTH.search(self._received, 0, head)
+        if length is not None:
+            return len(self._received) >= head + 4 + int(length[1])
+        if _CHUNKED.search(self._received, 0, head) is None:
+            raise ValueError("the answer has neither a length nor chunks")
+        start = head + 4
+        while (end := self._received.find(b"\r\n", start)) >= 0:
+            size = int(self._received[start:end], 16)
+            start = end + 2 + size + 2
+            if not size:
+                return len(self._received) >= start
+        return False
 
 
 class Pool:

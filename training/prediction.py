@@ -67,14 +67,15 @@ def predict(
     """
     manifest = checkpoint.manifest
     network = checkpoint.network.to(device).eval()
+    sides = (Side.LEFT, Side.RIGHT)
     with torch.inference_mode():
         features = [
             network.features(
                 torch.from_numpy(prepare(image, manifest.preprocessing)[None]).to(device), side
             ).cpu()
-            for image, side in ((left, Side.LEFT), (right, Side.RIGHT))
+            for image, side in zip((left, right), sides, strict=True)
         ]
-        embeddings = [network.finish(row) for row in features]
+        embeddings = [network.finish(row, side) for row, side in zip(features, sides, strict=True)]
     only = Pairs(np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64))
     score = float(score_pairs(network, embeddings[0], embeddings[1], only)[0])
     found = Prediction(manifest.metric, score, None, None, None)
@@ -89,7 +90,7 @@ def predict(
     if typicality is not None:
         left_one, right_one = (
             float(typicality.of(row.numpy(), side)[0])
-            for row, side in zip(features, (Side.LEFT, Side.RIGHT), strict=True)
+            for row, side in zip(features, sides, strict=True)
         )
         found = replace(found, typicality=(left_one, right_one), level=typicality.level)
     return found
