@@ -28,6 +28,8 @@ _PORT = 8731
 _DEADLINE = 10.0
 _SMALL_CACHE = 4 * 1024 * 1024
 _ROUNDS = 3
+_STRETCH = 10.0
+_STRETCHES = 7
 _DROPPED = ("twinlens_dropped_images", "where")
 
 
@@ -75,24 +77,24 @@ async def _overload(scale: Scale, server: Server, requests: Requests, out: Outco
     recovered = time.perf_counter() - ended
     connection.close()
     after = await _maximum(port, requests)
-    # The machine has others to serve: what it could do is the mean of before and after.
-    most = (before + after) / 2
     goodput = tally.statuses[200] / seconds
     offered = sum(tally.statuses.values()) / seconds
+    shares = await _shares(port, requests, 10 * before)
     p99 = percentile(tally.seconds, 0.99)
     out.add("served unloaded, before and after", f"{before:.1f} and {after:.1f} images/s")
-    out.add("offered", f"{offered:.0f} requests/s for {seconds} s ({offered / most:.1f} times)")
+    out.add("offered", f"{offered:.0f} requests/s for {seconds} s ({offered / before:.1f} times)")
     out.add(
         "answers by status",
         dict(sorted(tally.statuses.items())),
         "only 200 and 429",
         met=set(tally.statuses) <= {200, 429},
     )
+    out.add("goodput in that time", f"{goodput:.1f} images/s")
     out.add(
-        "goodput",
-        f"{goodput:.1f} images/s, {100 * goodput / most:.0f} %",
-        "at least 90 %",
-        met=goodput >= 0.9 * most,
+        f"goodput in stretches of {_STRETCH:.0f} s, to what is served unloaded around each",
+        " ".join(f"{100 * share:.0f}" for share in shares) + " %",
+        "at least 90 %, in the median",
+        met=median(shares) >= 0.9,
     )
     out.add(
         "p99 of what was accepted",
@@ -118,9 +120,25 @@ async def _overload(scale: Scale, server: Server, requests: Requests, out: Outco
     )
 
 
+async def _shares(port: int, requests: Requests, rate: float) -> list[float]:
+    """Goodput under overload to what is served without, in stretches that take turns.
+
+    The machine has others to serve, and its own speed changes from one minute to the next: a
+    stretch is held against what comes right before and after it.
+    """
+    unloaded = [await _maximum(port, requests)]
+    loaded = []
+    for _ in range(_STRETCHES):
+        tally = await open_loop(port, requests, rate, _STRETCH)
+        loaded.append(tally.statuses[200] / _STRETCH)
+        unloaded.append(await _maximum(port, requests))
+    around = [(one + other) / 2 for one, other in pairwise(unloaded)]
+    return [good / most for good, most in zip(loaded, around, strict=True)]
+
+
 async def _maximum(port: int, requests: Requests) -> float:
-    seconds = 10.0
-    return len((await closed_loop(port, requests, 32, seconds=seconds)).seconds) / seconds
+    tally = await closed_loop(port, requests, 32, seconds=_STRETCH)
+    return len(tally.seconds) / _STRETCH
 
 
 def endurance(scale: Scale, folder: Path) -> Outcome:
