@@ -169,8 +169,7 @@ class Batcher:
             self._condition.notify_all()
         _resolve([(item, NotReady(_CLOSING)) for item in given_up])
         if self._fault is None:
-            for thread in self._threads:
-                await asyncio.to_thread(thread.join, _JOIN_SECONDS)
+            await asyncio.to_thread(_join, self._threads)
 
     def _start_threads(self) -> list[Thread]:
         threads = [
@@ -312,6 +311,13 @@ class Batcher:
     def _answer(self, outcomes: list[_Outcome]) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_resolve, outcomes)
+
+
+def _join(threads: Sequence[Thread]) -> None:
+    """Waits for all of them, for a while."""
+    end = perf_counter() + _JOIN_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, end - perf_counter()))
 
 
 def _unready(fault: Fault) -> NotReady:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from queue import SimpleQueue
 
 import numpy as np
@@ -22,9 +23,9 @@ _PIECE = 4
 class OpenVinoEngine:
     """Runs each call on one thread from end to end, in pieces of four images and of one.
 
-    For pieces of other sizes OpenVINO would have to
-    plan for shapes it does not know, which costs a tenth to a fifth of its speed; and with the
-    sizes fixed, an image's features hardly depend on how many came with it.
+    For pieces of other sizes OpenVINO would have to plan for shapes it does not know, which costs a
+    tenth to a fifth of its speed; and with the sizes fixed, an image's features hardly depend on
+    how many came with it.
 
     Args:
         models: A branch for each side, as `conversion.convert` makes them.
@@ -102,11 +103,10 @@ class OpenVinoEngine:
         """Runs a large and a small piece on each thread and side."""
         piece = np.zeros((min(max_batch, _PIECE), *self._shape), np.uint8)
         with ThreadPoolExecutor(self.concurrency.streams) as callers:
-            for side, _ in self._requests:
+            for side in dict.fromkeys(side for side, _ in self._requests):
                 for batch in (piece, piece[:1]):
-                    calls = [(batch, side)] * self.concurrency.streams
-                    for done in [callers.submit(self.features, *call) for call in calls]:
-                        done.result()
+                    calls = [batch] * self.concurrency.streams
+                    list(callers.map(partial(self.features, side=side), calls))
 
     def close(self) -> None:
         """Gives back memory and threads."""
