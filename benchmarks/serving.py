@@ -7,13 +7,11 @@ server process, cache off, with the load generator in a process of its own on th
 
 import argparse
 import asyncio
-import json
 import platform
 import statistics
 import sys
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -23,6 +21,7 @@ from app.inference.embedder import EncodedImage
 from app.inference.service import running
 from app.settings import Settings
 from benchmarks.load import PHOTOS
+from benchmarks.output import add_outputs, write_outputs
 from benchmarks.photos import load_photos
 from benchmarks.service import load, server
 
@@ -122,13 +121,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result there")
+    add_outputs(parser)
     options = parser.parse_args()
     threadpool_limits(1, user_api="blas")  # In process as in the service.
     result = measure(options.rounds, options.seconds)
     print(report(result))
-    if options.json is not None:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
+    write_outputs(options, result)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from time import perf_counter
 from typing import TypeVar
 
@@ -19,6 +18,7 @@ import torch
 
 from app.inference.engines import make_engine
 from app.settings import EngineName, Settings
+from benchmarks.output import add_outputs, write_outputs
 from benchmarks.photos import load_photos
 from model_store import ModelStore
 from model_store.images import decode
@@ -87,13 +87,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stages", description=__doc__)
     parser.add_argument("--model", default="photos")
     parser.add_argument("--turns", type=int, default=8)
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    add_outputs(parser)
     options = parser.parse_args()
     found = measure(options.model, options.turns)
     for stage, milliseconds in found.items():
         print(f"{stage:40} {milliseconds:7.3f} ms")
-    if options.json is not None:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+    write_outputs(options, found)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ loop, two forward passes a pair. Every measurement is a process of its own; roun
 """
 
 import argparse
-import json
 import os
 import platform
 import random
@@ -25,6 +24,7 @@ from PIL import Image
 from torch import nn
 from torchvision.models import vgg16
 
+from benchmarks.output import add_outputs, write_outputs
 from training.data.folders import ImageFolder, open_data
 from training.data.pixels import load_pixels
 from training.data.training_set import TrainingSet
@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=4, help="timed steps of each measurement")
     parser.add_argument("--pairs", type=int, default=16, help="pairs a step")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    add_outputs(parser)
     parser.add_argument("--worker", choices=sorted(_WORKERS), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
@@ -157,14 +157,13 @@ def main() -> None:
     medians = {name: statistics.median(speeds) for name, speeds in found.items()}
     for name, speed in medians.items():
         print(f"{name}: {speed:.1f} images/s, {speed / medians['plain']:.2f} x the plain loop")
-    if options.json:
-        content = {
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
-            "images_per_second": found,
-            "medians": medians,
-        }
-        options.json.write_text(json.dumps(content, indent=2) + "\n")
+    content = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
+        "images_per_second": found,
+        "medians": medians,
+    }
+    write_outputs(options, content)
 
 
 if __name__ == "__main__":

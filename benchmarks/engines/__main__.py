@@ -7,7 +7,6 @@ first run compiles for many minutes, and keeps what it made.
 
 import argparse
 import itertools
-import json
 import statistics
 import sys
 import time
@@ -22,6 +21,7 @@ from app.inference.engines import Features, UInt8Batch
 from benchmarks.engines.chart import draw
 from benchmarks.engines.contenders import OURS, contenders
 from benchmarks.engines.networks import NAMES, load
+from benchmarks.output import add_outputs, write_outputs
 from benchmarks.provenance import heading, provenance
 from benchmarks.throughput import Contender
 
@@ -144,8 +144,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         default=Path.home() / ".cache" / "twinlens" / "benchmarks",
         help="where what is made of the networks is kept for the next run",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="a PNG")
+    add_outputs(parser, plot=True)
     return parser.parse_args(arguments)
 
 
@@ -155,10 +154,7 @@ def main() -> None:
     options.cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     result = measure(options)
     print(report(result))
-    if options.json is not None:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
-    if options.plot is not None:
-        draw(result, options.plot)
+    write_outputs(options, result, draw)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ are medians.
 """
 
 import argparse
-import json
 import signal
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.growth.chart import draw
 from benchmarks.growth.rounds import Effort
 from benchmarks.growth.sweeps import SWEEPS
+from benchmarks.output import add_outputs, write_outputs
 from benchmarks.provenance import heading, provenance
 
 
@@ -59,8 +59,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--sweeps", nargs="+", choices=SWEEPS, default=list(SWEEPS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1.5, help="of each measurement")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="a PNG")
+    add_outputs(parser, plot=True)
     return parser.parse_args(arguments)
 
 
@@ -72,10 +71,7 @@ def main() -> None:
     threadpool_limits(1, user_api="blas")  # In process as in the service.
     result = measure(options)
     print(report(result))
-    if options.json is not None:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
-    if options.plot is not None:
-        draw(result, options.plot)
+    write_outputs(options, result, draw)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ and Pillow's decoding, and with Pillow's decoding and plain PyTorch.
 
 import argparse
 import contextlib
-import json
 import signal
 import statistics
 import sys
@@ -22,6 +21,7 @@ from app.inference.engines import make_engine
 from app.settings import EngineName, Settings
 from benchmarks import service
 from benchmarks.load import PHOTOS
+from benchmarks.output import add_outputs, write_outputs
 from benchmarks.peers import plain
 from benchmarks.peers.chart import draw
 from benchmarks.peers.pipeline import CONSTANT, MODEL, PLAIN_NETWORK
@@ -202,8 +202,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         default=Path.home() / ".cache" / "twinlens" / "peers",
         help="where the servers are installed, a virtual environment each",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="a PNG")
+    add_outputs(parser, plot=True)
     return parser.parse_args(arguments)
 
 
@@ -217,10 +216,7 @@ def main() -> None:
             interpreter(peer, options.venvs)  # Installs what is not there yet.
     result = measure(options)
     print(report(result))
-    if options.json is not None:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
-    if options.plot is not None:
-        draw(result, options.plot)
+    write_outputs(options, result, draw)
 
 
 if __name__ == "__main__":

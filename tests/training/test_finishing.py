@@ -7,6 +7,7 @@ import yaml
 
 from model_store.network import SiameseNetwork
 from tests.training.drawings import SMALL_RECIPE, draw_folder, fit_words, fitting_place, with_recipe
+from tests.training.rows import rows_of_classes
 from training.cli import main
 from training.data.folders import open_data
 from training.data.pixels import load_pixels
@@ -17,18 +18,9 @@ from training.initialise.whitening import class_means, fit_whitening
 from training.recipe_files import parse_recipe
 
 
-def _features(classes: int, images: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
-    """Classes lie apart along axis 0; within each, axis 1 varies ten times as much as the rest."""
-    rng = np.random.default_rng(0)
-    labels = np.repeat(np.arange(classes), images)
-    rows = rng.normal(size=(len(labels), 5)) * [0.3, 10, 1, 1, 1]
-    rows[:, 0] += labels
-    return torch.from_numpy(rows + 7), torch.from_numpy(labels)
-
-
 class TestDiscriminant:
     def test_two_classes_are_told_apart_along_one_direction_alone(self):
-        features, labels = _features(2)
+        features, labels = rows_of_classes(2)
         found = fit_whitening(features, labels)
         rows = (features - found.mean) @ discriminant(found, features, labels).T
         white = found(features)
@@ -38,7 +30,7 @@ class TestDiscriminant:
         assert rows.numpy() == pytest.approx(wanted.numpy(), abs=1e-9)
 
     def test_it_keeps_what_the_means_differ_by_and_no_more(self):
-        features, labels = _features(3)
+        features, labels = rows_of_classes(3)
         found = fit_whitening(features, labels)
         matrix = discriminant(found, features, labels)
         assert int(torch.linalg.matrix_rank(matrix)) == 2

@@ -1,42 +1,14 @@
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import numpy as np
 import pytest
 
 from app.inference.batcher import Batcher
-from app.inference.engines.base import Concurrency
 from app.inference.errors import EngineFailed, NotReady
-from app.observability.metrics import Metrics
 from model_store.network import Side
+from tests.app.inference.batching import SIDE_BY_SIDE, entered, value, with_batcher
 from tests.app.material import DIMENSION, MeanEngine, grey, lane
 from tests.app.serving import wait_until
-
-# Two side by side and one behind, of three images at most.
-_SIDE_BY_SIDE = Concurrency(streams=2, calls=3, batch=3)
-
-
-def with_batcher(scenario: Callable[[Batcher], Awaitable[None]], max_batch: int = 4) -> Metrics:
-    metrics = Metrics()
-
-    async def main() -> None:
-        batcher = Batcher(max_batch=max_batch, threads=4, metrics=metrics)
-        try:
-            await asyncio.wait_for(scenario(batcher), 30)
-        finally:
-            await batcher.close(drain=False)
-
-    asyncio.run(main())
-    return metrics
-
-
-def value(metrics: Metrics, name: str, **labels: str) -> float:
-    return metrics.registry.get_sample_value(name, labels) or 0.0
-
-
-async def entered(engine: MeanEngine) -> None:
-    """Waits until the engine has been given a batch."""
-    assert await asyncio.to_thread(engine.entered.acquire, timeout=30)
 
 
 def test_a_lone_image_goes_at_once_and_gets_its_own_row() -> None:
@@ -68,92 +40,6 @@ def test_images_that_arrive_while_the_device_is_busy_form_the_next_batches() -> 
 
     metrics = with_batcher(scenario)
     assert value(metrics, "twinlens_batch_images_count", model="mean") == 3
-
-
-def test_the_next_batch_begins_beside_the_first_where_the_engine_has_two_streams() -> None:
-    async def scenario(batcher: Batcher) -> None:
-        engine = MeanEngine(_SIDE_BY_SIDE)
-        engine.gate.clear()
-        only = lane(engine)
-        tasks = []
-        for value in range(2):
-            tasks.append(asyncio.create_task(batcher.submit(only, grey(value))))
-            await entered(engine)
-        tasks += [asyncio.create_task(batcher.submit(only, grey(value))) for value in (2, 3)]
-        await asyncio.sleep(0.05)
-        assert batcher.depth == 2
-        engine.gate.set()
-        rows = await asyncio.gather(*tasks)
-        assert [row.embedding[0] for row in rows] == [0, 1, 2, 3]
-
-    with_batcher(scenario)
-
-
-def test_what_waits_is_shared_between_the_streams() -> None:
-    async def scenario(batcher: Batcher) -> None:
-        many, single = MeanEngine(_SIDE_BY_SIDE), MeanEngine()
-        single.gate.clear()
-        many.gate.clear()
-        tasks = [asyncio.create_task(batcher.submit(lane(single), grey(9)))]
-        await entered(single)
-        only = lane(many)
-        tasks += [asyncio.create_task(batcher.submit(only, grey(value))) for value in range(4)]
-        await asyncio.sleep(0)
-        single.gate.set()
-        await entered(many)
-        await entered(many)
-        many.gate.set()
-        assert [size for size, _ in many.batches] == [2, 2]
-        rows = await asyncio.gather(*tasks)
-        assert [row.embedding[0] for row in rows] == [9, 0, 1, 2, 3]
-
-    with_batcher(scenario)
-
-
-def test_only_a_full_batch_waits_inside_the_engine() -> None:
-    async def scenario(batcher: Batcher) -> None:
-        engine = MeanEngine(_SIDE_BY_SIDE)
-        engine.gate.clear()
-        only = lane(engine)
-        tasks = []
-        for value in range(2):
-            tasks.append(asyncio.create_task(batcher.submit(only, grey(value))))
-            await entered(engine)
-        tasks += [asyncio.create_task(batcher.submit(only, grey(value))) for value in (2, 3, 4)]
-        await entered(engine)
-        tasks += [asyncio.create_task(batcher.submit(only, grey(value))) for value in range(5, 11)]
-        await asyncio.sleep(0.05)
-        assert [size for size, _ in engine.batches] == [1, 1, 3]
-        assert batcher.depth == 6
-        engine.gate.set()
-        rows = await asyncio.gather(*tasks)
-        assert [row.embedding[0] for row in rows] == [*range(11)]
-        assert all(size <= 3 for size, _ in engine.batches)
-
-    with_batcher(scenario)
-
-
-def test_an_engine_that_is_called_by_one_thread_only_has_the_device_for_itself() -> None:
-    async def scenario(batcher: Batcher) -> None:
-        many, single = MeanEngine(_SIDE_BY_SIDE), MeanEngine()
-        many.gate.clear()
-        first = asyncio.create_task(batcher.submit(lane(many), grey(1)))
-        await entered(many)
-        second = asyncio.create_task(batcher.submit(lane(single), grey(2)))
-        await asyncio.sleep(0.05)
-        assert batcher.depth == 1
-        single.gate.clear()
-        many.gate.set()
-        assert (await first).embedding[0] == 1
-        await entered(single)
-        third = asyncio.create_task(batcher.submit(lane(many), grey(3)))
-        await asyncio.sleep(0.05)
-        assert batcher.depth == 1
-        single.gate.set()
-        assert (await second).embedding[0] == 2
-        assert (await third).embedding[0] == 3
-
-    with_batcher(scenario)
 
 
 def test_sides_and_models_are_never_mixed_and_take_turns() -> None:
@@ -361,25 +247,6 @@ def test_a_hung_call_is_given_up_and_its_late_answer_goes_nowhere() -> None:
     with_batcher(scenario)
 
 
-def test_all_that_is_in_work_is_answered_when_one_call_of_several_hangs() -> None:
-    async def scenario(batcher: Batcher) -> None:
-        engine = MeanEngine(_SIDE_BY_SIDE)
-        engine.gate.clear()
-        only = lane(engine)
-        tasks = []
-        for value in range(2):
-            tasks.append(asyncio.create_task(batcher.submit(only, grey(value))))
-            await entered(engine)
-        batcher.condemn_if_stuck(0)
-        answers = await asyncio.gather(*tasks, return_exceptions=True)
-        assert all(isinstance(answer, EngineFailed) for answer in answers)
-        batcher.recover()
-        engine.gate.set()
-        assert (await batcher.submit(only, grey(5))).embedding[0] == 5
-
-    with_batcher(scenario)
-
-
 def test_an_engine_that_fails_on_everything_is_a_fault_and_one_on_bad_images_is_not() -> None:
     async def scenario(batcher: Batcher) -> None:
         engine = MeanEngine()
@@ -428,7 +295,7 @@ def test_memory_that_is_short_halves_the_batch_and_is_remembered() -> None:
 def test_under_random_load_and_cancellation_every_image_gets_its_own_answer() -> None:
     async def scenario(batcher: Batcher) -> None:
         random = np.random.default_rng(0)
-        lanes = [lane(MeanEngine(_SIDE_BY_SIDE), side) for side in Side]
+        lanes = [lane(MeanEngine(SIDE_BY_SIDE), side) for side in Side]
 
         async def one(number: int) -> None:
             await asyncio.sleep(float(random.uniform(0, 0.05)))

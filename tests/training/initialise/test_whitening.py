@@ -5,6 +5,7 @@ import torch
 from model_store.network import SiameseNetwork, Side
 from model_store.preprocessing import normalise
 from tests.training.drawings import SMALL_RECIPE, draw_folder
+from tests.training.rows import rows_of_classes
 from training.data.folders import join_sides, open_data
 from training.data.pixels import load_pixels
 from training.data.training_set import TrainingSet
@@ -14,18 +15,9 @@ from training.recipe import Recipe
 from training.recipe_files import parse_recipe
 
 
-def _features(classes: int = 6, images: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
-    """Classes lie apart along axis 0; within each, axis 1 varies ten times as much as the rest."""
-    rng = np.random.default_rng(0)
-    labels = np.repeat(np.arange(classes), images)
-    rows = rng.normal(size=(len(labels), 5)) * [0.3, 10, 1, 1, 1]
-    rows[:, 0] += labels
-    return torch.from_numpy(rows + 7), torch.from_numpy(labels)
-
-
 class TestProjection:
     def test_it_is_the_inverse_root_of_the_shrunk_covariance(self):
-        features, labels = _features()
+        features, labels = rows_of_classes()
         found = fit_whitening(features, labels)
         matrix, shrinkage = found.matrix(), found.shrinkage
         assert found.mean.numpy() == pytest.approx(features.mean(0).numpy())
@@ -41,7 +33,7 @@ class TestProjection:
         )
 
     def test_the_first_directions_are_those_of_most_variance(self):
-        features, labels = _features()
+        features, labels = rows_of_classes()
         found = fit_whitening(features, labels)
         part = projection(found, features, 2)
         kept = float(((features - found.mean) @ part.T).var(0).sum())
@@ -50,7 +42,7 @@ class TestProjection:
         assert projection(found, features, 5).numpy() == pytest.approx(found.matrix().numpy())
 
     def test_fewer_images_than_features_give_the_same_as_the_whole_matrix(self):
-        features, labels = _features(classes=3, images=1)
+        features, labels = rows_of_classes(classes=3, images=1)
         features = features.repeat(1, 4)[:, :20]
         rng = np.random.default_rng(1)
         features = torch.cat([features, features + torch.from_numpy(rng.normal(size=(3, 20)))])
@@ -60,7 +52,7 @@ class TestProjection:
         assert found(features).numpy() == pytest.approx((rows @ found.matrix()).numpy())
 
     def test_what_varies_within_a_class_counts_less_than_before(self):
-        features, labels = _features()
+        features, labels = rows_of_classes()
         found = fit_whitening(features, labels)
         assert _ratio(found(features), labels) > 2 * _ratio(features, labels)
         assert 0.5 <= found.shrinkage <= 1

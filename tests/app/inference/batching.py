@@ -1,0 +1,35 @@
+"""What tests of the batcher share."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from app.inference.batcher import Batcher
+from app.inference.engines.base import Concurrency
+from app.observability.metrics import Metrics
+from tests.app.material import MeanEngine
+
+# Two side by side and one behind, of three images at most.
+SIDE_BY_SIDE = Concurrency(streams=2, calls=3, batch=3)
+
+
+def with_batcher(scenario: Callable[[Batcher], Awaitable[None]], max_batch: int = 4) -> Metrics:
+    metrics = Metrics()
+
+    async def main() -> None:
+        batcher = Batcher(max_batch=max_batch, threads=4, metrics=metrics)
+        try:
+            await asyncio.wait_for(scenario(batcher), 30)
+        finally:
+            await batcher.close(drain=False)
+
+    asyncio.run(main())
+    return metrics
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float:
+    return metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+async def entered(engine: MeanEngine) -> None:
+    """Waits until the engine has been given a batch."""
+    assert await asyncio.to_thread(engine.entered.acquire, timeout=30)
