@@ -34,6 +34,17 @@ GLYPHS, PHOTOS, FACES = "glyphs", "photos", "faces"
 _LOOKED_FOR_FACES = 24
 _NEARLY_ALL = 0.9
 
+_GENTLE = (
+    "optimiser.learning_rate=0.01",
+    "validation.first=true",
+    "validation.keep=best",
+    "freeze.statistics=true",
+)
+_WITHOUT_GROUPS = (
+    "sampling.options={images: 2}",
+    "loss.options.parts.1.options={scale: 12.0, one_positive: true}",
+)
+
 
 @dataclass(frozen=True)
 class Tried:
@@ -131,20 +142,6 @@ def try_ink(trials: Trials, looks: Looks) -> list[Tried]:
     return [] if found is None else [Tried("the model glyphs", GLYPHS, overrides, found)]
 
 
-_GENTLE = (
-    "optimiser.learning_rate=0.01",
-    "validation.first=true",
-    "validation.keep=best",
-    "freeze.statistics=true",
-)
-
-
-_WITHOUT_GROUPS = (
-    "sampling.options={images: 2}",
-    "loss.options.parts.1.options={scale: 12.0, one_positive: true}",
-)
-
-
 def find_faces(trials: Trials) -> DlibFace | None:
     """The face network of dlib, if there is a face in nearly all of a few images.
 
@@ -182,7 +179,7 @@ def _evenly(folder: ImageFolder, count: int) -> ImageFolder:
     return folder.without({item.key for item in folder.items} - kept)
 
 
-def try_imagenet(trials: Trials, shape: "Shape") -> list[Tried]:
+def try_imagenet(trials: Trials, shape: Shape) -> list[Tried]:
     """Every layer as it lies; the best of them once more, mirrored images counting as the same."""
     spec = load_recipe(PHOTOS).preprocessing.model_copy(
         update={"height": shape.height, "width": shape.width, "resize": shape.resize}
