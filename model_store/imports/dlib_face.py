@@ -34,6 +34,11 @@ _SHA256 = {
 }
 
 
+def face_package_installed() -> bool:
+    """Whether the package that has the weights is installed."""
+    return importlib.util.find_spec(PACKAGE) is not None
+
+
 def load_face_weights(network: SiameseNetwork) -> None:
     """Fills the backbones of a network with the package's weights.
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from model_store.errors import StoreError
+from model_store.imports.dlib_face import face_package_installed
 from training.automatic.looks import Looks, look
 from training.automatic.trying import (
     FACES,
@@ -76,7 +77,12 @@ def choose(folder: ImageFolder, *, device: torch.device, seed: int, reporter: Re
     reporter.say(looks.described())
     some = _some(folder, numpy_generator(seed, Stream.CHOICE))
     trials = Trials(some, seed, device, reporter)
-    faces = None if looks.all_ink else find_faces(trials)
+    seen, faces = looks.described(), None
+    if not looks.all_ink:
+        if face_package_installed():
+            faces = find_faces(trials)
+        else:
+            seen += ", not searched for faces (that takes pip install 'twinlens[faces]')"
     tried = [] if faces is None else try_faces(trials, faces)
     if looks.all_ink:
         tried = try_ink(trials, looks)
@@ -86,9 +92,9 @@ def choose(folder: ImageFolder, *, device: torch.device, seed: int, reporter: Re
     except StoreError as error:
         reporter.say(f"note: ImageNet weights cannot be tried: {error}")
         if not tried:
-            return _from_nothing(looks)
+            return _from_nothing(looks, seen)
     if not tried:
-        return _untried(folder, looks, shape, faces=faces is not None)
+        return _untried(folder, seen, shape, faces=faces is not None)
     best = min(tried, key=lambda each: each.rank)
     shown = table(
         f"tried before training, on {len(some.items):,} images of {len(some.classes):,} classes, "
@@ -105,32 +111,26 @@ def choose(folder: ImageFolder, *, device: torch.device, seed: int, reporter: Re
     )
     by_size = _by_size(folder, load_recipe(best.recipe, best.overrides))
     reason = (
-        f"{looks.described()}, and of {len(tried)} starting networks this one told classes apart "
+        f"{seen}, and of {len(tried)} starting networks this one told classes apart "
         f"best that nothing was fitted to: {best.what}, equal error rate {best.merit.eer:.2%}"
         + ("; it is not trained further, as there are too few images" if _KEEP in by_size else "")
     )
     return Chosen(best.recipe, (*best.overrides, *by_size), reason, shown)
 
 
-def _untried(folder: ImageFolder, looks: Looks, shape: Shape, *, faces: bool) -> Chosen:
+def _untried(folder: ImageFolder, seen: str, shape: Shape, *, faces: bool) -> Chosen:
     few = "there are too few classes to compare starting networks by"
     if faces:
-        return Chosen(FACES, (), f"{looks.described()}, with a face in nearly all, and {few}")
+        return Chosen(FACES, (), f"{seen}, with a face in nearly all, and {few}")
     overrides = (*shape.overrides(), *_by_size(folder, load_recipe(USUAL)))
-    return Chosen(
-        USUAL,
-        overrides,
-        f"{looks.described()}, and {few}",
-    )
+    return Chosen(USUAL, overrides, f"{seen}, and {few}")
 
 
-def _from_nothing(looks: Looks) -> Chosen:
+def _from_nothing(looks: Looks, seen: str) -> Chosen:
     if looks.all_ink:
         overrides = ("preprocessing.invert=true",) if looks.dark_paper else ()
-        return Chosen(
-            GLYPHS, overrides, f"{looks.described()}, and no starting network could be tried"
-        )
-    return Chosen("images", (), f"{looks.described()}, and no starting network could be tried")
+        return Chosen(GLYPHS, overrides, f"{seen}, and no starting network could be tried")
+    return Chosen("images", (), f"{seen}, and no starting network could be tried")
 
 
 def _by_size(folder: ImageFolder, recipe: Recipe) -> tuple[str, ...]:

@@ -145,7 +145,7 @@ def try_ink(trials: Trials, looks: Looks) -> list[Tried]:
 def find_faces(trials: Trials) -> DlibFace | None:
     """The face network of dlib, if there is a face in nearly all of a few images.
 
-    None also where its weights are not at hand, which is said.
+    None also where its weights cannot be read, which is said.
     """
     try:
         network = load_face_network(trials.device)

@@ -137,12 +137,26 @@ def test_portraits_get_the_face_network_where_its_weights_are_at_hand(tmp_path, 
     assert ("too few classes to compare" in chosen.reason) == (people == 1)
 
 
-def test_without_its_weights_the_face_network_is_named_and_passed_over(tmp_path, monkeypatch):
-    def missing():
-        raise StoreError("the package is not installed")
+def test_weights_of_faces_that_cannot_be_read_are_named_and_passed_over(tmp_path, monkeypatch):
+    def damaged():
+        raise StoreError("the file is not the expected one")
 
-    monkeypatch.setattr("training.automatic.candidates.face_tensors", missing)
+    monkeypatch.setattr("training.automatic.choosing.face_package_installed", lambda: True)
+    monkeypatch.setattr("training.automatic.candidates.face_tensors", damaged)
     said = io.StringIO()
     folder = _colours(tmp_path / "d", classes=4)
     assert choose(folder, device=CPU, seed=0, reporter=Reporter(said)).recipe == "photos"
-    assert "note: dlib's face network is not tried: the package is not inst" in said.getvalue()
+    assert "note: dlib's face network is not tried: the file is not the" in said.getvalue()
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+def test_without_the_package_photos_are_told_once_what_finds_faces(tmp_path, monkeypatch, drawn):
+    monkeypatch.setattr("model_store.imports.dlib_face.PACKAGE", "no_such_package_of_faces")
+    if drawn:
+        draw_folder(tmp_path / "d", classes=4, images=3)
+    else:
+        _colours(tmp_path / "d", classes=4)
+    said = io.StringIO()
+    chosen = choose(open_data(tmp_path / "d").whole, device=CPU, seed=0, reporter=Reporter(said))
+    assert chosen.reason.count("pip install 'twinlens[faces]'") == (not drawn)
+    assert "faces" not in said.getvalue()
