@@ -203,6 +203,29 @@ class TestJitter:
         changed = Jitter(spec)(images, generator())
         assert (changed.amax(-1) - changed.amin(-1)).max() < 0.1 * 255
 
+    def test_light_multiplies_each_colour_by_a_factor_of_its_own(self):
+        spec = colour()
+        still = {"rotation": 0.0, "crop": 1.0, "aspect": 0.0}
+        still |= {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0}
+        images = random_images(32, spec).clamp(20, 140)
+        factors = Jitter(spec, **still, light=0.3)(images, generator()) / images
+        of_image = factors.mean((1, 2))
+        torch.testing.assert_close(factors, of_image[:, None, None].expand_as(factors))
+        # Their logarithms have a mean of 0, so that of 0.3 either way none comes further than 0.4.
+        logarithms = of_image.log()
+        torch.testing.assert_close(logarithms.sum(-1), torch.zeros(32), atol=1e-3, rtol=0)
+        assert 0.2 < logarithms.abs().max() < 0.4
+
+    def test_light_changes_nothing_of_grey_pictures_and_no_other_draw(self):
+        spec, light = grey(), {"light": 0.3}
+        images = random_images(4, spec)
+        plain = Jitter(spec)(images, generator())
+        assert torch.equal(Jitter(spec, **light)(images, generator()), plain)
+        assert not torch.equal(
+            Jitter(colour(), **light)(random_images(4, colour()), generator()),
+            Jitter(colour())(random_images(4, colour()), generator()),
+        )
+
     def test_resolution_makes_pictures_smaller_and_shows_as_much(self):
         spec = colour(8, 12)
         still = {"rotation": 0.0, "crop": 1.0, "aspect": 0.0}

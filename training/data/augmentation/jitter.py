@@ -22,6 +22,10 @@ class Jitter(Augmentation):
         brightness: Largest relative change of all values.
         contrast: Largest relative change of the distance from the image's mean.
         saturation: Largest relative change of the distance from grey.
+        light: Logarithm of the largest factor of each colour either way, drawn evenly for red,
+            green and blue apart and of one mean: another colour of the light, or another white
+            balance. Values grow by a power of the light, so that a factor of the light is one of
+            theirs.
         mirror: Share of the images shown mirrored; 0 where left and right mean something, as in
             faces, letters and packages.
         resolution: Sides of the pictures that come out as a share of those that go in, in (0, 1];
@@ -41,6 +45,7 @@ class Jitter(Augmentation):
         brightness: float = 0.3,
         contrast: float = 0.3,
         saturation: float = 0.3,
+        light: float = 0.0,
         mirror: float = 0.0,
         resolution: float = 1.0,
     ) -> None:
@@ -55,6 +60,7 @@ class Jitter(Augmentation):
         self.brightness = brightness
         self.contrast = contrast
         self.saturation = saturation
+        self.light = light
         self.mirror = mirror
         self.mirrors = mirror > 0
         self.size = (
@@ -88,4 +94,7 @@ class Jitter(Augmentation):
         if images.shape[-1] == 3:
             grey = (images * images.new_tensor(_LUMA)).sum(-1, keepdim=True)
             images = torch.lerp(grey, images, factors[2])
+            if self.light:
+                gains = uniform((len(images), 1, 1, 3), self.light, generator)
+                images = images * (gains - gains.mean(-1, keepdim=True)).exp().to(images.device)
         return images
