@@ -12,11 +12,17 @@ from app.main import create_app
 from app.observability import logs
 from app.protocol import server_config
 from app.security import command
-from app.server import DrainingServer
-from app.settings import read_settings
+from app.server import EXIT_FORCED, DrainingServer, check_address
+from app.settings import likely_slips, read_settings
 from model_store.errors import TwinlensError
 
 _logger = logging.getLogger("app")
+
+_USAGE = """\
+usage: python -m app                 serves; settings are in the environment (README, or
+                                     python -m app.settings), such as TWINLENS_PORT=8001
+       python -m app convert         converts the models of the store ahead of serving
+       python -m app key --help      API keys"""
 
 
 def main(arguments: list[str]) -> int:
@@ -28,16 +34,15 @@ def main(arguments: list[str]) -> int:
             from app import convert  # With OpenVINO, which a start may do without.
 
             return convert.main()
-        print(
-            "usage: python -m app                 serves; settings are in the environment\n"
-            "       python -m app convert         converts the models ahead of serving\n"
-            "       python -m app key --help      API keys",
-            file=sys.stderr,
-        )
-        return 0 if arguments[0] in ("-h", "--help") else 2
+        if arguments[0] in ("-h", "--help"):
+            print(_USAGE)
+            return 0
+        print(f"{_USAGE}\n\nerror: no such command: {' '.join(arguments)}", file=sys.stderr)
+        return 2
     try:
         settings = read_settings()
         choose_device(settings.device)
+        check_address(settings.host, settings.port)
         logs.configure(settings.log_level)
         # NumPy's own threads spin for 30 ms after each small product, on cores that the network
         # wants: with many requests in flight that took a third of the throughput.
@@ -46,6 +51,8 @@ def main(arguments: list[str]) -> int:
     except TwinlensError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    for slip in likely_slips(os.environ):
+        _logger.warning("%s", slip)
     if settings.api_keys is None and not is_loopback(settings.host):
         _logger.warning(
             "listening on %s without API keys: whoever can reach this port can use the service; "
@@ -55,7 +62,11 @@ def main(arguments: list[str]) -> int:
         )
     config = server_config(app, settings)
     server = DrainingServer(config, settings.drain_seconds)
-    server.run()
+    try:
+        server.run()
+    except SystemExit as ended:
+        # The address was taken since it was looked at; the log says so.
+        server.status = ended.code if isinstance(ended.code, int) else EXIT_FORCED
     # The interpreter would wait for its threads, and one that hangs in an engine never ends.
     logging.shutdown()
     os._exit(server.status)

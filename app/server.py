@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from types import FrameType
 from typing import Protocol
@@ -14,6 +15,7 @@ import uvicorn
 
 from app.inference.catalogue import Catalogue
 from app.inference.service import Service
+from model_store.errors import TwinlensError
 
 _logger = logging.getLogger(__name__)
 
@@ -26,6 +28,39 @@ EXIT_FORCED = 1
 
 EXIT_BROKEN = 70
 """Exit status of a service that could not be mended (`EX_SOFTWARE` of sysexits)."""
+
+
+class CannotListen(TwinlensError):
+    """The address cannot be had: another process listens on it, or it is not this machine's."""
+
+
+def check_address(host: str, port: int) -> None:
+    """Refuses an address that the server could not listen on.
+
+    uvicorn itself finds out once models are being loaded, which does not end at once.
+
+    Args:
+        host: As the setting.
+        port: Likewise; 0 for a free one.
+
+    Raises:
+        CannotListen: It says why and what to do.
+    """
+    try:
+        asyncio.run(_listen_once(host, port))
+    except OSError as error:
+        # asyncio puts a sentence of its own where the system's words would be.
+        lookup = isinstance(error, socket.gaierror) or error.errno is None
+        reason = error.strerror if lookup else os.strerror(error.errno or 0)
+        raise CannotListen(
+            f"cannot listen on {host}, port {port} ({reason}); end what listens there, or choose "
+            "others with TWINLENS_HOST and TWINLENS_PORT"
+        ) from error
+
+
+async def _listen_once(host: str, port: int) -> None:
+    server = await asyncio.get_running_loop().create_server(asyncio.Protocol, host, port)
+    server.close()
 
 
 class _State(Protocol):

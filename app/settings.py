@@ -3,24 +3,30 @@
 `python -m app.settings` prints them as a Markdown table.
 """
 
+import difflib
 import os
+import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from model_store.errors import TwinlensError
+from model_store.errors import InvalidName, TwinlensError
 from model_store.images import DEFAULT_MAX_PIXELS
-from model_store.manifest import NAME_PATTERN
+from model_store.manifest import check_name
 from model_store.store import SHIPPED
 
 EngineName = Literal["auto", "torch", "openvino"]
 PrecisionName = Literal["auto", "float32", "bfloat16"]
 
+_PREFIX = "TWINLENS_"
 _KIB = 1024
 _MIB = 1024 * _KIB
+_ORIGIN = re.compile(r"\*|https?://[^/\s]+")
+_ALIKE = 0.8
 
 
 class Settings(BaseSettings):
@@ -31,7 +37,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="TWINLENS_",
+        env_prefix=_PREFIX,
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -47,7 +53,10 @@ class Settings(BaseSettings):
         "is asked for.",
     )
     rate_limit: float = Field(
-        0.0, ge=0, description="Images a second that one API key may send; 0: no limit."
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Images a second that one API key may send; 0: no limit.",
     )
     cors_origins: str = Field(
         "",
@@ -56,7 +65,7 @@ class Settings(BaseSettings):
     )
 
     model_store: Path = Field(SHIPPED, description="Folder that holds the models.")
-    default_model: Annotated[str, StringConstraints(pattern=NAME_PATTERN)] | None = Field(
+    default_model: str | None = Field(
         None,
         description="Model that answers where a request names none; unset: the store's default.",
     )
@@ -153,19 +162,47 @@ class Settings(BaseSettings):
         "info", description="Least severity that is logged; info has a line for each request."
     )
 
+    @field_validator("default_model")
+    @classmethod
+    def _a_name(cls, value: str | None) -> str | None:
+        try:
+            return None if value is None else check_name(value)
+        except InvalidName as error:
+            raise ValueError(str(error)) from error
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: str) -> str:
+        for origin in filter(None, map(str.strip, value.split(","))):
+            # A browser never sends a path, not even a slash: such an origin would match nothing.
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"'{origin}' is not a web origin; write scheme and host, and no path or slash "
+                    "after them, such as https://shop.example"
+                )
+        return value
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _endpoint(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("must be a URL, such as http://host:4318/v1/traces")
+        return value
+
     @model_validator(mode="after")
     def _limits_agree(self) -> Self:
         if self.max_images > self.queue_images:
             raise ValueError(
-                f"max_images ({self.max_images}) is over queue_images ({self.queue_images}), so "
-                "that a full request could never be admitted; raise queue_images"
+                f"TWINLENS_MAX_IMAGES ({self.max_images}) is over TWINLENS_QUEUE_IMAGES "
+                f"({self.queue_images}), so that a full request could never be admitted; raise "
+                "TWINLENS_QUEUE_IMAGES"
             )
         largest = max(self.max_body_bytes, self.max_many_body_bytes)
         if largest > self.queue_bytes:
             raise ValueError(
-                f"queue_bytes ({self.queue_bytes}) is under the largest body allowed ({largest}), "
-                "which could then never be admitted; raise queue_bytes, or lower max_body_bytes "
-                "and max_many_body_bytes"
+                f"TWINLENS_QUEUE_BYTES ({self.queue_bytes}) is under the largest body allowed "
+                f"({largest}), which could then never be admitted; raise TWINLENS_QUEUE_BYTES, or "
+                "lower TWINLENS_MAX_BODY_BYTES and TWINLENS_MAX_MANY_BODY_BYTES"
             )
         return self
 
@@ -185,9 +222,28 @@ def read_settings() -> Settings:
     except ValidationError as error:
         lines = []
         for part in error.errors():
-            name = "_".join(["TWINLENS", *map(str, part["loc"])]).upper()
-            lines.append(f"{name}: {part['msg']} (given: {part['input']!r})")
+            message = part["msg"].removeprefix("Value error, ")
+            # What is wrong with several settings together names them itself.
+            if part["loc"]:
+                name = _PREFIX + "_".join(map(str, part["loc"])).upper()
+                message = f"{name}: {message} (given: {part['input']!r})"
+            lines.append(message)
         raise SettingsError("\nerror: ".join(lines)) from error
+
+
+def likely_slips(names: Iterable[str]) -> list[str]:
+    """What to say of environment variables that look like a setting's name, mistyped.
+
+    Args:
+        names: Of the environment's variables; those that are alike to no setting are others' own.
+    """
+    known = [_PREFIX + name.upper() for name in Settings.model_fields]
+    said = []
+    for name in sorted(set(names) - set(known)):
+        alike = difflib.get_close_matches(name, known, 1, _ALIKE)
+        if name.startswith(_PREFIX) and alike:
+            said.append(f"{name} is not a setting and changes nothing; {alike[0]} is one")
+    return said
 
 
 def table() -> str:
@@ -201,7 +257,7 @@ def table() -> str:
             shown = "in the user's cache folder"
         else:
             shown = "unset" if default in (None, "") else f"`{default}`"
-        lines.append(f"| `TWINLENS_{name.upper()}` | {shown} | {field.description} |")
+        lines.append(f"| `{_PREFIX}{name.upper()}` | {shown} | {field.description} |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from app.settings import Settings, table
+from app.settings import Settings, SettingsError, likely_slips, read_settings, table
 
 
 def test_every_setting_is_described() -> None:
@@ -26,7 +26,55 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_limits_that_contradict_each_other_are_refused() -> None:
-    with pytest.raises(ValidationError, match="raise queue_images"):
+    with pytest.raises(ValidationError, match="raise TWINLENS_QUEUE_IMAGES"):
         Settings(max_images=100, queue_images=50)
-    with pytest.raises(ValidationError, match="raise queue_bytes"):
+    with pytest.raises(ValidationError, match="raise TWINLENS_QUEUE_BYTES"):
         Settings(queue_bytes=1_000_000)
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, **environment: str) -> str:
+    """What is said of settings that cannot be."""
+    for name, value in environment.items():
+        monkeypatch.setenv(f"TWINLENS_{name}", value)
+    with pytest.raises(SettingsError) as error:
+        read_settings()
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "advice"),
+    [
+        ("DEFAULT_MODEL", "My Model", "lower-case"),
+        ("CORS_ORIGINS", "https://shop.example, https://other.example/", "no path or slash"),
+        ("CORS_ORIGINS", "shop.example", "https://shop.example"),
+        ("OTLP_ENDPOINT", "collector:4318", "http://host:4318"),
+        ("ENGINE", "tensorrt", "'openvino'"),
+    ],
+)
+def test_what_cannot_work_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, advice: str
+) -> None:
+    said = refusal(monkeypatch, **{name: value})
+    assert said.startswith(f"TWINLENS_{name}: ")
+    assert advice in said
+
+
+def test_what_contradicts_is_said_without_all_the_other_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = refusal(monkeypatch, MAX_IMAGES="300", HOST="10.1.2.3")
+    assert said.startswith("TWINLENS_MAX_IMAGES (300)")
+    assert "10.1.2.3" not in said
+
+
+@pytest.mark.parametrize("value", ["*", "https://a.example", "http://a:8080 , https://b"])
+def test_web_origins(value: str) -> None:
+    assert Settings(cors_origins=value).cors_origins == value
+
+
+def test_a_mistyped_setting_is_noticed_and_what_belongs_to_others_is_not() -> None:
+    (said,) = likely_slips(
+        ["TWINLENS_MODEL_STOR", "TWINLENS_PORT", "TWINLENS_DATA", "PORT", "TWINLENS_REPLICAS"]
+    )
+    assert said.startswith("TWINLENS_MODEL_STOR is not a setting")
+    assert "TWINLENS_MODEL_STORE" in said

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,29 @@ def test_keys_that_cannot_be_read_are_said(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "key create" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_port_that_is_taken_is_said_in_one_line(store: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-m", "app"],
+            cwd=REPOSITORY,
+            env={
+                **os.environ,
+                "TWINLENS_MODEL_STORE": str(store),
+                "TWINLENS_PORT": str(port),
+                "TWINLENS_ENGINE": "torch",
+            },
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert f"port {port}" in line
+    assert "TWINLENS_PORT" in line
 
 
 def test_numpy_keeps_no_threads_spinning(tmp_path: Path) -> None:

@@ -40,8 +40,8 @@ def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> str:
         return "cpu"
     if not torch.cuda.is_available():
         raise InferenceError(
-            "DEVICE=cuda is set and this machine has no CUDA device that PyTorch can use; install "
-            "the driver and a CUDA build of PyTorch, or set DEVICE=auto"
+            "TWINLENS_DEVICE=cuda is set and this machine has no CUDA device that PyTorch can use; "
+            "install the driver and a CUDA build of PyTorch, or set TWINLENS_DEVICE=auto"
         )
     return "cuda:0"
 
@@ -89,11 +89,13 @@ def make_engine(
         )
     if engine == "openvino":
         raise InferenceError(
-            "ENGINE=openvino computes on the CPU; set DEVICE=cpu with it, or ENGINE=auto"
+            "TWINLENS_ENGINE=openvino computes on the CPU; set TWINLENS_DEVICE=cpu with it, or "
+            "TWINLENS_ENGINE=auto"
         )
     if precision == "bfloat16":
         raise InferenceError(
-            "PRECISION=bfloat16 is for ENGINE=openvino on the CPU; on CUDA set PRECISION=auto"
+            "TWINLENS_PRECISION=bfloat16 is for TWINLENS_ENGINE=openvino on the CPU; on CUDA set "
+            "TWINLENS_PRECISION=auto"
         )
     return TorchCudaEngine(
         checkpoint.network, device, "the engine for CUDA devices, which computes in float32"

@@ -64,7 +64,7 @@ def convert(network: SiameseNetwork, side: Side) -> ov.Model:
         first = (str(error).strip().splitlines() or [""])[0]
         raise ConversionFailed(
             f"OpenVINO cannot run this network ({type(error).__name__}: {first[:200]}); set "
-            "ENGINE=torch, or ENGINE=auto, which then takes PyTorch"
+            "TWINLENS_ENGINE=torch, or TWINLENS_ENGINE=auto, which then takes PyTorch"
         ) from error
     return model
 

@@ -57,7 +57,8 @@ def make_cpu_engine(
     if engine == "torch":
         if precision == "bfloat16":
             raise InferenceError(
-                "PRECISION=bfloat16 is for ENGINE=openvino; with ENGINE=torch set PRECISION=auto"
+                "TWINLENS_PRECISION=bfloat16 is for TWINLENS_ENGINE=openvino; with "
+                "TWINLENS_ENGINE=torch set TWINLENS_PRECISION=auto"
             )
         return TorchCpuEngine(checkpoint.network, threads, "set by ENGINE")
     try:
@@ -82,7 +83,7 @@ def _openvino(
     except ImportError as error:
         raise InferenceError(
             f"OpenVINO cannot be loaded ({error}); install the package openvino for this machine, "
-            "or set ENGINE=torch"
+            "or set TWINLENS_ENGINE=torch"
         ) from error
     converted = ConvertedModels(cache)
     models = {side: converted.get(checkpoint, side) for side in checkpoint.network.sides}
@@ -120,7 +121,8 @@ def _checked(
         engine = OpenVinoEngine(models, precision=precision, threads=threads, reason=reason)
     except RuntimeError as error:
         raise InferenceError(
-            f"OpenVINO cannot compile this network for this CPU ({error}); set ENGINE=torch"
+            f"OpenVINO cannot compile this network for this CPU ({error}); set "
+            "TWINLENS_ENGINE=torch"
         ) from error
     try:
         found = check(engine, probe)

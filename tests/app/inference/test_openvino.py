@@ -237,9 +237,9 @@ def test_what_cannot_be_converted_is_said_and_auto_takes_torch(tmp_path: Path) -
     assert engine.name == "torch"
     assert "OpenVINO cannot run this network" in engine.reason
     engine.close()
-    with pytest.raises(InferenceError, match="set ENGINE=torch"):
+    with pytest.raises(InferenceError, match="set TWINLENS_ENGINE=torch"):
         make_engine(checkpoint(), engine="openvino", **options)
-    with pytest.raises(InferenceError, match="set ENGINE=torch"):
+    with pytest.raises(InferenceError, match="set TWINLENS_ENGINE=torch"):
         make_engine(checkpoint(), engine="auto", precision="bfloat16", **options)
 
 
