@@ -22,8 +22,10 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{reference.name} version {reference.version}: {reference.path}")
         elif options.command == "default":
             store.set_default(options.name)
+            print(f"'{options.name}' answers now where a request names no model")
         else:
             store.set_alias(options.alias, options.name)
+            print(f"'{options.alias}' is now another name of '{options.name}'")
     except StoreError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -31,8 +33,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _list(store: ModelStore) -> None:
+    references = store.models()
+    if not references:
+        print(
+            f"{store.root} holds no model; import one (python -m model_store import photos) or "
+            "train one (python -m training fit)",
+            file=sys.stderr,
+        )
     default = store.index().default
-    for reference in store.models():
+    for reference in references:
         try:
             manifest = store.manifest(reference.name)
         except StoreError as error:
@@ -46,24 +55,40 @@ def _list(store: ModelStore) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m model_store", description=__doc__)
-    parser.add_argument(
-        "--store",
-        type=Path,
-        default=Path(os.environ.get("TWINLENS_MODEL_STORE") or SHIPPED),
-        help="the store's folder (default: $TWINLENS_MODEL_STORE, else the one shipped)",
+    parser = argparse.ArgumentParser(
+        prog="python -m model_store",
+        description="Looking into a model store, and the few changes that need no training.",
     )
+    parser.set_defaults(store=Path(os.environ.get("TWINLENS_MODEL_STORE") or SHIPPED))
+    # Before the command or after it; a default of the second would undo the first.
+    where = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    for taker in (parser, where):
+        taker.add_argument(
+            "--store",
+            type=Path,
+            metavar="DIR",
+            default=argparse.SUPPRESS,
+            help="the store's folder (default: $TWINLENS_MODEL_STORE, else the one shipped)",
+        )
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="what the store holds")
-    importing = commands.add_parser(
-        "import", help="bring in a model whose weights come in a package"
+
+    def add(name: str, summary: str) -> argparse.ArgumentParser:
+        described = f"{summary[0].upper()}{summary[1:]}."
+        return commands.add_parser(name, parents=[where], help=summary, description=described)
+
+    add("list", "what the store holds")
+    importing = add("import", "bring in a model whose weights come in a package")
+    importing.add_argument(
+        "name",
+        choices=importable(),
+        help="photos: photographs in general (its package is always there); faces: people (its "
+        "package is the extra 'faces')",
     )
-    importing.add_argument("name", choices=importable())
-    default = commands.add_parser("default", help="choose the model that answers by default")
-    default.add_argument("name")
-    alias = commands.add_parser("alias", help="give a model a further name")
-    alias.add_argument("alias")
-    alias.add_argument("name")
+    default = add("default", "choose the model that answers by default")
+    default.add_argument("name", help="a model of the store")
+    alias = add("alias", "give a model a further name")
+    alias.add_argument("alias", help="the further name")
+    alias.add_argument("name", help="the model's own name")
     return parser
 
 

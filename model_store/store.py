@@ -78,11 +78,20 @@ class ModelStore:
         self.root = root
 
     def models(self) -> list[Reference]:
-        """The newest version of every model, by name. What cannot be a model is passed over."""
+        """The newest version of every model, by name. What cannot be a model is passed over.
+
+        Raises:
+            StoreError: What is at the root's path cannot be listed.
+        """
         try:
             entries = [entry.name for entry in self.root.iterdir()]
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise StoreError(
+                f"the model store {self.root} cannot be read ({error.strerror}); name a folder "
+                "that this user may list, or mend the permissions of this one"
+            ) from error
         found = []
         # Unfinished training runs, for one, lie in a hidden folder beside the models.
         for name in sorted(entry for entry in entries if re.fullmatch(NAME_PATTERN, entry)):
@@ -107,8 +116,14 @@ class ModelStore:
 
         Raises:
             ModelNotFound: It is not there; the message lists what is.
+            StoreError: Its folder cannot be listed.
         """
-        versions = self.versions(check_name(name))
+        try:
+            versions = self.versions(check_name(name))
+        except OSError as error:
+            raise StoreError(
+                f"{self.root / name} cannot be read ({error.strerror}); mend its permissions"
+            ) from error
         if not versions or (version is not None and version not in versions):
             there = (
                 f"versions of it: {', '.join(map(str, versions))}"
@@ -258,7 +273,7 @@ class ModelStore:
         path = self.root / INDEX
         try:
             return StoreIndex.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return StoreIndex()
         except (ValidationError, OSError) as error:
             raise CheckpointDamaged(

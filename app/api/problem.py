@@ -9,7 +9,13 @@ from starlette.exceptions import HTTPException
 
 from app.api.context import context_of
 from app.inference import errors
-from model_store.errors import ImageError, ImageTooLarge, TwinlensError, UnsupportedImageType
+from model_store.errors import (
+    ImageError,
+    ImageTooLarge,
+    StoreError,
+    TwinlensError,
+    UnsupportedImageType,
+)
 
 MEDIA_TYPE = "application/problem+json"
 _TYPE = "urn:twinlens:problem:"
@@ -70,6 +76,7 @@ _KINDS: tuple[tuple[type[Exception], int, str], ...] = (
     (UnsupportedImageType, 415, "unsupported-image-type"),
     (ImageTooLarge, 422, "image-too-large"),
     (ImageError, 422, "undecodable-image"),
+    (StoreError, 503, "store-unusable"),
     (MemoryError, 503, "out-of-memory"),
 )
 _RETRY_AFTER_UNREADY = 5

@@ -57,6 +57,7 @@ class Loader:
         self._max_batch = max_batch
         self._metrics = metrics
         self._refused: dict[tuple[str, int], tuple[_Fingerprint, str]] = {}
+        self._warned: str | None = None
 
     def update(self, current: Catalogue) -> Catalogue:
         """The catalogue that should take the current one's place; the same one if all is as it was.
@@ -64,17 +65,23 @@ class Loader:
         For each model the newest version that can be loaded: one that cannot is refused and
         remembered, and not tried again until its files change. A store that cannot be read, or
         that seems to have lost every model, changes nothing.
+
+        Raises:
+            StoreError: The store cannot be read, and nothing is loaded that could go on.
         """
         try:
             names = [reference.name for reference in self._store.models()]
-        except OSError as error:
-            _logger.warning("the model store cannot be read; nothing changes", exc_info=error)
+        except StoreError as error:
+            if not current.models:
+                raise
+            self._warn(f"{error}; what is loaded goes on")
             return current
         # A folder that cannot be read any more is no reason to stop serving what came from it.
         hidden = [name for name in current.models if name not in names and self._hidden(name)]
         if current.models and not names and not hidden:
-            _logger.warning("%s holds no model any more; nothing changes", self._store.root)
+            self._warn(f"{self._store.root} holds no model any more; what is loaded goes on")
             return current
+        self._warned = None
         models = {name: current.models[name] for name in hidden}
         for name in names:
             model = self._newest(name, current.models.get(name))
@@ -103,6 +110,12 @@ class Loader:
             return current
         model = self._load(name, current.models[name].version)
         return replace(current, models={**current.models, name: model})
+
+    def _warn(self, message: str) -> None:
+        """Logs what is wrong with the store, once as long as it stays the same."""
+        if message != self._warned:
+            _logger.warning("%s", message)
+        self._warned = message
 
     def _with_index(self, current: Catalogue) -> Catalogue:
         try:

@@ -25,6 +25,7 @@ from app.observability.logs import fields
 from app.observability.metrics import Metrics
 from app.settings import Settings
 from model_store import ModelStore
+from model_store.errors import StoreError
 
 _logger = logging.getLogger(__name__)
 
@@ -198,7 +199,8 @@ class Service:
             return (
                 f"no model could be loaded ({refused})"
                 if refused
-                else f"the store {self.settings.model_store} holds no model; train or import one"
+                else f"the store {self.settings.model_store} holds no model; import one (python -m "
+                "model_store import photos) or train one (python -m training fit)"
             )
         return None
 
@@ -234,15 +236,22 @@ class Service:
         )
 
     async def _keep_up_to_date(self, loader: Loader) -> None:
+        said: str | None = None
         while True:
             try:
                 await self._change(loader.update)
                 self._loading_failure = None
+            except StoreError as error:
+                self._loading_failure = str(error)
             # What is loaded goes on; the next look may succeed.
             except Exception as error:
                 self._loading_failure = f"loading models has failed ({error!r}); see the log"
                 _logger.exception("looking through the model store has failed")
             self._first_look.set()
+            reason = None if self._catalogue.models else self.unready_reason()
+            if reason is not None and reason != said:
+                _logger.warning("%s", reason)
+            said = reason
             if not self.settings.store_poll_seconds:
                 return
             await asyncio.sleep(self.settings.store_poll_seconds)
@@ -286,7 +295,11 @@ class Service:
             ),
         )
         if catalogue.default is not None and catalogue.default_model is None:
-            _logger.warning("the default model '%s' is not loaded", catalogue.default)
+            _logger.warning(
+                "the default model '%s' is not loaded; import or train it, or choose another with "
+                "python -m model_store default NAME or TWINLENS_DEFAULT_MODEL",
+                catalogue.default,
+            )
         return [
             model for name, model in old.models.items() if catalogue.models.get(name) is not model
         ]

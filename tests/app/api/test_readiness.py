@@ -31,6 +31,20 @@ def test_an_empty_store_is_unready_until_a_model_comes(tmp_path) -> None:
         assert compare(running).json()["model"] == "tiny"
 
 
+def test_a_store_that_is_no_folder_says_so_and_not_that_it_is_empty(tmp_path) -> None:
+    root = tmp_path / "models"
+    root.write_text("not a folder")
+    with in_thread(root, wait=False) as running:
+        client = running.client
+        wait_until(lambda: "cannot be read" in client.get("/readyz").json()["detail"])
+        reload = client.post("/admin/reload")
+        assert reload.status_code == 503
+        assert str(root) in reload.json()["detail"]
+        root.unlink()
+        fill_store(root)
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+
+
 def test_a_store_of_broken_models_says_why(tmp_path) -> None:
     path = ModelStore(tmp_path).save("tiny", network()).path
     (path / "weights.safetensors").write_bytes(b"nothing")

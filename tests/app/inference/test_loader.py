@@ -15,6 +15,7 @@ from app.inference.errors import NotReady, UnknownModel
 from app.inference.loader import Loader
 from app.observability.metrics import Metrics
 from model_store import ModelStore
+from model_store.errors import StoreError
 from model_store.network import Side
 from model_store.network.branch import Branch
 from model_store.probe import Probe
@@ -122,6 +123,23 @@ def test_a_store_that_is_gone_changes_nothing(tmp_path) -> None:
     first = subject.update(Catalogue())
     root.rename(tmp_path / "elsewhere")
     assert subject.update(first) is first
+
+
+def test_a_store_that_is_no_folder_is_said_once_and_what_is_loaded_goes_on(
+    tmp_path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = tmp_path / "models"
+    subject = loader(fill_store(root))
+    first = subject.update(Catalogue())
+    shutil.rmtree(root)
+    root.write_text("not a folder")
+    with pytest.raises(StoreError, match="cannot be read"):
+        subject.update(Catalogue())
+    caplog.clear()
+    assert subject.update(first) is first
+    assert subject.update(first) is first
+    (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "cannot be read" in record.getMessage()
 
 
 def test_removed_models_and_versions_go(tmp_path) -> None:
