@@ -1,11 +1,12 @@
 """`python -m app key create|list|revoke`."""
 
 import argparse
+import math
 import os
 import sys
 from pathlib import Path
 
-from app.security.keys import KeyFileError, Scope, new_key, read_keys, write_keys
+from app.security.keys import MAX_NAME, KeyFileError, Scope, new_key, read_keys, write_keys
 from model_store.errors import TwinlensError
 
 
@@ -21,14 +22,26 @@ def main(arguments: list[str]) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     create = commands.add_parser("create", parents=[common], help="make a key, and show it once")
-    create.add_argument("name", help="whose it is")
-    create.add_argument("--scope", choices=[*Scope], default=Scope.READ, type=Scope)
-    create.add_argument("--images-per-second", type=float, help="0 for no limit")
+    create.add_argument("name", type=_name, help="whose it is")
+    create.add_argument(
+        "--scope",
+        choices=[scope.value for scope in Scope],
+        default=Scope.READ.value,
+        help="read: everything but /admin/; admin: that too (default: read)",
+    )
+    create.add_argument(
+        "--images-per-second",
+        type=_rate,
+        metavar="N",
+        help="how many it may send; 0 for no limit (default: as TWINLENS_RATE_LIMIT says)",
+    )
     commands.add_parser("list", parents=[common], help="the keys there are")
     revoke = commands.add_parser(
         "revoke", parents=[common], help="make a key worthless within a second"
     )
-    revoke.add_argument("id", help="the part between the first two underscores")
+    revoke.add_argument(
+        "id", help="the part between the key's first two underscores, as `list` shows it"
+    )
     chosen = parser.parse_args(arguments)
     if chosen.file is None:
         parser.error("name the file of keys: --file FILE, or TWINLENS_API_KEYS=FILE")
@@ -40,18 +53,37 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def _name(text: str) -> str:
+    if not 1 <= len(text) <= MAX_NAME:
+        raise argparse.ArgumentTypeError(f"must have 1 to {MAX_NAME} characters")
+    return text
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not 0 <= rate < math.inf:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of 0 or more")
+    return rate
+
+
 def _run(chosen: argparse.Namespace) -> None:
     path: Path = chosen.file
     there = read_keys(path) if path.exists() or chosen.command != "create" else ()
     if chosen.command == "create":
-        key, record = new_key(chosen.name, chosen.scope, chosen.images_per_second)
+        key, record = new_key(chosen.name, Scope(chosen.scope), chosen.images_per_second)
         write_keys(path, (*there, record))
         print(key)
         print(f"This is shown once. {path} holds its digest only.", file=sys.stderr)
     elif chosen.command == "revoke":
         left = tuple(record for record in there if record.id != chosen.id)
         if len(left) == len(there):
-            raise KeyFileError(f"{path} holds no key '{chosen.id}'; see python -m app key list")
+            raise KeyFileError(
+                f"{path} holds no key with the id '{chosen.id}'; python -m app key list --file "
+                f"{path} shows the ids"
+            )
         write_keys(path, left)
     else:
         for record in there:

@@ -23,6 +23,9 @@ from model_store.files import replace_file
 
 _logger = logging.getLogger(__name__)
 
+MAX_NAME = 100
+"""Characters that a key's name may have."""
+
 _KEY = re.compile(r"tl_([0-9a-f]{8})_([A-Za-z0-9_-]{43})")
 _LOOK_SECONDS = 1.0
 _NOBODY = hashlib.sha256(b"nobody").hexdigest()
@@ -54,11 +57,11 @@ class KeyRecord(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
-    name: Annotated[str, Field(min_length=1, max_length=100)]
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
     scope: Scope = Scope.READ
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     created: datetime
-    images_per_second: Annotated[float, Field(ge=0)] | None = None
+    images_per_second: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
 
 class _KeyFile(BaseModel):

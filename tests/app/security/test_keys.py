@@ -62,6 +62,26 @@ def test_a_file_that_is_none_is_said(tmp_path: Path) -> None:
         Keyring(tmp_path / "bad")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["shop", "--images-per-second", "-3"],
+        ["shop", "--images-per-second", "nan"],
+        ["shop", "--images-per-second", "many"],
+        [""],
+        ["x" * 101],
+    ],
+)
+def test_a_key_that_cannot_be_is_refused_and_not_made(
+    file: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main(["create", *words, "--file", str(file)])
+    assert ended.value.code == 2
+    assert "error: argument" in capsys.readouterr().err
+    assert not file.exists()
+
+
 def test_the_command(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = ["--file", str(file)]
     assert command.main(["create", "shop", *where]) == 0
