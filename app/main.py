@@ -28,6 +28,13 @@ carries an `X-Request-ID`, the request's own if it sent one.
 """
 
 
+_KEYS = {
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "The same key."},
+}
+"""The ways to send an API key, as OpenAPI's security schemes."""
+
+
 class InFlight:
     """Counts requests in work.
 
@@ -102,18 +109,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in (compare.router, embed.router, models.router, admin.router, health.router):
         app.include_router(router)
     web.install(app)
-    _describe_problems(app)
+    _complete_document(app, asks_for_keys=keyring is not None)
     return app
 
 
-def _describe_problems(app: FastAPI) -> None:
-    """Puts the schema of error answers into the OpenAPI document, which no route names as model."""
+def _complete_document(app: FastAPI, *, asks_for_keys: bool) -> None:
+    """Puts what no route names into the OpenAPI document: error answers, and how keys are sent."""
     generate = app.openapi
 
     def openapi() -> dict[str, object]:
         document = generate()
-        components = document.setdefault("components", {}).setdefault("schemas", {})
-        components.setdefault("Problem", Problem.model_json_schema())
+        components = document.setdefault("components", {})
+        components.setdefault("schemas", {}).setdefault("Problem", Problem.model_json_schema())
+        if asks_for_keys:
+            components["securitySchemes"] = _KEYS
+            document["security"] = [{name: []} for name in _KEYS]
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -87,7 +87,14 @@ async function connect() {
       setTimeout(connect, 1000);
       return;
     }
-    const { models: found, failed } = await (await fetch("models")).json();
+    const listed = await fetch("models", { headers: headers() });
+    const content = await listed.json();
+    if (!listed.ok) {
+      refused(listed.status, content);
+      return;
+    }
+    find("key-field").hidden = !key();
+    const { models: found, failed } = content;
     const select = find("model");
     select.replaceChildren();
     models.clear();
@@ -110,6 +117,33 @@ async function connect() {
     setTimeout(connect, 3000);
   }
 }
+
+/* ---- the key, where the service asks for one ---- */
+
+/* Kept for this tab only. */
+function key() {
+  return sessionStorage.getItem("key") ?? "";
+}
+
+function headers() {
+  return key() ? { "X-API-Key": key() } : {};
+}
+
+function refused(status, content) {
+  if (status === 401) {
+    find("service").textContent = "needs a key";
+    find("service").classList.remove("ready", "down");
+    find("key-field").hidden = false;
+  }
+  /* Nobody has been asked for a key yet, so that there is no error either. */
+  if (status !== 401 || key()) fail(content.title, content.detail, content.request_id);
+}
+
+find("key").addEventListener("change", () => {
+  sessionStorage.setItem("key", find("key").value.trim());
+  find("error").hidden = true;
+  connect();
+});
 
 function update() {
   const model = models.get(find("model").value);
@@ -136,7 +170,7 @@ async function compare() {
   working(busy);
   if (!busy) {
     find("result").hidden = true;
-    find("error").hidden = true;
+    if (models.size) find("error").hidden = true;
     return;
   }
   const control = new AbortController();
@@ -146,10 +180,10 @@ async function compare() {
   body.append("image_b", files[1]);
   body.append("model", find("model").value);
   try {
-    const answer = await fetch("compare", { method: "POST", body, signal: control.signal });
+    const answer = await fetch("compare", { method: "POST", body, headers: headers(), signal: control.signal });
     const content = await answer.json();
     if (answer.ok) show(content);
-    else fail(content.title, content.detail, content.request_id);
+    else refused(answer.status, content);
   } catch (error) {
     if (control.signal.aborted) return;
     fail("The service cannot be reached", `${error.message}. Is it still running?`);
@@ -177,6 +211,7 @@ function fail(title, detail, id) {
 
 const METRICS = {
   sigmoid_similarity: { name: "similarity", low: 0, high: 1, up: true },
+  exponential_similarity: { name: "similarity", low: 0, high: 1, up: true },
   cosine_similarity: { name: "cosine similarity", low: -1, high: 1, up: true },
   euclidean_dissimilarity: { name: "Euclidean distance", low: 0, high: 2, up: false },
 };

@@ -51,6 +51,20 @@ def test_no_key_no_answer(guarded: Running) -> None:
     assert guarded.client.get("/nowhere").status_code == 401
 
 
+def test_the_document_says_how_a_key_is_sent(guarded: Running, client: httpx.Client) -> None:
+    document = guarded.client.get("/openapi.json").json()
+    schemes = document["components"]["securitySchemes"]
+    assert {name for each in document["security"] for name in each} == set(schemes)
+    for scheme in schemes.values():
+        sent = (
+            {scheme["name"]: READ}
+            if scheme["type"] == "apiKey"
+            else {"Authorization": f"{scheme['scheme'].title()} {READ}"}
+        )
+        assert guarded.client.get("/models", headers=sent).status_code == 200
+    assert "security" not in client.get("/openapi.json").json()
+
+
 def test_the_key_is_asked_for_before_the_body(guarded: Running) -> None:
     answer = guarded.client.post(
         "/embed", content=bytes(50_000_000), headers={"content-type": "image/png"}
