@@ -19,6 +19,10 @@ _COMMANDS = {
 _INTERRUPTED = 130
 
 
+def _sentence(summary: str) -> str:
+    return f"{summary[0].upper()}{summary[1:]}."
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the process's exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -27,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A command's module, with all the libraries it pulls in, is loaded only when it is asked for.
     asked = next((argument for argument in given if argument in _COMMANDS), None)
     for name, summary in _COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
+        command = commands.add_parser(name, help=summary, description=_sentence(summary))
         if name == asked:
             module = importlib.import_module(f"training.commands.{name.replace('-', '_')}")
             module.add_arguments(command)

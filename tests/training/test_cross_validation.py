@@ -69,3 +69,13 @@ def test_too_many_folds_are_refused(drawings, tmp_path, capsys):
     words = ["cross-validate", "--data", str(drawings), "--recipe", str(recipe), "--folds", "4"]
     assert main([*words, "--store", str(tmp_path / "store")]) == 1
     assert "ask for fewer folds" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_is_said_before_a_fold_is_trained(drawings, tmp_path, capsys):
+    recipe = write_recipe(tmp_path / "r.yaml", SMALL_RECIPE)
+    words = ["cross-validate", "--data", str(drawings), "--recipe", str(recipe), "--folds", "3"]
+    words += ["--set", "max_steps=1", "--store", str(tmp_path / "store")]
+    assert main([*words, "--json", str(tmp_path / "absent" / "folds.json")]) == 1
+    said = capsys.readouterr().err
+    assert "give --json a file in a folder that exists" in said
+    assert "fold 1" not in said

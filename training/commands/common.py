@@ -1,6 +1,7 @@
 """Options that several commands share, and what they stand for."""
 
 import argparse
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import torch
 
 from model_store.store import SHIPPED, ModelStore
-from training.errors import TrainingError
+from training.errors import DataError, TrainingError
 
 
 def add_store(parser: argparse.ArgumentParser) -> None:
@@ -70,6 +71,41 @@ def whole_number(least: int) -> Callable[[str], int]:
         return value
 
     return parse
+
+
+def time_in(unit: str, *, may_be_zero: bool = False) -> Callable[[str], float]:
+    """A parser of times, finite numbers above 0, for argparse.
+
+    Args:
+        unit: What they are in, for the message.
+        may_be_zero: Whether 0 is one too.
+    """
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not 0 <= value < math.inf or (value == 0 and not may_be_zero):
+            least = "of 0 or more" if may_be_zero else "above 0"
+            raise argparse.ArgumentTypeError(f"'{text}' is not a number of {unit} {least}")
+        return value
+
+    return parse
+
+
+def check_file(path: Path, option: str) -> None:
+    """Refuses a file that could not be written, before work is done that takes long.
+
+    Args:
+        path: The file.
+        option: The option that names it, for the message.
+
+    Raises:
+        DataError: It is a folder, or its folder is not there.
+    """
+    if path.is_dir() or not path.resolve().parent.is_dir():
+        raise DataError(f"{path} cannot be written: give {option} a file in a folder that exists")
 
 
 def share(text: str) -> float:

@@ -12,6 +12,7 @@ from training.automatic import choose
 from training.commands.common import (
     add_device,
     add_store,
+    check_file,
     chosen_device,
     chosen_store,
     whole_number,
@@ -47,8 +48,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs the command; returns the exit status."""
+    """Runs the command; returns the exit status.
+
+    Raises:
+        TwinlensError: The data, the recipe or the device cannot be used, or FILE not be written.
+    """
     reporter = Reporter()
+    if options.json is not None:
+        check_file(options.json, "--json")
     device = chosen_device(options)
     prepare_for(device)
     sources = open_sources(options.data, None, options.right)
@@ -81,9 +88,19 @@ def run(options: argparse.Namespace) -> int:
         done.append(fold)
         if options.json is not None:
             content = {**about, "done": [to_json(each) for each in done], "mean": _means(done)}
-            replace_file(options.json, (json.dumps(content, indent=2) + "\n").encode())
+            _write(options.json, (json.dumps(content, indent=2) + "\n").encode())
     _show(done)
     return 0
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        replace_file(path, content)
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be written ({error.strerror}); free space or mend the permissions, and "
+            "go on with the same command"
+        ) from error
 
 
 def _means(folds: list[Fold]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from model_store.manifest import Evaluation
-from training.commands.common import whole_number
+from training.commands.common import check_file, whole_number
 from training.commands.material import Bench, add_material
 from training.commands.measuring import PROTOCOLS, Measured, measure
 from training.errors import DataError
@@ -69,6 +69,8 @@ def run(options: argparse.Namespace) -> int:
         TwinlensError: The model or the data cannot be used.
     """
     bench = Bench(options)
+    if options.json is not None:
+        check_file(options.json, "--json")
     if options.pictures is not None:
         _make_folder(options.pictures)
     measured = measure(bench, options)

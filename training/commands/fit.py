@@ -1,7 +1,6 @@
 """`python -m training fit`: from a folder of images to a checkpoint that the service serves."""
 
 import argparse
-import math
 import shlex
 import sys
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from training.commands.common import (
     add_store,
     chosen_device,
     chosen_store,
+    time_in,
     whole_number,
 )
 from training.commands.recipes import add_recipe, prepare_for
@@ -40,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_recipe(parser)
     parser.add_argument(
         "--minutes",
-        type=_minutes,
+        type=time_in("minutes"),
+        metavar="MINUTES",
         help="what it may take at most, choosing and judging included (default: as long as the "
         f"recipe says; {MINUTES:g} where there is no --recipe)",
     )
@@ -77,10 +78,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--save-every",
-        type=float,
+        type=time_in("seconds", may_be_zero=True),
         default=60.0,
         metavar="SECONDS",
-        help="how often the state is saved, so that --resume finds it (default: 60)",
+        help="how often the state is saved, so that --resume finds it; 0 for after every step "
+        "(default: 60)",
     )
     parser.add_argument(
         "--tensorboard",
@@ -133,13 +135,6 @@ def run(options: argparse.Namespace) -> int:
     print(_summary(store, reference))
     print(f"see it all, thresholds and worst pairs too:\n  {_report_command(options)}")
     return 0
-
-
-def _minutes(text: str) -> float:
-    minutes = float(text)
-    if not 0 < minutes < math.inf:
-        raise ValueError("minutes must be above 0")
-    return minutes
 
 
 def _command(options: argparse.Namespace, *, resume: bool) -> str:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from model_store.files import replace_file
-from training.commands.common import add_device, add_store, whole_number
+from training.commands.common import add_device, add_store, check_file, whole_number
 from training.commands.material import CHOICES, Bench
 from training.data.folders import open_data
 from training.data.split import Split
@@ -82,9 +82,7 @@ def run(options: argparse.Namespace) -> int:
     """
     bench = Bench(options)
     out = options.out or Path(f"{bench.name}-report.html")
-    # Before anything is measured, because that takes long.
-    if out.is_dir() or not out.resolve().parent.is_dir():
-        raise DataError(f"{out} cannot be written: give --out a file in a folder that exists")
+    check_file(out, "--out")
     if options.data is None and options.gallery is not None:
         raise DataError("--gallery needs --data: images that are compared with it")
     manifest = bench.checkpoint.manifest

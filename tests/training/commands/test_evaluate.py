@@ -227,3 +227,30 @@ def test_a_far_that_is_no_share_is_refused(store, images, capsys, far):
         run(store, "calibrate", "plain", "--data", images, f"--far={far}")
     assert exit_.value.code == 2
     assert "between 0 and 1" in capsys.readouterr().err
+
+
+def test_a_json_that_cannot_be_written_is_said_before_anything_is_measured(
+    store, images, tmp_path, capsys
+):
+    words = ("evaluate", "plain", "--data", images, "--protocol", "verification")
+    assert run(store, *words, "--json", tmp_path / "absent" / "figures.json") == 1
+    said = capsys.readouterr()
+    assert "give --json a file in a folder that exists" in said.err
+    assert "embedding" not in said.err
+    assert not said.out
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (("--minutes", "0"), "'0' is not a number of minutes above 0"),
+        (("--minutes", "soon"), "'soon' is not a number of minutes above 0"),
+        (("--minutes", "inf"), "'inf' is not a number of minutes above 0"),
+        (("--save-every", "-1"), "'-1' is not a number of seconds of 0 or more"),
+        (("--save-every", "nan"), "'nan' is not a number of seconds of 0 or more"),
+    ],
+)
+def test_times_that_cannot_be_are_explained(images, capsys, words, advice):
+    with pytest.raises(SystemExit):
+        main(["fit", "--data", str(images), "--name", "x", *words])
+    assert advice in capsys.readouterr().err
