@@ -21,7 +21,7 @@ from training.prepare import Parts, Sources, check_same_data, make_parts, make_s
 from training.progress import Reporter
 from training.publishing import publish
 from training.recipe import Recipe
-from training.recipe_files import load_recipe
+from training.recipe_files import check_overrides, load_recipe
 from training.runs import RECIPE_FILE, Run, RunRecord
 from training.session import Session
 from training.tables import short_table
@@ -198,6 +198,7 @@ def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
     name, overrides = request.recipe, tuple(request.overrides)
     chosen = None
     if name is None:
+        check_overrides(USUAL, overrides)
         chosen = _chosen(request, sources, reporter)
         name, overrides = chosen.recipe, (*chosen.overrides, *overrides)
     recipe = load_recipe(name, overrides)

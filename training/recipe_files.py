@@ -47,6 +47,31 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     return parse_recipe(content, f"recipe '{name}'")
 
 
+def check_overrides(name: str, overrides: Sequence[str]) -> None:
+    """Refuses what no recipe could take, before it takes minutes to choose one.
+
+    What a recipe says of its keys together is not held against the overrides: the recipe that is
+    chosen may say something else.
+
+    Args:
+        name: Any recipe.
+        overrides: As `load_recipe` takes them.
+
+    Raises:
+        RecipeError: One has no such key, cannot be read, or has a value that its key cannot have.
+    """
+    try:
+        load_recipe(name, overrides)
+    except RecipeError as error:
+        cause = error.__cause__
+        together = isinstance(cause, RecipeError) or (
+            isinstance(cause, ValidationError)
+            and all(problem["type"] == "value_error" for problem in cause.errors())
+        )
+        if not together:
+            raise
+
+
 def parse_recipe(content: Mapping[str, Any], where: str) -> Recipe:
     """Checks a recipe's content.
 

@@ -122,8 +122,11 @@ class Run:
         Raises:
             TrainingError, RecipeError: It cannot be read.
         """
-        path = self.path / RECIPE_FILE
-        return parse_recipe(yaml.safe_load(self._read(RECIPE_FILE)), str(path))
+        try:
+            content = yaml.safe_load(self._read(RECIPE_FILE))
+        except yaml.YAMLError as error:
+            raise self._damaged(RECIPE_FILE, error) from error
+        return parse_recipe(content, str(self.path / RECIPE_FILE))
 
     def split(self) -> Split:
         """The split it began with."""

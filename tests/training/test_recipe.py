@@ -1,12 +1,15 @@
 """Recipes: read, overridden, refused with help."""
 
+import re
+
 import pytest
 import yaml
 
 from model_store.network import SiameseNetwork
-from tests.training.drawings import SMALL_RECIPE, write_recipe
+from tests.training.drawings import SMALL_RECIPE, draw_folder, write_recipe
+from training.cli import main
 from training.errors import RecipeError
-from training.recipe_files import load_recipe, recipe_names, to_yaml
+from training.recipe_files import check_overrides, load_recipe, recipe_names, to_yaml
 
 
 @pytest.fixture
@@ -116,3 +119,37 @@ class TestHelp:
         del content["loss"]
         with pytest.raises(RecipeError, match="loss: missing"):
             load_recipe(str(write_recipe(tmp_path / "r.yaml", yaml.safe_dump(content))))
+
+
+@pytest.mark.parametrize(
+    ("override", "advice"),
+    [
+        ("optimiser.learning_rte=0.1", "did you mean 'learning_rate'"),
+        ("max_steps=many", "valid integer"),
+        ("max_steps", "write it as key=value"),
+        ("seed=[", "not valid YAML"),
+        ("max_steps=-1", "greater than or equal to 0"),
+    ],
+)
+def test_what_no_recipe_takes_is_refused_before_one_is_chosen(override, advice, tmp_path, capsys):
+    with pytest.raises(RecipeError, match=re.escape(advice)):
+        check_overrides("photos", [override])
+    draw_folder(tmp_path / "drawings", classes=8, images=3)
+    words = ["--data", str(tmp_path / "drawings"), "--set", override]
+    assert main(["fit", "--name", "x", "--store", str(tmp_path / "store"), *words]) == 1
+    said = capsys.readouterr().err
+    assert advice in said
+    assert "images looked at" not in said
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "max_steps=10",
+        "network.branches.0.grid=2",  # Goes with pooling=grid, which the choice may bring.
+        "sampling.options={images: 3, classes: 4}",
+        "start.projection=null",
+    ],
+)
+def test_what_may_go_with_the_recipe_that_will_be_chosen_is_not(override):
+    check_overrides("photos", [override])

@@ -162,6 +162,11 @@ class TestUnfinished:
         assert main(arguments(place, store, "--resume")) == 1
         assert "--restart" in capsys.readouterr().err
 
+    def test_a_damaged_recipe_is_refused_with_advice(self, place, store, capsys):
+        (store / ".runs" / "m" / "recipe.yaml").write_text("network: [")
+        assert main(arguments(place, store, "--resume")) == 1
+        assert "--restart" in capsys.readouterr().err
+
     def test_two_at_a_time_are_refused(self, place, store, capsys):
         import fcntl
 

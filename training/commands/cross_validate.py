@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from model_store.files import replace_file
-from training.automatic import choose
+from training.automatic import USUAL, choose
 from training.commands.common import (
     add_device,
     add_store,
@@ -22,7 +22,7 @@ from training.cross_validation import Fold, averaged, cross_validate, from_json,
 from training.errors import DataError
 from training.prepare import open_sources
 from training.progress import Reporter
-from training.recipe_files import load_recipe, to_yaml
+from training.recipe_files import check_overrides, load_recipe, to_yaml
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +61,7 @@ def run(options: argparse.Namespace) -> int:
     sources = open_sources(options.data, None, options.right)
     name, overrides = options.recipe, list(options.overrides)
     if name is None:
+        check_overrides(USUAL, overrides)
         chosen = choose(sources.train, device=device, seed=0, reporter=reporter)
         name, overrides = chosen.recipe, [*chosen.overrides, *overrides]
         reporter.say(

@@ -182,9 +182,9 @@ def test_the_engine_says_what_it_is_and_why(tmp_path: Path) -> None:
     assert (exact.precision, exact.reason) == ("float32", "precision set by PRECISION")
     plain = make_engine(checkpoint, engine="torch", **options)
     assert (plain.name, plain.reason) == ("torch", "set by ENGINE")
-    with pytest.raises(InferenceError, match="set PRECISION=auto"):
+    with pytest.raises(InferenceError, match="set TWINLENS_PRECISION=auto"):
         make_engine(checkpoint, engine="torch", precision="bfloat16", **options)
-    with pytest.raises(InferenceError, match="set DEVICE=cpu"):
+    with pytest.raises(InferenceError, match="set TWINLENS_DEVICE=cpu"):
         make_engine(checkpoint, engine="openvino", **{**options, "device": "cuda:0"})
     for engine in (chosen, exact, plain):
         engine.close()
