@@ -1,6 +1,7 @@
 """Takes images, names and embeddings out of a body's fields."""
 
 import binascii
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,10 +11,12 @@ from app.api.uploads import Body
 from app.inference.embedder import EncodedImage
 from app.inference.engines.base import Embeddings
 from app.inference.errors import TooManyBytes
+from model_store.errors import UnsupportedImageType
 from model_store.network import Side
 
 _MAX_NAMES_SHOWN = 5
 _MAX_TEXT = 200
+_PATH = re.compile(rb"[\w~./ -]{1,200}\.[A-Za-z]{3,4}")
 
 
 class Fields:
@@ -86,6 +89,7 @@ class Fields:
 
         Raises:
             BadRequest: There is not exactly one, or it is empty or not base64.
+            UnsupportedImageType: It is the name of a file.
         """
         images = self.images(name, side)
         if len(images) != 1:
@@ -97,6 +101,7 @@ class Fields:
 
         Raises:
             BadRequest: One is empty or not base64.
+            UnsupportedImageType: One is the name of a file.
         """
         values = self.values(name)
         found = []
@@ -105,6 +110,7 @@ class Fields:
             data = value if isinstance(value, bytes) else _from_base64(label, value)
             if not data:
                 raise BadRequest(f"{label}: the image is empty; send a file that has content")
+            _check_not_a_path(label, data)
             found.append(EncodedImage(label, data, side))
         return found
 
@@ -125,13 +131,15 @@ def embeddings_from_json(label: str, values: list[object]) -> Embeddings:
     """
     first = values[0] if values else None
     width = len(first) if isinstance(first, list) else 0
-    rows = np.empty((len(values), width), np.float32)
+    # All of them first: memory for as many rows as wide as the first could be without bounds.
     for index, value in enumerate(values):
         if not isinstance(value, list) or len(value) != width or not width:
             raise BadRequest(
                 f"{label}[{index}]: every candidate must be an embedding, a list of as many "
                 "numbers as the first one has; do not mix embeddings and images"
             )
+    rows = np.empty((len(values), width), np.float32)
+    for index, value in enumerate(values):
         try:
             row = np.asarray(value)
         except ValueError:
@@ -169,6 +177,16 @@ def check_count(label: str, count: int, limit: int) -> None:
     """
     if count > limit:
         raise TooManyBytes(f"{label}: {count:,} are over the limit of {limit:,}; send fewer")
+
+
+def _check_not_a_path(label: str, data: bytes) -> None:
+    """Tells those who sent a file's name in place of its content, as curl does without an @."""
+    if _PATH.fullmatch(data):
+        name = data.decode("ascii")
+        raise UnsupportedImageType(
+            f"{label}: not an image of a type that is read, but the name '{name}'; send the file's "
+            f"content (with curl: @{name})"
+        )
 
 
 def _from_base64(label: str, value: object) -> bytes:

@@ -90,6 +90,24 @@ def test_what_is_no_image(client: httpx.Client, data: bytes) -> None:
     problem(pair(client, data), 415, "image_b", "JPEG, PNG")
 
 
+@pytest.mark.parametrize(
+    "name", ["two.jpg", "my photos/two.PNG", "/home/me/two.webp", "~/a-b.tiff"]
+)
+def test_the_name_of_a_file_in_place_of_its_content(client: httpx.Client, name: str) -> None:
+    body = {"image_b": (None, name.encode())}
+    answer = client.post("/compare", files={"image_a": GOOD, **body})
+    problem(answer, 415, "image_b", f"@{name}")
+
+
+def test_one_long_embedding_and_many_empty_ones_take_no_memory(client: httpx.Client) -> None:
+    # As many rows as wide as the first would be 29 GB.
+    candidates = [[0.5] * 80_000, *([[]] * 90_000)]
+    answer = client.post(
+        "/compare/many", json={"query": [0.5] * DIMENSION, "candidates": candidates}
+    )
+    problem(answer, 400, "candidates[1]")
+
+
 def test_an_empty_file(client: httpx.Client) -> None:
     problem(pair(client, b""), 400, "image_b", "empty")
 
