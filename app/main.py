@@ -10,10 +10,10 @@ from starlette.middleware.cors import CORSMiddleware
 
 from app import web
 from app.api import admin, compare, embed, health, models, problem
+from app.api.answers import Problem
 from app.api.gate import Gate
 from app.api.guard import Guard
 from app.api.middleware import RequestMiddleware
-from app.api.schemas import Problem
 from app.inference.service import Service
 from app.observability.metrics import Metrics
 from app.observability.tracing import Tracing

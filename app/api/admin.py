@@ -2,7 +2,8 @@
 
 from fastapi import APIRouter, Request, Response
 
-from app.api.schemas import ReloadAnswer, problems
+from app.api.answers import ReloadAnswer
+from app.api.schemas import problems
 from app.api.work import json_response, service_of
 
 router = APIRouter(tags=["admin"])

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
+from app.api.answers import ComparisonAnswer, ManyAnswer
 from app.api.context import context_of
 from app.api.fields import (
     Fields,
@@ -14,14 +15,7 @@ from app.api.fields import (
     is_embedding,
 )
 from app.api.problem import BadRequest
-from app.api.schemas import (
-    COMPARE_BODY,
-    MANY_BODY,
-    ComparisonAnswer,
-    ManyAnswer,
-    parameters,
-    problems,
-)
+from app.api.schemas import COMPARE_BODY, MANY_BODY, parameters, problems
 from app.api.uploads import Limits
 from app.api.work import charge, compute, json_response, receive, service_of
 from app.inference.compare import Comparison

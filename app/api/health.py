@@ -3,7 +3,8 @@
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from app.api.schemas import HealthAnswer, problems
+from app.api.answers import HealthAnswer
+from app.api.schemas import problems
 from app.api.work import json_response, service_of
 from app.inference.errors import NotReady
 

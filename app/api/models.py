@@ -2,14 +2,8 @@
 
 from fastapi import APIRouter, Request, Response
 
-from app.api.schemas import (
-    EngineAnswer,
-    InputAnswer,
-    ModelAnswer,
-    ModelsAnswer,
-    RefusedAnswer,
-    problems,
-)
+from app.api.answers import EngineAnswer, InputAnswer, ModelAnswer, ModelsAnswer, RefusedAnswer
+from app.api.schemas import problems
 from app.api.work import json_response, service_of
 from app.inference.catalogue import Catalogue, LoadedModel
 

@@ -294,6 +294,20 @@ def test_the_openapi_document_describes_every_body(client: httpx.Client) -> None
     assert "Problem" in references
 
 
+def test_examples_are_what_the_service_answers(client: httpx.Client) -> None:
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    files = {"image_a": picture(1), "image_b": picture(2)}
+    answers = {
+        "ComparisonAnswer": client.post("/compare", files=files),
+        "Problem": client.get("/models/absent"),
+    }
+    for name, answer in answers.items():
+        example = schemas[name]["example"]
+        assert example.keys() == answer.json().keys()
+        for key, value in answer.json().items():
+            assert value is None or type(example[key]) is type(value), key
+
+
 @pytest.mark.parametrize("path", ["/", "/docs"])
 def test_pages_load_nothing_from_elsewhere(client: httpx.Client, path: str) -> None:
     answer = client.get(path)
