@@ -9,7 +9,6 @@ import signal
 import socket
 from collections.abc import Iterator
 from types import FrameType
-from typing import Protocol
 
 import uvicorn
 
@@ -61,10 +60,6 @@ def check_address(host: str, port: int) -> None:
 async def _listen_once(host: str, port: int) -> None:
     server = await asyncio.get_running_loop().create_server(asyncio.Protocol, host, port)
     server.close()
-
-
-class _State(Protocol):
-    service: Service
 
 
 class DrainingServer(uvicorn.Server):

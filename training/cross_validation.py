@@ -112,7 +112,7 @@ def _judged(
                 job, run, store=store, device=device, save_every=float("inf"), reporter=reporter
             ).train()
     if trained is None:
-        raise TrainingError("interrupted; the folds that were done are kept")
+        raise TrainingError("interrupted; with --json FILE the folds that were done are kept there")
     network = as_stored(trained.network, job.recipe.weights)
     outcome = judge(network, job.parts, job.recipe, device=device, reporter=reporter)
     found = next(e for e in outcome.evaluations if e.protocol == "verification")

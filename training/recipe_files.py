@@ -15,8 +15,6 @@ from training.recipe import Recipe
 RECIPES = Path(__file__).parent / "recipes"
 """The folder of the recipes that come with Twinlens."""
 
-_SUFFIXES = (".yaml", ".yml")
-
 
 def recipe_names() -> list[str]:
     """The recipes that come with Twinlens."""

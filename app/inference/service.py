@@ -154,11 +154,6 @@ class Service:
         self._draining = True
 
     @property
-    def draining(self) -> bool:
-        """Whether the service is about to end and takes no new work."""
-        return self._draining
-
-    @property
     def failure(self) -> str | None:
         """Why the process must be started anew; None as long as it need not."""
         return self._supervisor.failure

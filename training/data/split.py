@@ -103,7 +103,7 @@ def split_classes(
         raise DataError(
             f"{folder.source} has {len(folder.classes)} class(es), and training needs at least "
             f"{least}: {_LEAST_CLASSES} each to train, validate and calibrate. Add classes, or "
-            "set the share for validation or calibration to 0"
+            "do without (--set split.validation=0, --set split.calibration=0)"
         )
     order = _shuffled(units, seed)
     calibrating = _take(order, units, calibration, len(units))
@@ -112,8 +112,8 @@ def split_classes(
     if len(training) < _LEAST_CLASSES:
         raise DataError(
             f"{folder.source}: after validation ({len(validating)} classes) and calibration "
-            f"({len(calibrating)}), {len(training)} class(es) would be left to train on; ask for "
-            "smaller shares or add classes"
+            f"({len(calibrating)}), {len(training)} class(es) would be left to train on; add "
+            "classes, or ask for smaller shares (--set split.validation=…, split.calibration=…)"
         )
     return Split(
         seed=seed,
