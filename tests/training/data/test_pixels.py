@@ -1,5 +1,7 @@
 """Pixels: what serving would make of each file, in memory or as it comes."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -60,6 +62,22 @@ def test_in_memory_a_broken_image_is_left_out_and_named(drawings):
     assert len(pixels.folder.items) == len(pixels.images) == 10
     for index, item in enumerate(pixels.folder.items):
         expected = decode_prepared(pixels.folder.read(item), GREY_32)
+        np.testing.assert_array_equal(pixels.images[index].numpy(), expected)
+
+
+def test_leaving_out_a_broken_image_takes_no_memory_for_a_second_copy(tmp_path):
+    path = draw_folder(tmp_path / "drawings", classes=6, images=10, size=40)
+    (path / "class01" / "02.png").write_text("not an image")
+    spec = COLOUR_32.model_copy(update={"height": 256, "width": 256})
+    tracemalloc.start()
+    try:
+        pixels = load(path, MEMORY, spec)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.5 * pixels.images.numel()
+    for index in (11, 12, 58):
+        expected = decode_prepared(pixels.folder.read(pixels.folder.items[index]), spec)
         np.testing.assert_array_equal(pixels.images[index].numpy(), expected)
 
 
