@@ -69,13 +69,13 @@ class ComparisonAnswer(JudgedAnswer):
                 "model": "photos",
                 "version": 1,
                 "metric": "cosine_similarity",
-                "score": 0.8147640228271484,
-                "probability": 0.9909757211698074,
+                "score": 0.8148435354232788,
+                "probability": 0.9909932754219511,
                 "threshold": 0.7221559584140778,
                 "same": True,
                 "in_distribution": True,
-                "typicality_a": 0.30897387,
-                "typicality_b": 0.25255585,
+                "typicality_a": 0.3082165846270352,
+                "typicality_b": 0.25255585005679665,
             }
         }
     )
