@@ -230,6 +230,16 @@ def test_malformed_multipart(client: httpx.Client, kind: str, body: bytes) -> No
 
 
 @pytest.mark.parametrize(
+    "header", [b"X-Long: " + b"a" * 100_000, b"\r\n".join(b"X-%d: a" % n for n in range(1000))]
+)
+def test_headers_of_a_part_without_end(client: httpx.Client, header: bytes) -> None:
+    name = b'Content-Disposition: form-data; name="image_a"'
+    body = b"--x\r\n" + name + b"\r\n" + header + b"\r\n\r\n" + GOOD + b"\r\n--x--\r\n"
+    kind = {"content-type": "multipart/form-data; boundary=x"}
+    problem(client.post("/compare", content=body, headers=kind), 400, "malformed", "header")
+
+
+@pytest.mark.parametrize(
     "candidates",
     [
         [],
