@@ -82,8 +82,8 @@ async function connect() {
   try {
     const answer = await fetch("readyz");
     if (!answer.ok) {
-      service.textContent = "starting…";
-      service.title = (await answer.json()).detail;
+      service.textContent = "not ready";
+      find("about").textContent = (await answer.json()).detail;
       setTimeout(connect, 1000);
       return;
     }
