@@ -4,12 +4,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from PIL import Image
 
 from model_store.checkpoint import Checkpoint
+from model_store.images import decode_prepared
 from model_store.metric import Metric
 from model_store.network import Side
-from model_store.preprocessing import prepare
 from model_store.typicality import in_distribution
 from training.evaluation.pool import Pairs
 from training.evaluation.scoring import score_pairs
@@ -46,8 +45,8 @@ class Prediction:
 
 def predict(
     checkpoint: Checkpoint,
-    left: Image.Image,
-    right: Image.Image,
+    left: bytes,
+    right: bytes,
     *,
     device: torch.device | str = "cpu",
 ) -> Prediction:
@@ -58,11 +57,13 @@ def predict(
 
     Args:
         checkpoint: The model; its network is moved to the device.
-        left: The first picture, upright, mode `RGB` or `L`: that of a two-sided model's left side.
+        left: The first picture, as its file has it: that of a two-sided model's left side. A large
+            JPEG is decoded at a smaller scale, as the service does, which shows in the third digit.
         right: The second.
         device: Where to compute.
 
     Raises:
+        ImageError: A picture cannot be decoded.
         DataError: The score is not a number.
     """
     manifest = checkpoint.manifest
@@ -71,9 +72,10 @@ def predict(
     with torch.inference_mode():
         features = [
             network.features(
-                torch.from_numpy(prepare(image, manifest.preprocessing)[None]).to(device), side
+                torch.from_numpy(decode_prepared(data, manifest.preprocessing)[None]).to(device),
+                side,
             ).cpu()
-            for image, side in zip((left, right), sides, strict=True)
+            for data, side in zip((left, right), sides, strict=True)
         ]
         embeddings = [network.finish(row, side) for row, side in zip(features, sides, strict=True)]
     only = Pairs(np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64))

@@ -46,14 +46,15 @@ def run(options: argparse.Namespace) -> int:
     if options.out is not None and options.out.suffix.lower() != ".png":
         raise DataError(f"{options.out} does not end in .png, and only PNG is written")
     paths = (options.a, options.b)
-    images = [_read(path) for path in paths]
+    files = [_read(path) for path in paths]
+    images = [_decoded(path, data) for path, data in zip(paths, files, strict=True)]
     store, device = chosen_store(options), chosen_device(options)
     index = store.index()
     name = options.model or index.default
     if name is None:
         raise TrainingError(f"{store.root} has no default model; choose one with --model")
     checkpoint = store.load(index.aliases.get(name, name))
-    prediction = predict(checkpoint, *images, device=device)
+    prediction = predict(checkpoint, *files, device=device)
     model = f"{checkpoint.manifest.name} version {checkpoint.manifest.version}"
     console = Console(highlight=False, soft_wrap=True)
     if options.out is None and console.is_terminal and console.color_system in _COLOURFUL:
@@ -72,13 +73,18 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _read(path: Path) -> Image.Image:
+def _read(path: Path) -> bytes:
     try:
-        return decode(path.read_bytes())
+        return path.read_bytes()
     except OSError as error:
         raise DataError(
             f"{path} cannot be read ({error.strerror}); check the path and its permissions"
         ) from error
+
+
+def _decoded(path: Path, data: bytes) -> Image.Image:
+    try:
+        return decode(data)
     except ImageError as error:
         raise DataError(f"{path}: {error}") from error
 

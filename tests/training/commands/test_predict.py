@@ -8,8 +8,9 @@ import torch
 from PIL import Image, ImageDraw
 from rich.console import Console
 
-from model_store.images import decode_prepared
+from model_store.images import decode, decode_prepared
 from model_store.network import Side
+from model_store.preprocessing import prepare
 from model_store.store import ModelStore
 from tests.training import small
 from tests.training.trees import png
@@ -98,7 +99,7 @@ def test_a_is_the_left_branch_and_b_the_right(store, tmp_path):
     network = checkpoint.network
     images, rows = [], []
     for seed, side in ((1, Side.LEFT), (2, Side.RIGHT)):
-        images.append(Image.open(io.BytesIO(png(seed, (32, 32)))))
+        images.append(png(seed, (32, 32)))
         pixels = decode_prepared(png(seed, (32, 32)), network.preprocessing)
         rows.append(network.embed(torch.from_numpy(pixels)[None], side))
     there = predict(checkpoint, *images).score
@@ -106,11 +107,29 @@ def test_a_is_the_left_branch_and_b_the_right(store, tmp_path):
     assert there != pytest.approx(predict(checkpoint, *images[::-1]).score, abs=1e-4)
 
 
+def test_a_large_jpeg_is_decoded_as_the_service_does(store, tmp_path, capsys):
+    store.save("plain", small.network("cosine"))
+    network = store.load("plain").network
+    rng = np.random.default_rng(0)
+    paths, rows = [], []
+    for name in ("one.jpg", "two.jpg"):
+        values = rng.integers(0, 256, (60, 60, 3), dtype=np.uint8)
+        paths.append(tmp_path / name)
+        Image.fromarray(values).resize((1200, 1200)).save(paths[-1], quality=80)
+        pixels = decode_prepared(paths[-1].read_bytes(), network.preprocessing)
+        whole = prepare(decode(paths[-1]), network.preprocessing)
+        assert (pixels != whole).any()
+        rows.append(network.embed(torch.from_numpy(pixels)[None]))
+    assert run(*paths, "--model", "plain", "--store", store.root) == 0
+    score = float(network.comparator(*rows))
+    assert f"score: {score:.6g}, cosine similarity" in capsys.readouterr().out
+
+
 def test_order_dependent_comparators_are_averaged(store):
     store.save("signed", small.network("signed-difference-sigmoid"))
     checkpoint = store.load("signed")
     network = checkpoint.network
-    images = [Image.open(io.BytesIO(png(seed, (32, 32)))) for seed in (1, 2)]
+    images = [png(seed, (32, 32)) for seed in (1, 2)]
     one, two = (
         network.embed(
             torch.from_numpy(decode_prepared(png(seed, (32, 32)), network.preprocessing))[None]
