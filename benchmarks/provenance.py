@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from app.inference.cpus import available_cpus
+from model_store.cpus import available_cpus
 
 
 def provenance(module: str) -> dict[str, str | float]:

@@ -16,7 +16,6 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from app.inference.cpus import available_cpus
 from app.inference.embedder import EncodedImage
 from app.inference.service import running
 from app.settings import Settings
@@ -24,6 +23,7 @@ from benchmarks.load import PHOTOS
 from benchmarks.output import add_outputs, write_outputs
 from benchmarks.photos import load_photos
 from benchmarks.service import load, server
+from model_store.cpus import available_cpus
 
 BATCHES = (1, 4, 8)
 CONCURRENCIES = (1, 8, 32, 128)

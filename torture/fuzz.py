@@ -14,8 +14,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.inference.cpus import available_cpus
 from benchmarks.connection import Connection
+from model_store.cpus import available_cpus
 from model_store.errors import ImageError
 from model_store.images import decode_prepared
 from model_store.preprocessing import Preprocessing

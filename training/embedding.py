@@ -1,6 +1,5 @@
 """Embedding a whole folder of images: the first step of evaluation and calibration."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from model_store.cpus import available_cpus
 from model_store.errors import ImageError
 from model_store.images import decode_prepared
 from model_store.network import SiameseNetwork, Side
@@ -161,7 +161,7 @@ def _prepared(
 ) -> Iterator[UInt8Image | Skipped]:
     """Decodes in threads, in order, at most two batches ahead of the network."""
     pending: deque[Future[UInt8Image | Skipped]] = deque()
-    pool = ThreadPoolExecutor(workers or available_cores(), "decode")
+    pool = ThreadPoolExecutor(workers or available_cpus(), "decode")
     try:
         for item in folder.items:
             pending.append(pool.submit(_prepare, folder, item, spec))
@@ -178,10 +178,3 @@ def _prepare(folder: ImageFolder, item: Item, spec: Preprocessing) -> UInt8Image
         return decode_prepared(folder.read(item), spec)
     except (ImageError, DataError) as error:
         return Skipped(item.key, str(error))
-
-
-def available_cores() -> int:
-    """Cores that this process may use, which can be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

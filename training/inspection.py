@@ -7,11 +7,11 @@ from functools import partial
 
 import numpy as np
 
+from model_store.cpus import available_cpus
 from training.components import build
 from training.data.fingerprints import Fingerprints, near_pairs, take_fingerprints
 from training.data.folders import ImageFolder
 from training.data.sampling import SAMPLERS, ClassTable
-from training.embedding import available_cores
 from training.errors import DataError
 from training.prepare import Parts
 from training.progress import Reporter, Task
@@ -144,7 +144,7 @@ def _about_duplicates(parts: Parts, recipe: Recipe, reporter: Reporter) -> Itera
         "calibration": parts.calibration,
     }
     present = {purpose: folder for purpose, folder in folders.items() if folder is not None}
-    workers = recipe.data.workers or available_cores()
+    workers = recipe.data.workers or available_cpus()
     found: list[_Part] = []
     with reporter.task(
         "looking for duplicates",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from model_store.cpus import available_cpus
 from model_store.network import SiameseNetwork
 from model_store.store import ModelStore
 from training.card import hardware
@@ -17,7 +18,6 @@ from training.data.folders import ImageFolder
 from training.data.pixels import PixelsAsTheyCome, PixelsInMemory, load_pixels
 from training.data.training_set import TrainingSet
 from training.distributed import Processes
-from training.embedding import available_cores
 from training.errors import TrainingError
 from training.finishing import MOST_FINISHING, discriminate
 from training.following import follow
@@ -315,7 +315,7 @@ class Session:
                 folder,
                 recipe.preprocessing,
                 budget=budget,
-                workers=recipe.data.workers or max(1, available_cores() // self._processes.count),
+                workers=recipe.data.workers or max(1, available_cpus() // self._processes.count),
                 on_progress=lambda done, _: task.update(done),
             )
 

@@ -13,7 +13,6 @@ from app.inference.batcher import Batcher
 from app.inference.cache import EmbeddingCache
 from app.inference.catalogue import Catalogue, LoadedModel
 from app.inference.compare import Inference
-from app.inference.cpus import available_cpus
 from app.inference.decode import Decoder
 from app.inference.embedder import Embedder
 from app.inference.engines import calls_at_once, choose_device
@@ -25,6 +24,7 @@ from app.observability.logs import fields
 from app.observability.metrics import Metrics
 from app.settings import Settings
 from model_store import ModelStore
+from model_store.cpus import available_cpus
 from model_store.errors import StoreError
 
 _logger = logging.getLogger(__name__)

@@ -11,10 +11,10 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from app.inference.cpus import available_cpus
 from benchmarks.deployment import checks
 from benchmarks.deployment.checks import Result
 from benchmarks.deployment.stack import CommandFailed, Stack
+from model_store.cpus import available_cpus
 
 _BEGIN, _END = "<!-- deploy-check: begin -->", "<!-- deploy-check: end -->"
 

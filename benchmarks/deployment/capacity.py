@@ -12,10 +12,10 @@ import asyncio
 import sys
 from dataclasses import dataclass
 
-from app.inference.cpus import available_cpus
 from benchmarks.deployment.queueing import Replica, arrivals, simulate
 from benchmarks.deployment.stack import Stack
 from benchmarks.deployment.steady import Sample, SteadyLoad, pairs, percentile, saturate
+from model_store.cpus import available_cpus
 
 _MAX_BATCH = 8
 _LOAD = 0.5

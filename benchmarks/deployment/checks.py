@@ -46,7 +46,7 @@ async def image(stack: Stack, rate: float) -> list[Result]:
     user = (await stack.inside(replica, "id", "-u")).strip()
     script = f"for tool in {' '.join(_BUILD_TOOLS)}; do command -v $tool; done; true"
     tools = (await stack.inside(replica, "sh", "-c", script)).split()
-    count = "from app.inference.cpus import available_cpus; print(available_cpus())"
+    count = "from model_store.cpus import available_cpus; print(available_cpus())"
     limited = ("docker", "run", "--rm", "--cpus", "1", stack.image, "python", "-c", count)
     threads = (await stack.run(*limited)).strip()
     size = int(await stack.run("docker", "image", "inspect", "-f", "{{.Size}}", stack.image))

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from app.inference.cpus import available_cpus
 from app.inference.engines import Features, UInt8Batch
 from benchmarks.engines.chart import draw
 from benchmarks.engines.contenders import OURS, contenders
@@ -24,6 +23,7 @@ from benchmarks.engines.networks import NAMES, load
 from benchmarks.output import add_outputs, write_outputs
 from benchmarks.provenance import heading, provenance
 from benchmarks.throughput import Contender
+from model_store.cpus import available_cpus
 
 _PAUSE = 0.02
 """Seconds between two of them: threads that wait for work by spinning have given up by then."""

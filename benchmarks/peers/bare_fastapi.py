@@ -6,8 +6,8 @@ import orjson
 import uvicorn
 from fastapi import Body, FastAPI, Response
 
-from app.inference.cpus import available_cpus
 from benchmarks.peers.pipeline import Pipeline
+from model_store.cpus import available_cpus
 
 app = FastAPI()
 pipeline = Pipeline(engines=available_cpus())

@@ -7,8 +7,8 @@ import sys
 import bentoml
 import numpy as np
 
-from app.inference.cpus import available_cpus
 from benchmarks.peers.pipeline import LARGEST_BATCH, Pipeline
+from model_store.cpus import available_cpus
 
 
 @bentoml.service(name="photos", workers=available_cpus())

@@ -6,9 +6,9 @@ import sys
 import litserve
 import numpy as np
 
-from app.inference.cpus import available_cpus
 from app.inference.engines import Embeddings, UInt8Batch
 from benchmarks.peers.pipeline import BATCH_SECONDS, LARGEST_BATCH, Pipeline
+from model_store.cpus import available_cpus
 from model_store.preprocessing import UInt8Image
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from mlserver import MLModel, MLServer, ModelSettings, Settings
 from mlserver.types import InferenceRequest, InferenceResponse, ResponseOutput
 
-from app.inference.cpus import available_cpus
 from benchmarks.peers.pipeline import BATCH_SECONDS, LARGEST_BATCH, Pipeline
+from model_store.cpus import available_cpus
 
 
 class Embed(MLModel):

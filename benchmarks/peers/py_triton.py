@@ -13,8 +13,8 @@ from pytriton.decorators import batch
 from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig
 
-from app.inference.cpus import available_cpus
 from benchmarks.peers.pipeline import BATCH_SECONDS, LARGEST_BATCH, Pipeline
+from model_store.cpus import available_cpus
 
 _DIMENSION = 1280
 

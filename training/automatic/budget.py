@@ -4,9 +4,9 @@ from contextlib import closing
 
 import torch
 
+from model_store.cpus import available_cpus
 from training.data.pixels import PixelsAsTheyCome
 from training.data.training_set import TrainingSet
-from training.embedding import available_cores
 from training.learner import Learner
 from training.planning import plan_training
 from training.prepare import Parts
@@ -37,7 +37,7 @@ def steps_within(seconds: float, recipe: Recipe, parts: Parts, device: torch.dev
         TwinlensError: Recipe and data do not go together.
     """
     pixels = PixelsAsTheyCome(
-        parts.train, recipe.preprocessing, recipe.data.workers or available_cores()
+        parts.train, recipe.preprocessing, recipe.data.workers or available_cpus()
     )
     with closing(pixels):
         images = TrainingSet(pixels, turned_classes=recipe.data.turned_classes)

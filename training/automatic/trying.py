@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from model_store.cpus import available_cpus
 from model_store.errors import StoreError
 from model_store.network.backbones.dlib_face import DlibFace
 from model_store.preprocessing import Preprocessing
@@ -23,7 +24,6 @@ from training.automatic.trial import Merit, deal, merit
 from training.data.folders import ImageFolder
 from training.data.pixels import PixelsInMemory, load_pixels
 from training.data.training_set import Integers
-from training.embedding import available_cores
 from training.progress import Reporter
 from training.randomness import Stream, numpy_generator
 from training.recipe_files import load_recipe
@@ -117,7 +117,7 @@ class Trials:
                 self.folder,
                 spec,
                 budget=sys.maxsize,  # They are few.
-                workers=available_cores(),
+                workers=available_cpus(),
                 on_progress=lambda done, _: task.update(done),
             )
         if not isinstance(pixels, PixelsInMemory):

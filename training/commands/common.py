@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from model_store.cpus import available_cpus
 from model_store.store import SHIPPED, ModelStore
 from training.errors import DataError, TrainingError
 
@@ -39,11 +40,14 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 
 def chosen_device(options: argparse.Namespace) -> torch.device:
-    """The device that `--device` names.
+    """The device that `--device` names; PyTorch gets no more threads than this process has CPUs.
 
     Raises:
         TrainingError: It is not there.
     """
+    # It counts those of the machine, and with more threads than a container's quota allows most
+    # of them would be stopped at any time, and the others wait for them.
+    torch.set_num_threads(min(torch.get_num_threads(), available_cpus()))
     name = options.device
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from model_store.cpus import available_cpus
 from model_store.files import replace_file
 from training.card import hardware
 from training.data.folders import ImageFolder
@@ -14,7 +15,6 @@ from training.data.training_set import TrainingSet
 from training.dry_run.footprint import Footprint, activation_bytes, footprint
 from training.dry_run.layers import layers
 from training.dry_run.picture import batch_png
-from training.embedding import available_cores
 from training.errors import TrainingError
 from training.fit import FitRequest, new_job
 from training.freezing import Frozen, enter_training
@@ -70,7 +70,7 @@ def rehearse(request: FitRequest, picture: Path, reporter: Reporter) -> Rehearsa
     job = new_job(request, open_sources(request.data, request.holdout, request.right), reporter)
     recipe, device = job.recipe, request.device
     pixels = PixelsAsTheyCome(
-        job.parts.train, recipe.preprocessing, recipe.data.workers or available_cores()
+        job.parts.train, recipe.preprocessing, recipe.data.workers or available_cpus()
     )
     with closing(pixels):
         images = TrainingSet(pixels, turned_classes=recipe.data.turned_classes)

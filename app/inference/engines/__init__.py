@@ -5,7 +5,6 @@ from typing import Literal
 
 import torch
 
-from app.inference.cpus import available_cpus
 from app.inference.engines.base import (
     CALLS_PER_STREAM,
     Embeddings,
@@ -18,6 +17,7 @@ from app.inference.engines.torch_cuda import TorchCudaEngine
 from app.inference.errors import InferenceError
 from app.settings import EngineName, PrecisionName
 from model_store import Checkpoint
+from model_store.cpus import available_cpus
 
 __all__ = [
     "Embeddings",

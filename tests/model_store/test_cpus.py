@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from app.inference.cpus import available_cpus, cgroup_quota
+from model_store.cpus import available_cpus, cgroup_quota
 
 
 def write(root: Path, **files: str) -> None:
