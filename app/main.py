@@ -89,7 +89,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     keyring = None if settings.api_keys is None else Keyring(settings.api_keys)
     # The last one added is the outermost: also what is refused has an id and a line in the log,
     # and a browser asks by OPTIONS, without a key, whether it may ask.
-    app.add_middleware(Gate)
+    app.add_middleware(Gate, routers=(compare.router, embed.router))
     app.add_middleware(
         Guard, keyring=keyring, images_per_second=settings.rate_limit, host=settings.host
     )
