@@ -26,7 +26,7 @@ class Contender:
     @classmethod
     def of(cls, engine: Engine) -> "Contender":
         """An engine, called by as many threads as the service calls it by."""
-        return cls(lambda images: engine.features(images, Side.LEFT), engine.concurrency.calls)
+        return cls(lambda images: engine.features(images, Side.LEFT), engine.concurrency.own_calls)
 
     def rate(self, images: UInt8Batch, seconds: float) -> float:
         """Images a second, over at least one call of each caller.

@@ -60,11 +60,11 @@ class Batcher:
 
     A batch is taken whenever the device could begin with it and anything waits: a lone image goes
     at once, and those that arrive while the device is busy form the next batches. An engine says
-    how many batches it computes side by side, and what waits is shared between them. Lanes take
-    turns, so that a busy model does not starve the others. An image whose request is cancelled
-    leaves the queue. Every image gets exactly one answer, also from an engine that fails, hangs or
-    kills its thread: then there is a fault, all images are answered, and none is taken until
-    `recover`.
+    how many batches are computed side by side and how many of them should be its own, and what
+    waits is shared between these. Lanes take turns, so that a busy model does not starve the
+    others. An image whose request is cancelled leaves the queue. Every image gets exactly one
+    answer, also from an engine that fails, hangs or kills its thread: then there is a fault, all
+    images are answered, and none is taken until `recover`.
 
     Made, used and closed on one event loop.
 
@@ -131,7 +131,7 @@ class Batcher:
             if self._closing:
                 raise NotReady(_CLOSING)
             self._waiting.setdefault(lane, deque()).append(item)
-            if self._has_room():
+            if self._next() is not None:
                 self._condition.notify()
         try:
             return await item.answer
@@ -237,40 +237,46 @@ class Batcher:
         with self._condition:
             if generation == self._generation:
                 self._in_work.pop(number, None)
-            while generation == self._generation and not self._has_room():
+            while generation == self._generation and (lane := self._next()) is None:
                 if self._closing and not self._waiting:
                     self._condition.notify_all()  # The others need not wait any longer either.
                     return None
                 self._condition.wait()
-            if generation != self._generation:
+            if generation != self._generation or lane is None:
                 return None
-            lane = next(iter(self._waiting))
             queue = self._waiting.pop(lane)
             items = [queue.popleft() for _ in range(self._share(lane, len(queue)))]
             if queue:
                 self._waiting[lane] = queue
             batch = self._in_work[number] = _Batch(lane, items)
-            if self._has_room():
+            if self._next() is not None:
                 self._condition.notify()
             return batch
 
-    def _has_room(self) -> bool:
-        """Whether a thread that is free should take a batch now, from the lane whose turn it is."""
-        lane = next(iter(self._waiting), None)
-        if lane is None:
-            return False
-        engines = [lane.engine, *(batch.lane.engine for batch in self._in_work.values())]
-        if len(self._in_work) < min(engine.concurrency.streams for engine in engines):
-            return True
-        # What would wait inside the engine may as well wait here, unless it cannot grow any more.
-        return len(self._in_work) < min(engine.concurrency.calls for engine in engines) and len(
-            self._waiting[lane]
-        ) >= self._most(lane)
+    def _next(self) -> Lane | None:
+        """The lane that a free thread should take a batch from now: the one whose turn it is.
+
+        A lane is passed over only while its engine has all that it should have at a time. Passed
+        over because the device is busy with others, it could wait for ever.
+        """
+        working = [batch.lane.engine for batch in self._in_work.values()]
+        for lane in self._waiting:
+            # What would wait inside the engine may as well wait here, unless it cannot grow.
+            full = len(self._waiting[lane]) >= self._most(lane)
+            own = lane.engine.concurrency
+            if working.count(lane.engine) >= (own.own_calls if full else own.own_streams):
+                continue
+            limits = [own, *(engine.concurrency for engine in working)]
+            room = min(limit.calls if full else limit.streams for limit in limits)
+            return lane if len(working) < room else None
+        return None
 
     def _share(self, lane: Lane, waiting: int) -> int:
         """Images of the next batch: what waits, shared between the streams that are free."""
-        free = max(1, lane.engine.concurrency.streams - len(self._in_work))
-        return min(-(-waiting // free), self._most(lane))
+        working = [batch.lane.engine for batch in self._in_work.values()]
+        own = lane.engine.concurrency
+        free = min(own.streams - len(working), own.own_streams - working.count(lane.engine))
+        return min(-(-waiting // max(1, free)), self._most(lane))
 
     def _most(self, lane: Lane) -> int:
         limit = self._limits.get(lane.engine, self._max_batch)

@@ -18,15 +18,28 @@ class Concurrency:
     """How many batches an engine takes at once.
 
     Attributes:
-        streams: Calls of `features` that it computes side by side, each from a thread of its own.
-        calls: Calls that it takes at once. Those beyond `streams` wait inside the engine, so that
-            the device need not stand idle for what lies between two calls.
+        streams: Calls of `features` that are computed side by side, each from a thread of its own;
+            those of other engines count.
+        calls: Calls that are taken at once, counted likewise. Those beyond `streams` wait inside
+            the engine, so that the device need not stand idle for what lies between two calls.
         batch: Images of a call from which on more make it no faster; None where that is unknown.
+        own: Of `streams`, how many calls of this very engine are worth while; None for all.
     """
 
     streams: int = 1
     calls: int = 1
     batch: int | None = None
+    own: int | None = None
+
+    @property
+    def own_streams(self) -> int:
+        """Of `streams`, those that calls of this engine should take."""
+        return self.streams if self.own is None else min(self.own, self.streams)
+
+    @property
+    def own_calls(self) -> int:
+        """Of `calls`, those that this engine should be given."""
+        return self.own_streams * self.calls // self.streams
 
 
 ONE_AT_A_TIME = Concurrency()

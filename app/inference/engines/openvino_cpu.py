@@ -1,9 +1,12 @@
 """OpenVINO on the CPU."""
 
+import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from queue import SimpleQueue
+from time import perf_counter
 
 import numpy as np
 import openvino as ov
@@ -18,6 +21,11 @@ _Requests = SimpleQueue[ov.InferRequest]
 
 _PIECE = 4
 """Images in a large piece: from there on the images a second of one thread hardly grow."""
+
+_BESIDE_SECONDS = 0.003
+"""CPU time that an image costs beside its network, roughly: decoding, HTTP, Python."""
+
+_TRIALS = 3
 
 
 class OpenVinoEngine:
@@ -38,7 +46,7 @@ class OpenVinoEngine:
         device: `cpu`.
         precision: As given.
         reason: As given.
-        concurrency: A stream a thread.
+        concurrency: A stream a thread; `warm_up` finds out whether this network is worth them all.
 
     Raises:
         RuntimeError: OpenVINO cannot compile a model.
@@ -100,13 +108,24 @@ class OpenVinoEngine:
         return found
 
     def warm_up(self, max_batch: int) -> None:
-        """Runs a large and a small piece on each thread and side."""
+        """Runs a large and a small piece on each thread and side, and then some for their time."""
         piece = np.zeros((min(max_batch, _PIECE), *self._shape), np.uint8)
         with ThreadPoolExecutor(self.concurrency.streams) as callers:
             for side in dict.fromkeys(side for side, _ in self._requests):
                 for batch in (piece, piece[:1]):
                     calls = [batch] * self.concurrency.streams
                     list(callers.map(partial(self.features, side=side), calls))
+        own = _worth(self._seconds(piece) / len(piece), self.concurrency.streams)
+        self.concurrency = replace(self.concurrency, own=own)
+
+    def _seconds(self, batch: UInt8Batch) -> float:
+        """What a call takes at best: whatever else the machine does can only slow it down."""
+        best = math.inf
+        for _ in range(_TRIALS):
+            started = perf_counter()
+            self.features(batch, Side.LEFT)
+            best = min(best, perf_counter() - started)
+        return best
 
     def close(self) -> None:
         """Gives back memory and threads."""
@@ -116,3 +135,12 @@ class OpenVinoEngine:
 def _cut(count: int) -> list[int]:
     large, small = divmod(count, _PIECE)
     return [_PIECE] * large + [1] * small
+
+
+def _worth(seconds: float, streams: int) -> int:
+    """How many of the streams a network should take that needs so many seconds for an image.
+
+    While it needs no more than one core's share of all that is done for an image, a second stream
+    gains nothing: the cores are at work as it is, and batches get smaller and threads more.
+    """
+    return 1 if seconds * streams <= seconds + _BESIDE_SECONDS else streams

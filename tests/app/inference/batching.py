@@ -33,3 +33,8 @@ def value(metrics: Metrics, name: str, **labels: str) -> float:
 async def entered(engine: MeanEngine) -> None:
     """Waits until the engine has been given a batch."""
     assert await asyncio.to_thread(engine.entered.acquire, timeout=30)
+
+
+async def at_rest() -> None:
+    """Gives threads that could begin with something the time to do so."""
+    await asyncio.sleep(0.05)

@@ -2,6 +2,7 @@ import asyncio
 import functools
 import logging
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -160,6 +161,24 @@ def test_each_side_has_its_own_branch() -> None:
         with torch.inference_mode():
             expected = made.features(torch.from_numpy(batch), side).numpy()
         np.testing.assert_allclose(engine.features(batch, side), expected, rtol=1e-4, atol=1e-5)
+    engine.close()
+
+
+@pytest.mark.parametrize(("seconds", "streams"), [(0.0, 1), (0.04, 2)])
+def test_a_network_that_takes_next_to_no_time_is_content_with_one_stream(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, streams: int
+) -> None:
+    def features(self, batch, side):
+        time.sleep(seconds)
+        return np.zeros((len(batch), 16), np.float32)
+
+    monkeypatch.setattr(OpenVinoEngine, "features", features)
+    engine = engine_for(in_openvino())
+    assert engine.concurrency.own_streams == 2
+    engine.warm_up(4)
+    assert engine.concurrency.streams == 2
+    assert engine.concurrency.own_streams == streams
+    assert engine.concurrency.own_calls == 2 * streams
     engine.close()
 
 
