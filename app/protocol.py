@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from app.api.sink import sink_of
 from app.settings import Settings
 
 _MAX_HEADER_BYTES = 65_536
@@ -77,6 +78,13 @@ class GuardedProtocol(HttpToolsProtocol):
             super().on_headers_complete()
         except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
             self._refuse(b"400 Bad Request", b"the request's target is not a valid path")
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body: to its reader at once where one waits, or into the queue."""
+        sink = sink_of(self.cycle.scope)
+        # What is in the queue already goes first.
+        if sink is None or self.cycle.body or not sink.offer(body):
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The end of a request."""

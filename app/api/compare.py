@@ -14,9 +14,9 @@ from app.api.fields import (
     embeddings_from_json,
     is_embedding,
 )
+from app.api.limits import Limits
 from app.api.problem import BadRequest
 from app.api.schemas import COMPARE_BODY, MANY_BODY, parameters, problems
-from app.api.uploads import Limits
 from app.api.work import charge, compute, json_response, receive, service_of
 from app.inference.compare import Comparison
 from app.inference.embedder import EncodedImage
@@ -60,8 +60,9 @@ async def compare(request: Request) -> Response:
     comparison = await compute(request, work)
     context_of(request.scope).log.update(model=comparison.model.name, images=2)
     answer = _entries(comparison)[0]
+    del answer["index"]
     answer["typicality_a"] = comparison.query_typicality
-    answer["typicality_b"] = _typicality(comparison)[0]
+    answer["typicality_b"] = answer.pop("typicality")
     return json_response(answer)
 
 
@@ -95,12 +96,6 @@ async def compare_many(request: Request) -> Response:
     work = service.inference.compare_many(_query(fields), candidates, name)
     comparison = await compute(request, work)
     context_of(request.scope).log.update(model=comparison.model.name, candidates=len(candidates))
-    entries = _entries(comparison)
-    for entry, index, typicality in zip(
-        entries, comparison.ranking.tolist(), _typicality(comparison), strict=True
-    ):
-        entry["index"] = index
-        entry["typicality"] = typicality
     model = comparison.model
     return json_response(
         {
@@ -108,7 +103,7 @@ async def compare_many(request: Request) -> Response:
             "version": model.version,
             "metric": model.manifest.metric,
             "query_typicality": comparison.query_typicality,
-            "results": entries,
+            "results": _entries(comparison),
         }
     )
 
@@ -131,7 +126,7 @@ def _candidates(fields: Fields, dimension: int, limit: int) -> list[EncodedImage
             "or raw float32 in the field 'embeddings'; one of the two fields"
         )
     if raw:
-        if len(raw) > 1 or not isinstance(raw[0], bytearray):
+        if len(raw) > 1 or not isinstance(raw[0], np.ndarray):
             raise BadRequest("embeddings: send one part of raw float32 bytes, as multipart")
         rows = embeddings_from_bytes("embeddings", raw[0], dimension)
         check_count("embeddings", len(rows), limit)
@@ -159,9 +154,17 @@ def _entries(comparison: Comparison) -> list[dict[str, Any]]:
             "threshold": judgement.threshold,
             "same": same,
             "in_distribution": known,
+            "index": index,
+            "typicality": typicality,
         }
-        for score, probability, same, known in zip(
-            scores, probabilities, decisions, comparison.in_distribution, strict=True
+        for score, probability, same, known, index, typicality in zip(
+            scores,
+            probabilities,
+            decisions,
+            comparison.in_distribution,
+            comparison.ranking.tolist(),
+            _typicality(comparison),
+            strict=True,
         )
     ]
 

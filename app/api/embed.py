@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request, Response
 from app.api.answers import EmbedAnswer
 from app.api.context import context_of
 from app.api.fields import Fields
+from app.api.limits import Limits
 from app.api.schemas import EMBED_BODY, parameters, problems
-from app.api.uploads import Limits
 from app.api.work import charge, compute, json_response, receive, service_of
 
 router = APIRouter(tags=["embed"])

@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from app.api.problem import BadRequest
 from app.api.uploads import Body
@@ -151,8 +152,13 @@ def embeddings_from_json(label: str, values: list[object]) -> Embeddings:
     return rows
 
 
-def embeddings_from_bytes(label: str, data: bytearray, dimension: int) -> Embeddings:
+def embeddings_from_bytes(label: str, data: npt.NDArray[np.uint8], dimension: int) -> Embeddings:
     """Embeddings given as raw little-endian float32, as `/embed` gives them.
+
+    Args:
+        label: What messages call them.
+        data: uint8 (bytes,).
+        dimension: Values of each.
 
     Returns:
         float32 (N, dimension), on the same memory where the machine is little-endian.
@@ -160,12 +166,12 @@ def embeddings_from_bytes(label: str, data: bytearray, dimension: int) -> Embedd
     Raises:
         BadRequest: Not a whole number of embeddings.
     """
-    if not data or len(data) % (4 * dimension):
+    if not len(data) or len(data) % (4 * dimension):
         raise BadRequest(
             f"{label}: {len(data):,} bytes are not a whole number of embeddings of {dimension} "
             "little-endian float32 values each"
         )
-    rows: Embeddings = np.frombuffer(data, "<f4").astype(np.float32, copy=False)
+    rows: Embeddings = data.view("<f4").astype(np.float32, copy=False)
     return rows.reshape(-1, dimension)
 
 

@@ -9,8 +9,9 @@ import orjson
 from fastapi import Request, Response
 
 from app.api.context import context_of
+from app.api.limits import Limits
 from app.api.problem import BadRequest, BodyTooSlow, ClientGone
-from app.api.uploads import Body, Limits, read_body
+from app.api.uploads import Body, read_body
 from app.inference.errors import DeadlinePassed, NotReady
 from app.inference.service import Service
 

@@ -13,7 +13,7 @@ from app.inference.embedder import Embedder, EncodedImage
 from app.inference.engines.base import Embeddings
 from app.inference.errors import InvalidInput
 from app.inference.rows import Floats, Rows
-from app.inference.scoring import Judgement, judge
+from app.inference.scoring import Judgement, check_finite, judge
 from app.observability.metrics import Metrics
 from model_store.typicality import in_distribution
 
@@ -145,9 +145,10 @@ class Inference:
         with self._model(model) as chosen:
             images = [query] if isinstance(query, EncodedImage) else []
             if not isinstance(query, EncodedImage):
-                _check_embeddings(chosen, "query", query[None])
+                _check_width(chosen, "query", query[None])
+                check_finite("query", query)
             if isinstance(candidates, np.ndarray):
-                _check_embeddings(chosen, "candidates", candidates)
+                _check_width(chosen, "candidates", candidates)
             else:
                 images.extend(candidates)
             rows = await self._embed(chosen, images) if images else _nothing(chosen)
@@ -216,7 +217,7 @@ def _nothing(model: LoadedModel) -> Rows:
     return Rows(np.empty((0, model.manifest.dimension), np.float32))
 
 
-def _check_embeddings(model: LoadedModel, label: str, rows: Embeddings) -> None:
+def _check_width(model: LoadedModel, label: str, rows: Embeddings) -> None:
     dimension = model.manifest.dimension
     if rows.ndim != 2 or rows.shape[1] != dimension:
         width = rows.shape[-1] if rows.ndim else 0
@@ -224,6 +225,3 @@ def _check_embeddings(model: LoadedModel, label: str, rows: Embeddings) -> None:
             f"{label}: embeddings of model '{model.name}' have {dimension} values, and those sent "
             f"have {width}; embed with the model that compares"
         )
-    # Both ends are NaN if any value is; no mask of all values is made.
-    if rows.size and not (np.isfinite(rows.min()) and np.isfinite(rows.max())):
-        raise InvalidInput(f"{label}: embeddings must be finite numbers of float32's range")

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from app.inference.catalogue import LoadedModel
-from app.inference.scoring import judge
+from app.inference.errors import InvalidInput
+from app.inference.scoring import check_finite, judge
 from model_store import ModelStore
 from tests.app.material import CALIBRATION, DIMENSION, MeanEngine, network
 
@@ -66,3 +67,16 @@ def test_two_branches_keep_their_order(tmp_path) -> None:
 def test_without_calibration_there_is_no_decision(tmp_path) -> None:
     found = judge(model(tmp_path, "cosine", calibrated=False), embeddings(1)[0], embeddings(2, 1))
     assert found.probabilities is found.same is found.threshold is None
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_refused_wherever_it_stands(tmp_path, value: float) -> None:
+    loaded = model(tmp_path, "cosine")
+    many = np.ones((40_000, loaded.manifest.dimension), np.float32)
+    many[-1, -1] = value
+    with pytest.raises(InvalidInput, match="candidates: embeddings must be finite"):
+        judge(loaded, many[0], many)
+
+
+def test_large_numbers_are_numbers_though_their_squares_are_too_large() -> None:
+    check_finite("query", np.full((3, 4), 3e38, np.float32))

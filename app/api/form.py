@@ -1,0 +1,148 @@
+"""The parts of a multipart body."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from python_multipart.multipart import parse_options_header
+
+from app.api.limits import Limits
+from app.api.problem import BadRequest
+from app.inference.errors import TooManyBytes
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+_MAX_TEXT_BYTES = 4096
+_FIRST_ROOM = 65_536
+_BELIEVED = 4 << 20
+
+
+class _Whole:
+    """The bytes of a part that is worked on where it lies, which may be tens of megabytes.
+
+    NumPy asks the system for huge pages, and the first touch of new memory costs a third with them.
+    What a client declares is believed once some megabytes are there: a huge page that holds one
+    byte is taken all the same, and many clients could declare what they never send.
+
+    Args:
+        declared: Bytes of the body that the part is in, at least; 0 where that is not known.
+    """
+
+    def __init__(self, declared: int) -> None:
+        self._declared = declared
+        self._room = np.empty(_FIRST_ROOM, np.uint8)
+        self._size = 0
+
+    @property
+    def content(self) -> npt.NDArray[np.uint8]:
+        """What was added so far."""
+        return self._room[: self._size]
+
+    def add(self, piece: memoryview) -> None:
+        """Copies a piece behind the others."""
+        end = self._size + len(piece)
+        if end > len(self._room):
+            room = max(end, self._declared if end > _BELIEVED else 0, 2 * len(self._room))
+            grown = np.empty(room, np.uint8)
+            grown[: self._size] = self.content
+            self._room = grown
+        self._room[self._size : end] = piece
+        self._size = end
+
+
+@dataclass(slots=True)
+class Form:
+    """Collects the parts of a multipart body as the parser comes upon them.
+
+    Attributes:
+        limits: What it may hold.
+        declared: The bytes of the body, as far as its client has told; else 0.
+        fields: The parts so far, by name, in order.
+        ended: Whether the closing boundary was there.
+    """
+
+    limits: Limits
+    declared: int = 0
+    fields: dict[str, list[object]] = field(default_factory=dict)
+    ended: bool = False
+    _parts: int = 0
+    _name: str = ""
+    _limit: int = 0
+    _header: bytes = b""
+    _value: bytes = b""
+    _disposition: bytes = b""
+    _size: int = 0
+    _data: list[memoryview] = field(default_factory=list)
+    _whole: _Whole | None = None
+
+    def callbacks(self) -> "MultipartCallbacks":
+        """What the parser calls."""
+        return {
+            "on_part_begin": self._on_part_begin,
+            "on_header_field": self._on_header_field,
+            "on_header_value": self._on_header_value,
+            "on_header_end": self._on_header_end,
+            "on_headers_finished": self._on_headers_finished,
+            "on_part_data": self._on_part_data,
+            "on_part_end": self._on_part_end,
+            "on_end": self._on_end,
+        }
+
+    def _on_part_begin(self) -> None:
+        self._parts += 1
+        if self._parts > self.limits.parts:
+            raise BadRequest(
+                f"the body has more than {self.limits.parts} parts; send fewer in one request"
+            )
+        self._disposition = b""
+        self._size = 0
+        self._data = []
+        self._whole = None
+
+    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+
+    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _on_header_end(self) -> None:
+        if self._header.lower() == b"content-disposition":
+            self._disposition = self._value
+        self._header = self._value = b""
+
+    def _on_headers_finished(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        if b"name" not in options:
+            raise BadRequest("a part of the multipart body has no name in Content-Disposition")
+        self._name = options[b"name"].decode("utf-8", "replace")
+        if self._name in self.limits.whole:
+            self._limit = self.limits.body_bytes
+            self._whole = _Whole(self.declared)
+        elif b"filename" in options:
+            self._limit = self.limits.part_bytes
+        else:
+            # Some clients send images without a file name, so text is not told by its absence.
+            text = self._name in ("model", "side")
+            self._limit = _MAX_TEXT_BYTES if text else self.limits.part_bytes
+
+    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
+        self._size += end - start
+        if self._size > self._limit:
+            raise TooManyBytes(
+                f"{self._name[:100]}: over the limit of {self._limit:,} bytes; send a smaller one"
+            )
+        piece = memoryview(data)[start:end]
+        if self._whole is None:
+            self._data.append(piece)
+        else:
+            # Copied while it is in the processor's cache, and the pieces are free to be used again.
+            self._whole.add(piece)
+
+    def _on_part_end(self) -> None:
+        content = b"".join(self._data) if self._whole is None else self._whole.content
+        self.fields.setdefault(self._name, []).append(content)
+
+    def _on_end(self) -> None:
+        self.ended = True

@@ -1,0 +1,140 @@
+"""Bodies in pieces: whatever the pieces are, what is read is what was sent."""
+
+import itertools
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from python_multipart import MultipartParser
+
+from app.api.form import Form
+from app.api.limits import Limits
+from app.api.sink import Sink, sink_of
+from tests.app.material import DIMENSION, picture
+from tests.app.serving import Running, in_thread
+
+LIMITS = Limits(body_bytes=1 << 30, part_bytes=1 << 20, parts=4, whole=frozenset({"embeddings"}))
+
+
+def multipart(**parts: bytes) -> bytes:
+    body = b""
+    for name, content in parts.items():
+        body += (
+            b'--edge\r\nContent-Disposition: form-data; name="%b"; filename="x"\r\n\r\n%b\r\n'
+            % (
+                name.encode(),
+                content,
+            )
+        )
+    return body + b"--edge--\r\n"
+
+
+def read(body: bytes, cuts: list[int], declared: int) -> dict[str, list[bytes]]:
+    form = Form(LIMITS, declared)
+    parser = MultipartParser(b"edge", form.callbacks())
+    edges = [0, *sorted(cut % len(body) for cut in cuts), len(body)]
+    for start, end in itertools.pairwise(edges):
+        parser.write(body[start:end])
+    assert form.ended
+    return {name: [bytes(value) for value in values] for name, values in form.fields.items()}
+
+
+@given(st.binary(max_size=500), st.lists(st.integers(0), max_size=20), st.booleans())
+def test_the_pieces_of_a_body_make_no_difference(
+    content: bytes, cuts: list[int], known: bool
+) -> None:
+    body = multipart(query=content, embeddings=content)
+    found = read(body, cuts, len(body) if known else 0)
+    assert found == {"query": [content], "embeddings": [content]}
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["length known", "length unknown"])
+def test_what_is_taken_whole_may_be_many_times_what_there_was_room_for(known: bool) -> None:
+    content = np.random.default_rng(0).bytes(9_000_000)
+    body = multipart(embeddings=content)
+    cuts = [*range(0, len(body), 100_000)]
+    assert read(body, cuts, len(body) if known else 0) == {"embeddings": [content]}
+
+
+def test_a_length_that_is_declared_and_not_sent_takes_no_room() -> None:
+    form = Form(LIMITS, declared=1 << 40)
+    MultipartParser(b"edge", form.callbacks()).write(multipart(embeddings=bytes(100_000)))
+    (found,) = form.fields["embeddings"]
+    assert isinstance(found, np.ndarray)
+    assert found.base.nbytes < 1_000_000
+
+
+def test_a_sink_takes_pieces_until_one_fails_and_the_reader_learns_why() -> None:
+    taken: list[bytes] = []
+
+    def write(piece: bytes) -> None:
+        if piece == b"bad":
+            raise ValueError("bad piece")
+        taken.append(piece)
+
+    sink = Sink(write)
+    scope: dict[str, object] = {}
+    with sink.open(scope):
+        assert sink_of(scope) is sink
+        assert sink.offer(b"one")
+        sink.check()
+        assert not sink.offer(b"bad")
+        assert not sink.offer(b"two")
+        with pytest.raises(ValueError, match="bad piece"):
+            sink.check()
+    assert sink_of(scope) is None
+    assert taken == [b"one"]
+
+
+@pytest.fixture(scope="module")
+def server(store: Path) -> Iterator[Running]:
+    with in_thread(store, store_poll_seconds=0) as running:
+        yield running
+
+
+@pytest.mark.parametrize("size", [1_000, 70_000, 6_000_000])
+def test_a_body_that_comes_bit_by_bit_is_read_as_one_that_comes_at_once(
+    server: Running, size: int
+) -> None:
+    rows = np.random.default_rng(1).standard_normal((600, DIMENSION), dtype=np.float32)
+    repeated = np.tile(rows, (max(1, size // rows.nbytes), 1))
+    body = multipart(query=picture(0), embeddings=repeated.astype("<f4").tobytes())
+    headers = {"content-type": "multipart/form-data; boundary=edge"}
+    url = f"http://127.0.0.1:{server.port}/compare/many"
+
+    def pieces() -> Iterator[bytes]:
+        step = max(1, len(body) // 50)
+        for start in range(0, len(body), step):
+            yield body[start : start + step]
+
+    whole = httpx.post(url, content=body, headers=headers, timeout=60)
+    in_chunks = httpx.post(url, content=pieces(), headers=headers, timeout=60)
+    assert whole.status_code == in_chunks.status_code == 200, whole.text[:500]
+    assert whole.json() == in_chunks.json()
+    assert len(whole.json()["results"]) == len(repeated)
+
+
+def test_two_requests_in_one_go_each_get_their_own_answer(server: Running) -> None:
+    """The second one's body is there before anybody reads it."""
+    requests = b""
+    for vectors in (3, 5):
+        body = multipart(query=picture(1), embeddings=bytes(4 * DIMENSION * vectors))
+        requests += (
+            b"POST /compare/many HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n"
+            b"Content-Type: multipart/form-data; boundary=edge\r\n\r\n%b" % (len(body), body)
+        )
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(requests)
+        received = b""
+        while received.count(b'"index"') < 8:
+            piece = connection.recv(65_536)
+            assert piece, received
+            received += piece
+    first, second = received.split(b"HTTP/1.1 200 OK")[1:]
+    assert first.count(b'"index"') == 3
+    assert second.count(b'"index"') == 5
