@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+import uvloop
+
 from benchmarks.connection import BROKEN, Connection
 from benchmarks.photos import load_photos
 
@@ -244,7 +246,7 @@ async def measure(
 
 def measure_in_process(port: int, seconds: float, *, kind: str) -> dict[str, object]:
     """One request at a time, from this process."""
-    return asyncio.run(measure(port, seconds, made=requests(kind)))
+    return uvloop.run(measure(port, seconds, made=requests(kind)))
 
 
 def main() -> None:
@@ -266,7 +268,7 @@ def main() -> None:
         made=requests(options.kind) if options.requests is None else requests_in(options.requests),
         warm_up=options.warm_up,
     )
-    print(json.dumps(asyncio.run(found)))
+    print(json.dumps(uvloop.run(found)))
 
 
 if __name__ == "__main__":
