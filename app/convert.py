@@ -9,23 +9,30 @@ import sys
 from app.inference.engines.conversion import ConversionFailed
 from app.inference.engines.converted import ConvertedModels
 from app.settings import read_settings
-from model_store.errors import TwinlensError
+from model_store.errors import StoreError, TwinlensError
 from model_store.store import ModelStore
 
 
 def main() -> int:
-    """Runs the command; returns the process's exit status."""
+    """Runs the command; returns the process's exit status: 2 if a model could not be loaded."""
+    status = 0
     try:
         settings = read_settings()
         store = ModelStore(settings.model_store)
+        references = store.models()
+        if not references:
+            print(f"{store.root} holds no model, so that there is nothing to convert")
         folder = ConvertedModels(settings.engine_cache)
-        for reference in store.models():
-            checkpoint = store.load(reference.name)
+        for reference in references:
             try:
+                checkpoint = store.load(reference.name)
                 for side in checkpoint.network.sides:
                     folder.put(checkpoint, side)
             except ConversionFailed as error:
                 print(f"{reference.name}: stays with PyTorch: {error}")
+            except StoreError as error:
+                print(f"error: {reference.name}: {error}", file=sys.stderr)
+                status = 2
             else:
                 print(f"{reference.name}: converted, in {settings.engine_cache}")
     except TwinlensError as error:
@@ -37,4 +44,4 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
-    return 0
+    return status

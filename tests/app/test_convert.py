@@ -65,3 +65,25 @@ def test_a_folder_that_cannot_be_written_to_is_an_error(store, tmp_path, monkeyp
     monkeypatch.setattr(converted, "convert", lambda *_: None)
     assert main(["convert"]) == 2
     assert "TWINLENS_ENGINE_CACHE" in capsys.readouterr().err
+
+
+def test_a_damaged_model_is_said_and_the_others_are_converted(store, capsys):
+    (store.find("one").path / "weights.safetensors").write_bytes(b"nothing")
+    assert main(["convert"]) == 2
+    told = capsys.readouterr()
+    assert "two: converted" in told.out
+    assert "error: one: " in told.err
+    assert "weights.safetensors" in told.err
+
+
+def test_an_empty_store_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TWINLENS_MODEL_STORE", str(tmp_path / "absent"))
+    assert main(["convert"]) == 0
+    assert "holds no model" in capsys.readouterr().out
+
+
+def test_a_command_that_is_none_is_said(capsys):
+    assert main(["serve"]) == 2
+    said = capsys.readouterr().err
+    assert "no such command: serve" in said
+    assert "python -m app convert" in said
