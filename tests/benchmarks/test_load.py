@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from benchmarks import load
 from benchmarks.connection import HOST
@@ -80,7 +81,7 @@ def measured(answers: list[bytes], **options: float) -> dict[str, object]:
         finally:
             server.close()
 
-    return asyncio.run(run())
+    return uvloop.run(run())
 
 
 def test_refusals_are_counted_apart_and_the_warm_up_only_among_the_answered() -> None:
