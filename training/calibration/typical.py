@@ -10,6 +10,7 @@ from model_store.typicality import (
     SideTypicality,
     Subspace,
     Typicality,
+    TypicalityRecord,
     combine,
     residuals,
 )
@@ -86,7 +87,7 @@ def fit_typicality(
     )
 
 
-def typicality_warnings(typicality: Typicality | None) -> tuple[str, ...]:
+def typicality_warnings(typicality: Typicality | TypicalityRecord | None) -> tuple[str, ...]:
     """What users of a description must know of it, in sentences; empty where all is well."""
     if typicality is None:
         few = (

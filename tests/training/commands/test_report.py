@@ -12,6 +12,7 @@ from model_store.store import SHIPPED, ModelStore
 from tests.training import small
 from tests.training.report.test_html import read
 from tests.training.trees import grown, pngs
+from training.calibration import typicality_warnings
 from training.cli import main
 from training.data.folders import open_data
 from training.data.split import split_classes
@@ -114,6 +115,19 @@ def test_with_data_everything_is_measured_on_the_classes_of_validation(place):
     assert "9 impostor pairs; 3,000 are needed" in reader.text
     assert "2 classes say little about others" in reader.text
     assert "retrieval, measured for this report" in reader.text
+
+
+def test_what_was_said_of_a_calibration_goes_when_that_is_replaced(place):
+    store = ModelStore(place / "store")
+    old = "5 classes say little about others: the true rates may lie outside the intervals"
+    few = typicality_warnings(None)[0]
+    card = f"# rich\n\n## Calibration\n\n- Note: {old}\n- Note: {few}\n"
+    store.revise("rich", files={"card.md": card.encode()})
+    assert main(calibrating(place, "rich")) == 0
+    text = made(place, "rich").text
+    assert "8 classes say little about others" in text
+    assert text.count(old) == 1  # On the card, which is of the model as it was.
+    assert few.capitalize() in text  # 24 images say as little today.
 
 
 def test_images_of_another_kind_are_counted_and_shown(place):

@@ -1,6 +1,6 @@
 """Warnings, all figures, where the weights began, and the card."""
 
-from training.calibration.sufficiency import calibration_warnings
+from training.calibration import calibration_warnings, typicality_warnings
 from training.evaluation.wording import rows_of
 from training.report import markdown
 from training.report.content import Content, Section
@@ -12,13 +12,14 @@ _WARNINGS = "Warnings"
 def warnings(content: Content) -> Section:
     """Everything a user should know before trusting the model."""
     found: list[str] = markdown.bullets_under(content.beside.card, _WARNINGS)
-    found += [
-        entry.removeprefix("Note: ")
-        for entry in markdown.bullets_under(content.beside.card, "Calibration")
-        if entry.startswith("Note: ")
-    ]
+    # The card is of the calibration that `fit` made, which may have been replaced since.
     if content.manifest.calibration is not None:
         found += calibration_warnings(content.manifest.calibration)
+    if content.manifest.typicality is not None:
+        found += typicality_warnings(content.manifest.typicality)
+    else:
+        notes = markdown.bullets_under(content.beside.card, "Calibration")
+        found += [said for said in typicality_warnings(None) if f"Note: {said}" in notes]
     if content.measured is not None:
         found += content.measured.warnings
         found += [
