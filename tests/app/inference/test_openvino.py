@@ -13,7 +13,14 @@ import torch
 from torch import nn
 
 from app.inference.embedder import EncodedImage
-from app.inference.engines import agreement, conversion, converted, cpu, make_engine
+from app.inference.engines import (
+    agreement,
+    conversion,
+    converted,
+    cpu,
+    make_engine,
+    openvino_cpu,
+)
 from app.inference.engines.agreement import Bound, EngineDisagrees
 from app.inference.engines.converted import ConvertedModels
 from app.inference.engines.openvino_cpu import OpenVinoEngine
@@ -230,6 +237,20 @@ def test_bfloat16_is_taken_where_it_is_worth_it(tmp_path: Path, monkeypatch) -> 
     assert "1.1" in engine.reason
     with pytest.raises(EngineDisagrees):
         make_engine(checkpoint, **{**options, "precision": "bfloat16"})
+    engine.close()
+
+
+@pytest.mark.usefixtures("once")
+def test_what_bfloat16_cannot_compile_float32_runs(tmp_path: Path, monkeypatch) -> None:
+    # A type that OpenVINO refuses for good stands in for a network that it refuses in bfloat16.
+    monkeypatch.setitem(openvino_cpu._TYPES, "bfloat16", ov.Type.string)
+    engine = make_engine(
+        saved(tmp_path, network()), engine="auto", device="cpu", threads=1, cache=tmp_path / "cache"
+    )
+    if "no bfloat16" in engine.reason:
+        pytest.skip("this CPU has no bfloat16")
+    assert (engine.name, engine.precision) == ("openvino", "float32")
+    assert "cannot compile" in engine.reason
     engine.close()
 
 
