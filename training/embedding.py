@@ -11,11 +11,10 @@ import torch
 from torch.nn import functional
 
 from model_store.cpus import available_cpus
-from model_store.errors import ImageError
-from model_store.images import decode_prepared
 from model_store.network import SiameseNetwork, Side
 from model_store.preprocessing import Preprocessing, UInt8Image
-from training.data.folders import ImageFolder, Item, Skipped
+from training.data.folders import ImageFolder, Skipped
+from training.data.pixels import prepared_item
 from training.errors import DataError
 
 # On a CPU the activations of larger batches leave the caches, and take longer an image.
@@ -164,17 +163,10 @@ def _prepared(
     pool = ThreadPoolExecutor(workers or available_cpus(), "decode")
     try:
         for item in folder.items:
-            pending.append(pool.submit(_prepare, folder, item, spec))
+            pending.append(pool.submit(prepared_item, folder, item, spec))
             if len(pending) > 2 * ahead:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _prepare(folder: ImageFolder, item: Item, spec: Preprocessing) -> UInt8Image | Skipped:
-    try:
-        return decode_prepared(folder.read(item), spec)
-    except (ImageError, DataError) as error:
-        return Skipped(item.key, str(error))

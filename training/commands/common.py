@@ -3,7 +3,8 @@
 import argparse
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -110,6 +111,24 @@ def check_file(path: Path, option: str) -> None:
     """
     if path.is_dir() or not path.resolve().parent.is_dir():
         raise DataError(f"{path} cannot be written: give {option} a file in a folder that exists")
+
+
+@contextmanager
+def writing(path: Path, advice: str = "") -> Iterator[None]:
+    """Within it, what is written to a file is, or the message says why it is not.
+
+    Args:
+        path: The file.
+        advice: What to do; the message ends with it.
+
+    Raises:
+        DataError: The system did not write it.
+    """
+    try:
+        yield
+    except OSError as error:
+        because = f"{path} cannot be written ({error.strerror or error})"
+        raise DataError(f"{because}; {advice}" if advice else because) from error
 
 
 def share(text: str) -> float:

@@ -16,6 +16,7 @@ from training.commands.common import (
     chosen_device,
     chosen_store,
     whole_number,
+    writing,
 )
 from training.commands.recipes import add_recipe, prepare_for
 from training.cross_validation import Fold, averaged, cross_validate, from_json, to_json
@@ -23,6 +24,8 @@ from training.errors import DataError
 from training.prepare import open_sources
 from training.progress import Reporter
 from training.recipe_files import check_overrides, load_recipe, to_yaml
+
+_GO_ON = "free space or mend the permissions, and go on with the same command"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,19 +92,10 @@ def run(options: argparse.Namespace) -> int:
         done.append(fold)
         if options.json is not None:
             content = {**about, "done": [to_json(each) for each in done], "mean": _means(done)}
-            _write(options.json, (json.dumps(content, indent=2) + "\n").encode())
+            with writing(options.json, _GO_ON):
+                replace_file(options.json, (json.dumps(content, indent=2) + "\n").encode())
     _show(done)
     return 0
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        replace_file(path, content)
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be written ({error.strerror}); free space or mend the permissions, and "
-            "go on with the same command"
-        ) from error
 
 
 def _means(folds: list[Fold]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from model_store.manifest import Evaluation
-from training.commands.common import check_file, whole_number
+from training.commands.common import check_file, whole_number, writing
 from training.commands.material import Bench, add_material
 from training.commands.measuring import PROTOCOLS, Measured, measure
 from training.errors import DataError
@@ -113,10 +113,8 @@ def _make_folder(folder: Path) -> None:
 
 def _write_pictures(folder: Path, pictures: dict[str, bytes]) -> None:
     for name, content in pictures.items():
-        try:
+        with writing(folder / name):
             (folder / name).write_bytes(content)
-        except OSError as error:
-            raise DataError(f"{folder / name} cannot be written ({error.strerror})") from error
 
 
 def _write_json(options: argparse.Namespace, bench: Bench, measured: Measured) -> None:
@@ -134,10 +132,8 @@ def _write_json(options: argparse.Namespace, bench: Bench, measured: Measured) -
         "skipped": skipped,
         **measured.figures.to_json(),
     }
-    try:
+    with writing(options.json):
         options.json.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-    except OSError as error:
-        raise DataError(f"{options.json} cannot be written ({error.strerror})") from error
 
 
 def _table(measured: Measured) -> Table:

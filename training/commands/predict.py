@@ -8,7 +8,7 @@ from rich.console import Console
 
 from model_store.errors import ImageError
 from model_store.images import decode
-from training.commands.common import add_device, add_store, chosen_device, chosen_store
+from training.commands.common import add_device, add_store, chosen_device, chosen_store, writing
 from training.errors import DataError, TrainingError
 from training.pictures.comparison import comparison_sheet, figures, half_blocks
 from training.pictures.sheet import to_png
@@ -68,7 +68,8 @@ def run(options: argparse.Namespace) -> int:
         console.print(line, markup=False)
     if options.out is not None:
         sheet = comparison_sheet(prediction, images, [path.name for path in paths], model)
-        _write(options.out, to_png(sheet))
+        with writing(options.out, "give --out another place"):
+            options.out.write_bytes(to_png(sheet))
         console.print(f"picture: {options.out}", markup=False)
     return 0
 
@@ -87,12 +88,3 @@ def _decoded(path: Path, data: bytes) -> Image.Image:
         return decode(data)
     except ImageError as error:
         raise DataError(f"{path}: {error}") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be written ({error.strerror}); give --out another place"
-        ) from error

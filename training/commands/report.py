@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from model_store.files import replace_file
-from training.commands.common import add_device, add_store, check_file, whole_number
+from training.commands.common import add_device, add_store, check_file, whole_number, writing
 from training.commands.material import CHOICES, Bench
 from training.data.folders import open_data
 from training.data.split import Split
@@ -106,10 +106,8 @@ def run(options: argparse.Namespace) -> int:
             ),
             task.update,
         )
-    try:
+    with writing(out):
         replace_file(out, page)
-    except OSError as error:
-        raise DataError(f"{out} cannot be written ({error.strerror or error})") from error
     print(f"{out}: {len(page) / 1e6:.1f} MB, opens in any browser, needs no network")
     if measured is None:
         print("for curves, thresholds and examples on your images, give it --data DIR")

@@ -107,7 +107,7 @@ class PixelsAsTheyCome:
             with self._lock:
                 if index in self._skipped:
                     continue
-            prepared = _prepared(self.folder, self.folder.items[index], self._spec)
+            prepared = prepared_item(self.folder, self.folder.items[index], self._spec)
             if not isinstance(prepared, Skipped):
                 return prepared
             with self._lock:
@@ -153,7 +153,7 @@ def load_pixels(
     def decode(start: int) -> int:
         chunk = folder.items[start : start + _CHUNK]
         for index, item in enumerate(chunk, start):
-            prepared = _prepared(folder, item, spec)
+            prepared = prepared_item(folder, item, spec)
             if isinstance(prepared, Skipped):
                 skipped[index] = prepared
             else:
@@ -193,7 +193,8 @@ def _moved_up(images: UInt8Image, gaps: Collection[int]) -> UInt8Image:
     return images[: len(kept)]
 
 
-def _prepared(folder: ImageFolder, item: Item, spec: Preprocessing) -> UInt8Image | Skipped:
+def prepared_item(folder: ImageFolder, item: Item, spec: Preprocessing) -> UInt8Image | Skipped:
+    """An image of a folder as the network takes it, or why it cannot be."""
     try:
         return decode_prepared(folder.read(item), spec)
     except (ImageError, DataError) as error:

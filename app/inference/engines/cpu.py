@@ -1,17 +1,16 @@
 """Which engine runs a network on the CPU, and in what precision."""
 
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from app.inference.engines.agreement import EngineDisagrees, check
 from app.inference.engines.base import Engine
+from app.inference.engines.timing import best_seconds
 from app.inference.engines.torch_cpu import TorchCpuEngine
 from app.inference.errors import InferenceError
 from app.observability.logs import fields
@@ -140,16 +139,8 @@ def _checked(
 
 
 def _gain(one: Engine, other: Engine, checkpoint: Checkpoint) -> float:
-    """How many times as fast one engine is as another: the best of several turns each.
-
-    The best, because whatever else the machine does can only slow a turn down.
-    """
+    """How many times as fast one engine is as another."""
     count = one.concurrency.batch or 1
     blank = np.zeros((count, *checkpoint.manifest.preprocessing.shape), np.uint8)
-    best = dict.fromkeys((one, other), math.inf)
-    for _ in range(_TRIALS):
-        for engine in best:
-            started = perf_counter()
-            engine.features(blank, Side.LEFT)
-            best[engine] = min(best[engine], perf_counter() - started)
-    return best[other] / best[one]
+    fast, slow = best_seconds((one, other), blank, turns=_TRIALS)
+    return slow / fast

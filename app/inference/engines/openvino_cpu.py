@@ -1,18 +1,17 @@
 """OpenVINO on the CPU."""
 
-import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from queue import SimpleQueue
-from time import perf_counter
 
 import numpy as np
 import openvino as ov
 
 from app.inference.engines.base import CALLS_PER_STREAM, Concurrency, Features, UInt8Batch
 from app.inference.engines.openvino_runtime import runtime
+from app.inference.engines.timing import best_seconds
 from model_store.network import Side
 
 _TYPES = {"float32": ov.Type.f32, "bfloat16": ov.Type.bf16}
@@ -115,17 +114,9 @@ class OpenVinoEngine:
                 for batch in (piece, piece[:1]):
                     calls = [batch] * self.concurrency.streams
                     list(callers.map(partial(self.features, side=side), calls))
-        own = _worth(self._seconds(piece) / len(piece), self.concurrency.streams)
+        (seconds,) = best_seconds((self,), piece, turns=_TRIALS)
+        own = _worth(seconds / len(piece), self.concurrency.streams)
         self.concurrency = replace(self.concurrency, own=own)
-
-    def _seconds(self, batch: UInt8Batch) -> float:
-        """What a call takes at best: whatever else the machine does can only slow it down."""
-        best = math.inf
-        for _ in range(_TRIALS):
-            started = perf_counter()
-            self.features(batch, Side.LEFT)
-            best = min(best, perf_counter() - started)
-        return best
 
     def close(self) -> None:
         """Gives back memory and threads."""

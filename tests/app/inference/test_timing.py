@@ -1,0 +1,27 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from app.inference.engines import timing
+from app.inference.engines.timing import best_seconds
+
+
+def test_engines_take_turns_and_the_best_of_each_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    calls: list[str] = []
+    takes = {"one": [5.0, 2.0, 3.0], "other": [7.0, 8.0, 9.0]}
+
+    def engine(name: str) -> SimpleNamespace:
+        def features(batch: object, side: object) -> None:
+            nonlocal now
+            calls.append(name)
+            now += takes[name].pop(0)
+
+        return SimpleNamespace(features=features)
+
+    # A clock that only the engines move: real ones would make this a test of the machine.
+    monkeypatch.setattr(timing, "perf_counter", lambda: now)
+    blank = np.zeros((1, 2, 2, 1), np.uint8)
+    assert best_seconds([engine("one"), engine("other")], blank, turns=3) == [2.0, 7.0]
+    assert calls == ["one", "other"] * 3
