@@ -37,7 +37,12 @@ def without_keys(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str
     return subprocess.run(
         [sys.executable, *words],
         cwd=REPOSITORY,
-        env={**os.environ, "TWINLENS_API_KEYS": str(tmp_path / "absent.json")},
+        # A free port, as a service may be running on the usual one.
+        env={
+            **os.environ,
+            "TWINLENS_PORT": "0",
+            "TWINLENS_API_KEYS": str(tmp_path / "absent.json"),
+        },
         capture_output=True,
         text=True,
         timeout=120,
