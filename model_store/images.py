@@ -25,6 +25,11 @@ _EXIF_ORIENTATION = 0x0112
 _GREY_16_BIT = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
 _ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 
+# Pillow warns of odd metadata in images that decode well, and of large ones, of which the limit
+# here decides; nobody would read it. Once for the process, and not around each image: what
+# `warnings.catch_warnings` puts back at its end is another thread's, where several decode.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 
 def decode(
     source: bytes | Path,
@@ -49,13 +54,10 @@ def decode(
         UndecodableImage: Damaged or cut short.
     """
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of odd metadata in images that decode well; nobody would read it here.
-            warnings.simplefilter("ignore")
-            with Image.open(
-                io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS
-            ) as image:
-                return _decode_opened(image, max_pixels, spec)
+        with Image.open(
+            io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS
+        ) as image:
+            return _decode_opened(image, max_pixels, spec)
     except UnidentifiedImageError:
         raise UnsupportedImageType(
             "not an image of a type that is read; send JPEG, PNG, WebP, BMP, GIF, TIFF, PGM/PPM "

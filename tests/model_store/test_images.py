@@ -1,6 +1,9 @@
 import io
 import struct
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -128,3 +131,43 @@ def test_a_large_jpeg_decoded_small_looks_the_same(mode: str):
     small = decode_prepared(encoded(photo, "JPEG", quality=95), spec)
     full = decode_prepared(encoded(photo, "PNG"), spec)
     assert np.abs(small.astype(int) - full.astype(int)).mean() < 2
+
+
+_DECODES_IN_THREADS = """
+import sys, threading, warnings
+from pathlib import Path
+from model_store.images import decode
+
+sys.setswitchinterval(1e-6)
+data = Path(sys.argv[1]).read_bytes()
+before, failures = list(warnings.filters), []
+
+def several():
+    try:
+        for _ in range(25):
+            decode(data)
+    except Exception as error:
+        failures.append(error)
+
+threads = [threading.Thread(target=several) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert not failures, failures[0]
+assert warnings.filters == before, "the filters of warnings are not as they were"
+"""
+
+
+def test_odd_metadata_are_nobodys_business_in_whatever_thread(tmp_path: Path):
+    exif = Image.Exif()
+    exif[0x010E] = "a description of some length"
+    cut_short = exif.tobytes()[:-8]
+    odd = tmp_path / "odd.jpg"
+    odd.write_bytes(encoded(half_and_half(), "JPEG", exif=cut_short))
+    with pytest.warns(UserWarning, match="Truncated|EXIF"), Image.open(odd) as image:
+        image.getexif()
+    # A process of its own: pytest has filters of its own for each test.
+    command = [sys.executable, "-W", "error::UserWarning", "-c", _DECODES_IN_THREADS, str(odd)]
+    ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    assert (ran.returncode, ran.stderr) == (0, "")
