@@ -1,7 +1,5 @@
 """`POST /compare` and `POST /compare/many`."""
 
-from typing import Any
-
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
@@ -16,9 +14,9 @@ from app.api.fields import (
 )
 from app.api.limits import Limits
 from app.api.problem import BadRequest
+from app.api.records import json_records
 from app.api.schemas import COMPARE_BODY, MANY_BODY, parameters, problems
 from app.api.work import charge, compute, json_response, receive, service_of
-from app.inference.compare import Comparison
 from app.inference.embedder import EncodedImage
 from app.inference.engines.base import Embeddings
 from model_store.network import Side
@@ -59,11 +57,21 @@ async def compare(request: Request) -> Response:
     )
     comparison = await compute(request, work)
     context_of(request.scope).log.update(model=comparison.model.name, images=2)
-    answer = _entries(comparison)[0]
-    del answer["index"]
-    answer["typicality_a"] = comparison.query_typicality
-    answer["typicality_b"] = answer.pop("typicality")
-    return json_response(answer)
+    judgement, model, typicality = comparison.judgement, comparison.model, comparison.typicality
+    return json_response(
+        {
+            "model": model.name,
+            "version": model.version,
+            "metric": model.manifest.metric,
+            "score": judgement.scores[0],
+            "probability": None if judgement.probabilities is None else judgement.probabilities[0],
+            "threshold": judgement.threshold,
+            "same": None if judgement.same is None else judgement.same[0],
+            "in_distribution": comparison.in_distribution[0],
+            "typicality_a": comparison.query_typicality,
+            "typicality_b": None if typicality is None else typicality[0],
+        }
+    )
 
 
 @router.post(
@@ -96,14 +104,27 @@ async def compare_many(request: Request) -> Response:
     work = service.inference.compare_many(_query(fields), candidates, name)
     comparison = await compute(request, work)
     context_of(request.scope).log.update(model=comparison.model.name, candidates=len(candidates))
-    model = comparison.model
+    judgement, model = comparison.judgement, comparison.model
     return json_response(
         {
             "model": model.name,
             "version": model.version,
             "metric": model.manifest.metric,
             "query_typicality": comparison.query_typicality,
-            "results": _entries(comparison),
+            "results": json_records(
+                {
+                    "model": model.name,
+                    "version": model.version,
+                    "metric": model.manifest.metric,
+                    "score": judgement.scores,
+                    "probability": judgement.probabilities,
+                    "threshold": judgement.threshold,
+                    "same": judgement.same,
+                    "in_distribution": comparison.in_distribution,
+                    "index": comparison.ranking,
+                    "typicality": comparison.typicality,
+                }
+            ),
         }
     )
 
@@ -135,42 +156,3 @@ def _candidates(fields: Fields, dimension: int, limit: int) -> list[EncodedImage
         check_count("candidates", len(values), limit)
         return embeddings_from_json("candidates", values)
     return fields.images("candidates", Side.RIGHT)
-
-
-def _entries(comparison: Comparison) -> list[dict[str, Any]]:
-    judgement, model = comparison.judgement, comparison.model
-    scores = judgement.scores.tolist()
-    nothing = [None] * len(scores)
-    probabilities = nothing if judgement.probabilities is None else judgement.probabilities.tolist()
-    decisions = nothing if judgement.same is None else judgement.same.tolist()
-    name, version, metric = model.name, model.version, model.manifest.metric.value
-    return [
-        {
-            "model": name,
-            "version": version,
-            "metric": metric,
-            "score": score,
-            "probability": probability,
-            "threshold": judgement.threshold,
-            "same": same,
-            "in_distribution": known,
-            "index": index,
-            "typicality": typicality,
-        }
-        for score, probability, same, known, index, typicality in zip(
-            scores,
-            probabilities,
-            decisions,
-            comparison.in_distribution,
-            comparison.ranking.tolist(),
-            _typicality(comparison),
-            strict=True,
-        )
-    ]
-
-
-def _typicality(comparison: Comparison) -> list[float | None]:
-    if comparison.typicality is None:
-        return [None] * len(comparison.ranking)
-    values: list[float | None] = comparison.typicality.tolist()
-    return values
