@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_limits
 from app.api.guard import is_loopback
 from app.inference.engines import choose_device
 from app.main import create_app
+from app.memory import keep_freed_memory
 from app.observability import logs
 from app.protocol import server_config
 from app.security import command
@@ -47,6 +48,7 @@ def main(arguments: list[str]) -> int:
         # NumPy's own threads spin for 30 ms after each small product, on cores that the network
         # wants: with many requests in flight that took a third of the throughput.
         threadpool_limits(1, user_api="blas")
+        keep_freed_memory()
         app = create_app(settings)
     except TwinlensError as error:
         print(f"error: {error}", file=sys.stderr)

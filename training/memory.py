@@ -1,11 +1,10 @@
 """How much memory there is, and how the allocator is told to keep what it has."""
 
-import ctypes
 import os
-import sys
 from pathlib import Path
 
-_MALLOPT = {"M_MMAP_MAX": (-4, 0), "M_TRIM_THRESHOLD": (-1, 2**31 - 1), "M_TOP_PAD": (-2, 2**28)}
+from model_store.allocator import Option, set_allocator
+
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -28,13 +27,9 @@ def keep_freed_memory() -> bool:
     Returns:
         Whether it was done: only on Linux with glibc.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return False
-    return all(mallopt(parameter, value) == 1 for parameter, value in _MALLOPT.values())
+    return set_allocator(
+        {Option.MMAP_MAX: 0, Option.TRIM_THRESHOLD: 2**31 - 1, Option.TOP_PAD: 2**28}
+    )
 
 
 def _machine() -> int | None:
