@@ -13,7 +13,7 @@ from model_store.typicality import Typicality
 from training.calibration import calibrate, fit_typicality, typicality_warnings
 from training.calibration.typical import ENOUGH_IMAGES
 from training.data.folders import ImageFolder, Skipped
-from training.embedding import EmbeddedFolder, embed_folder
+from training.evaluation.embedding import EmbeddedFolder, embed_folder
 from training.evaluation.pairs import ScoredPairs, score_folder
 from training.evaluation.protocols.one_shot import one_shot
 from training.evaluation.protocols.verification import verification_figures

@@ -8,8 +8,8 @@ import torch
 from model_store.network import SiameseNetwork, Side
 from training.data.folders import ImageFolder
 from training.data.pixels import PixelsInMemory
-from training.embedding import EmbeddedFolder
 from training.errors import TrainingError
+from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.metrics import Ranking
 from training.evaluation.pairs import score_folder
 from training.evaluation.protocols.one_shot import one_shot

@@ -5,7 +5,7 @@ import torch
 from model_store.network import Side
 from tests.training.trees import embedded
 from training.calibration import fit_typicality, typicality_warnings
-from training.embedding import EmbeddedFolder
+from training.evaluation.embedding import EmbeddedFolder
 
 DIMENSION = 24
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from training.data.folders import ImageClass, ImageFolder, Item
 from training.data.sources import FolderSource
-from training.embedding import EmbeddedFolder
+from training.evaluation.embedding import EmbeddedFolder
 
 
 def png(seed: int = 0, size: tuple[int, int] = (12, 12)) -> bytes:

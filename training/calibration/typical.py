@@ -14,7 +14,7 @@ from model_store.typicality import (
     combine,
     residuals,
 )
-from training.embedding import EmbeddedFolder
+from training.evaluation.embedding import EmbeddedFolder
 from training.principal import principal_directions
 
 LEVEL = 0.02

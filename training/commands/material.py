@@ -18,8 +18,8 @@ from training.commands.common import (
 )
 from training.data.folders import ImageFolder, Skipped, open_data
 from training.data.split import SPLIT_FILE, Split, classes_named
-from training.embedding import EmbeddedFolder, embed_folder
 from training.errors import DataError
+from training.evaluation.embedding import EmbeddedFolder, embed_folder
 from training.progress import Reporter
 
 CHOICES = ("all", "train", "validation", "calibration")

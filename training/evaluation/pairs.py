@@ -6,8 +6,8 @@ import numpy as np
 
 from model_store.metric import Metric
 from model_store.network import SiameseNetwork
-from training.embedding import EmbeddedFolder
 from training.errors import DataError
+from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.metrics import Floats, Indices, alike
 from training.evaluation.pool import PairPool, Pairs
 from training.evaluation.scoring import score_pairs

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from sklearn.manifold import TSNE
 
-from training.embedding import EmbeddedFolder
+from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.metrics import Floats, Indices
 from training.report.html import Html, data_address, element
 from training.report.sample import sampled_rows

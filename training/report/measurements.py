@@ -6,8 +6,8 @@ from model_store.calibration import Calibration
 from model_store.manifest import Evaluation
 from model_store.network import SiameseNetwork
 from model_store.typicality import Typicality
-from training.embedding import EmbeddedFolder
 from training.errors import DataError
+from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.figures import Figures
 from training.evaluation.metrics import Floats
 from training.evaluation.pairs import ScoredPairs, score_folder

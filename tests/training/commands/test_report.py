@@ -16,7 +16,7 @@ from training.calibration import typicality_warnings
 from training.cli import main
 from training.data.folders import open_data
 from training.data.split import split_classes
-from training.embedding import embed_folder
+from training.evaluation.embedding import embed_folder
 from training.history import Row, to_csv
 from training.report.html import Html
 

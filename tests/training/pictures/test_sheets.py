@@ -8,7 +8,7 @@ from tests.training import small
 from tests.training.scored import calibration
 from tests.training.trees import grown, pngs
 from training.data.folders import open_data
-from training.embedding import embed_folder
+from training.evaluation.embedding import embed_folder
 from training.evaluation.pairs import score_folder
 from training.evaluation.protocols.retrieval import search
 from training.pictures.examples import answer_sheet, pair_sheet

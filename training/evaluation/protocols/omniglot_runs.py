@@ -16,9 +16,9 @@ from model_store.metric import Metric
 from model_store.network import SiameseNetwork, Side
 from training.data.folders import ImageClass, ImageFolder, Item
 from training.data.sources import Source, open_source
-from training.embedding import EmbeddedFolder, embed_folder
 from training.errors import DataError
 from training.evaluation.answers import Answers, best_of
+from training.evaluation.embedding import EmbeddedFolder, embed_folder
 from training.evaluation.figures import OmniglotRunsFigures
 from training.evaluation.intervals import bootstrap_mean
 from training.evaluation.metrics import Floats, Indices, alike

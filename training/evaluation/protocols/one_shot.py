@@ -9,8 +9,8 @@ import torch
 
 from model_store.metric import Metric
 from model_store.network import SiameseNetwork
-from training.embedding import EmbeddedFolder
 from training.evaluation.answers import Answers, best_of
+from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.episodes import Episode, EpisodeTable
 from training.evaluation.figures import OneShotFigures
 from training.evaluation.intervals import Interval, bootstrap_mean, hull

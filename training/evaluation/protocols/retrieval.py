@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from model_store.network import SiameseNetwork
-from training.embedding import EmbeddedFolder
 from training.errors import DataError
 from training.evaluation.answers import NONE, Answers, best_of
+from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.figures import RetrievalFigures
 from training.evaluation.intervals import Interval, bootstrap_mean
 from training.evaluation.metrics import Floats, Indices, alike

@@ -6,7 +6,7 @@ import numpy as np
 
 from model_store.calibration import Calibration, evidence
 from model_store.network import SiameseNetwork
-from training.embedding import EmbeddedFolder
+from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.figures import AtThreshold, VerificationFigures
 from training.evaluation.intervals import Interval, bootstrap_by_class, bootstrap_rates
 from training.evaluation.metrics import (

@@ -7,8 +7,8 @@ from model_store.network import Side
 from tests.training import small
 from tests.training.trees import grown, pngs, zipped
 from training.data.folders import open_data
-from training.embedding import embed_folder
 from training.errors import DataError
+from training.evaluation.embedding import embed_folder
 
 
 def opened(path, files):
