@@ -28,7 +28,7 @@ from benchmarks.output import add_outputs, write_outputs
 from training.data.folders import ImageFolder, open_data
 from training.data.pixels import load_pixels
 from training.data.training_set import TrainingSet
-from training.learner import Learner
+from training.learning.learner import Learner
 from training.memory import keep_freed_memory
 from training.planning import plan_training
 from training.recipe_files import load_recipe

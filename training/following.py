@@ -5,7 +5,7 @@ from dataclasses import replace
 from training.data.batches import Batches
 from training.distributed import Processes
 from training.interruption import StopRequest
-from training.learner import Learner
+from training.learning.learner import Learner
 from training.loop import Plan
 from training.state import Standing
 

@@ -13,7 +13,7 @@ from training.errors import TrainingError
 from training.guard.guardian import Guardian
 from training.history import Row, validations_since_best
 from training.interruption import StopRequest
-from training.learner import Learner, Learnt
+from training.learning.learner import Learner, Learnt
 from training.progress import Task
 from training.state import Best, Standing
 from training.watch import Watch

@@ -95,8 +95,8 @@ class Start(_Section):
             as the starting backbone sees them, lie alike in all directions: see
             `training.initialise.whitening`. None for a map drawn from the seed.
         share: How much of the starting weights is kept: the model's weights are this share of
-            them and the rest of the trained ones (see `training.anchor`). For data with few
-            classes, where the model is to serve for others, too.
+            them and the rest of the trained ones (see `training.learning.anchor`). For data with
+            few classes, where the model is to serve for others, too.
     """
 
     backbone: str | None = None

@@ -28,7 +28,7 @@ from training.history import Row
 from training.initialise import MOST_IMAGES, Origin, open_origin, whiten
 from training.interruption import StopRequest
 from training.job import Job, Trained
-from training.learner import Learner
+from training.learning.learner import Learner
 from training.loop import Loop, Plan
 from training.memory import available_bytes
 from training.planning import plan_training

@@ -15,7 +15,7 @@ import torch
 from model_store.files import replace_file
 from training.errors import TrainingError
 from training.history import History, from_plain, to_plain
-from training.learner import Learner
+from training.learning.learner import Learner
 
 _FORMAT = 1
 

@@ -107,7 +107,7 @@ def test_ctrl_c(place, whole, store):
 
 def _interrupted_at_once(place: Path, store: Path) -> int:
     """Resumes in this process, with Ctrl-C during the first step."""
-    from training.learner import Learner
+    from training.learning.learner import Learner
 
     step = Learner.step
 

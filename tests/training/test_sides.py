@@ -20,7 +20,7 @@ from training.data.sampling.balanced_pairs import BalancedPairs
 from training.data.sampling.classes_by_images import ClassesByImages
 from training.errors import DataError, RecipeError
 from training.fit import FitRequest, fit
-from training.learner import _embedded
+from training.learning.learner import _embedded
 from training.progress import Reporter
 
 

@@ -7,11 +7,11 @@ import torch
 from model_store.cpus import available_cpus
 from training.data.pixels import PixelsAsTheyCome
 from training.data.training_set import TrainingSet
-from training.learner import Learner
+from training.learning.learner import Learner
+from training.learning.timing import time_of_a_step
 from training.planning import plan_training
 from training.prepare import Parts
 from training.recipe import Recipe
-from training.timing import time_of_a_step
 
 _STEPS = 4
 _FOR_TRAINING = 0.8

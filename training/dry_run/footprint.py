@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from model_store.network import SiameseNetwork, Side
-from training.learner import Learner
+from training.learning.learner import Learner
 
 _SAMPLE = 8
 

@@ -17,17 +17,17 @@ from training.dry_run.layers import layers
 from training.dry_run.picture import batch_png
 from training.errors import TrainingError
 from training.fit import FitRequest, new_job
-from training.freezing import Frozen, enter_training
 from training.initialise import open_origin
 from training.job import Job
-from training.learner import Learner
+from training.learning.freezing import Frozen, enter_training
+from training.learning.learner import Learner
+from training.learning.optimisation import backbone_parameters
+from training.learning.timing import time_of_a_step
 from training.loop import Plan
-from training.optimisation import backbone_parameters
 from training.planning import plan_training
 from training.prepare import described, open_sources
 from training.progress import Reporter, duration
 from training.tables import recipe_table, table
-from training.timing import time_of_a_step
 
 _FIRST_STEPS = 3
 _MIB = 1 << 20

@@ -16,7 +16,7 @@ from training.automatic import choose
 from training.automatic.candidates import LAYERS, imagenet_features
 from training.data.folders import open_data
 from training.initialise.imagenet import imagenet_weights
-from training.learner import Learner
+from training.learning.learner import Learner
 from training.progress import Reporter
 from training.recipe_files import load_recipe
 

@@ -16,7 +16,7 @@ from training.data.folders import open_data
 from training.dry_run.footprint import activation_bytes, footprint
 from training.dry_run.layers import layers
 from training.dry_run.picture import batch_png
-from training.learner import Learner
+from training.learning.learner import Learner
 from training.recipe_files import load_recipe
 from training.tables import recipe_table, short_table
 

@@ -9,7 +9,7 @@ from torch import nn
 from model_store.network import SiameseNetwork
 from tests.training.drawings import SMALL_RECIPE, write_recipe
 from training.data.batch import Batch
-from training.learner import Learner
+from training.learning.learner import Learner
 from training.recipe_files import load_recipe
 
 CPU = torch.device("cpu")

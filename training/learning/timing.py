@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from training.data.batches import Making
-from training.learner import Learner
+from training.learning.learner import Learner
 
 
 @dataclass(frozen=True)

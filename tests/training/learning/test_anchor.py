@@ -5,10 +5,10 @@ import torch
 
 from tests.training import small as tiny
 from tests.training.drawings import SMALL_RECIPE, write_recipe
-from tests.training.test_learner import CPU, taught
-from training.anchor import Anchor
+from tests.training.learning.test_learner import CPU, taught
 from training.errors import RecipeError
-from training.learner import Learner
+from training.learning.anchor import Anchor
+from training.learning.learner import Learner
 from training.recipe import Recipe
 from training.recipe_files import load_recipe
 from training.state import Standing, from_bytes, to_bytes

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from tests.training.drawings import SMALL_RECIPE, write_recipe
-from tests.training.test_workers import making
+from tests.training.learning.test_workers import making
 from training.errors import RecipeError
-from training.learner import Learner
-from training.optimisation import backbone_parameters
+from training.learning.learner import Learner
+from training.learning.optimisation import backbone_parameters
 from training.recipe import Freeze, Recipe
 from training.recipe_files import load_recipe
 from training.state import Standing, from_bytes, to_bytes

@@ -8,26 +8,26 @@ from torch import nn
 from torch.optim import Optimizer
 
 from model_store.network import SiameseNetwork, Side
-from training.anchor import Anchor
 from training.components import build
 from training.data.batch import Batch
 from training.data.batches import Making
 from training.distributed import Processes
 from training.errors import RecipeError
-from training.freezing import Frozen
-from training.losses import LOSSES, Loss
-from training.optimisation import (
-    MeanWeights,
+from training.learning.anchor import Anchor
+from training.learning.averaging import MeanWeights
+from training.learning.freezing import Frozen
+from training.learning.optimisation import (
     backbone_parameters,
     make_optimiser,
     peak_learning_rate,
     set_rate,
 )
-from training.precision import Precision
+from training.learning.precision import Precision
+from training.learning.workers import Gradients, Workers, running_statistics
+from training.losses import LOSSES, Loss
 from training.randomness import Stream, seeded
 from training.recipe import Recipe
 from training.schedules import SCHEDULES, with_warm_up
-from training.workers import Gradients, Workers, running_statistics
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 
 from model_store.network import SiameseNetwork
 from training.data.batches import Making
-from training.freezing import NOTHING_FROZEN, Frozen, enter_training
+from training.learning.freezing import NOTHING_FROZEN, Frozen, enter_training
 from training.randomness import Stream, seeded
 
 
