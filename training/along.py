@@ -10,10 +10,10 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from model_store.store import ModelStore
+from training.data.parts import Sources, check_same_data, make_parts
 from training.data.split import Split
 from training.distributed import Processes
 from training.job import Job
-from training.prepare import Sources, check_same_data, make_parts
 from training.progress import Reporter
 from training.recipe import Recipe
 from training.runs import Run, RunRecord

@@ -9,11 +9,11 @@ import torch
 from model_store.calibration import Calibration
 from model_store.manifest import Evaluation
 from model_store.typicality import Typicality
+from training.data.parts import Parts, described
 from training.judging import Outcome
-from training.prepare import Parts, described
 from training.progress import duration
 from training.recipe import Recipe
-from training.recipe_files import to_yaml
+from training.recipe.files import to_yaml
 from training.runs import RunRecord
 from training.state import Standing
 

@@ -11,11 +11,11 @@ from pydantic import JsonValue
 
 from model_store.store import ModelStore
 from training.data.folders import ImageFolder
+from training.data.parts import Sources, make_parts
 from training.data.split import Split, deal_classes
 from training.errors import DataError, TrainingError
 from training.job import Job
 from training.judging import as_stored, judge
-from training.prepare import Sources, make_parts
 from training.progress import Reporter
 from training.recipe import Recipe
 from training.runs import Run, RunRecord

@@ -13,18 +13,25 @@ from model_store.store import ModelStore, Reference
 from training.along import Settled, train_along
 from training.automatic import USUAL, Chosen, choose
 from training.automatic.budget import steps_within
+from training.data.parts import (
+    Parts,
+    Sources,
+    check_same_data,
+    make_parts,
+    make_split,
+    open_sources,
+)
 from training.distributed import Processes
 from training.errors import RecipeError, TrainingError
 from training.inspection import inspect, planned_steps
 from training.job import Job, Trained
-from training.prepare import Parts, Sources, check_same_data, make_parts, make_split, open_sources
 from training.progress import Reporter
 from training.publishing import publish
 from training.recipe import Recipe
-from training.recipe_files import check_overrides, load_recipe
+from training.recipe.files import check_overrides, load_recipe
+from training.recipe.tables import short_table
 from training.runs import RECIPE_FILE, Run, RunRecord
 from training.session import Session
-from training.tables import short_table
 
 MINUTES = 20.0
 """What `fit` may take where nobody chose a recipe."""

@@ -11,9 +11,9 @@ from model_store.cpus import available_cpus
 from training.components import build
 from training.data.fingerprints import Fingerprints, near_pairs, take_fingerprints
 from training.data.folders import ImageFolder
+from training.data.parts import Parts
 from training.data.sampling import SAMPLERS, ClassTable
 from training.errors import DataError
-from training.prepare import Parts
 from training.progress import Reporter, Task
 from training.randomness import Stream, numpy_generator
 from training.recipe import Recipe

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from model_store.network import SiameseNetwork
 from training.data.folders import Skipped
+from training.data.parts import Parts
 from training.data.split import Split
 from training.errors import RecipeError
-from training.prepare import Parts
 from training.recipe import Recipe
 from training.runs import RunRecord
 from training.state import Standing

@@ -13,11 +13,11 @@ from model_store.typicality import Typicality
 from training.calibration import calibrate, fit_typicality, typicality_warnings
 from training.calibration.typical import ENOUGH_IMAGES
 from training.data.folders import ImageFolder, Skipped
+from training.data.parts import Parts, described
 from training.evaluation.embedding import EmbeddedFolder, embed_folder
 from training.evaluation.pairs import ScoredPairs, score_folder
 from training.evaluation.protocols.one_shot import one_shot
 from training.evaluation.protocols.verification import verification_figures
-from training.prepare import Parts, described
 from training.progress import Reporter
 from training.recipe import Recipe
 

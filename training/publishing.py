@@ -11,15 +11,15 @@ from model_store.manifest import Provenance
 from model_store.store import ModelStore, Reference
 from training.card import Facts, hardware, write_card
 from training.data.folders import Skipped
+from training.data.parts import described
 from training.data.split import SPLIT_FILE
 from training.history import History, to_csv
 from training.job import Job, Trained
 from training.judging import Outcome, as_stored, judge
 from training.pictures.album import small_album
 from training.pictures.curves import curves_png
-from training.prepare import described
 from training.progress import Reporter
-from training.recipe_files import to_yaml
+from training.recipe.files import to_yaml
 from training.runs import HISTORY_FILE, RECIPE_FILE, START_FILE
 from training.skipping import told
 

@@ -15,7 +15,7 @@ from training.data.split import SPLIT_FILE, Split
 from training.errors import TrainingError
 from training.history import History, to_csv
 from training.recipe import Recipe
-from training.recipe_files import parse_recipe, to_yaml
+from training.recipe.files import parse_recipe, to_yaml
 
 RUNS = ".runs"
 """The folder of runs inside a store; no model can have that name."""

@@ -15,6 +15,7 @@ from training.components import build
 from training.data.augmentation import AUGMENTATIONS
 from training.data.batches import Batches
 from training.data.folders import ImageFolder
+from training.data.parts import described
 from training.data.pixels import PixelsAsTheyCome, PixelsInMemory, load_pixels
 from training.data.training_set import TrainingSet
 from training.distributed import Processes
@@ -32,7 +33,6 @@ from training.learning.learner import Learner
 from training.loop import Loop, Plan
 from training.memory import available_bytes
 from training.planning import plan_training
-from training.prepare import described
 from training.progress import Reporter
 from training.runs import Run
 from training.state import Standing, from_bytes, load_state, save_state, to_bytes

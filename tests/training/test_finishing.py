@@ -15,7 +15,7 @@ from training.data.training_set import TrainingSet
 from training.errors import RecipeError
 from training.finishing import discriminant, discriminate
 from training.initialise.whitening import class_means, fit_whitening
-from training.recipe_files import parse_recipe
+from training.recipe.files import parse_recipe
 
 
 class TestDiscriminant:

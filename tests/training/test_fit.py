@@ -13,7 +13,7 @@ from model_store import ModelStore
 from tests.training.drawings import SMALL_RECIPE, draw_folder, write_recipe
 from training.cli import main
 from training.data.split import Split
-from training.recipe_files import load_recipe
+from training.recipe.files import load_recipe
 
 
 @pytest.fixture(scope="module")

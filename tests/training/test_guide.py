@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from training.commands import fit
-from training.recipe_files import load_recipe, parse_recipe
+from training.recipe.files import load_recipe, parse_recipe
 
 GUIDE = Path(__file__).parents[2] / "docs" / "training.md"
 

@@ -13,10 +13,10 @@ from tests.training.trees import zipped
 from training.cli import main
 from training.data.fingerprints import near_pairs, perceptual_hash, take_fingerprints
 from training.data.folders import open_data
+from training.data.parts import make_parts, make_split, open_sources
 from training.inspection import inspect, planned_steps
-from training.prepare import make_parts, make_split, open_sources
 from training.progress import Reporter
-from training.recipe_files import load_recipe
+from training.recipe.files import load_recipe
 
 QUIET = ("max_steps=400",)
 

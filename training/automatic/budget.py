@@ -5,12 +5,12 @@ from contextlib import closing
 import torch
 
 from model_store.cpus import available_cpus
+from training.data.parts import Parts
 from training.data.pixels import PixelsAsTheyCome
 from training.data.training_set import TrainingSet
 from training.learning.learner import Learner
 from training.learning.timing import time_of_a_step
 from training.planning import plan_training
-from training.prepare import Parts
 from training.recipe import Recipe
 
 _STEPS = 4

@@ -23,7 +23,7 @@ from training.data.folders import ImageFolder
 from training.progress import Reporter
 from training.randomness import Stream, numpy_generator
 from training.recipe import Recipe
-from training.recipe_files import load_recipe
+from training.recipe.files import load_recipe
 from training.tables import table
 
 _MOST_CLASSES = 150

@@ -26,7 +26,7 @@ from training.data.pixels import PixelsInMemory, load_pixels
 from training.data.training_set import Integers
 from training.progress import Reporter
 from training.randomness import Stream, numpy_generator
-from training.recipe_files import load_recipe
+from training.recipe.files import load_recipe
 
 GLYPHS, PHOTOS, FACES = "glyphs", "photos", "faces"
 """The recipes that starting networks go with."""

@@ -12,9 +12,9 @@ from training.calibration.making import distribution_of
 from training.calibration.typical import LEVEL
 from training.commands.common import share, whole_number
 from training.commands.material import Bench, add_material
+from training.data.parts import described
 from training.errors import DataError
 from training.evaluation.pairs import MAX_IMPOSTORS, ScoredPairs, score_folder
-from training.prepare import described
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

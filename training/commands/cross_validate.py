@@ -20,10 +20,10 @@ from training.commands.common import (
 )
 from training.commands.recipes import add_recipe, prepare_for
 from training.cross_validation import Fold, averaged, cross_validate, from_json, to_json
+from training.data.parts import open_sources
 from training.errors import DataError
-from training.prepare import open_sources
 from training.progress import Reporter
-from training.recipe_files import check_overrides, load_recipe, to_yaml
+from training.recipe.files import check_overrides, load_recipe, to_yaml
 
 _GO_ON = "free space or mend the permissions, and go on with the same command"
 

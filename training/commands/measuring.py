@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from training.commands.material import Bench, Sides
 from training.data.folders import ImageFolder, Skipped
+from training.data.parts import described
 from training.errors import DataError
 from training.evaluation.answers import Answers
 from training.evaluation.figures import Figures
@@ -17,7 +18,6 @@ from training.evaluation.protocols.verification import verification_figures
 from training.pictures.album import PAIRS, score_pictures
 from training.pictures.examples import answer_sheet, pair_sheet
 from training.pictures.sheet import to_png
-from training.prepare import described
 
 OMNIGLOT_RUNS = "omniglot-runs"
 ANSWERS_FILE = "answers.png"

@@ -5,7 +5,7 @@ import argparse
 import torch
 
 from training.memory import keep_freed_memory
-from training.recipe_files import recipe_names
+from training.recipe.files import recipe_names
 
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:

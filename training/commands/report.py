@@ -8,9 +8,9 @@ from model_store.files import replace_file
 from training.commands.common import add_device, add_store, check_file, whole_number, writing
 from training.commands.material import CHOICES, Bench
 from training.data.folders import open_data
+from training.data.parts import described
 from training.data.split import Split
 from training.errors import DataError
-from training.prepare import described
 from training.report.beside import read_beside
 from training.report.content import Content
 from training.report.located import locate

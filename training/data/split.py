@@ -5,9 +5,9 @@ Always by class, never by image: what a model is judged by, it has never seen.
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from training.data.folders import ImageFolder
 from training.errors import DataError
@@ -17,6 +17,22 @@ SPLIT_FILE = "split.json"
 
 _GROUPS_TO_SPLIT_BY_GROUP = 10
 _LEAST_CLASSES = 2
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class SplitShares(BaseModel):
+    """Which share of the classes is kept from training, where the data brings no split.
+
+    Attributes:
+        validation: Judges the model.
+        calibration: Calibrates it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    validation: Share = 0.15
+    calibration: Share = 0.15
 
 
 class Split(BaseModel):
@@ -106,8 +122,8 @@ def split_classes(
             "do without (--set split.validation=0, --set split.calibration=0)"
         )
     order = _shuffled(units, seed)
-    calibrating = _take(order, units, calibration, len(units))
-    validating = _take(order, units, validation, len(units))
+    calibrating = _take(order, units, calibration)
+    validating = _take(order, units, validation)
     training = [name for unit in order for name in units[unit]]
     if len(training) < _LEAST_CLASSES:
         raise DataError(
@@ -144,7 +160,7 @@ def split_holdout(folder: ImageFolder, holdout: ImageFolder, *, seed: int) -> Sp
             )
     units = _units(holdout)
     order = _shuffled(units, seed)
-    calibrating = _take(order, units, 0.5, len(units))
+    calibrating = _take(order, units, 0.5)
     validating = [name for unit in order for name in units[unit]]
     return Split(
         seed=seed,
@@ -194,10 +210,10 @@ def _shuffled(units: Iterable[str], seed: int) -> list[str]:
     )
 
 
-def _take(order: list[str], units: Mapping[str, list[str]], share: float, total: int) -> list[str]:
+def _take(order: list[str], units: Mapping[str, list[str]], share: float) -> list[str]:
     """Takes units off the front of the order: the share, and at least two classes."""
     taken: list[str] = []
-    wanted = round(share * total)
+    wanted = round(share * len(units))
     count = 0
     while share > 0 and order and (count < wanted or len(taken) < _LEAST_CLASSES):
         taken += units[order.pop(0)]

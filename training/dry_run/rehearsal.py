@@ -10,6 +10,7 @@ from model_store.cpus import available_cpus
 from model_store.files import replace_file
 from training.card import hardware
 from training.data.folders import ImageFolder
+from training.data.parts import described, open_sources
 from training.data.pixels import PixelsAsTheyCome
 from training.data.training_set import TrainingSet
 from training.dry_run.footprint import Footprint, activation_bytes, footprint
@@ -25,9 +26,9 @@ from training.learning.optimisation import backbone_parameters
 from training.learning.timing import time_of_a_step
 from training.loop import Plan
 from training.planning import plan_training
-from training.prepare import described, open_sources
 from training.progress import Reporter, duration
-from training.tables import recipe_table, table
+from training.recipe.tables import recipe_table
+from training.tables import table
 
 _FIRST_STEPS = 3
 _MIB = 1 << 20

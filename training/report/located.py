@@ -6,9 +6,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from training.data.folders import ImageFolder, open_data
+from training.data.parts import check_same_data, make_parts, open_sources
 from training.data.split import Split, classes_named
 from training.errors import DataError, TrainingError
-from training.prepare import check_same_data, make_parts, open_sources
 
 TRAIN, VALIDATION, CALIBRATION = "train", "validation", "calibration"
 

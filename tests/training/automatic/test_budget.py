@@ -4,8 +4,8 @@ import yaml
 from tests.training.drawings import SMALL_RECIPE, draw_folder
 from training.automatic.budget import steps_within
 from training.data.folders import open_data
-from training.prepare import Parts
-from training.recipe_files import parse_recipe
+from training.data.parts import Parts
+from training.recipe.files import parse_recipe
 
 
 def test_more_time_is_more_steps(tmp_path):

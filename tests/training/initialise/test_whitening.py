@@ -12,7 +12,7 @@ from training.data.training_set import TrainingSet
 from training.errors import RecipeError
 from training.initialise.whitening import fit_whitening, projection, whiten
 from training.recipe import Recipe
-from training.recipe_files import parse_recipe
+from training.recipe.files import parse_recipe
 
 
 class TestProjection:

@@ -10,7 +10,7 @@ from training.errors import RecipeError
 from training.learning.anchor import Anchor
 from training.learning.learner import Learner
 from training.recipe import Recipe
-from training.recipe_files import load_recipe
+from training.recipe.files import load_recipe
 from training.state import Standing, from_bytes, to_bytes
 
 

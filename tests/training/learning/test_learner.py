@@ -11,7 +11,7 @@ from training.errors import RecipeError
 from training.learning.learner import Learner
 from training.learning.optimisation import backbone_parameters
 from training.recipe import Freeze, Recipe
-from training.recipe_files import load_recipe
+from training.recipe.files import load_recipe
 from training.state import Standing, from_bytes, to_bytes
 
 CPU = torch.device("cpu")

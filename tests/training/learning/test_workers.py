@@ -10,7 +10,7 @@ from model_store.network import SiameseNetwork
 from tests.training.drawings import SMALL_RECIPE, write_recipe
 from training.data.batch import Batch
 from training.learning.learner import Learner
-from training.recipe_files import load_recipe
+from training.recipe.files import load_recipe
 
 CPU = torch.device("cpu")
 

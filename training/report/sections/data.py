@@ -3,8 +3,8 @@
 import numpy as np
 
 from training.data.folders import ImageFolder
+from training.data.parts import described
 from training.data.split import Split
-from training.prepare import described
 from training.report.content import Content, Section
 from training.report.html import (
     Child,

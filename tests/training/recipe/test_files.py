@@ -9,7 +9,7 @@ from model_store.network import SiameseNetwork
 from tests.training.drawings import SMALL_RECIPE, draw_folder, write_recipe
 from training.cli import main
 from training.errors import RecipeError
-from training.recipe_files import check_overrides, load_recipe, recipe_names, to_yaml
+from training.recipe.files import check_overrides, load_recipe, recipe_names, to_yaml
 
 
 @pytest.fixture

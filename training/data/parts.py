@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from training.data.folders import ImageFolder, OpenedData, Skipped, join_sides, open_data
-from training.data.split import Split, classes_named, split_classes, split_holdout
+from training.data.split import Split, SplitShares, classes_named, split_classes, split_holdout
 from training.errors import DataError, TrainingError
-from training.recipe import SplitShares
 
 
 @dataclass(frozen=True)

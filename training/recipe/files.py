@@ -10,9 +10,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from training.errors import RecipeError
-from training.recipe import Recipe
+from training.recipe.recipe import Recipe
 
-RECIPES = Path(__file__).parent / "recipes"
+RECIPES = Path(__file__).parents[1] / "recipes"
 """The folder of the recipes that come with Twinlens."""
 
 

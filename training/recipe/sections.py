@@ -1,27 +1,23 @@
-"""What a training is, as data: a YAML file, checked before anything runs."""
+"""The sections of a recipe, each checked by itself."""
 
 import math
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from model_store.network import NetworkSpec
-from model_store.preprocessing import Preprocessing
-from training.components import Component, check
-from training.data.augmentation import AUGMENTATIONS
-from training.data.sampling import SAMPLERS
-from training.losses import LOSSES
-from training.schedules import SCHEDULES
+from training.components import Component
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A part of a recipe: its keys are these and no others, and stay as they are."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Data(_Section):
+class Data(Section):
     """How images are read.
 
     Attributes:
@@ -37,19 +33,7 @@ class Data(_Section):
     turned_classes: bool = False
 
 
-class SplitShares(_Section):
-    """Which share of the classes is kept from training, where the data brings no split.
-
-    Attributes:
-        validation: Judges the model.
-        calibration: Calibrates it.
-    """
-
-    validation: Share = 0.15
-    calibration: Share = 0.15
-
-
-class Optimiser(_Section):
+class Optimiser(Section):
     """How weights follow gradients.
 
     Attributes:
@@ -79,7 +63,7 @@ DLIB = "dlib"
 """What it is for the weights that dlib has published for faces."""
 
 
-class Start(_Section):
+class Start(Section):
     """The weights that training starts from. What nothing is given for is drawn from the seed.
 
     In a recipe, `start: imagenet` stands for `start: {backbone: imagenet}`, and so does `dlib`.
@@ -125,7 +109,7 @@ class Start(_Section):
         return self
 
 
-class Finish(_Section):
+class Finish(Section):
     """What is done with the trained network.
 
     Attributes:
@@ -138,7 +122,7 @@ class Finish(_Section):
     projection: Literal["discriminant"] | None = None
 
 
-class Freeze(_Section):
+class Freeze(Section):
     """What does not change at first.
 
     Attributes:
@@ -169,7 +153,7 @@ class Schedule(Component):
     warm_up: Share = 0.0
 
 
-class Validation(_Section):
+class Validation(Section):
     """How training is watched.
 
     Attributes:
@@ -192,7 +176,7 @@ class Validation(_Section):
     patience: Annotated[int, Field(ge=1)] | None = None
 
 
-class Guard(_Section):
+class Guard(Section):
     """What is done about a training that collapses: all images embedded alike, or by chance.
 
     Attributes:
@@ -207,7 +191,7 @@ class Guard(_Section):
     least_steps: Annotated[int, Field(ge=0)] = 200
 
 
-class CalibrationTarget(_Section):
+class CalibrationTarget(Section):
     """What the threshold is chosen for.
 
     Attributes:
@@ -217,124 +201,3 @@ class CalibrationTarget(_Section):
 
     far: Annotated[float, Field(gt=0, lt=1)] = 0.01
     prior: Annotated[float, Field(gt=0, lt=1)] = 0.5
-
-
-class Recipe(_Section):
-    """The whole of a recipe file.
-
-    Attributes:
-        description: What it is good for, in a sentence; becomes the model's description.
-        network: What is trained.
-        preprocessing: What it sees.
-        data: How images are read.
-        split: Which classes are kept from training.
-        start: The weights that training starts from.
-        freeze: What does not change at first.
-        finish: What is done once it is trained.
-        sampling: What a step consists of.
-        augmentation: How images vary.
-        loss: What is lowered.
-        optimiser: How.
-        schedule: At which rate.
-        batch: The size of a batch: images, or pairs where the sampler draws pairs.
-        batches_per_step: Batches whose gradients are averaged for a step. On a CPU they are
-            worked on side by side; elsewhere one after another, which needs memory for one.
-        epochs: Passes through the data; or
-        max_steps: steps; 0 to keep the weights it starts from. Where both are given, whichever is
-            less.
-        max_minutes: Minutes of training after which the next validation ends it, wherever it is in
-            its schedule; None for no such end.
-        precision: What the network computes in: `float32`; `bf16` or `fp16` by autocast, the
-            latter with scaled gradients; or `auto`, which is `bf16` on a GPU and `float32` on a
-            CPU, where few are faster with bf16.
-        synchronised_batch_norm: Whether processes that train together normalise by the statistics
-            of all their batches. On GPUs only.
-        mean_decay: Decay of the moving average of weights that is kept in place of the weights.
-        clip: Largest norm of the gradient of all parameters together.
-        seed: Of all randomness.
-        weights: What weights are stored as.
-        validation: How training is watched.
-        guard: What is done about a collapse.
-        calibration: What the threshold is chosen for.
-    """
-
-    description: str
-    network: NetworkSpec
-    preprocessing: Preprocessing
-    data: Data = Data()
-    split: SplitShares = SplitShares()
-    start: Start = Start()
-    freeze: Freeze = Freeze()
-    finish: Finish = Finish()
-    sampling: Component
-    augmentation: Component = Component(name="none")
-    loss: Component
-    optimiser: Optimiser
-    schedule: Schedule = Schedule(name="cosine")
-    batch: Annotated[int, Field(ge=2)]
-    batches_per_step: Annotated[int, Field(ge=1, le=256)] = 1
-    epochs: Positive | None = None
-    max_steps: Annotated[int, Field(ge=0)] | None = None
-    max_minutes: Positive | None = None
-    precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
-    synchronised_batch_norm: bool = False
-    mean_decay: Share | None = None
-    clip: Positive | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    weights: Literal["float32", "float16"] = "float32"
-    validation: Validation = Validation()
-    guard: Guard = Guard()
-    calibration: CalibrationTarget = CalibrationTarget()
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.epochs is None and self.max_steps is None:
-            raise ValueError("give epochs, or max_steps, or both")
-        if self.data.turned_classes and self.preprocessing.height != self.preprocessing.width:
-            raise ValueError("turned_classes needs a square input: make height and width equal")
-        self._check_closed_forms()
-        check(SAMPLERS, "sampler", self.sampling)
-        check(AUGMENTATIONS, "augmentation", self.augmentation)
-        check(LOSSES, "loss", self.loss)
-        check(SCHEDULES, "schedule", self.schedule)
-        return self
-
-    def _check_closed_forms(self) -> None:
-        first, *others = self.network.branches
-        wanted = [
-            key
-            for key, value in (
-                ("start.projection=whitening", self.start.projection),
-                ("finish.projection=discriminant", self.finish.projection),
-            )
-            if value is not None
-        ]
-        if wanted and (first.projection is None or first.hidden):
-            raise ValueError(
-                f"{wanted[0]} is for a network with a projection and no hidden layers before it"
-            )
-        alike = self.start.right_backbone is None and self.start.same_sides
-        if self.start.projection and any(other != first or not alike for other in others):
-            raise ValueError(
-                "start.projection=whitening wants two branches that are alike and start from the "
-                "same backbone: leave start.right_backbone and start.same_sides out"
-            )
-        if self.finish.projection and (others or self.validation.keep != "last"):
-            raise ValueError(
-                "finish.projection=discriminant is for a network of one branch, of which the last "
-                "weights are kept: set validation.keep=last"
-            )
-
-    def steps(self, images: int, images_per_step: int) -> int:
-        """Steps of the whole training, at least 1 unless `max_steps` is 0.
-
-        Args:
-            images: Images of an epoch.
-            images_per_step: Images that a step goes through.
-        """
-        bounds = []
-        if self.epochs is not None:
-            bounds.append(max(1, round(self.epochs * images / images_per_step)))
-        if self.max_steps is not None:
-            bounds.append(self.max_steps)
-        return min(bounds)
