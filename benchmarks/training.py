@@ -30,8 +30,8 @@ from training.data.pixels import load_pixels
 from training.data.training_set import TrainingSet
 from training.learning.learner import Learner
 from training.memory import keep_freed_memory
-from training.planning import plan_training
 from training.recipe.files import load_recipe
+from training.run.planning import plan_training
 
 DATA = Path(os.environ.get("TWINLENS_DATA", "../shared/data")) / "omniglot/images_background.zip"
 _CLASSES = 40

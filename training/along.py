@@ -13,11 +13,11 @@ from model_store.store import ModelStore
 from training.data.parts import Sources, check_same_data, make_parts
 from training.data.split import Split
 from training.distributed import Processes
-from training.job import Job
 from training.progress import Reporter
 from training.recipe import Recipe
-from training.runs import Run, RunRecord
-from training.session import Session
+from training.run.folder import Run, RunRecord
+from training.run.job import Job
+from training.run.session import Session
 
 
 class Settled(BaseModel):

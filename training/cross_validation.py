@@ -14,12 +14,12 @@ from training.data.folders import ImageFolder
 from training.data.parts import Sources, make_parts
 from training.data.split import Split, deal_classes
 from training.errors import DataError, TrainingError
-from training.job import Job
 from training.judging import as_stored, judge
 from training.progress import Reporter
 from training.recipe import Recipe
-from training.runs import Run, RunRecord
-from training.session import Session
+from training.run.folder import Run, RunRecord
+from training.run.job import Job
+from training.run.session import Session
 
 
 @dataclass(frozen=True)

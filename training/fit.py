@@ -24,14 +24,14 @@ from training.data.parts import (
 from training.distributed import Processes
 from training.errors import RecipeError, TrainingError
 from training.inspection import inspect, planned_steps
-from training.job import Job, Trained
 from training.progress import Reporter
-from training.publishing import publish
+from training.publishing.publish import publish
 from training.recipe import Recipe
 from training.recipe.files import check_overrides, load_recipe
 from training.recipe.tables import short_table
-from training.runs import RECIPE_FILE, Run, RunRecord
-from training.session import Session
+from training.run.folder import RECIPE_FILE, Run, RunRecord
+from training.run.job import Job, Trained
+from training.run.session import Session
 
 MINUTES = 20.0
 """What `fit` may take where nobody chose a recipe."""

@@ -11,8 +11,6 @@ from PIL import Image
 from model_store import ModelStore
 from tests.training.drawings import draw_folder, write_recipe
 from training.cli import main
-from training.data.folders import Skipped
-from training.skipping import told
 
 
 @pytest.fixture
@@ -174,19 +172,3 @@ def test_a_folder_that_may_not_be_listed(fit, drawings):
         closed.chmod(0o755)
     assert status == 1
     assert "class05 cannot be listed" in said
-
-
-def test_the_summary_counts_by_kind():
-    damaged = [Skipped(f"a/{n}.png", f"the image is damaged (at {n}); send it") for n in range(22)]
-    large = [
-        Skipped("b/1.png", "the image declares 9x9 = 81 pixels, over the limit of 64,000"),
-        Skipped("b/2.png", "the image declares 10x900 = 9,000 pixels, over the limit of 64,000"),
-    ]
-    lines = told([*large, *damaged])
-    assert lines[0].startswith("24 not used")
-    assert lines[1] == "  22 × the image is damaged"
-    assert lines[2] == "    a/0.png: the image is damaged (at 0); send it"
-    assert lines[22] == "    … and 2 more"
-    assert lines[23] == "  2 × the image declares … pixels"
-    assert len(lines) == 26
-    assert told([]) == ()

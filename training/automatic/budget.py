@@ -10,8 +10,8 @@ from training.data.pixels import PixelsAsTheyCome
 from training.data.training_set import TrainingSet
 from training.learning.learner import Learner
 from training.learning.timing import time_of_a_step
-from training.planning import plan_training
 from training.recipe import Recipe
+from training.run.planning import plan_training
 
 _STEPS = 4
 _FOR_TRAINING = 0.8

@@ -22,7 +22,7 @@ from training.distributed import Processes
 from training.dry_run.rehearsal import rehearse
 from training.fit import MINUTES, FitRequest, fit, fit_along
 from training.progress import Reporter
-from training.tensorboard import check_tensorboard
+from training.run.tensorboard import check_tensorboard
 
 _INTERRUPTED = 130
 

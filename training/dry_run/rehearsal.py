@@ -8,7 +8,6 @@ import torch
 
 from model_store.cpus import available_cpus
 from model_store.files import replace_file
-from training.card import hardware
 from training.data.folders import ImageFolder
 from training.data.parts import described, open_sources
 from training.data.pixels import PixelsAsTheyCome
@@ -18,16 +17,17 @@ from training.dry_run.layers import layers
 from training.dry_run.picture import batch_png
 from training.errors import TrainingError
 from training.fit import FitRequest, new_job
+from training.hardware import hardware
 from training.initialise import open_origin
-from training.job import Job
 from training.learning.freezing import Frozen, enter_training
 from training.learning.learner import Learner
 from training.learning.optimisation import backbone_parameters
 from training.learning.timing import time_of_a_step
-from training.loop import Plan
-from training.planning import plan_training
 from training.progress import Reporter, duration
 from training.recipe.tables import recipe_table
+from training.run.job import Job
+from training.run.loop import Plan
+from training.run.planning import plan_training
 from training.tables import table
 
 _FIRST_STEPS = 3

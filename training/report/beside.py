@@ -15,7 +15,7 @@ from training.history import History, from_csv
 from training.initialise.initialise import StartReport
 from training.initialise.matching import Match
 from training.pictures.album import PAIRS, RELIABILITY, ROC, SCORES
-from training.runs import HISTORY_FILE, START_FILE
+from training.run.folder import HISTORY_FILE, START_FILE
 
 CURVES = "curves.png"
 CARD = "card.md"

@@ -11,7 +11,7 @@ from training.learning.anchor import Anchor
 from training.learning.learner import Learner
 from training.recipe import Recipe
 from training.recipe.files import load_recipe
-from training.state import Standing, from_bytes, to_bytes
+from training.run.state import Standing, from_bytes, to_bytes
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from training.learning.learner import Learner
 from training.learning.optimisation import backbone_parameters
 from training.recipe import Freeze, Recipe
 from training.recipe.files import load_recipe
-from training.state import Standing, from_bytes, to_bytes
+from training.run.state import Standing, from_bytes, to_bytes
 
 CPU = torch.device("cpu")
 

@@ -12,11 +12,11 @@ from training.distributed import Processes
 from training.errors import TrainingError
 from training.guard.guardian import Guardian
 from training.history import Row, validations_since_best
-from training.interruption import StopRequest
 from training.learning.learner import Learner, Learnt
 from training.progress import Task
-from training.state import Best, Standing
-from training.watch import Watch
+from training.run.interruption import StopRequest
+from training.run.state import Best, Standing
+from training.run.watch import Watch
 
 _ROWS = 200
 _TOLD_EVERY = 0.5

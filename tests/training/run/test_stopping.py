@@ -10,8 +10,8 @@ from model_store import ModelStore
 from tests.training.drawings import fit_words, fitting_place, with_recipe
 from training.cli import main
 from training.history import Row, validations_since_best
-from training.loop import Plan
-from training.state import Standing
+from training.run.loop import Plan
+from training.run.state import Standing
 
 # Validated every third step, at a rate so low that one validation is like the next.
 IDLE = ("optimiser.learning_rate=1e-12", "validation.times=8", "mean_decay=null")

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from training.data.batches import Batches
 from training.distributed import Processes
-from training.interruption import StopRequest
 from training.learning.learner import Learner
-from training.loop import Plan
-from training.state import Standing
+from training.run.interruption import StopRequest
+from training.run.loop import Plan
+from training.run.state import Standing
 
 
 def follow(

@@ -1,10 +1,15 @@
-"""What was found and not used, told by kind."""
+"""What was found and not used: told by kind, and all of it as a file."""
 
+import csv
+import io
 import re
 from collections import defaultdict
 from collections.abc import Sequence
 
 from training.data.folders import Skipped
+
+SKIPPED_FILE = "skipped.csv"
+"""The file's name beside a checkpoint."""
 
 _NAMED = 20
 _ENDS = re.compile(r"[:;(]|,? over the limit")
@@ -22,13 +27,22 @@ def told(skipped: Sequence[Skipped]) -> tuple[str, ...]:
     kinds: dict[str, list[Skipped]] = defaultdict(list)
     for entry in skipped:
         kinds[_kind(entry.reason)].append(entry)
-    lines = [f"{len(skipped)} not used (all are in skipped.csv of the checkpoint):"]
+    lines = [f"{len(skipped)} not used (all are in {SKIPPED_FILE} of the checkpoint):"]
     for kind, entries in sorted(kinds.items(), key=lambda item: -len(item[1])):
         lines.append(f"  {len(entries)} × {kind}")
         lines += [f"    {entry.key}: {entry.reason}" for entry in entries[:_NAMED]]
         if len(entries) > _NAMED:
             lines.append(f"    … and {len(entries) - _NAMED} more")
     return tuple(lines)
+
+
+def skipped_csv(skipped: Sequence[Skipped]) -> bytes:
+    """The content of `skipped.csv`: a line for each, and why."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image", "reason"])
+    writer.writerows([entry.key, entry.reason] for entry in skipped)
+    return text.getvalue().encode()
 
 
 def _kind(reason: str) -> str:

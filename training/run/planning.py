@@ -9,8 +9,8 @@ from training.data.sampling import SAMPLERS
 from training.data.training_set import TrainingSet
 from training.distributed import Processes
 from training.errors import RecipeError
-from training.loop import Plan, validation_steps
 from training.recipe import Recipe
+from training.run.loop import Plan, validation_steps
 
 LOOKS = 10
 """How often a run is looked at that does not validate."""

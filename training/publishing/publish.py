@@ -1,7 +1,5 @@
-"""From trained weights to a checkpoint in the store, with all that belongs beside them."""
+"""Rounding, judging and saving what a run has trained."""
 
-import csv
-import io
 from collections.abc import Sequence
 from importlib.metadata import version
 
@@ -9,19 +7,20 @@ import torch
 
 from model_store.manifest import Provenance
 from model_store.store import ModelStore, Reference
-from training.card import Facts, hardware, write_card
 from training.data.folders import Skipped
 from training.data.parts import described
 from training.data.split import SPLIT_FILE
+from training.hardware import hardware
 from training.history import History, to_csv
-from training.job import Job, Trained
 from training.judging import Outcome, as_stored, judge
 from training.pictures.album import small_album
 from training.pictures.curves import curves_png
 from training.progress import Reporter
+from training.publishing.card import Facts, write_card
+from training.publishing.skipped import SKIPPED_FILE, skipped_csv, told
 from training.recipe.files import to_yaml
-from training.runs import HISTORY_FILE, RECIPE_FILE, START_FILE
-from training.skipping import told
+from training.run.folder import HISTORY_FILE, RECIPE_FILE, START_FILE
+from training.run.job import Job, Trained
 
 _LIBRARIES = ("torch", "numpy", "pillow", "twinlens")
 
@@ -79,7 +78,7 @@ def publish(
         files[START_FILE] = trained.start
     skipped = tuple(dict.fromkeys((*job.parts.skipped, *trained.skipped, *outcome.skipped)))
     if skipped:
-        files["skipped.csv"] = _skipped_csv(skipped)
+        files[SKIPPED_FILE] = skipped_csv(skipped)
     reference = store.save(
         name,
         network,
@@ -124,11 +123,3 @@ def _report(reporter: Reporter, skipped: Sequence[Skipped], warnings: Sequence[s
         reporter.say(line)
     for warning in warnings:
         reporter.say(f"note: {warning}")
-
-
-def _skipped_csv(skipped: Sequence[Skipped]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "reason"])
-    writer.writerows([entry.key, entry.reason] for entry in skipped)
-    return text.getvalue().encode()

@@ -1,10 +1,6 @@
 """The card of a checkpoint: what a person wants to know of it, as Markdown."""
 
-import os
-import platform
 from dataclasses import dataclass
-
-import torch
 
 from model_store.calibration import Calibration
 from model_store.manifest import Evaluation
@@ -14,8 +10,8 @@ from training.judging import Outcome
 from training.progress import duration
 from training.recipe import Recipe
 from training.recipe.files import to_yaml
-from training.runs import RunRecord
-from training.state import Standing
+from training.run.folder import RunRecord
+from training.run.state import Standing
 
 
 @dataclass(frozen=True)
@@ -90,14 +86,6 @@ def write_card(facts: Facts) -> bytes:
         "",
     ]
     return "\n".join(lines).encode()
-
-
-def hardware(device: torch.device) -> str:
-    """What computed, in general words."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cores} CPU cores ({platform.machine()})"
 
 
 def _parts(parts: Parts) -> list[str]:

@@ -8,8 +8,8 @@ from training.data.parts import Parts
 from training.data.split import Split
 from training.errors import RecipeError
 from training.recipe import Recipe
-from training.runs import RunRecord
-from training.state import Standing
+from training.run.folder import RunRecord
+from training.run.state import Standing
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from model_store import ModelStore
 from tests.training.drawings import draw_folder, write_recipe
 from training.cli import main
 from training.history import Row
-from training.tensorboard import scalars
+from training.run.tensorboard import scalars
 
 
 def fitted(tmp_path: Path) -> int:

@@ -13,9 +13,9 @@ from training.data.folders import open_data
 from training.data.pixels import load_pixels
 from training.data.training_set import TrainingSet
 from training.errors import RecipeError
-from training.finishing import discriminant, discriminate
 from training.initialise.whitening import class_means, fit_whitening
 from training.recipe.files import parse_recipe
+from training.run.finishing import discriminant, discriminate
 
 
 class TestDiscriminant:

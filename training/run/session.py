@@ -10,7 +10,6 @@ import torch
 from model_store.cpus import available_cpus
 from model_store.network import SiameseNetwork
 from model_store.store import ModelStore
-from training.card import hardware
 from training.components import build
 from training.data.augmentation import AUGMENTATIONS
 from training.data.batches import Batches
@@ -20,24 +19,25 @@ from training.data.pixels import PixelsAsTheyCome, PixelsInMemory, load_pixels
 from training.data.training_set import TrainingSet
 from training.distributed import Processes
 from training.errors import TrainingError
-from training.finishing import MOST_FINISHING, discriminate
-from training.following import follow
 from training.guard.collapse import Looks
 from training.guard.collapsed_loss import CollapsedLoss
 from training.guard.guardian import Guardian, collapses
+from training.hardware import hardware
 from training.history import Row
 from training.initialise import MOST_IMAGES, Origin, open_origin, whiten
-from training.interruption import StopRequest
-from training.job import Job, Trained
 from training.learning.learner import Learner
-from training.loop import Loop, Plan
 from training.memory import available_bytes
-from training.planning import plan_training
 from training.progress import Reporter
-from training.runs import Run
-from training.state import Standing, from_bytes, load_state, save_state, to_bytes
-from training.tensorboard import scalars
-from training.watch import Watch, some_classes, with_pairs
+from training.run.finishing import MOST_FINISHING, discriminate
+from training.run.folder import Run
+from training.run.following import follow
+from training.run.interruption import StopRequest
+from training.run.job import Job, Trained
+from training.run.loop import Loop, Plan
+from training.run.planning import plan_training
+from training.run.state import Standing, from_bytes, load_state, save_state, to_bytes
+from training.run.tensorboard import scalars
+from training.run.watch import Watch, some_classes, with_pairs
 
 _LOOKED_AT = 500
 
