@@ -45,6 +45,22 @@ class Row:
     cosine: float | None = None
     collapsed_loss: float | None = None
 
+    def in_words(self) -> str:
+        """What was seen, of a row after which the network was looked at."""
+        parts = [] if self.eer is None else [f"equal error rate {self.eer:.2%}"]
+        auc = self.train_auc if self.auc is None else self.auc
+        parts.append(f"AUC {auc:.4f}")
+        if self.one_shot is not None:
+            parts.append(f"one-shot accuracy {self.one_shot:.2%}")
+        where = "images trained on" if self.auc is None else "validation classes"
+        text = f"step {self.step}: {', '.join(parts)} on {where}"
+        if self.spread is not None:
+            text += (
+                f"; mean distances {self.genuine_distance:.3g} (one class) and "
+                f"{self.impostor_distance:.3g} (two), spread {self.spread:.3g}"
+            )
+        return text
+
 
 History = tuple[Row, ...]
 

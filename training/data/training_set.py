@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from training.data.folders import ImageFolder
 from training.data.pixels import Pixels
 from training.data.sampling import ClassTable
 
@@ -32,15 +33,15 @@ class TrainingSet:
         self._pixels = pixels
         self._turns = _TURNS if turned_classes else 1
         folder = pixels.folder
-        self._on_right = np.repeat(folder.on_right, self._turns) if folder.two_sided else None
-        self.table = ClassTable(
-            self._each_turn(folder.labels), self._each_turn(folder.groups), self._on_right
-        )
+        self._on_right = folder.on_right if folder.two_sided else None
+        self.table = class_table(folder, turned_classes=turned_classes)
         self.groups = torch.from_numpy(self.table.groups)
 
     def on_right(self, indices: Integers) -> torch.Tensor | None:
         """Bool (N,), whether images are on the right side; None where sides are of no account."""
-        return None if self._on_right is None else torch.from_numpy(self._on_right[indices])
+        if self._on_right is None:
+            return None
+        return torch.from_numpy(self._on_right[indices // self._turns])
 
     def images(self, indices: Integers) -> torch.Tensor:
         """Prepared images, turned as their numbers say.
@@ -58,8 +59,22 @@ class TrainingSet:
             images[rows] = torch.rot90(images[rows], turn, (1, 2))
         return images
 
-    def _each_turn(self, numbers: Integers) -> Integers:
-        turned: Integers = (
-            numbers[:, None] * self._turns + np.arange(self._turns, dtype=np.int64)
-        ).reshape(-1)
-        return turned
+
+def class_table(folder: ImageFolder, *, turned_classes: bool) -> ClassTable:
+    """The classes to draw from, numbered as a `TrainingSet` numbers them.
+
+    Args:
+        folder: The images.
+        turned_classes: Whether each class counts four times.
+    """
+    turns = _TURNS if turned_classes else 1
+    return ClassTable(
+        _each_turn(folder.labels, turns),
+        _each_turn(folder.groups, turns),
+        np.repeat(folder.on_right, turns) if folder.two_sided else None,
+    )
+
+
+def _each_turn(numbers: Integers, turns: int) -> Integers:
+    turned: Integers = (numbers[:, None] * turns + np.arange(turns, dtype=np.int64)).reshape(-1)
+    return turned

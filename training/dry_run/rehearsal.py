@@ -16,7 +16,8 @@ from training.dry_run.footprint import Footprint, activation_bytes, footprint
 from training.dry_run.layers import layers
 from training.dry_run.picture import batch_png
 from training.errors import TrainingError
-from training.fit import FitRequest, new_job
+from training.fit import FitRequest
+from training.fit.jobs import new_job
 from training.hardware import hardware
 from training.initialise import open_origin
 from training.learning.freezing import Frozen, enter_training
@@ -26,8 +27,7 @@ from training.learning.timing import time_of_a_step
 from training.progress import Reporter, duration
 from training.recipe.tables import recipe_table
 from training.run.job import Job
-from training.run.loop import Plan
-from training.run.planning import plan_training
+from training.run.planning import Plan, plan_training
 from training.tables import table
 
 _FIRST_STEPS = 3

@@ -6,7 +6,7 @@ from training.data.batches import Batches
 from training.distributed import Processes
 from training.learning.learner import Learner
 from training.run.interruption import StopRequest
-from training.run.loop import Plan
+from training.run.planning import Plan
 from training.run.state import Standing
 
 

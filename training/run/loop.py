@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
@@ -11,68 +11,15 @@ from training.data.batches import Batches
 from training.distributed import Processes
 from training.errors import TrainingError
 from training.guard.guardian import Guardian
-from training.history import Row, validations_since_best
+from training.history import Row
 from training.learning.learner import Learner, Learnt
 from training.progress import Task
 from training.run.interruption import StopRequest
+from training.run.planning import Plan
 from training.run.state import Best, Standing
 from training.run.watch import Watch
 
-_ROWS = 200
 _TOLD_EVERY = 0.5
-
-
-@dataclass(frozen=True)
-class Plan:
-    """When the loop does what.
-
-    Attributes:
-        steps: Of the whole run.
-        epoch_steps: Steps of a pass through the data.
-        validations: Steps after which the network is looked at.
-        keep_best: Whether the best weights validated are kept aside.
-        save_every: Seconds between two savings of the state.
-        patience: Validations without a lower equal error rate that end the run; None for no end.
-        first: Whether the network is validated before the first step too.
-        max_seconds: Time of training after which the next validation ends it; None for no end.
-    """
-
-    steps: int
-    epoch_steps: float
-    validations: frozenset[int]
-    keep_best: bool
-    save_every: float
-    patience: int | None = None
-    first: bool = False
-    max_seconds: float | None = None
-
-    def ended(self, standing: Standing) -> bool:
-        """Whether nothing is left to do, by steps, by patience or by time."""
-        return (
-            standing.step >= self.steps
-            or self.out_of_patience(standing)
-            or self.out_of_time(standing)
-        )
-
-    def out_of_time(self, standing: Standing) -> bool:
-        """Whether it has trained for longer than it may."""
-        return self.max_seconds is not None and standing.seconds >= self.max_seconds
-
-    def out_of_patience(self, standing: Standing) -> bool:
-        """Whether so many validations in a row have brought nothing better."""
-        if self.patience is None:
-            return False
-        return validations_since_best(standing.history) >= self.patience
-
-    @property
-    def row_steps(self) -> int:
-        """Steps that a row of the history covers at most."""
-        return max(1, self.steps // _ROWS)
-
-
-def validation_steps(steps: int, times: int) -> frozenset[int]:
-    """The steps after which to validate: evenly spread, the last one among them."""
-    return frozenset(steps * part // times for part in range(1, times + 1)) - {0}
 
 
 class Loop:
@@ -219,7 +166,7 @@ class Loop:
             else:
                 row = replace(row, eer=sight.eer, auc=sight.auc, one_shot=sight.one_shot)
                 standing = self._with_best(standing, sight.eer)
-            self._say(described(row))
+            self._say(row.in_words())
         self._note(row)
         return replace(standing, history=(*standing.history, row))
 
@@ -240,23 +187,6 @@ class Loop:
             )
             self._task.update(step, detail)
             stretch.told_at = time.monotonic()
-
-
-def described(row: Row) -> str:
-    """A row after which the network was looked at, in words."""
-    parts = [] if row.eer is None else [f"equal error rate {row.eer:.2%}"]
-    auc = row.train_auc if row.auc is None else row.auc
-    parts.append(f"AUC {auc:.4f}")
-    if row.one_shot is not None:
-        parts.append(f"one-shot accuracy {row.one_shot:.2%}")
-    where = "images trained on" if row.auc is None else "validation classes"
-    text = f"step {row.step}: {', '.join(parts)} on {where}"
-    if row.spread is not None:
-        text += (
-            f"; mean distances {row.genuine_distance:.3g} (one class) and "
-            f"{row.impostor_distance:.3g} (two), spread {row.spread:.3g}"
-        )
-    return text
 
 
 class _Stretch:

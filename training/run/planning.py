@@ -1,19 +1,72 @@
 """What a training is going to do: its batches, its steps, and when it is looked at."""
 
+from dataclasses import dataclass
+
 import torch
 
 from training.components import build
 from training.data.augmentation import AUGMENTATIONS, Augmentation
 from training.data.batches import Batches
-from training.data.sampling import SAMPLERS
-from training.data.training_set import TrainingSet
+from training.data.folders import ImageFolder
+from training.data.sampling import SAMPLERS, ClassTable, Sampler
+from training.data.training_set import TrainingSet, class_table
 from training.distributed import Processes
 from training.errors import RecipeError
+from training.history import validations_since_best
 from training.recipe import Recipe
-from training.run.loop import Plan, validation_steps
+from training.run.state import Standing
 
-LOOKS = 10
+_ROWS = 200
+_LOOKS = 10
 """How often a run is looked at that does not validate."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """When the loop does what.
+
+    Attributes:
+        steps: Of the whole run.
+        epoch_steps: Steps of a pass through the data.
+        validations: Steps after which the network is looked at.
+        keep_best: Whether the best weights validated are kept aside.
+        save_every: Seconds between two savings of the state.
+        patience: Validations without a lower equal error rate that end the run; None for no end.
+        first: Whether the network is validated before the first step too.
+        max_seconds: Time of training after which the next validation ends it; None for no end.
+    """
+
+    steps: int
+    epoch_steps: float
+    validations: frozenset[int]
+    keep_best: bool
+    save_every: float
+    patience: int | None = None
+    first: bool = False
+    max_seconds: float | None = None
+
+    def ended(self, standing: Standing) -> bool:
+        """Whether nothing is left to do, by steps, by patience or by time."""
+        return (
+            standing.step >= self.steps
+            or self.out_of_patience(standing)
+            or self.out_of_time(standing)
+        )
+
+    def out_of_time(self, standing: Standing) -> bool:
+        """Whether it has trained for longer than it may."""
+        return self.max_seconds is not None and standing.seconds >= self.max_seconds
+
+    def out_of_patience(self, standing: Standing) -> bool:
+        """Whether so many validations in a row have brought nothing better."""
+        if self.patience is None:
+            return False
+        return validations_since_best(standing.history) >= self.patience
+
+    @property
+    def row_steps(self) -> int:
+        """Steps that a row of the history covers at most."""
+        return max(1, self.steps // _ROWS)
 
 
 def plan_training(
@@ -38,12 +91,10 @@ def plan_training(
     Raises:
         RecipeError: Recipe and data do not go together.
     """
-    sampler = build(SAMPLERS, "sampler", recipe.sampling, images.table, recipe.batch, recipe.seed)
+    sampler = _sampler(images.table, recipe)
     augmentation = build(AUGMENTATIONS, "augmentation", recipe.augmentation, recipe.preprocessing)
     _check_size(recipe, augmentation)
-    total = len(images.table.labels)
-    images_per_step = sampler.images_per_step * recipe.batches_per_step
-    steps = recipe.steps(total, images_per_step)
+    steps, epoch_steps = _length(images.table, sampler, recipe)
     batches = Batches(
         images,
         sampler,
@@ -56,8 +107,8 @@ def plan_training(
     )
     plan = Plan(
         steps=steps,
-        epoch_steps=total / images_per_step,
-        validations=validation_steps(steps, recipe.validation.times if validates else LOOKS),
+        epoch_steps=epoch_steps,
+        validations=validation_steps(steps, recipe.validation.times if validates else _LOOKS),
         keep_best=recipe.validation.keep != "last",
         save_every=save_every,
         patience=recipe.validation.patience,
@@ -65,6 +116,30 @@ def plan_training(
         max_seconds=None if recipe.max_minutes is None else 60 * recipe.max_minutes,
     )
     return batches, plan
+
+
+def planned_steps(folder: ImageFolder, recipe: Recipe) -> tuple[int, float]:
+    """Steps of a whole training on a folder's images, and steps of an epoch.
+
+    Raises:
+        RecipeError: The sampler cannot draw from these classes.
+    """
+    table = class_table(folder, turned_classes=recipe.data.turned_classes)
+    return _length(table, _sampler(table, recipe), recipe)
+
+
+def validation_steps(steps: int, times: int) -> frozenset[int]:
+    """The steps after which to validate: evenly spread, the last one among them."""
+    return frozenset(steps * part // times for part in range(1, times + 1)) - {0}
+
+
+def _sampler(table: ClassTable, recipe: Recipe) -> Sampler:
+    return build(SAMPLERS, "sampler", recipe.sampling, table, recipe.batch, recipe.seed)
+
+
+def _length(table: ClassTable, sampler: Sampler, recipe: Recipe) -> tuple[int, float]:
+    images, each = len(table.labels), sampler.images_per_step * recipe.batches_per_step
+    return recipe.steps(images, each), images / each
 
 
 def _check_size(recipe: Recipe, augmentation: Augmentation) -> None:

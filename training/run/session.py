@@ -33,8 +33,8 @@ from training.run.folder import Run
 from training.run.following import follow
 from training.run.interruption import StopRequest
 from training.run.job import Job, Trained
-from training.run.loop import Loop, Plan
-from training.run.planning import plan_training
+from training.run.loop import Loop
+from training.run.planning import Plan, plan_training
 from training.run.state import Standing, from_bytes, load_state, save_state, to_bytes
 from training.run.tensorboard import scalars
 from training.run.watch import Watch, some_classes, with_pairs

@@ -10,7 +10,7 @@ from model_store import ModelStore
 from tests.training.drawings import fit_words, fitting_place, with_recipe
 from training.cli import main
 from training.history import Row, validations_since_best
-from training.run.loop import Plan
+from training.run.planning import Plan
 from training.run.state import Standing
 
 # Validated every third step, at a rate so low that one validation is like the next.

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from pydantic import BaseModel, ConfigDict
 
-from model_store.store import ModelStore
-from training.data.parts import Sources, check_same_data, make_parts
+from training.data.parts import check_same_data, make_parts, open_sources
 from training.data.split import Split
 from training.distributed import Processes
+from training.fit.request import FitRequest
 from training.progress import Reporter
 from training.recipe import Recipe
 from training.run.folder import Run, RunRecord
@@ -50,16 +49,11 @@ class Settled(BaseModel):
         return cls.model_validate_json(data)
 
 
-def train_along(
-    name: str, sources: Sources, *, store: ModelStore, device: torch.device, processes: Processes
-) -> bool:
+def fit_along(request: FitRequest, processes: Processes) -> bool:
     """Trains along with the first process, which has called `fit`.
 
     Args:
-        name: The model's name.
-        sources: The same data.
-        store: The same store.
-        device: Where this process computes.
+        request: What is wanted, the same as there but for the device.
         processes: All of them.
 
     Returns:
@@ -68,7 +62,8 @@ def train_along(
     Raises:
         TwinlensError: The data are not the same, or another process ended.
     """
-    with processes.joined(device), _silent() as reporter:
+    sources = open_sources(request.data, request.holdout, request.right)
+    with processes.joined(request.device), _silent() as reporter:
         settled = Settled.from_bytes(processes.from_first())
         split = Split.from_json(settled.split.encode())
         check_same_data(sources, split)
@@ -76,9 +71,9 @@ def train_along(
         job = Job(settled.recipe, split, settled.record, parts, sources.name)
         return Session(
             job,
-            Run(store.root, name),
-            store=store,
-            device=device,
+            Run(request.store.root, request.name),
+            store=request.store,
+            device=request.device,
             save_every=math.inf,
             reporter=reporter,
             processes=processes,

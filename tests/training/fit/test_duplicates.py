@@ -1,0 +1,47 @@
+from PIL import Image
+
+from tests.training.drawings import draw_folder
+
+
+def test_one_file_under_two_class_names(said, drawings, by_name):
+    one, two = by_name("train")[:2]
+    (drawings / two / "copy.png").write_bytes((drawings / one / "00.png").read_bytes())
+    (told,) = said(drawings)
+    assert "1 file(s) are under two class names" in told
+    assert f"{one}/00.png" in told
+    assert f"{two}/copy.png" in told
+
+
+def test_one_file_in_two_parts(said, drawings, by_name):
+    train, validation = by_name("train")[0], by_name("validation")[0]
+    (drawings / validation / "c.png").write_bytes((drawings / train / "00.png").read_bytes())
+    told = said(drawings)
+    assert len(told) == 2
+    assert f"{train}/00.png (training) = {validation}/c.png (validation)" in told[1]
+    assert "flatter" in told[1]
+
+
+def test_one_picture_encoded_anew_at_another_size(said, drawings, by_name):
+    train, calibration = by_name("train")[0], by_name("calibration")[0]
+    with Image.open(drawings / train / "00.png") as image:
+        larger = image.resize((64, 64), Image.Resampling.BICUBIC)
+        larger.save(drawings / calibration / "again.jpg", quality=85)
+    (told,) = said(drawings)
+    assert "1 training image(s) look the same as 1 calibration image(s)" in told
+    assert f"{train}/00.png and {calibration}/again.jpg" in told
+
+
+def test_classes_of_the_same_name_that_share_a_file(said, tmp_path):
+    data = tmp_path / "both"
+    draw_folder(data / "train", classes=11, images=5)
+    draw_folder(data / "val", classes=11, images=5)
+    told = said(data)
+    assert len(told) == 1
+    assert told[0].startswith("55 file(s) are both among what is trained on and what judges")
+    assert "and 52 more" in told[0]
+
+
+def test_too_many_to_look_at_are_sampled_and_that_is_said(said, drawings, monkeypatch):
+    monkeypatch.setattr("training.fit.duplicates.MOST_LOOKED_AT", 30)
+    told = said(drawings)
+    assert any("among 30 of 50 training images only" in text for text in told)

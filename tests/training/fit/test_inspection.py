@@ -1,0 +1,58 @@
+"""Warnings before a training: each of them, by name, and none where nothing is wrong."""
+
+import numpy as np
+from PIL import Image
+
+from model_store import ModelStore
+from tests.training.drawings import draw_folder
+from training.cli import main
+
+
+def test_nothing_wrong_nothing_said(said, drawings):
+    assert said(drawings) == ()
+
+
+def test_few_steps(said, drawings):
+    (told,) = said(drawings, "max_steps=12")
+    assert told.startswith("12 step(s), ")
+    assert "--set epochs=" in told
+    assert "max_steps" in told
+
+
+def test_few_classes(said, tmp_path):
+    told = said(draw_folder(tmp_path / "few", classes=7, images=9), "split.calibration=0")
+    assert [text.split(" ")[0] for text in told] == ["5"]
+    assert "add classes" in told[0]
+
+
+def test_a_class_of_one_image_and_classes_of_many(said, drawings, by_name):
+    lonely, large = by_name("train")[:2]
+    for path in sorted((drawings / lonely).iterdir())[1:]:
+        path.unlink()
+    for number in range(20):
+        generator = np.random.default_rng(number)
+        values = generator.integers(0, 256, (32, 32), dtype=np.uint8)
+        Image.fromarray(values).save(drawings / large / f"more{number}.png")
+    single, uneven = said(drawings)
+    assert "1 class(es)" in single
+    assert lonely in single
+    assert f"'{large}' has 25 images" in uneven
+    assert f"'{lonely}' 1" in uneven
+
+
+def test_few_pairs_to_validate(said, tmp_path):
+    told = said(draw_folder(tmp_path / "few", classes=22, images=2))
+    assert sum("few, and figures from them mean little" in text for text in told) == 2
+
+
+def test_warnings_are_said_at_the_beginning_and_kept(drawings, tmp_path, capsys, by_name):
+    one, two = by_name("train")[:2]
+    (drawings / two / "copy.png").write_bytes((drawings / one / "00.png").read_bytes())
+    words = ["fit", "--data", str(drawings), "--name", "m", "--device", "cpu"]
+    words += ["--store", str(tmp_path / "store"), "--recipe", str(tmp_path / "r.yaml")]
+    assert main(words) == 0
+    told = capsys.readouterr().err
+    assert told.index("warning: 12 step(s)") < told.index("training 'm'")
+    card = (ModelStore(tmp_path / "store").find("m").path / "card.md").read_text()
+    assert "## Warnings" in card
+    assert f"{two}/copy.png" in card

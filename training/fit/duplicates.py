@@ -1,0 +1,126 @@
+"""Images that are there more than once: under two class names, or in two parts."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from model_store.cpus import available_cpus
+from training.data.fingerprints import Fingerprints, near_pairs, take_fingerprints
+from training.data.folders import ImageFolder
+from training.data.parts import Parts
+from training.fit.naming import NAMED, named
+from training.progress import Reporter, Task
+from training.randomness import Stream, numpy_generator
+from training.recipe import Recipe
+
+MOST_LOOKED_AT = 20_000
+"""Images of each part among which duplicates are looked for."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    purpose: str
+    folder: ImageFolder
+    prints: Fingerprints
+
+    def key(self, position: int) -> str:
+        return self.prints.items[position].key
+
+    def class_of(self, position: int) -> str:
+        return self.folder.classes[self.prints.items[position].label].name
+
+
+def about_duplicates(parts: Parts, recipe: Recipe, reporter: Reporter) -> Iterator[str]:
+    """Warnings of files that are there twice, and of pictures in two parts.
+
+    Args:
+        parts: What trains, validates, calibrates.
+        recipe: Its seed and its workers are of account.
+        reporter: Told how far the search is.
+    """
+    folders = {
+        "training": parts.train,
+        "validation": parts.validation,
+        "calibration": parts.calibration,
+    }
+    present = {purpose: folder for purpose, folder in folders.items() if folder is not None}
+    workers = recipe.data.workers or available_cpus()
+    found: list[_Part] = []
+    with reporter.task(
+        "looking for duplicates",
+        sum(min(len(folder.items), MOST_LOOKED_AT) for folder in present.values()),
+    ) as task:
+        for purpose, folder in present.items():
+            chosen, before = _some(folder, recipe.seed), task.done
+            prints = take_fingerprints(
+                folder,
+                tuple(folder.items[position] for position in chosen),
+                workers=workers,
+                on_progress=partial(_told, task, before),
+            )
+            found.append(_Part(purpose, folder, prints))
+            if len(chosen) < len(folder.items):
+                yield (
+                    f"duplicates were looked for among {len(chosen):,} of {len(folder.items):,} "
+                    f"{purpose} images only, drawn by the seed; there may be more of them"
+                )
+    yield from _same_file(found)
+    for at, part in enumerate(found):
+        for other in found[at + 1 :]:
+            yield from _same_look(part, other)
+
+
+def _told(task: Task, before: int, done: int, _: int) -> None:
+    task.update(before + done)
+
+
+def _some(folder: ImageFolder, seed: int) -> list[int]:
+    if len(folder.items) <= MOST_LOOKED_AT:
+        return list(range(len(folder.items)))
+    order = numpy_generator(seed, Stream.VALIDATION).permutation(len(folder.items))
+    return sorted(order[:MOST_LOOKED_AT].tolist())
+
+
+def _same_file(parts: Sequence[_Part]) -> Iterator[str]:
+    """One file more than once: under two class names, or in two parts."""
+    places: dict[str, list[tuple[_Part, int]]] = defaultdict(list)
+    for part in parts:
+        for position, digest in enumerate(part.prints.digests):
+            places[digest].append((part, position))
+    repeated = [where for where in places.values() if len(where) > 1]
+    two_classes = [w for w in repeated if len({part.class_of(at) for part, at in w}) > 1]
+    if two_classes:
+        yield (
+            f"{len(two_classes)} file(s) are under two class names, so that one of the two is "
+            f"wrong: {named([_places(where) for where in two_classes])}; take one of each away"
+        )
+    two_parts = [w for w in repeated if len({part.purpose for part, _ in w}) > 1]
+    if two_parts:
+        yield (
+            f"{len(two_parts)} file(s) are both among what is trained on and what judges, or what "
+            f"calibrates, so that figures flatter: "
+            f"{named([_places(where) for where in two_parts])}; take one of each away"
+        )
+
+
+def _same_look(part: _Part, other: _Part) -> Iterator[str]:
+    """One picture in two files, in two parts."""
+    pairs = [
+        (ours, theirs)
+        for ours, theirs in near_pairs(part.prints, other.prints).tolist()
+        if part.prints.digests[ours] != other.prints.digests[theirs]
+    ]
+    if not pairs:
+        return
+    ours, theirs = len({pair[0] for pair in pairs}), len({pair[1] for pair in pairs})
+    examples = [f"{part.key(a)} and {other.key(b)}" for a, b in pairs[:NAMED]]
+    yield (
+        f"{ours} {part.purpose} image(s) look the same as {theirs} {other.purpose} image(s), but "
+        f"for encoding or size, so that figures flatter: {named(examples, len(pairs))}; keep "
+        "such images in one class, or take one of each away"
+    )
+
+
+def _places(where: Sequence[tuple[_Part, int]]) -> str:
+    return " = ".join(f"{part.key(at)} ({part.purpose})" for part, at in where[:NAMED])

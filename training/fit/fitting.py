@@ -1,0 +1,126 @@
+"""Fitting: from a folder of images to a checkpoint in the store."""
+
+from dataclasses import replace
+from functools import partial
+
+from model_store.errors import TwinlensError
+from model_store.store import Reference
+from training.data.parts import Sources, open_sources
+from training.distributed import Processes
+from training.errors import TrainingError
+from training.fit.along import Settled
+from training.fit.jobs import continued_job, new_job
+from training.fit.request import FitRequest
+from training.progress import Reporter
+from training.publishing.publish import publish
+from training.recipe.tables import short_table
+from training.run.folder import Run
+from training.run.job import Job, Trained
+from training.run.session import Session
+
+
+def fit(
+    request: FitRequest, reporter: Reporter, processes: Processes | None = None
+) -> Reference | None:
+    """Trains a model, or goes on training it, and puts it into the store.
+
+    Args:
+        request: What is wanted.
+        reporter: Told how far it is.
+        processes: Those that train together, of which this is the first; the others call
+            `fit_along`.
+
+    Returns:
+        The new version; None if training was interrupted, and can be resumed.
+
+    Raises:
+        TwinlensError: Data, recipe or run do not allow it; the message says what to do.
+    """
+    run = Run(request.store.root, request.name)
+    with run.locked():
+        try:
+            return _fit(request, run, reporter, processes or Processes())
+        except TwinlensError:
+            if not run.resumable:
+                run.remove()
+            raise
+
+
+def _fit(
+    request: FitRequest, run: Run, reporter: Reporter, processes: Processes
+) -> Reference | None:
+    _check_unfinished(request, run)
+    sources = open_sources(request.data, request.holdout, request.right)
+    if sources.left_out:
+        reporter.say(f"not used: {', '.join(sources.left_out)}")
+    _say_other_files(sources, reporter)
+    job = (
+        continued_job(request, run, sources)
+        if request.resume
+        else new_job(request, sources, reporter)
+    )
+    if job.record.reason:
+        reporter.say(f"recipe '{job.record.recipe}', because {job.record.reason}")
+    if job.split.seen:
+        reporter.say(
+            f"note: {len(job.split.seen)} classes that validate or calibrate are trained on too, "
+            "so the figures will be for classes the model knows"
+        )
+    reporter.say(short_table(job.recipe, job.record.recipe))
+    with processes.joined(request.device):
+        processes.from_first(Settled.of(job).to_bytes())
+        trained = Session(
+            job,
+            run,
+            store=request.store,
+            device=request.device,
+            save_every=request.save_every,
+            reporter=reporter,
+            tensorboard=request.tensorboard,
+            processes=processes,
+        ).train()
+    if trained is None:
+        return None
+    reference = _published(trained, job, request, reporter)
+    run.remove()
+    return reference
+
+
+def _published(trained: Trained, job: Job, request: FitRequest, reporter: Reporter) -> Reference:
+    """Puts what the recipe keeps into the store: where that is both, the last before the best."""
+    put = partial(
+        publish,
+        request.name,
+        job=job,
+        store=request.store,
+        device=request.device,
+        reporter=reporter,
+    )
+    standing = trained.standing
+    best, both = standing.best, job.recipe.validation.keep == "both"
+    if both and best is not None and best.step < standing.step:
+        last = put(replace(trained, standing=replace(standing, best=None)))
+        reporter.say(f"the last weights are version {last.version}; the best become the next")
+    return put(trained)
+
+
+def _say_other_files(sources: Sources, reporter: Reporter) -> None:
+    folders = [folder for folder in (sources.train, sources.holdout) if folder is not None]
+    others = sum(folder.other_files for folder in folders)
+    if others:
+        reporter.say(f"not used: {others:,} file(s) whose names do not end as images' names do")
+
+
+def _check_unfinished(request: FitRequest, run: Run) -> None:
+    if request.resume and not run.begun:
+        raise TrainingError(
+            f"no unfinished run of '{request.name}' is in {run.path.parent}; leave out --resume"
+        )
+    if request.resume:
+        return
+    if run.resumable and not request.restart:
+        raise TrainingError(
+            f"a run of '{request.name}' is unfinished ({run.path}); go on with --resume, or throw "
+            "it away with --restart"
+        )
+    run.clear()

@@ -1,0 +1,105 @@
+"""What is wrong, or may be, with data and recipe before anything is trained."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from training.data.folders import ImageFolder
+from training.data.parts import Parts
+from training.errors import DataError
+from training.fit.duplicates import about_duplicates
+from training.fit.naming import named
+from training.progress import Reporter
+from training.recipe import Recipe
+from training.run.planning import planned_steps
+
+_FEW_STEPS = 200
+_FEW_CLASSES = 10
+_FEW_PAIRS = 30
+_MUCH_MORE = 10
+
+
+def inspect(parts: Parts, recipe: Recipe, reporter: Reporter) -> tuple[str, ...]:
+    """Warnings for users, each with what to do; none for data and a recipe without faults.
+
+    Args:
+        parts: What trains, validates, calibrates.
+        recipe: How.
+        reporter: Told how far the search for duplicates is.
+
+    Raises:
+        RecipeError: The sampler cannot draw from these classes.
+        DataError: The classes that validate or calibrate give no pair to judge by.
+    """
+    for folder, purpose in (
+        (parts.validation, "validation"),
+        (parts.calibration, "calibration"),
+    ):
+        if folder is not None and not _pairs(folder):
+            raise DataError(
+                f"{folder.source}: not one of the {len(folder.classes)} classes drawn for "
+                f"{purpose} has two images, so that they cannot judge; add images to classes, or "
+                f"do without (--set split.{purpose}=0)"
+            )
+    return (
+        *_about_length(parts.train, recipe),
+        *_about_classes(parts.train),
+        *_about_validation(parts),
+        *about_duplicates(parts, recipe, reporter),
+    )
+
+
+def _about_length(folder: ImageFolder, recipe: Recipe) -> Iterator[str]:
+    steps, epoch = planned_steps(folder, recipe)
+    if steps and (steps < _FEW_STEPS or steps < epoch):
+        yield (
+            f"{steps:,} step(s), {steps / epoch:.2g} epochs, are few: a network hardly learns in "
+            f"fewer than {max(_FEW_STEPS, round(epoch)):,}; train longer (--set epochs=…"
+            + (", and a larger max_steps" if recipe.max_steps is not None else "")
+            + "), or make steps smaller (--set batch=…)"
+        )
+
+
+def _about_classes(folder: ImageFolder) -> Iterator[str]:
+    count = len(folder.classes)
+    if count < _FEW_CLASSES:
+        yield (
+            f"{count} classes to train on are few: what tells them apart may tell no others "
+            f"apart; add classes, to {_FEW_CLASSES} or more"
+        )
+    images = np.bincount(folder.labels, minlength=count)
+    single = [folder.classes[label].name for label in np.flatnonzero(images < 2)]
+    if single:
+        yield (
+            f"{len(single)} class(es) to train on have a single image, and so no pair of one "
+            f"class: {named(single)}; add an image to each, or take them away"
+        )
+    least, most = int(images.argmin()), int(images.argmax())
+    if images[most] >= _MUCH_MORE * images[least]:
+        yield (
+            f"classes differ much in size: '{folder.classes[most].name}' has {images[most]:,} "
+            f"images to train on and '{folder.classes[least].name}' {images[least]:,}; draw "
+            "classes evenly (--set sampling.name=classes-by-images or balanced-pairs), or even "
+            "them out"
+        )
+
+
+def _about_validation(parts: Parts) -> Iterator[str]:
+    for folder, purpose in (
+        (parts.validation, "validation"),
+        (parts.calibration, "calibration"),
+    ):
+        if folder is None:
+            continue
+        pairs = _pairs(folder)
+        if pairs < _FEW_PAIRS:
+            yield (
+                f"{pairs} pair(s) of one class for {purpose} are few, and figures from them mean "
+                f"little; add images to those classes, or raise split.{purpose}"
+            )
+
+
+def _pairs(folder: ImageFolder) -> int:
+    """How many pairs of one class there are."""
+    images = np.bincount(folder.labels, minlength=len(folder.classes))
+    return int((images * (images - 1) // 2).sum())

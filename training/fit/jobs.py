@@ -1,0 +1,105 @@
+"""What a run is to be about: settled by the data, the recipe and the time, or taken up again."""
+
+import time
+from pathlib import Path
+
+import torch
+
+from training.automatic import USUAL, Chosen, choose
+from training.automatic.budget import steps_within
+from training.data.parts import Parts, Sources, check_same_data, make_parts, make_split
+from training.errors import RecipeError
+from training.fit.inspection import inspect
+from training.fit.request import MINUTES, FitRequest
+from training.progress import Reporter
+from training.recipe import Recipe
+from training.recipe.files import check_overrides, load_recipe
+from training.run.folder import RECIPE_FILE, Run, RunRecord
+from training.run.job import Job
+from training.run.planning import planned_steps
+
+
+def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
+    """What a run that begins is about; warnings about it are said.
+
+    Raises:
+        TwinlensError: Data and recipe do not allow it.
+    """
+    began = time.monotonic()
+    name, overrides = request.recipe, tuple(request.overrides)
+    chosen = None
+    if name is None:
+        check_overrides(USUAL, overrides)
+        chosen = _chosen(request, sources, reporter)
+        name, overrides = chosen.recipe, (*chosen.overrides, *overrides)
+    recipe = load_recipe(name, overrides)
+    split = make_split(sources, recipe.split, recipe.seed)
+    parts = make_parts(sources, split)
+    minutes = request.minutes
+    if minutes is None and chosen is not None:
+        minutes = MINUTES
+    if minutes is not None:
+        seconds = 60 * minutes - (time.monotonic() - began)
+        recipe = _within(seconds, recipe, parts, request.device, reporter)
+    warnings = inspect(parts, recipe, reporter)
+    for warning in warnings:
+        reporter.say(f"warning: {warning}")
+    record = RunRecord(
+        command=request.command,
+        recipe=Path(name).stem,
+        reason="" if chosen is None else chosen.reason,
+        tried="" if chosen is None else chosen.tried,
+        warnings=warnings,
+    )
+    return Job(recipe, split, record, parts, sources.name)
+
+
+def continued_job(request: FitRequest, run: Run, sources: Sources) -> Job:
+    """What a run that goes on is about.
+
+    Raises:
+        TwinlensError: Data or recipe are not those it began with, or its files are damaged.
+    """
+    recipe, split, record = run.recipe(), run.split(), run.record()
+    if request.recipe or request.overrides:
+        wanted = load_recipe(request.recipe or str(run.path / RECIPE_FILE), request.overrides)
+        if wanted.model_copy(update={"guard": recipe.guard}) != recipe:
+            raise RecipeError(
+                f"'{request.name}' goes on with the recipe it began with, which differs from what "
+                "--recipe, --set and --seed say; leave them out (but for --set guard.…), or begin "
+                "anew with --restart"
+            )
+        recipe = wanted
+    check_same_data(sources, split)
+    return Job(recipe, split, record, make_parts(sources, split), sources.name)
+
+
+def _chosen(request: FitRequest, sources: Sources, reporter: Reporter) -> Chosen:
+    """Chooses by the classes that will train: those held out take no part in it."""
+    about_split = [
+        override for override in request.overrides if override.startswith(("split.", "seed="))
+    ]
+    usual = load_recipe(USUAL, about_split)
+    parts = make_parts(sources, make_split(sources, usual.split, usual.seed))
+    chosen = choose(parts.train, device=request.device, seed=usual.seed, reporter=reporter)
+    if chosen.tried:
+        reporter.say(chosen.tried)
+    return chosen
+
+
+def _within(
+    seconds: float, recipe: Recipe, parts: Parts, device: torch.device, reporter: Reporter
+) -> Recipe:
+    """The recipe, cut to what fits into a time."""
+    if recipe.max_steps == 0:
+        return recipe
+    steps = steps_within(seconds, recipe, parts, device)
+    planned, _ = planned_steps(parts.train, recipe)
+    # For a machine that gets busier than it was while its first steps were timed.
+    timed = recipe.model_copy(update={"max_minutes": max(seconds, 1.0) / 60})
+    if steps >= planned:
+        return timed
+    reporter.say(
+        f"{steps:,} of {planned:,} steps fit into the time that is left; give more with --minutes"
+    )
+    return timed.model_copy(update={"max_steps": steps})

@@ -1,0 +1,18 @@
+"""A few of many names."""
+
+from collections.abc import Sequence
+
+NAMED = 3
+"""How many are named where there are more."""
+
+
+def named(names: Sequence[str], count: int | None = None) -> str:
+    """The first few names, and how many more there are.
+
+    Args:
+        names: All of them, or the first.
+        count: How many there are, if `names` are only the first.
+    """
+    total = len(names) if count is None else count
+    rest = f" and {total - NAMED:,} more" if total > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{rest}"
