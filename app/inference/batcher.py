@@ -2,25 +2,24 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import Condition, Thread
 from time import perf_counter
 from weakref import WeakKeyDictionary
 
 from app.inference.engines.base import Engine
-from app.inference.errors import EngineFailed, InferenceError, NotReady
+from app.inference.errors import CLOSING, EngineFailed, NotReady
 from app.inference.lane import Lane
 from app.inference.rows import Row
 from app.inference.runner import BatchRunner
+from app.inference.schedule import Batch, Schedule, Slot
 from app.observability.metrics import Metrics
 from model_store.preprocessing import UInt8Image
 
 _logger = logging.getLogger(__name__)
 
 _JOIN_SECONDS = 5.0
-_CLOSING = "the service is shutting down; send the request again elsewhere"
 
 
 @dataclass(frozen=True)
@@ -36,37 +35,19 @@ class Fault:
     model: str | None
 
 
-@dataclass(eq=False, slots=True)
-class _Item:
-    image: UInt8Image
-    answer: asyncio.Future[Row]
-    queued: float = field(default_factory=perf_counter)
-
-
-@dataclass(eq=False, slots=True)
-class _Batch:
-    """What a thread is at: `items` without an answer, `since` the last call of the engine."""
-
-    lane: Lane
-    items: Sequence[_Item]
-    since: float = field(default_factory=perf_counter)
-
-
-_Outcome = tuple[_Item, Row | InferenceError]
+_Outcome = tuple[Slot, Row | BaseException]
 
 
 class Batcher:
     """One queue a lane, and threads that take batches from them to the device.
 
     A batch is taken whenever the device could begin with it and anything waits: a lone image goes
-    at once, and those that arrive while the device is busy form the next batches. An engine says
-    how many batches are computed side by side and how many of them should be its own, and what
-    waits is shared between these. Lanes take turns, so that a busy model does not starve the
-    others. An image whose request is cancelled leaves the queue. Every image gets exactly one
+    at once, and those that arrive while the device is busy form the next batches (`Schedule` says
+    which). An image whose request is cancelled leaves the queue. Every image gets exactly one
     answer, also from an engine that fails, hangs or kills its thread: then there is a fault, all
     images are answered, and none is taken until `recover`.
 
-    Made, used and closed on one event loop.
+    Made, used and closed on one event loop, but for `put` and `fail`.
 
     Args:
         max_batch: Most images in a batch.
@@ -81,11 +62,9 @@ class Batcher:
         self._limits: WeakKeyDictionary[Engine, int] = WeakKeyDictionary()
         self._failed_batches: WeakKeyDictionary[Engine, int] = WeakKeyDictionary()
         self._condition = Condition()
-        # Guarded by the condition. A lane is a key exactly while images of it wait; the order of
-        # the keys is the order of the turns. Batches are by the number of their thread. Threads of
-        # an older generation have been given up.
-        self._waiting: dict[Lane, deque[_Item]] = {}
-        self._in_work: dict[int, _Batch] = {}
+        # Guarded by the condition, as is the schedule. Batches in work are by the number of their
+        # thread. Threads of an older generation have been given up.
+        self._schedule = Schedule(max_batch, self._limits)
         self._closing = False
         self._fault: Fault | None = None
         self._generation = 0
@@ -101,13 +80,13 @@ class Batcher:
     def depth(self) -> int:
         """Images that wait for the device."""
         with self._condition:
-            return sum(map(len, self._waiting.values()))
+            return self._schedule.depth
 
     @property
     def busy_seconds(self) -> float:
         """How long the device has been at its longest call of an engine; 0 while it is idle."""
         with self._condition:
-            batch = self._longest()
+            batch = self._schedule.longest
             return 0.0 if batch is None else perf_counter() - batch.since
 
     async def submit(self, lane: Lane, image: UInt8Image) -> Row:
@@ -124,25 +103,61 @@ class Batcher:
             EngineFailed: The engine failed, hung or died on the batch with this very image.
             NotReady: The batcher is closed, or there is a fault.
         """
-        item = _Item(image, self._loop.create_future())
+        slot = self.expect(lane)
+        self.put(slot, image)
+        return await self.row(slot)
+
+    def expect(self, lane: Lane) -> Slot:
+        """A slot for an image that is still being made.
+
+        Whoever makes the image hands it over itself, from a thread of its own. By way of the event
+        loop it would wait for the loop's turn, and the device with it.
+        """
+        return Slot(lane, self._loop.create_future())
+
+    def put(self, slot: Slot, image: UInt8Image) -> None:
+        """Puts the image into its slot, once; from any thread.
+
+        Args:
+            slot: From `expect`.
+            image: As `submit`.
+        """
         with self._condition:
-            if self._fault is not None:
-                raise _unready(self._fault)
-            if self._closing:
-                raise NotReady(_CLOSING)
-            self._waiting.setdefault(lane, deque()).append(item)
-            if self._next() is not None:
-                self._condition.notify()
+            if slot.abandoned:
+                return
+            if self._fault is None and not self._closing:
+                slot.image, slot.queued = image, perf_counter()
+                self._schedule.add(slot)
+                if self._schedule.turn() is not None:
+                    self._condition.notify()
+                return
+            reason = NotReady(CLOSING) if self._fault is None else _unready(self._fault)
+        self._answer([(slot, reason)])
+
+    def fail(self, slot: Slot, error: BaseException) -> None:
+        """Says why there will be no image; in place of `put`."""
+        self._answer([(slot, error)])
+
+    async def row(self, slot: Slot) -> Row:
+        """What becomes of a slot; one that is waited for no longer is given up.
+
+        Returns:
+            As `submit`.
+
+        Raises:
+            EngineFailed, NotReady: As `submit`.
+            BaseException: What `fail` was given.
+        """
         try:
-            return await item.answer
+            return await slot.answer
         except asyncio.CancelledError:
-            self._withdraw(lane, item)
+            self._withdraw(slot)
             raise
 
     def condemn_if_stuck(self, seconds: float) -> None:
         """Declares a fault if the device has been at one call of an engine for so long."""
         with self._condition:
-            batch = self._longest()
+            batch = self._schedule.longest
             if batch is None:
                 return
             busy = perf_counter() - batch.since
@@ -165,9 +180,9 @@ class Batcher:
         """
         with self._condition:
             self._closing = True
-            given_up = [] if drain else self._empty()
+            given_up = [] if drain else self._schedule.clear()
             self._condition.notify_all()
-        _resolve([(item, NotReady(_CLOSING)) for item in given_up])
+        _resolve([(slot, NotReady(CLOSING)) for slot in given_up])
         if self._fault is None:
             await asyncio.to_thread(_join, self._threads)
 
@@ -186,25 +201,14 @@ class Batcher:
             thread.start()
         return threads
 
-    def _longest(self) -> _Batch | None:
-        return min(self._in_work.values(), key=lambda batch: batch.since, default=None)
-
-    def _withdraw(self, lane: Lane, item: _Item) -> None:
+    def _withdraw(self, slot: Slot) -> None:
         with self._condition:
-            try:
-                self._waiting.get(lane, deque[_Item]()).remove(item)
-            except ValueError:
-                where = "device"
+            slot.abandoned = True
+            if slot.image is None:
+                where = "decode"
             else:
-                where = "queue"
-                if not self._waiting[lane]:
-                    del self._waiting[lane]
+                where = "queue" if self._schedule.remove(slot) else "device"
         self._metrics.dropped(where)
-
-    def _empty(self) -> list[_Item]:
-        items = [item for queue in self._waiting.values() for item in queue]
-        self._waiting.clear()
-        return items
 
     def _run(self, generation: int, number: int) -> None:
         # Of its own: a thread that was given up may still write to the buffers it has.
@@ -222,77 +226,45 @@ class Batcher:
         except BaseException as error:
             _logger.exception("a device thread has died")
             with self._condition:
-                at = self._in_work.get(number) if generation == self._generation else None
+                at = self._schedule.at(number) if generation == self._generation else None
             model = None if at is None else at.lane.model
             fault = Fault(f"a device thread has died ({type(error).__name__})", model)
             self._condemn(fault, generation)
 
     def _beat(self, generation: int, number: int) -> None:
         with self._condition:
-            if generation == self._generation:
-                self._in_work[number].since = perf_counter()
+            batch = self._schedule.at(number)
+            if generation == self._generation and batch is not None:
+                batch.since = perf_counter()
 
-    def _take(self, generation: int, number: int) -> _Batch | None:
+    def _take(self, generation: int, number: int) -> Batch | None:
         """Waits for work; None when closed and empty, or given up."""
         with self._condition:
             if generation == self._generation:
-                self._in_work.pop(number, None)
-            while generation == self._generation and (lane := self._next()) is None:
-                if self._closing and not self._waiting:
+                self._schedule.done(number)
+            while generation == self._generation and (lane := self._schedule.turn()) is None:
+                if self._closing and not self._schedule.depth:
                     self._condition.notify_all()  # The others need not wait any longer either.
                     return None
                 self._condition.wait()
             if generation != self._generation or lane is None:
                 return None
-            queue = self._waiting.pop(lane)
-            items = [queue.popleft() for _ in range(self._share(lane, len(queue)))]
-            if queue:
-                self._waiting[lane] = queue
-            batch = self._in_work[number] = _Batch(lane, items)
-            if self._next() is not None:
+            batch = self._schedule.take(lane, number)
+            if self._schedule.turn() is not None:
                 self._condition.notify()
             return batch
 
-    def _next(self) -> Lane | None:
-        """The lane that a free thread should take a batch from now: the one whose turn it is.
-
-        A lane is passed over only while its engine has all that it should have at a time. Passed
-        over because the device is busy with others, it could wait for ever.
-        """
-        working = [batch.lane.engine for batch in self._in_work.values()]
-        for lane in self._waiting:
-            # What would wait inside the engine may as well wait here, unless it cannot grow.
-            full = len(self._waiting[lane]) >= self._most(lane)
-            own = lane.engine.concurrency
-            if working.count(lane.engine) >= (own.own_calls if full else own.own_streams):
-                continue
-            limits = [own, *(engine.concurrency for engine in working)]
-            room = min(limit.calls if full else limit.streams for limit in limits)
-            return lane if len(working) < room else None
-        return None
-
-    def _share(self, lane: Lane, waiting: int) -> int:
-        """Images of the next batch: what waits, shared between the streams that are free."""
-        working = [batch.lane.engine for batch in self._in_work.values()]
-        own = lane.engine.concurrency
-        free = min(own.streams - len(working), own.own_streams - working.count(lane.engine))
-        return min(-(-waiting // max(1, free)), self._most(lane))
-
-    def _most(self, lane: Lane) -> int:
-        limit = self._limits.get(lane.engine, self._max_batch)
-        return min(limit, lane.engine.concurrency.batch or limit)
-
-    def _serve(self, runner: BatchRunner, batch: _Batch, generation: int) -> None:
-        lane, items = batch.lane, batch.items
+    def _serve(self, runner: BatchRunner, batch: Batch, generation: int) -> None:
+        lane, slots = batch.lane, batch.slots
         started = perf_counter()
-        for item in items:
-            self._metrics.stage("queue", started - item.queued)
-        images = [item.image for item in items]
+        for slot in slots:
+            self._metrics.stage("queue", started - slot.queued)
+        images = [slot.image for slot in slots if slot.image is not None]
         outcomes = runner.run(lane, images)
-        self._metrics.batch(lane.model, len(items), perf_counter() - started)
-        self._answer(list(zip(items, outcomes, strict=True)))
+        self._metrics.batch(lane.model, len(slots), perf_counter() - started)
+        self._answer(list(zip(slots, outcomes, strict=True)))
         with self._condition:
-            batch.items = ()
+            batch.slots = ()
         reason = runner.breakage(lane, images, outcomes)
         if reason is not None:
             self._condemn(Fault(reason, lane.model), generation)
@@ -304,14 +276,12 @@ class Batcher:
                 return
             self._generation += 1
             self._fault = fault
-            in_work = [item for batch in self._in_work.values() for item in batch.items]
-            waiting = self._empty()
-            self._in_work = {}
+            in_work, waiting = self._schedule.abandon(), self._schedule.clear()
             self._condition.notify_all()
         _logger.error("fault: %s", fault.reason)
         failed = EngineFailed(f"{fault.reason}, and this image was in work; try another model")
         self._answer(
-            [*((item, failed) for item in in_work), *((i, _unready(fault)) for i in waiting)]
+            [*((slot, failed) for slot in in_work), *((s, _unready(fault)) for s in waiting)]
         )
 
     def _answer(self, outcomes: list[_Outcome]) -> None:
@@ -331,10 +301,10 @@ def _unready(fault: Fault) -> NotReady:
 
 
 def _resolve(outcomes: list[_Outcome]) -> None:
-    for item, outcome in outcomes:
-        if item.answer.done():
+    for slot, outcome in outcomes:
+        if slot.answer.done():
             continue  # Its request ended while it was on the device.
-        if isinstance(outcome, Exception):
-            item.answer.set_exception(outcome)
+        if isinstance(outcome, BaseException):
+            slot.answer.set_exception(outcome)
         else:
-            item.answer.set_result(outcome)
+            slot.answer.set_result(outcome)

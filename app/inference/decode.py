@@ -1,10 +1,11 @@
 """From encoded bytes to the network's size, on a few threads."""
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 
+from app.inference.errors import CLOSING, NotReady
 from app.observability.metrics import Metrics
 from model_store.images import decode_prepared
 from model_store.preprocessing import Preprocessing, UInt8Image
@@ -26,23 +27,50 @@ class Decoder:
         )
         self._max_pixels = max_pixels
         self._metrics = metrics
+        self._closed = False
 
-    async def decode(self, data: bytes, spec: Preprocessing) -> UInt8Image:
-        """An image as the network sees it; one that is cancelled before its turn is not decoded.
+    def start(
+        self,
+        data: bytes,
+        spec: Preprocessing,
+        *,
+        done: Callable[[UInt8Image], None],
+        failed: Callable[[BaseException], None],
+    ) -> Future[None]:
+        """Decodes an image to what the network sees, when a thread is free.
+
+        Args:
+            data: The encoded image.
+            spec: What the network sees of it.
+            done: Called on the thread with the image, uint8 (height, width, channels).
+            failed: Called in its place with what went wrong: an `ImageError` as of
+                `model_store.images.decode`, or `NotReady` if the decoder was closed before.
 
         Returns:
-            uint8 (height, width, channels).
-
-        Raises:
-            ImageError: As `model_store.images.decode`.
+            To be cancelled when the image is not wanted any more; nothing is called then unless
+            the image is in work already.
         """
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._decode, data, spec)
+        return self._pool.submit(self._decode, data, spec, done, failed)
 
     def close(self) -> None:
-        """Ends the threads once they are done with what they are at."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Ends the threads once they are done with what they are at; the rest is answered."""
+        self._closed = True
+        self._pool.shutdown(wait=False)
 
-    def _decode(self, data: bytes, spec: Preprocessing) -> UInt8Image:
-        with self._metrics.timed("decode"):
-            return decode_prepared(data, spec, max_pixels=self._max_pixels)
+    def _decode(
+        self,
+        data: bytes,
+        spec: Preprocessing,
+        done: Callable[[UInt8Image], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        if self._closed:
+            failed(NotReady(CLOSING))
+            return
+        try:
+            with self._metrics.timed("decode"):
+                image = decode_prepared(data, spec, max_pixels=self._max_pixels)
+        except BaseException as error:  # noqa: BLE001 (whoever waits for the image hears of it)
+            failed(error)
+        else:
+            done(image)

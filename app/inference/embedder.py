@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -165,14 +166,23 @@ class Embedder:
 
     async def _compute(self, model: LoadedModel, image: EncodedImage, key: Key | None) -> Row:
         with model.used():
+            # The loop's next turn tells of a client that sent everything and left at once.
             try:
-                # The loop's next turn tells of a client that sent everything and left at once.
                 await asyncio.sleep(0)
-                prepared = await self._decoder.decode(image.data, model.manifest.preprocessing)
             except asyncio.CancelledError:
                 self._metrics.dropped("decode")
                 raise
-            row = await self._batcher.submit(model.lane(image.side), prepared)
+            slot = self._batcher.expect(model.lane(image.side))
+            decoding = self._decoder.start(
+                image.data,
+                model.manifest.preprocessing,
+                done=partial(self._batcher.put, slot),
+                failed=partial(self._batcher.fail, slot),
+            )
+            try:
+                row = await self._batcher.row(slot)
+            finally:
+                decoding.cancel()
         if key is not None:
             self._cache.put(key, row)
         return row

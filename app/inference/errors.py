@@ -2,6 +2,9 @@
 
 from model_store.errors import TwinlensError
 
+CLOSING = "the service is shutting down; send the request again elsewhere"
+"""For `NotReady`."""
+
 
 class InferenceError(TwinlensError):
     """Base of what can go wrong between an image and its answer, images themselves apart."""

@@ -1,0 +1,84 @@
+"""Images are decoded on the decoder's threads and handed over there."""
+
+import io
+import threading
+from queue import Queue
+
+import numpy as np
+from PIL import Image
+
+from app.inference.decode import Decoder
+from app.inference.errors import NotReady
+from app.observability.metrics import Metrics
+from model_store.errors import ImageError
+from model_store.images import decode
+from model_store.preprocessing import Preprocessing, prepare
+
+_SPEC = Preprocessing(height=8, width=8, mode="RGB", mean=(0.0,) * 3, std=(1.0,) * 3)
+_SECONDS = 30
+
+
+def _file() -> bytes:
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 12, 3), np.uint8)
+    target = io.BytesIO()
+    Image.fromarray(pixels).save(target, "PNG")
+    return target.getvalue()
+
+
+class _Taker:
+    """Remembers what it was given, and on which thread."""
+
+    def __init__(self) -> None:
+        self.found: Queue[object] = Queue()
+        self.threads: list[threading.Thread] = []
+
+    def take(self, what: object) -> None:
+        self.threads.append(threading.current_thread())
+        self.found.put(what)
+
+
+def _decoder() -> Decoder:
+    return Decoder(threads=1, max_pixels=10_000, metrics=Metrics())
+
+
+def test_an_image_is_handed_over_on_the_thread_that_decoded_it() -> None:
+    decoder, done, failed = _decoder(), _Taker(), _Taker()
+    decoder.start(_file(), _SPEC, done=done.take, failed=failed.take)
+    found = done.found.get(timeout=_SECONDS)
+    decoder.close()
+    np.testing.assert_array_equal(found, prepare(decode(_file()), _SPEC))
+    assert done.threads[0].name.startswith("twinlens-decode")
+    assert failed.found.empty()
+
+
+def test_what_is_no_image_fails() -> None:
+    decoder, done, failed = _decoder(), _Taker(), _Taker()
+    decoder.start(b"no image", _SPEC, done=done.take, failed=failed.take)
+    assert isinstance(failed.found.get(timeout=_SECONDS), ImageError)
+    decoder.close()
+    assert done.found.empty()
+
+
+def test_what_is_cancelled_before_its_turn_is_not_decoded() -> None:
+    decoder, done, failed = _decoder(), _Taker(), _Taker()
+    gate = threading.Event()
+    decoder.start(_file(), _SPEC, done=lambda _: gate.wait(_SECONDS), failed=failed.take)
+    second = decoder.start(_file(), _SPEC, done=done.take, failed=failed.take)
+    third = decoder.start(_file(), _SPEC, done=done.take, failed=failed.take)
+    assert second.cancel()
+    gate.set()
+    third.result(_SECONDS)
+    decoder.close()
+    assert done.found.qsize() == 1
+    assert failed.found.empty()
+
+
+def test_what_waits_when_the_decoder_is_closed_is_answered() -> None:
+    decoder, done, failed = _decoder(), _Taker(), _Taker()
+    gate = threading.Event()
+    decoder.start(_file(), _SPEC, done=lambda _: gate.wait(_SECONDS), failed=failed.take)
+    decoder.start(_file(), _SPEC, done=done.take, failed=failed.take)
+    decoder.close()
+    gate.set()
+    assert isinstance(failed.found.get(timeout=_SECONDS), NotReady)
+    assert done.found.empty()
