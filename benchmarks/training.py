@@ -25,7 +25,8 @@ from torch import nn
 from torchvision.models import vgg16
 
 from benchmarks.output import add_outputs, write_outputs
-from training.data.folders import ImageFolder, open_data
+from training.data.folders import ImageFolder
+from training.data.opening import open_data
 from training.data.pixels import load_pixels
 from training.data.training_set import TrainingSet
 from training.learning.learner import Learner

@@ -45,7 +45,7 @@ class Row:
     cosine: float | None = None
     collapsed_loss: float | None = None
 
-    def in_words(self) -> str:
+    def described(self) -> str:
         """What was seen, of a row after which the network was looked at."""
         parts = [] if self.eer is None else [f"equal error rate {self.eer:.2%}"]
         auc = self.train_auc if self.auc is None else self.auc

@@ -12,8 +12,9 @@ from model_store.network import SiameseNetwork, Side
 from model_store.typicality import Typicality
 from training.calibration import calibrate, fit_typicality, typicality_warnings
 from training.calibration.typical import ENOUGH_IMAGES
-from training.data.folders import ImageFolder, Skipped
-from training.data.parts import Parts, described
+from training.data.folders import ImageFolder
+from training.data.parts import Parts
+from training.data.sources import Skipped
 from training.evaluation.embedding import EmbeddedFolder, embed_folder
 from training.evaluation.pairs import ScoredPairs, score_folder
 from training.evaluation.protocols.one_shot import one_shot
@@ -94,7 +95,7 @@ def judge(
     calibration, typicality = None, None
     if parts.calibration is not None:
         sides = _embedded(network, parts.calibration, device, reporter, "calibrating", skipped)
-        data = f"{sides[0].folder.name}, calibration classes: {described(sides[0].folder)}"
+        data = f"{sides[0].folder.name}, calibration classes: {sides[0].folder.described()}"
         digest = sides[0].folder.digest()
         found = calibrate(
             score_folder(network, *sides, seed=recipe.seed, max_impostors=_MAX_IMPOSTORS),
@@ -177,7 +178,7 @@ def _evaluated(
 ) -> tuple[Evaluation, ...]:
     left, right = sides
     digest = left.folder.digest()
-    data = f"{left.folder.name}, validation classes: {described(left.folder)}"
+    data = f"{left.folder.name}, validation classes: {left.folder.described()}"
     figures = verification_figures(scored, calibration=calibration, seed=seed)
     found = [
         Evaluation(

@@ -8,7 +8,7 @@ import pytest
 from tests.training.drawings import SMALL_RECIPE, draw_folder, write_recipe
 from training.cli import main
 from training.cross_validation import Fold, averaged
-from training.data.folders import open_data
+from training.data.opening import open_data
 from training.data.split import deal_classes
 
 

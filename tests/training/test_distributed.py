@@ -21,7 +21,7 @@ from tests.training.drawings import SMALL_RECIPE, draw_folder, write_recipe
 from training.cli import main
 from training.data.augmentation import AUGMENTATIONS
 from training.data.batches import Batches
-from training.data.folders import open_data
+from training.data.opening import open_data
 from training.data.pixels import PixelsInMemory, load_pixels
 from training.data.sampling import SAMPLERS
 from training.data.training_set import TrainingSet

@@ -14,10 +14,11 @@ from tests.training.small import network
 from tests.training.trees import grown, pngs
 from training.cli import main
 from training.data.batch import Batch
-from training.data.folders import join_sides, open_data
+from training.data.opening import open_data
 from training.data.sampling import ClassTable
 from training.data.sampling.balanced_pairs import BalancedPairs
 from training.data.sampling.classes_by_images import ClassesByImages
+from training.data.sides import join_sides
 from training.errors import DataError, RecipeError
 from training.fit import FitRequest, fit
 from training.learning.learner import _embedded

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from training.data.folders import ImageClass, ImageFolder, Item
+from training.data.opening import open_data
 from training.data.sources import FolderSource
 from training.evaluation.embedding import EmbeddedFolder
 
@@ -43,6 +44,15 @@ def zipped(path: Path, files: Mapping[str, bytes]) -> Path:
         for name, content in files.items():
             archive.writestr(name, content)
     return path
+
+
+def whole(path: Path) -> ImageFolder:
+    """All the images at a path whose folders make no split."""
+    opened = open_data(path)
+    assert opened.train is None
+    assert opened.validation is None
+    assert opened.whole is not None
+    return opened.whole
 
 
 def embedded(

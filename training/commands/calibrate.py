@@ -12,7 +12,6 @@ from training.calibration.making import distribution_of
 from training.calibration.typical import LEVEL
 from training.commands.common import share, whole_number
 from training.commands.material import Bench, add_material
-from training.data.parts import described
 from training.errors import DataError
 from training.evaluation.pairs import MAX_IMPOSTORS, ScoredPairs, score_folder
 
@@ -68,9 +67,9 @@ def run(options: argparse.Namespace) -> int:
         bench.reporter.say(
             "note: impostor pairs are of any two classes, across groups as well as within"
         )
-    data = f"{folder.name}, {options.classes} classes: {described(folder)}"
+    data = f"{folder.name}, {options.classes} classes: {folder.described()}"
     if sides.gallery is not None:
-        data += f"; against {sides.gallery.folder.name}: {described(sides.gallery.folder)}"
+        data += f"; against {sides.gallery.folder.name}: {sides.gallery.folder.described()}"
     scored = score_folder(
         bench.network,
         sides.left,

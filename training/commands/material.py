@@ -16,7 +16,9 @@ from training.commands.common import (
     chosen_store,
     whole_number,
 )
-from training.data.folders import ImageFolder, Skipped, open_data
+from training.data.folders import ImageFolder
+from training.data.opening import open_data
+from training.data.sources import Skipped
 from training.data.split import SPLIT_FILE, Split, classes_named
 from training.errors import DataError
 from training.evaluation.embedding import EmbeddedFolder, embed_folder

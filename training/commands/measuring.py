@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from training.commands.material import Bench, Sides
-from training.data.folders import ImageFolder, Skipped
-from training.data.parts import described
+from training.data.folders import ImageFolder
+from training.data.sources import Skipped
 from training.errors import DataError
 from training.evaluation.answers import Answers
 from training.evaluation.figures import Figures
@@ -62,10 +62,10 @@ def measure(bench: Bench, options: argparse.Namespace) -> Measured:
             "note: the model is calibrated on these very images; its calibration error and the "
             "rates at its threshold are flattering here"
         )
-    data = f"{folder.name}, {options.classes} classes: {described(folder)}"
+    data = f"{folder.name}, {options.classes} classes: {folder.described()}"
     if sides.gallery is not None:
         gallery = sides.gallery.folder
-        data += f"; gallery {gallery.name}: {described(gallery)}"
+        data += f"; gallery {gallery.name}: {gallery.described()}"
     figures, pictures = _PROTOCOLS[options.protocol](bench, sides, options)
     return Measured(figures, data, digest, pictures, sides.skipped)
 

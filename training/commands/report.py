@@ -7,8 +7,7 @@ from pathlib import Path
 from model_store.files import replace_file
 from training.commands.common import add_device, add_store, check_file, whole_number, writing
 from training.commands.material import CHOICES, Bench
-from training.data.folders import open_data
-from training.data.parts import described
+from training.data.opening import open_data
 from training.data.split import Split
 from training.errors import DataError
 from training.report.beside import read_beside
@@ -129,11 +128,11 @@ def _measured(
 ) -> Measured:
     whole = bench.folder()
     folder = sampled_folder(whole, options.max_images, seed=options.seed)
-    data = f"{folder.name}, {options.classes} classes: {described(folder)}"
+    data = f"{folder.name}, {options.classes} classes: {folder.described()}"
     if folder is not whole:
-        data += f" (a sample of {described(whole)})"
+        data += f" (a sample of {whole.described()})"
         notes.append(
-            f"{described(folder)} were drawn from {described(whole)} (--max-images): among fewer "
+            f"{folder.described()} were drawn from {whole.described()} (--max-images): among fewer "
             "images the right one is easier to find, so that recall at 1 flatters the model"
         )
     seen = {entry.name for entry in folder.classes}.intersection(split.train if split else ())
@@ -144,7 +143,7 @@ def _measured(
         )
     sides = bench.sides(folder)
     if sides.gallery is not None:
-        data += f"; gallery {sides.gallery.folder.name}: {described(sides.gallery.folder)}"
+        data += f"; gallery {sides.gallery.folder.name}: {sides.gallery.folder.described()}"
     if sides.skipped:
         first = sides.skipped[0]
         notes.append(

@@ -4,7 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from training.data.folders import ImageFolder, OpenedData, Skipped, join_sides, open_data
+from training.data.folders import ImageFolder
+from training.data.opening import OpenedData, open_data
+from training.data.sides import join_sides
+from training.data.sources import Skipped
 from training.data.split import Split, SplitShares, classes_named, split_classes, split_holdout
 from training.errors import DataError, TrainingError
 
@@ -121,14 +124,6 @@ def make_parts(sources: Sources, split: Split) -> Parts:
         train=classes_named(sources.train, split.train),
         validation=classes_named(others, split.validation) if split.validation else None,
         calibration=classes_named(others, split.calibration) if split.calibration else None,
-    )
-
-
-def described(folder: ImageFolder) -> str:
-    """How much there is in a folder, in words."""
-    groups = len(folder.group_names)
-    return f"{len(folder.items):,} images of {len(folder.classes):,} classes" + (
-        f" in {groups} groups" if groups > 1 else ""
     )
 
 

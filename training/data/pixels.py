@@ -15,7 +15,8 @@ import torch
 from model_store.errors import ImageError
 from model_store.images import decode_prepared
 from model_store.preprocessing import Preprocessing, UInt8Image
-from training.data.folders import ImageFolder, Item, Skipped
+from training.data.folders import ImageFolder, Item
+from training.data.sources import Skipped
 from training.errors import DataError
 
 Integers = npt.NDArray[np.int64]

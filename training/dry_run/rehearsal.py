@@ -9,7 +9,7 @@ import torch
 from model_store.cpus import available_cpus
 from model_store.files import replace_file
 from training.data.folders import ImageFolder
-from training.data.parts import described, open_sources
+from training.data.parts import open_sources
 from training.data.pixels import PixelsAsTheyCome
 from training.data.training_set import TrainingSet
 from training.dry_run.footprint import Footprint, activation_bytes, footprint
@@ -143,7 +143,7 @@ def _data_table(job: Job) -> str:
         if folder is None:
             return purpose, "none", ""
         names = [entry.name for entry in folder.classes]
-        return purpose, described(folder), ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+        return purpose, folder.described(), ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
 
     return table(
         f"data: {job.source}",

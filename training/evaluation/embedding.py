@@ -13,8 +13,9 @@ from torch.nn import functional
 from model_store.cpus import available_cpus
 from model_store.network import SiameseNetwork, Side
 from model_store.preprocessing import Preprocessing, UInt8Image
-from training.data.folders import ImageFolder, Skipped
+from training.data.folders import ImageFolder
 from training.data.pixels import prepared_item
+from training.data.sources import Skipped
 from training.errors import DataError
 
 # On a CPU the activations of larger batches leave the caches, and take longer an image.

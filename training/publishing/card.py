@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from model_store.calibration import Calibration
 from model_store.manifest import Evaluation
 from model_store.typicality import Typicality
-from training.data.parts import Parts, described
+from training.data.parts import Parts
 from training.judging import Outcome
 from training.progress import duration
 from training.recipe import Recipe
@@ -58,7 +58,7 @@ def write_card(facts: Facts) -> bytes:
         f"- Command: `{facts.record.command}`",
         f"- Recipe: `{facts.record.recipe}`, seed {recipe.seed} (whole at the end)"
         + (f"; chosen because {facts.record.reason}" if facts.record.reason else ""),
-        f"- Data: {facts.source}: {described(facts.parts.train)} to train on",
+        f"- Data: {facts.source}: {facts.parts.train.described()} to train on",
         *_parts(facts.parts),
         f"- Network: {facts.parameters:,} parameters, stored as {recipe.weights}",
         f"- Length: {standing.step:,} steps in {duration(standing.seconds)} on {facts.hardware}",
@@ -91,9 +91,9 @@ def write_card(facts: Facts) -> bytes:
 def _parts(parts: Parts) -> list[str]:
     lines = []
     if parts.validation is not None:
-        lines.append(f"- Validation classes, never trained on: {described(parts.validation)}")
+        lines.append(f"- Validation classes, never trained on: {parts.validation.described()}")
     if parts.calibration is not None:
-        lines.append(f"- Calibration classes, never trained on: {described(parts.calibration)}")
+        lines.append(f"- Calibration classes, never trained on: {parts.calibration.described()}")
     trained = {entry.name for entry in parts.train.classes}
     seen = sum(
         entry.name in trained

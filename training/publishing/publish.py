@@ -7,8 +7,7 @@ import torch
 
 from model_store.manifest import Provenance
 from model_store.store import ModelStore, Reference
-from training.data.folders import Skipped
-from training.data.parts import described
+from training.data.sources import Skipped
 from training.data.split import SPLIT_FILE
 from training.hardware import hardware
 from training.history import History, to_csv
@@ -90,7 +89,7 @@ def publish(
             command=job.record.command,
             recipe=recipe.model_dump(mode="json"),
             seed=recipe.seed,
-            data=f"{job.source}: {described(job.parts.train)}",
+            data=f"{job.source}: {job.parts.train.described()}",
             data_digest=job.split.train_digest,
             libraries={library: version(library) for library in _LIBRARIES},
         ),

@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 
-from training.data.folders import Skipped
+from training.data.sources import Skipped
 
 SKIPPED_FILE = "skipped.csv"
 """The file's name beside a checkpoint."""

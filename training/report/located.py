@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from training.data.folders import ImageFolder, open_data
+from training.data.folders import ImageFolder
+from training.data.opening import open_data
 from training.data.parts import check_same_data, make_parts, open_sources
 from training.data.split import Split, classes_named
 from training.errors import DataError, TrainingError

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from model_store.network import SiameseNetwork
-from training.data.folders import Skipped
 from training.data.parts import Parts
+from training.data.sources import Skipped
 from training.data.split import Split
 from training.errors import RecipeError
 from training.recipe import Recipe

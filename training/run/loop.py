@@ -166,7 +166,7 @@ class Loop:
             else:
                 row = replace(row, eer=sight.eer, auc=sight.auc, one_shot=sight.one_shot)
                 standing = self._with_best(standing, sight.eer)
-            self._say(row.in_words())
+            self._say(row.described())
         self._note(row)
         return replace(standing, history=(*standing.history, row))
 

@@ -14,7 +14,6 @@ from training.components import build
 from training.data.augmentation import AUGMENTATIONS
 from training.data.batches import Batches
 from training.data.folders import ImageFolder
-from training.data.parts import described
 from training.data.pixels import PixelsAsTheyCome, PixelsInMemory, load_pixels
 from training.data.training_set import TrainingSet
 from training.distributed import Processes
@@ -208,7 +207,7 @@ class Session:
             self._processes.from_first(to_bytes(learner, standing))
         parameters = sum(parameter.numel() for parameter in learner.network.parameters())
         self._reporter.say(
-            f"training '{self._run.name}': {described(self._job.parts.train)}, {parameters:,} "
+            f"training '{self._run.name}': {self._job.parts.train.described()}, {parameters:,} "
             f"parameters, {plan.steps:,} steps ({plan.steps / plan.epoch_steps:.1f} epochs) on "
             f"{hardware(self._device)}{self._beside()}"
         )
@@ -265,7 +264,7 @@ class Session:
         )
         if isinstance(pixels, PixelsAsTheyCome):
             self._reporter.say(
-                f"{described(folder)} are more than data.memory_share={share} of the free memory "
+                f"{folder.described()} are more than data.memory_share={share} of the free memory "
                 "holds; they are decoded as they are wanted, which is slower"
             )
         elif self._device.type == "cuda":

@@ -3,7 +3,7 @@ import yaml
 
 from tests.training.drawings import SMALL_RECIPE, draw_folder
 from training.automatic.budget import steps_within
-from training.data.folders import open_data
+from training.data.opening import open_data
 from training.data.parts import Parts
 from training.recipe.files import parse_recipe
 

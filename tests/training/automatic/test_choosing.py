@@ -14,7 +14,7 @@ from model_store.preprocessing import prepare
 from tests.training.drawings import draw_folder
 from training.automatic import choose
 from training.automatic.candidates import LAYERS, imagenet_features
-from training.data.folders import open_data
+from training.data.opening import open_data
 from training.initialise.imagenet import imagenet_weights
 from training.learning.learner import Learner
 from training.progress import Reporter

@@ -4,7 +4,7 @@ from PIL import Image, ImageOps
 
 from tests.training.drawings import draw_folder
 from training.automatic.looks import look
-from training.data.folders import open_data
+from training.data.opening import open_data
 from training.errors import DataError
 
 

@@ -7,7 +7,7 @@ from model_store.store import ModelStore
 from tests.training import small
 from tests.training.trees import grown, png, pngs, zipped
 from training.cli import main
-from training.data.folders import open_data
+from training.data.opening import open_data
 from training.data.split import SPLIT_FILE, split_classes
 
 NAMES = [f"g{group}/c{n}/{image}.png" for group in "ab" for n in range(6) for image in range(3)]

@@ -14,7 +14,7 @@ from tests.training.report.test_html import read
 from tests.training.trees import grown, pngs
 from training.calibration import typicality_warnings
 from training.cli import main
-from training.data.folders import open_data
+from training.data.opening import open_data
 from training.data.split import split_classes
 from training.evaluation.embedding import embed_folder
 from training.history import Row, to_csv

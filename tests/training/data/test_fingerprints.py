@@ -6,7 +6,7 @@ from PIL import Image
 from tests.training.drawings import draw_folder
 from tests.training.trees import zipped
 from training.data.fingerprints import near_pairs, perceptual_hash, take_fingerprints
-from training.data.folders import open_data
+from training.data.opening import open_data
 
 
 def test_the_hash_is_that_of_the_slow_transform():

@@ -9,7 +9,7 @@ import torch
 from model_store.images import decode_prepared
 from tests.tiny import COLOUR_32, GREY_32
 from tests.training.drawings import draw_folder
-from training.data.folders import open_data
+from training.data.opening import open_data
 from training.data.pixels import PixelsAsTheyCome, PixelsInMemory, load_pixels
 from training.data.training_set import TrainingSet
 from training.errors import DataError

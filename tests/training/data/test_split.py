@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.training.trees import embedded, grown, pngs, zipped
-from training.data.folders import open_data
+from training.data.opening import open_data
 from training.data.split import Split, classes_named, split_classes, split_holdout
 from training.errors import DataError
 

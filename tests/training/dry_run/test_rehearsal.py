@@ -12,7 +12,7 @@ from tests.training.drawings import fit_words, fitting_place, with_recipe
 from tests.training.small import network
 from training.cli import main
 from training.data.batch import Batch
-from training.data.folders import open_data
+from training.data.opening import open_data
 from training.dry_run.footprint import activation_bytes, footprint
 from training.dry_run.layers import layers
 from training.dry_run.picture import batch_png

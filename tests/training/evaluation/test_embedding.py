@@ -6,7 +6,7 @@ from model_store.images import decode_prepared
 from model_store.network import Side
 from tests.training import small
 from tests.training.trees import grown, pngs, zipped
-from training.data.folders import open_data
+from training.data.opening import open_data
 from training.errors import DataError
 from training.evaluation.embedding import embed_folder
 

@@ -6,8 +6,9 @@ from model_store.network import SiameseNetwork, Side
 from model_store.preprocessing import normalise
 from tests.training.drawings import SMALL_RECIPE, draw_folder
 from tests.training.rows import rows_of_classes
-from training.data.folders import join_sides, open_data
+from training.data.opening import open_data
 from training.data.pixels import load_pixels
+from training.data.sides import join_sides
 from training.data.training_set import TrainingSet
 from training.errors import RecipeError
 from training.initialise.whitening import fit_whitening, projection, whiten

@@ -7,7 +7,7 @@ from PIL import Image
 from tests.training import small
 from tests.training.scored import calibration
 from tests.training.trees import grown, pngs
-from training.data.folders import open_data
+from training.data.opening import open_data
 from training.evaluation.embedding import embed_folder
 from training.evaluation.pairs import score_folder
 from training.evaluation.protocols.retrieval import search

@@ -1,4 +1,4 @@
-from training.data.folders import Skipped
+from training.data.sources import Skipped
 from training.publishing.skipped import skipped_csv, told
 
 

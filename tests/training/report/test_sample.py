@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.training.trees import grown, pngs
-from training.data.folders import open_data
+from training.data.opening import open_data
 from training.report.sample import sampled_folder, sampled_rows
 
 

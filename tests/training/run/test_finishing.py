@@ -9,7 +9,7 @@ from model_store.network import SiameseNetwork
 from tests.training.drawings import SMALL_RECIPE, draw_folder, fit_words, fitting_place, with_recipe
 from tests.training.rows import rows_of_classes
 from training.cli import main
-from training.data.folders import open_data
+from training.data.opening import open_data
 from training.data.pixels import load_pixels
 from training.data.training_set import TrainingSet
 from training.errors import RecipeError

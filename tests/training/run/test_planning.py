@@ -1,5 +1,5 @@
 from tests.training.drawings import SMALL_RECIPE, draw_folder, write_recipe
-from training.data.folders import open_data
+from training.data.opening import open_data
 from training.recipe.files import load_recipe
 from training.run.planning import planned_steps
 

@@ -3,7 +3,6 @@
 import numpy as np
 
 from training.data.folders import ImageFolder
-from training.data.parts import described
 from training.data.split import Split
 from training.report.content import Content, Section
 from training.report.html import (
@@ -45,7 +44,7 @@ def data(content: Content) -> Section:
         shown.append(folder)
         sheet = sample_sheet(
             title[:1].upper() + title[1:],
-            f"{folder.name}: {described(folder)}; after a class, its images",
+            f"{folder.name}: {folder.described()}; after a class, its images",
             folder,
             seed=content.seed,
         )

@@ -1,0 +1,151 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.training.trees import grown, pngs, whole, zipped
+from training.data.opening import open_data
+from training.errors import DataError
+
+TWO = ["a/1.png", "a/2.png", "b/1.png", "b/2.png", "b/3.png"]
+THREE = ["Greek/c1/1.png", "Greek/c1/2.png", "Greek/c2/1.png", "Latin/c1/1.png"]
+
+
+def test_two_levels_are_class_and_image(tmp_path):
+    folder = whole(grown(tmp_path, pngs(TWO)))
+    assert [entry.name for entry in folder.classes] == ["a", "b"]
+    assert {entry.group for entry in folder.classes} == {""}
+    assert [item.key for item in folder.items] == TWO
+    assert folder.labels.tolist() == [0, 0, 1, 1, 1]
+    assert folder.labels.dtype == np.int64
+    assert folder.groups.tolist() == [0, 0]
+    assert folder.skipped == ()
+
+
+def test_three_levels_are_group_class_and_image(tmp_path):
+    folder = whole(grown(tmp_path, pngs(THREE)))
+    assert [(entry.name, entry.group) for entry in folder.classes] == [
+        ("Greek/c1", "Greek"),
+        ("Greek/c2", "Greek"),
+        ("Latin/c1", "Latin"),
+    ]
+    assert folder.group_names == ("Greek", "Latin")
+    assert folder.groups.tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("names", [TWO, THREE])
+@pytest.mark.parametrize("wrapping", ["", "wrapped/", "outer/inner/"])
+def test_a_zip_and_any_wrapping_folder_make_no_difference(tmp_path, names, wrapping):
+    plain = whole(grown(tmp_path / "plain", pngs(names)))
+    files = {wrapping + name: content for name, content in pngs(names).items()}
+    for path in (grown(tmp_path / "folder", files), zipped(tmp_path / "data.zip", files)):
+        found = whole(path)
+        assert found.classes == plain.classes
+        assert found.items == plain.items
+        assert found.digest() == plain.digest()
+        assert found.read(found.items[-1]) == plain.read(plain.items[-1])
+        assert found.source == path / wrapping.rstrip("/")
+
+
+def test_a_folder_inside_a_zip_is_named_as_if_it_were_on_disk(tmp_path):
+    files = pngs(["top/train/a/1.png", "top/train/b/1.png", "top/catalogue/a/9.png"])
+    path = zipped(tmp_path / "data.zip", files)
+    found = whole(path / "top" / "catalogue")
+    assert [item.key for item in found.items] == ["a/9.png"]
+    assert found.read(found.items[0]) == files["top/catalogue/a/9.png"]
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation", "Val"])
+def test_train_and_validation_folders_are_told_apart(tmp_path, name):
+    files = pngs(["train/a/1.png", "train/b/1.png", f"{name}/c/1.png", "catalogue/a/1.png"])
+    opened = open_data(zipped(tmp_path / "data.zip", {f"w/{key}": files[key] for key in files}))
+    assert opened.whole is None
+    assert [entry.name for entry in opened.train.classes] == ["a", "b"]
+    assert [entry.name for entry in opened.validation.classes] == ["c"]
+    assert opened.train.items[0].key == "a/1.png"
+    assert opened.left_out == ("catalogue",)
+
+
+def test_train_without_validation_is_the_whole_and_the_rest_is_named(tmp_path):
+    opened = open_data(grown(tmp_path, pngs(["train/a/1.png", "train/b/1.png", "test/a/1.png"])))
+    assert [item.key for item in opened.whole.items] == ["a/1.png", "b/1.png"]
+    assert opened.left_out == ("test",)
+
+
+def test_what_is_no_image_is_counted_and_what_is_hidden_is_not_seen(tmp_path):
+    files = pngs(TWO) | {
+        "README": b"hello",
+        "a/Thumbs.db": b"x",
+        "a/.hidden.png": b"x",
+        "__MACOSX/a/1.png": b"x",
+        ".git/a/1.png": b"x",
+    }
+    for path in (grown(tmp_path / "folder", files), zipped(tmp_path / "data.zip", files)):
+        folder = whole(path)
+        assert [item.key for item in folder.items] == TWO
+        assert folder.other_files == 2
+        assert folder.skipped == ()
+
+
+def test_an_empty_class_and_misplaced_images_are_named(tmp_path):
+    files = pngs([*TWO, "loose.png", "a/deeper/1.png"])
+    root = grown(tmp_path / "folder", files)
+    (root / "empty").mkdir()
+    grown(root, {"notes/readme.txt": b"only text"})
+    reasons = {entry.key: entry.reason for entry in whole(root).skipped}
+    assert "empty class" in reasons.pop("empty")
+    assert "empty class" in reasons.pop("notes")
+    assert "outside of any class" in reasons.pop("loose.png")
+    assert "below a class" in reasons.pop("a/deeper/1.png")
+    assert not reasons
+
+
+def test_an_empty_class_of_a_zip_is_named(tmp_path):
+    path = zipped(tmp_path / "data.zip", pngs(TWO) | {"empty/": b""})
+    assert [entry.key for entry in whole(path).skipped] == ["empty"]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "no images"),
+        ({"README.txt": b"x"}, "no images"),
+        (pngs(["1.png"]), "expected class/image"),
+        (pngs(["a/b/c/d/1.png", "a/b/c/e/1.png", "b/x/y/z/1.png"]), "expected class/image"),
+    ],
+)
+def test_a_layout_without_classes_is_refused_with_what_is_expected(tmp_path, files, message):
+    (tmp_path / "data").mkdir()
+    with pytest.raises(DataError, match=message) as error:
+        open_data(grown(tmp_path / "data", files))
+    assert "data" in str(error.value)
+
+
+_NAME = st.text("abcäß .-_", min_size=1, max_size=6).filter(
+    lambda name: name.strip(". ") and not name.startswith(".") and name == name.strip()
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.dictionaries(_NAME, st.sets(_NAME, min_size=1, max_size=3), min_size=2, max_size=4))
+def test_every_image_is_found_once_whatever_the_names(tmp_path_factory, tree):
+    names = [f"{label}/{name}.png" for label, images in tree.items() for name in images]
+    path = zipped(tmp_path_factory.mktemp("any") / "data.zip", dict.fromkeys(names, b"x"))
+    folder = whole(path)
+    assert sorted(item.key for item in folder.items) == sorted(names)
+    assert sorted(entry.name for entry in folder.classes) == sorted(tree)
+    for item in folder.items:
+        assert item.key.startswith(folder.classes[item.label].name + "/")
+
+
+def test_the_real_sets_are_laid_out_as_they_say(data):
+    omniglot = whole(data / "omniglot" / "images_background.zip")
+    assert (len(omniglot.classes), len(omniglot.items)) == (964, 19_280)
+    assert len(omniglot.group_names) == 30
+    faces = whole(data / "orl_faces" / "orl_faces.zip")
+    assert (len(faces.classes), len(faces.items)) == (35, 350)
+    groceries = open_data(data / "grocery_store" / "grocery_store.zip")
+    assert (len(groceries.train.classes), len(groceries.train.items)) == (81, 2_640)
+    assert len(groceries.validation.items) == 296
+    assert groceries.left_out == ("catalogue",)
+    assert not omniglot.skipped + faces.skipped + groceries.train.skipped

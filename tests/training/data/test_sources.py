@@ -1,0 +1,124 @@
+import os
+import pickle
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.training.trees import grown, png, pngs, whole, zipped
+from training.data.opening import open_data
+from training.data.sources import FolderSource, ZipSource
+from training.errors import DataError
+
+TWO = ["a/1.png", "a/2.png", "b/1.png", "b/2.png", "b/3.png"]
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil.png", "a/../../evil.png", "/etc/evil.png", "C:/evil.png", "a\\evil.png"]
+)
+def test_a_name_that_points_outside_an_archive_is_refused_and_the_rest_is_read(tmp_path, name):
+    folder = whole(zipped(tmp_path / "data.zip", pngs(TWO) | {name: png(9)}))
+    assert [item.key for item in folder.items] == TWO
+    (refused,) = folder.skipped
+    assert "evil.png" in refused.key
+    assert "pack the archive again" in refused.reason
+
+
+def test_spaces_and_foreign_letters_are_ordinary(tmp_path):
+    names = ["Ähre und Korn/Bild 1.png", "Ähre und Korn/画像.png", "ψ/a b.png"]
+    files = pngs(names)
+    for path in (
+        grown(tmp_path / "mit Leerzeichen", files),
+        zipped(tmp_path / "großes Archiv.zip", files),
+    ):
+        folder = whole(path)
+        assert sorted(item.key for item in folder.items) == sorted(names)
+        assert all(folder.read(item) == files[item.key] for item in folder.items)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names of bytes are POSIX")
+def test_a_name_that_is_no_unicode_is_named_and_left_out(tmp_path):
+    root = grown(tmp_path, pngs(TWO))
+    (root / "a" / os.fsdecode(b"\xff.png")).write_bytes(png())
+    (refused,) = whole(root).skipped
+    refused.key.encode()
+    assert "Unicode" in refused.reason
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path):
+    root = grown(tmp_path / "data", pngs(TWO))
+    elsewhere = grown(tmp_path / "elsewhere", pngs(["x.png"]))
+    (root / "c").symlink_to(elsewhere)
+    (root / "a" / "again").symlink_to(root)
+    folder = whole(root)
+    assert [item.key for item in folder.items] == [*TWO, "c/x.png"]
+    assert [entry.key for entry in folder.skipped] == ["a/again"]
+
+
+def test_a_broken_link_is_found_when_it_is_read(tmp_path):
+    root = grown(tmp_path, pngs(TWO))
+    (root / "a" / "gone.png").symlink_to(root / "nowhere")
+    folder = whole(root)
+    gone = next(item for item in folder.items if item.key == "a/gone.png")
+    with pytest.raises(DataError, match="cannot be read"):
+        folder.read(gone)
+    readable = folder.without({"a/gone.png"})
+    assert folder.digest() == folder.digest() != readable.digest()
+
+
+def test_a_path_that_is_not_there_or_not_data_is_refused(tmp_path):
+    with pytest.raises(DataError, match="is not there"):
+        open_data(tmp_path / "nothing")
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(DataError, match="neither a folder nor a zip"):
+        open_data(tmp_path / "notes.txt")
+    path = zipped(tmp_path / "data.zip", pngs(TWO))
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(DataError, match=r"data\.zip"):
+        open_data(path)
+
+
+def test_damage_inside_an_archive_is_an_error_of_that_file(tmp_path):
+    path = zipped(tmp_path / "data.zip", pngs(TWO))
+    with zipfile.ZipFile(path) as archive:
+        offset = archive.getinfo("a/2.png").header_offset
+    content = bytearray(path.read_bytes())
+    content[offset + 45 : offset + 60] = bytes(15)
+    path.write_bytes(bytes(content))
+    folder = whole(path)
+    assert folder.read(folder.items[0]) == pngs(TWO)["a/1.png"]
+    with pytest.raises(DataError, match="cannot be read from the archive"):
+        folder.read(folder.items[1])
+
+
+def test_many_threads_and_copies_read_one_archive(tmp_path):
+    files = pngs(f"{label}/{n}.png" for label in "abc" for n in range(40))
+    folder = whole(zipped(tmp_path / "data.zip", files))
+    copied = pickle.loads(pickle.dumps(folder))
+    with ThreadPoolExecutor(8) as pool:
+        for source in (folder, copied):
+            found = list(pool.map(source.read, folder.items))
+            assert found == [files[item.key] for item in folder.items]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_opens_the_archive_for_itself(tmp_path):
+    files = pngs(f"{label}/{n}.png" for label in "ab" for n in range(60))
+    folder = whole(zipped(tmp_path / "data.zip", files))
+    folder.read(folder.items[0])
+    child = os.fork()
+    good = all(folder.read(item) == files[item.key] for item in folder.items * 3)
+    if child == 0:
+        os._exit(0 if good else 1)
+    _, status = os.waitpid(child, 0)
+    assert good
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_too_large_a_file_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("training.data.sources.base.MAX_FILE_BYTES", 10)
+    grown(tmp_path / "folder", pngs(TWO))
+    zipped(tmp_path / "data.zip", pngs(TWO))
+    for source in (FolderSource(tmp_path / "folder"), ZipSource(tmp_path / "data.zip")):
+        with pytest.raises(DataError, match="over the limit of 10"):
+            source.read("a/1.png")

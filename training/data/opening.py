@@ -1,0 +1,155 @@
+"""Folders of images as classes, on two levels (class/image) or three (group/class/image)."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from model_store.images import SUFFIXES
+from training.data.folders import ImageClass, ImageFolder, Item
+from training.data.sources import Skipped, Source, open_source
+from training.errors import DataError
+
+_TRAIN = "train"
+_VALIDATION = ("val", "valid", "validation")
+_LAYOUTS = (
+    "expected class/image, group/class/image, or either of these below train/ and val/ "
+    "(a folder, or a zip of it)"
+)
+
+
+@dataclass(frozen=True)
+class OpenedData:
+    """What a data path holds: `whole`, or `train` and `validation`.
+
+    Attributes:
+        whole: All of it, where the folders make no split.
+        train: What lies under `train/`.
+        validation: What lies under `val/`, `valid/` or `validation/`.
+        left_out: Top folders beside those, not used.
+    """
+
+    whole: ImageFolder | None = None
+    train: ImageFolder | None = None
+    validation: ImageFolder | None = None
+    left_out: tuple[str, ...] = ()
+
+
+def open_data(path: Path) -> OpenedData:
+    """Finds the classes and images at a path, without decoding any.
+
+    A single folder around everything is looked through. Where there is a `train/` folder but no
+    validation folder, `train/` is the whole.
+
+    Args:
+        path: A folder, a zip archive, or a folder in an archive (`data.zip/inner/folder`).
+
+    Raises:
+        DataError: Nothing usable is there; the message names the path and what is expected.
+    """
+    source = open_source(path)
+    tree = _Tree.of(source)
+    while (only := tree.only_top()) is not None:
+        tree = tree.below(only)
+    by_name = {top.lower(): top for top in tree.tops()}
+    if _TRAIN not in by_name or len(by_name) == 1:
+        return OpenedData(whole=tree.folder(tree.level()))
+    train = by_name.pop(_TRAIN)
+    validation = next((by_name.pop(name) for name in _VALIDATION if name in by_name), None)
+    left_out = tuple(sorted(by_name.values()))
+    learnt = tree.below(train)
+    level = learnt.level()
+    if validation is None:
+        return OpenedData(whole=learnt.folder(level), left_out=left_out)
+    return OpenedData(
+        train=learnt.folder(level),
+        validation=tree.below(validation).folder(level),
+        left_out=left_out,
+    )
+
+
+@dataclass(frozen=True)
+class _Tree:
+    """A listing on the way to becoming an `ImageFolder`."""
+
+    files: Source
+    images: tuple[PurePosixPath, ...]
+    folders: tuple[PurePosixPath, ...]
+    refused: tuple[Skipped, ...]
+    others: int
+
+    @staticmethod
+    def of(source: Source) -> "_Tree":
+        found = source.listing()
+        paths = [PurePosixPath(key) for key in found.files]
+        images = tuple(path for path in paths if path.suffix.lower() in SUFFIXES)
+        return _Tree(
+            source,
+            images,
+            tuple(PurePosixPath(key) for key in found.folders),
+            tuple(found.refused),
+            len(paths) - len(images),
+        )
+
+    def tops(self) -> list[str]:
+        return sorted({path.parts[0] for path in self.images if len(path.parts) > 1})
+
+    def only_top(self) -> str | None:
+        """The folder that wraps everything, if there is one and classes remain below it."""
+        tops = {path.parts[0] for path in self.images}
+        depth = min((len(path.parts) for path in self.images), default=0)
+        return tops.pop() if len(tops) == 1 and depth > 2 else None
+
+    def below(self, top: str) -> "_Tree":
+        def inside(paths: Sequence[PurePosixPath]) -> tuple[PurePosixPath, ...]:
+            return tuple(
+                path.relative_to(top)
+                for path in paths
+                if path.parts[0] == top and len(path.parts) > 1
+            )
+
+        return replace(
+            self,
+            files=self.files.below(top),
+            images=inside(self.images),
+            folders=inside(self.folders),
+        )
+
+    def level(self) -> int:
+        """2 for class/image, 3 for group/class/image: whichever most images are in."""
+        depths = Counter(len(path.parts) for path in self.images)
+        if not (depths[2] or depths[3]):
+            found = "no images" if not self.images else f"images like {self.images[0]}"
+            raise DataError(f"{self.files.path}: {found}; {_LAYOUTS}")
+        return 2 if depths[2] >= depths[3] else 3
+
+    def folder(self, level: int) -> ImageFolder:
+        skipped = list(self.refused)
+        usable = []
+        for path in self.images:
+            if len(path.parts) == level:
+                usable.append(path)
+            else:
+                skipped.append(Skipped(str(path), _misplaced(len(path.parts), level)))
+        names = sorted({str(path.parent) for path in usable})
+        if not names:
+            raise DataError(f"{self.files.path}: no images; {_LAYOUTS}")
+        index = {name: position for position, name in enumerate(names)}
+        skipped.extend(
+            Skipped(str(path), "an empty class: there is no image in it")
+            for path in self.folders
+            if len(path.parts) == level - 1 and str(path) not in index
+        )
+        return ImageFolder(
+            self.files,
+            tuple(ImageClass(name, name.split("/")[0] if level == 3 else "") for name in names),
+            tuple(Item(str(path), index[str(path.parent)]) for path in usable),
+            tuple(skipped),
+            self.others,
+        )
+
+
+def _misplaced(depth: int, level: int) -> str:
+    layout = "class/image" if level == 2 else "group/class/image"
+    where = "outside of any class folder" if depth < level else "below a class folder"
+    return f"lies {where}: most images here are laid out as {layout}"

@@ -1,0 +1,65 @@
+"""The images of two sides, such as photos and catalogue pictures, as one folder."""
+
+from pathlib import Path
+
+from model_store.network import Side
+from training.data.folders import ImageFolder, Item
+from training.data.sources import Files, Skipped
+from training.errors import DataError
+
+
+def join_sides(left: ImageFolder, right: ImageFolder) -> ImageFolder:
+    """Two folders as one whose images know their side; only classes, by name, that both have.
+
+    Classes of one side alone are among `skipped`, each with how much it has.
+
+    Args:
+        left: Images that are the first of a pair, such as photos.
+        right: Images that are the second, such as catalogue pictures.
+
+    Raises:
+        DataError: They have no class in common.
+    """
+    names = [{entry.name for entry in folder.classes} for folder in (left, right)]
+    if not names[0] & names[1]:
+        raise DataError(
+            f"{left.source} and {right.source} have no class in common; folders of one class must "
+            "have one name on both sides"
+        )
+    parts, items, skipped = [], [], []
+    for folder, other, side in ((left, right, Side.LEFT), (right, left, Side.RIGHT)):
+        shared = {entry.name for entry in other.classes}
+        labels = [n for n, entry in enumerate(folder.classes) if entry.name in shared]
+        part = folder.subset(labels)
+        parts.append(part)
+        items += [Item(f"{side}/{item.key}", item.label, side) for item in part.items]
+        skipped += [Skipped(f"{side}/{entry.key}", entry.reason) for entry in folder.skipped]
+        skipped += [
+            Skipped(f"{side}/{entry.name}", f"a class that {other.source} does not have")
+            for entry in folder.classes
+            if entry.name not in shared
+        ]
+    return ImageFolder(
+        _BothSides(left.files, right.files),
+        parts[0].classes,
+        tuple(items),
+        tuple(skipped),
+        left.other_files + right.other_files,
+    )
+
+
+class _BothSides:
+    """The files of two folders: the keys of the left one below `left/`, the others `right/`."""
+
+    def __init__(self, left: Files, right: Files) -> None:
+        self._sides: dict[str, Files] = {Side.LEFT: left, Side.RIGHT: right}
+
+    @property
+    def path(self) -> Path:
+        """That of the left files."""
+        return self._sides[Side.LEFT].path
+
+    def read(self, key: str) -> bytes:
+        """See `Files.read`."""
+        side, _, inner = key.partition("/")
+        return self._sides[side].read(inner)

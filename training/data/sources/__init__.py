@@ -1,0 +1,31 @@
+"""Where image files lie: a folder, or a zip archive read as it is, from any thread or process."""
+
+import zipfile
+from pathlib import Path
+
+from training.data.sources.archive import ZipSource
+from training.data.sources.base import Files, Skipped, Source
+from training.data.sources.folder import FolderSource
+from training.errors import DataError
+
+__all__ = ["Files", "FolderSource", "Skipped", "Source", "ZipSource", "open_source"]
+
+
+def open_source(path: Path) -> Source:
+    """The files at a path: a folder, a zip, or a folder inside a zip (`data.zip/inner/folder`).
+
+    Raises:
+        DataError: Nothing of the kind is there.
+    """
+    if path.is_dir():
+        return FolderSource(path)
+    for candidate in (path, *path.parents):
+        if candidate.is_file():
+            if not zipfile.is_zipfile(candidate):
+                raise DataError(
+                    f"{candidate} is neither a folder nor a zip archive; give a folder of images "
+                    "(class/image or group/class/image) or a zip of one"
+                )
+            inside = path.relative_to(candidate).as_posix()
+            return ZipSource(candidate, "" if inside == "." else inside)
+    raise DataError(f"{path} is not there; check the path given as data")

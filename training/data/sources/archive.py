@@ -1,0 +1,111 @@
+"""Files of a zip archive, read as it is."""
+
+import os
+import threading
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+from training.data.sources.base import Listing, Skipped, check_size, hidden, printable
+from training.errors import DataError
+
+
+class ZipSource:
+    """A folder inside a zip archive; nothing is ever extracted.
+
+    Every thread of every process opens the archive for itself, so that reads neither wait for one
+    another nor share a file position after a fork.
+    """
+
+    def __init__(self, archive: Path, prefix: str = "") -> None:
+        self.archive = archive
+        self.prefix = prefix
+        self._opened = threading.local()
+
+    def __getstate__(self) -> tuple[Path, str]:
+        return (self.archive, self.prefix)
+
+    def __setstate__(self, state: tuple[Path, str]) -> None:
+        self.archive, self.prefix = state
+        self._opened = threading.local()
+
+    @property
+    def path(self) -> Path:
+        """The archive, and the folder inside it as if it were one on disk."""
+        return self.archive / self.prefix
+
+    def listing(self) -> Listing:
+        """See `Source.listing`. Names that point outside the archive are refused one by one."""
+        refused: list[Skipped] = []
+        seen: set[str] = set()
+        folders: set[str] = set()
+        for info in self._zip().infolist():
+            name = info.filename
+            reason = _unsafe(name)
+            if reason:
+                refused.append(Skipped(name.encode(errors="replace").decode(), reason))
+                continue
+            key = self._relative(name)
+            if key is None or any(hidden(part) for part in PurePosixPath(key).parts):
+                continue
+            folders.update(_parents(key))
+            if info.is_dir():
+                folders.add(key)
+            elif key in seen:
+                refused.append(Skipped(key, "the archive has this name twice"))
+            else:
+                seen.add(key)
+        return Listing(list(seen), list(folders), refused).in_order()
+
+    def read(self, key: str) -> bytes:
+        """See `Source.read`."""
+        name = f"{self.prefix}/{key}" if self.prefix else key
+        try:
+            archive = self._zip()
+            info = archive.getinfo(name)
+            check_size(info.file_size)
+            return archive.read(info)
+        except (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+            # RuntimeError: encrypted, or a compression that Python does not know.
+            raise DataError(f"cannot be read from the archive ({error})") from error
+
+    def below(self, prefix: str) -> "ZipSource":
+        """See `Source.below`."""
+        return ZipSource(self.archive, f"{self.prefix}/{prefix}" if self.prefix else prefix)
+
+    def _relative(self, name: str) -> str | None:
+        name = name.rstrip("/")
+        if not self.prefix:
+            return name or None
+        return name[len(self.prefix) + 1 :] if name.startswith(self.prefix + "/") else None
+
+    def _zip(self) -> zipfile.ZipFile:
+        opened = getattr(self._opened, "value", None)
+        if opened is not None and opened[0] == os.getpid():
+            archive: zipfile.ZipFile = opened[1]
+            return archive
+        try:
+            archive = zipfile.ZipFile(self.archive)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise DataError(
+                f"{self.archive} cannot be read as a zip archive ({error}); fetch or pack it again"
+            ) from error
+        self._opened.value = (os.getpid(), archive)
+        return archive
+
+
+def _parents(key: str) -> Iterator[str]:
+    return (str(parent) for parent in PurePosixPath(key).parents if parent.name)
+
+
+def _unsafe(name: str) -> str:
+    """Why an archive's entry is refused, or nothing."""
+    if not printable(name):
+        return "its name is not valid Unicode; rename it"
+    parts: Iterable[str] = name.replace("\\", "/").split("/")
+    if name.startswith(("/", "\\")) or ".." in parts or name[1:2] == ":":
+        return "its name points outside the archive; pack the archive again without such names"
+    if "\\" in name:
+        return "its name has backslashes for folders; pack the archive again with '/'"
+    return ""

@@ -1,0 +1,93 @@
+"""What every source of files offers, and what of its files is passed over."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from training.errors import DataError
+
+MAX_FILE_BYTES = 256 * 1024 * 1024
+"""A larger file is not read: no image within the pixel limit needs it, and memory has an end."""
+
+_JUNK = frozenset({"__MACOSX"})
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Something found and not used.
+
+    Attributes:
+        key: Its path inside the source.
+        reason: Why, in words for the user.
+    """
+
+    key: str
+    reason: str
+
+
+@dataclass
+class Listing:
+    """What a source holds, hidden files apart.
+
+    Attributes:
+        files: Posix paths of all files, sorted.
+        folders: Posix paths of all folders, sorted; the root is not among them.
+        refused: Entries that may not be read.
+    """
+
+    files: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    refused: list[Skipped] = field(default_factory=list)
+
+    def in_order(self) -> "Listing":
+        """The same, as the attributes promise it."""
+        return Listing(sorted(self.files), sorted(self.folders), self.refused)
+
+
+class Files(Protocol):
+    """Files by their posix paths."""
+
+    @property
+    def path(self) -> Path:
+        """What a user would type to name it."""
+        ...
+
+    def read(self, key: str) -> bytes:
+        """The bytes of one file; from any thread. Raises DataError if they cannot be had."""
+        ...
+
+
+class Source(Files, Protocol):
+    """A tree of files."""
+
+    def listing(self) -> Listing:
+        """All that is there. Raises DataError if that cannot be told."""
+        ...
+
+    def below(self, prefix: str) -> "Source":
+        """The part of the tree under a folder of it; keys are then relative to that."""
+        ...
+
+
+def hidden(name: str) -> bool:
+    """Whether a file or folder of that name is nobody's data."""
+    return name.startswith(".") or name in _JUNK
+
+
+def printable(name: str) -> bool:
+    """Whether a name is valid Unicode."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def check_size(size: int) -> None:
+    """Refuses to read a file of more bytes than `MAX_FILE_BYTES`.
+
+    Raises:
+        DataError: It has more.
+    """
+    if size > MAX_FILE_BYTES:
+        raise DataError(f"the file has {size:,} bytes, over the limit of {MAX_FILE_BYTES:,}")

@@ -1,0 +1,66 @@
+"""Files of a folder on disk."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.data.sources.base import Listing, Skipped, check_size, hidden, printable
+from training.errors import DataError
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """A folder on disk. Links are followed, but never round in a circle."""
+
+    path: Path
+
+    def listing(self) -> Listing:
+        """See `Source.listing`."""
+        found = Listing()
+        try:
+            self._walk(self.path, "", frozenset(), found)
+        except OSError as error:
+            raise DataError(
+                f"{error.filename or self.path} cannot be listed ({error.strerror}); "
+                "mend its permissions or leave it out"
+            ) from error
+        return found.in_order()
+
+    def read(self, key: str) -> bytes:
+        """See `Source.read`."""
+        path = self.path / key
+        try:
+            check_size(path.stat().st_size)
+            return path.read_bytes()
+        except OSError as error:
+            raise DataError(f"the file cannot be read ({error.strerror})") from error
+
+    def below(self, prefix: str) -> "FolderSource":
+        """See `Source.below`."""
+        return FolderSource(self.path / prefix)
+
+    def _walk(
+        self, folder: Path, prefix: str, above: frozenset[tuple[int, int]], found: Listing
+    ) -> None:
+        status = folder.stat()
+        here = (status.st_dev, status.st_ino)
+        if here in above:
+            found.refused.append(Skipped(prefix, "a link back to a folder that it lies in"))
+            return
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                key = f"{prefix}/{entry.name}" if prefix else entry.name
+                if hidden(entry.name):
+                    continue
+                if not printable(key):
+                    found.refused.append(_unprintable(key))
+                elif entry.is_dir():
+                    found.folders.append(key)
+                    self._walk(folder / entry.name, key, above | {here}, found)
+                else:
+                    found.files.append(key)
+
+
+def _unprintable(key: str) -> Skipped:
+    shown = key.encode(errors="backslashreplace").decode()
+    return Skipped(shown, "its name is not valid Unicode; rename it")
