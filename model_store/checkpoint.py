@@ -1,31 +1,27 @@
-"""One checkpoint on disk: a folder with `manifest.json`, `weights.safetensors` and what else.
+"""Reading a checkpoint: a folder with `manifest.json`, `weights.safetensors` and what else.
 
 Weights are safetensors, never pickle: loading a checkpoint runs no code from it.
 """
 
 import contextlib
-import copy
-import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 
 from model_store import manifest as manifests
 from model_store import probe as probes
 from model_store import typicality as typicalities
 from model_store.errors import CheckpointDamaged, StoreError
-from model_store.files import write_durably
 from model_store.manifest import Manifest, WeightsFile
 from model_store.network.siamese import SiameseNetwork
-from model_store.probe import Probe, ProbeRecord
-from model_store.typicality import Typicality, TypicalityRecord
+from model_store.probe import Probe
+from model_store.recorded import is_recorded
+from model_store.typicality import Typicality
 
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
@@ -169,42 +165,6 @@ def _refusing(path: Path, otherwise: str) -> Iterator[Path]:
     raise CheckpointDamaged(f"{path}: {reason}; restore it from a copy or {otherwise}")
 
 
-def write_typicality(folder: Path, typicality: Typicality | None) -> TypicalityRecord | None:
-    """Writes a description, if there is one, into a folder that has none yet.
-
-    Returns:
-        What the manifest must say of it.
-    """
-    if typicality is None:
-        return None
-    data = typicality.to_bytes()
-    write_durably(folder / TYPICALITY, data)
-    return typicality.record(data)
-
-
-def write_probe(folder: Path, probe: Probe) -> ProbeRecord:
-    """Writes what a network made of known pictures into a folder that has no such file yet.
-
-    Returns:
-        What the manifest must say of it.
-    """
-    data = probe.to_bytes()
-    write_durably(folder / PROBE, data)
-    return probe.record(data)
-
-
-def stored_probe(folder: Path, network: SiameseNetwork) -> Probe:
-    """What the network makes of known pictures with the weights that are in a folder.
-
-    Args:
-        folder: From `write_weights`.
-        network: The network whose weights they are, perhaps rounded; it stays as it is.
-    """
-    read_back = copy.deepcopy(network).cpu().float().eval()
-    read_back.load_state_dict(load_tensors((folder / WEIGHTS).read_bytes()))
-    return Probe.of(read_back)
-
-
 def check_digest(path: Path, data: bytes, expected: WeightsFile) -> None:
     """Refuses weights that are not those the manifest speaks of.
 
@@ -216,46 +176,8 @@ def check_digest(path: Path, data: bytes, expected: WeightsFile) -> None:
     Raises:
         CheckpointDamaged: Size or digest differ.
     """
-    if len(data) != expected.bytes or hashlib.sha256(data).hexdigest() != expected.sha256:
+    if not is_recorded(data, expected):
         raise CheckpointDamaged(
             f"{path} is not the file its manifest describes ({len(data):,} bytes here, "
             f"{expected.bytes:,} there, or another digest); restore it from a copy or train again"
         )
-
-
-def write_weights(
-    folder: Path, network: SiameseNetwork, dtype: Literal["float32", "float16"] = "float32"
-) -> WeightsFile:
-    """Writes a network's weights into a folder.
-
-    Args:
-        folder: Where `weights.safetensors` is made; it must not be there yet.
-        network: Any device, any mode.
-        dtype: float16 halves the file; values are rounded to 11 significant bits.
-
-    Returns:
-        What the manifest must say of the file.
-    """
-    tensors = {
-        name: (tensor.to(STORED_TYPES[dtype]) if tensor.is_floating_point() else tensor)
-        .detach()
-        .cpu()
-        .contiguous()
-        for name, tensor in network.state_dict().items()
-    }
-    data = save_tensors(tensors)
-    write_durably(folder / WEIGHTS, data)
-    return WeightsFile(
-        sha256=hashlib.sha256(data).hexdigest(),
-        bytes=len(data),
-        dtype=dtype,
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
-    )
-
-
-def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Writes what belongs beside the weights: card, split, history, pictures."""
-    for name, data in files.items():
-        if Path(name).name != name or name in (MANIFEST, WEIGHTS, TYPICALITY, PROBE):
-            raise StoreError(f"'{name}' cannot be the name of a file in a checkpoint")
-        write_durably(folder / name, data)

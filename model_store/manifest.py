@@ -15,6 +15,7 @@ from model_store.metric import Metric
 from model_store.network.specification import NetworkSpec
 from model_store.preprocessing import Preprocessing
 from model_store.probe import ProbeRecord
+from model_store.recorded import FileRecord
 from model_store.typicality import TypicalityRecord
 
 FORMAT: Literal[1] = 1
@@ -23,23 +24,17 @@ FORMAT: Literal[1] = 1
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 _DIGEST_KEY = "digest"
 
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
-
-class WeightsFile(BaseModel):
-    """The safetensors file beside the manifest.
+class WeightsFile(FileRecord):
+    """The safetensors file with the weights.
 
     Attributes:
-        sha256: Digest of its bytes.
-        bytes: Its size.
+        sha256: As `FileRecord`.
+        bytes: As `FileRecord`.
         dtype: The type floating-point tensors are stored in; networks run in float32 regardless.
         parameters: Values in the network's parameters.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    sha256: Sha256
-    bytes: Annotated[int, Field(ge=1)]
     dtype: Literal["float32", "float16"] = "float32"
     parameters: Annotated[int, Field(ge=0)]
 

@@ -9,12 +9,10 @@ of the libraries they might not be the same.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
@@ -22,23 +20,20 @@ from safetensors.numpy import save as save_tensors
 from model_store.errors import StoreError
 from model_store.network.siamese import SiameseNetwork, Side
 from model_store.pictures import drawn
+from model_store.recorded import FileRecord, check_recorded
 
 _IMAGES = "images"
 
 
-class ProbeRecord(BaseModel):
+class ProbeRecord(FileRecord):
     """What a manifest says of the probe beside the weights.
 
     Attributes:
-        sha256: Digest of the file's bytes.
-        bytes: Its size.
+        sha256: As `FileRecord`.
+        bytes: As `FileRecord`.
         torch: The version of PyTorch that computed the features.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    bytes: Annotated[int, Field(ge=1)]
     torch: str
 
 
@@ -108,8 +103,7 @@ def from_bytes(
     Raises:
         StoreError: Another file than the record's, or not the probe of such a network.
     """
-    if len(data) != record.bytes or hashlib.sha256(data).hexdigest() != record.sha256:
-        raise StoreError("it is not the file that the manifest describes")
+    check_recorded(data, record)
     try:
         tensors = load_tensors(data)
         images = tensors.pop(_IMAGES)

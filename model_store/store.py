@@ -5,26 +5,19 @@ reader, this process or another, sees a version whole or not at all, and may kee
 newer ones appear.
 """
 
-import contextlib
-import json
-import os
 import re
-import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
-
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from typing import Literal
 
 from model_store import checkpoint as checkpoints
-from model_store import manifest as manifests
 from model_store.calibration import Calibration
 from model_store.checkpoint import Checkpoint
 from model_store.errors import CheckpointDamaged, ModelNotFound, StoreError
-from model_store.files import replace_file, sync_folder, write_durably
+from model_store.index import StoreIndex, read_index, write_index
 from model_store.manifest import (
     NAME_PATTERN,
     Evaluation,
@@ -36,26 +29,17 @@ from model_store.manifest import (
 from model_store.network.siamese import SiameseNetwork
 from model_store.probe import Probe
 from model_store.typicality import Typicality
+from model_store.versions import incoming_version, publish_version, versions_in
+from model_store.writing import (
+    stored_probe,
+    write_files,
+    write_probe,
+    write_typicality,
+    write_weights,
+)
 
-INDEX = "store.json"
 SHIPPED = Path(__file__).parent / "checkpoints"
 """The store that comes with Twinlens, and the default one."""
-
-_Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
-
-
-class StoreIndex(BaseModel):
-    """The whole of `store.json`.
-
-    Attributes:
-        default: The model that answers where a request names none.
-        aliases: Further names for models.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    default: _Name | None = None
-    aliases: dict[_Name, _Name] = {}
 
 
 @dataclass(frozen=True)
@@ -100,16 +84,12 @@ class ModelStore:
             except PermissionError:
                 continue
             if versions:
-                found.append(Reference(name, versions[-1], self.root / name / str(versions[-1])))
+                found.append(self._reference(name, versions[-1]))
         return found
 
     def versions(self, name: str) -> list[int]:
         """The versions of a model, oldest first; none if there is no such model."""
-        try:
-            entries = [entry.name for entry in (self.root / name).iterdir()]
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        return sorted(int(entry) for entry in entries if entry.isascii() and entry.isdecimal())
+        return versions_in(self.root / name)
 
     def find(self, name: str, version: int | None = None) -> Reference:
         """Where a version of a model lies: the newest, or the one given.
@@ -132,8 +112,7 @@ class ModelStore:
             )
             wanted = f"model '{name}'" + (f" version {version}" if version and versions else "")
             raise ModelNotFound(f"{self.root} holds no {wanted} ({there})")
-        chosen = version if version is not None else versions[-1]
-        return Reference(name, chosen, self.root / name / str(chosen))
+        return self._reference(name, versions[-1] if version is None else version)
 
     def manifest(self, name: str, version: int | None = None) -> Manifest:
         """The manifest of a model, without its weights.
@@ -141,7 +120,10 @@ class ModelStore:
         Raises:
             ModelNotFound, CheckpointDamaged, FormatTooNew: As `find` and `checkpoint.load`.
         """
-        return self._checked(self.find(name, version))
+        reference = self.find(name, version)
+        manifest = checkpoints.read_manifest(reference.path)
+        _check_place(reference, manifest)
+        return manifest
 
     def load(self, name: str, version: int | None = None) -> Checkpoint:
         """Loads a model.
@@ -150,8 +132,9 @@ class ModelStore:
             StoreError: As `find` and `checkpoint.load`.
         """
         reference = self.find(name, version)
-        self._checked(reference)
-        return checkpoints.load(reference.path)
+        checkpoint = checkpoints.load(reference.path)
+        _check_place(reference, checkpoint.manifest)
+        return checkpoint
 
     def save(
         self,
@@ -188,15 +171,15 @@ class ModelStore:
         Raises:
             StoreError: It cannot be written; nothing of it is then left in the store.
         """
-        with _incoming(self.root / check_name(name)) as incoming:
-            weights = checkpoints.write_weights(incoming, network, dtype)
+        with incoming_version(self.root / check_name(name)) as incoming:
+            weights = write_weights(incoming, network, dtype)
             if expected_weights not in (None, weights):
                 raise StoreError(
                     f"the weights of '{name}' are not those its calibration was made for; "
                     "install the versions that pyproject.toml names and try again"
                 )
-            checkpoints.write_files(incoming, files or {})
-            probe = probe or checkpoints.stored_probe(incoming, network)
+            write_files(incoming, files or {})
+            probe = probe or stored_probe(incoming, network)
             draft = Manifest(
                 name=name,
                 version=1,
@@ -209,12 +192,12 @@ class ModelStore:
                 dimension=network.dimension,
                 weights=weights,
                 calibration=calibration,
-                typicality=checkpoints.write_typicality(incoming, typicality),
-                probe=checkpoints.write_probe(incoming, probe),
+                typicality=write_typicality(incoming, typicality),
+                probe=write_probe(incoming, probe),
                 evaluations=evaluations,
                 provenance=provenance or Provenance(),
             )
-            return self._publish(incoming, draft)
+            return self._reference(name, publish_version(incoming, draft))
 
     def revise(
         self,
@@ -238,21 +221,21 @@ class ModelStore:
             StoreError: The newest version is damaged, or the new one cannot be written.
         """
         old = self.find(name)
-        manifest = self._checked(old)
+        manifest = self.manifest(name, old.version)
         weights = old.path / checkpoints.WEIGHTS
         replaced = {checkpoints.MANIFEST, *(files or {})}
         if typicality is not None:
             replaced.add(checkpoints.TYPICALITY)
-        with _incoming(old.path.parent) as incoming:
+        with incoming_version(old.path.parent) as incoming:
             checkpoints.check_digest(weights, weights.read_bytes(), manifest.weights)
             for file in old.path.iterdir():
                 if file.is_file() and file.name not in replaced:
                     shutil.copyfile(file, incoming / file.name)
-            checkpoints.write_files(incoming, files or {})
-            record = checkpoints.write_typicality(incoming, typicality)
+            write_files(incoming, files or {})
+            record = write_typicality(incoming, typicality)
             probe = manifest.probe
             if probe is None:
-                probe = checkpoints.write_probe(incoming, checkpoints.load(old.path).reference)
+                probe = write_probe(incoming, checkpoints.load(old.path).reference)
             draft = manifest.model_copy(
                 update={
                     "created": datetime.now(UTC).replace(microsecond=0),
@@ -262,7 +245,7 @@ class ModelStore:
                     "evaluations": (*manifest.evaluations, *evaluations),
                 }
             )
-            return self._publish(incoming, draft)
+            return self._reference(name, publish_version(incoming, draft))
 
     def index(self) -> StoreIndex:
         """The default model and the aliases; none of either where no `store.json` is.
@@ -270,15 +253,7 @@ class ModelStore:
         Raises:
             CheckpointDamaged: The file is there and not readable.
         """
-        path = self.root / INDEX
-        try:
-            return StoreIndex.model_validate_json(path.read_bytes())
-        except (FileNotFoundError, NotADirectoryError):
-            return StoreIndex()
-        except (ValidationError, OSError) as error:
-            raise CheckpointDamaged(
-                f"{path} cannot be read ({error}); mend it, or delete it and set the default again"
-            ) from error
+        return read_index(self.root)
 
     def set_default(self, name: str) -> None:
         """Makes a model the one that answers where a request names none.
@@ -287,7 +262,7 @@ class ModelStore:
             ModelNotFound: The store has no such model.
         """
         self.find(name)
-        self._write_index(self.index().model_copy(update={"default": name}))
+        write_index(self.root, self.index().model_copy(update={"default": name}))
 
     def set_alias(self, alias: str, name: str) -> None:
         """Gives a model a further name.
@@ -300,60 +275,15 @@ class ModelStore:
         if self.versions(check_name(alias)):
             raise StoreError(f"'{alias}' is a model's own name; choose another alias")
         index = self.index()
-        self._write_index(index.model_copy(update={"aliases": {**index.aliases, alias: name}}))
+        write_index(self.root, index.model_copy(update={"aliases": {**index.aliases, alias: name}}))
 
-    def _write_index(self, index: StoreIndex) -> None:
-        content = json.dumps(index.model_dump(mode="json"), indent=2) + "\n"
-        try:
-            replace_file(self.root / INDEX, content.encode())
-        except OSError as error:
-            raise StoreError(
-                f"cannot write {self.root / INDEX}: {error.strerror or error}"
-            ) from error
-
-    def _checked(self, reference: Reference) -> Manifest:
-        manifest = checkpoints.read_manifest(reference.path)
-        if (manifest.name, manifest.version) != (reference.name, reference.version):
-            raise CheckpointDamaged(
-                f"{reference.path} holds {manifest.name} version {manifest.version}; "
-                "move the folder to where that belongs"
-            )
-        return manifest
-
-    def _publish(self, incoming: Path, draft: Manifest) -> Reference:
-        """Renames a folder to the next free version, however many others try the same."""
-        while True:
-            version = max(self.versions(draft.name), default=0) + 1
-            manifest = draft.model_copy(update={"version": version})
-            (incoming / checkpoints.MANIFEST).unlink(missing_ok=True)
-            write_durably(incoming / checkpoints.MANIFEST, manifests.to_bytes(manifest))
-            sync_folder(incoming)
-            final = incoming.parent / str(version)
-            try:
-                incoming.rename(final)
-            except OSError:
-                if final.exists():
-                    continue
-                raise
-            sync_folder(incoming.parent)
-            return Reference(draft.name, version, final)
+    def _reference(self, name: str, version: int) -> Reference:
+        return Reference(name, version, self.root / name / str(version))
 
 
-@contextlib.contextmanager
-def _incoming(parent: Path) -> Iterator[Path]:
-    """A new folder beside a model's versions, for one that is being written; gone at the end.
-
-    Raises:
-        StoreError: Something in it could not be written.
-    """
-    folder = parent / f".incoming-{os.getpid()}-{secrets.token_hex(4)}"
-    try:
-        folder.mkdir(parents=True)
-        yield folder
-    except OSError as error:
-        raise StoreError(
-            f"cannot write a checkpoint under {parent}: {error.strerror or error}; "
-            "free space or mend the permissions and try again"
-        ) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def _check_place(reference: Reference, manifest: Manifest) -> None:
+    if (manifest.name, manifest.version) != (reference.name, reference.version):
+        raise CheckpointDamaged(
+            f"{reference.path} holds {manifest.name} version {manifest.version}; "
+            "move the folder to where that belongs"
+        )

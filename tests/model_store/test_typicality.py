@@ -16,7 +16,9 @@ from model_store.typicality import (
     Typicality,
     combine,
     from_bytes,
+    record_of,
     tail_share,
+    to_bytes,
 )
 from tests import tiny
 
@@ -95,8 +97,8 @@ def test_the_calibrations_own_images_are_uniform() -> None:
 
 def test_what_is_written_is_read() -> None:
     written = Typicality({Side.LEFT: side(), Side.RIGHT: side(seed=7)}, 0.05, 200, 10, "drawn", "")
-    data = written.to_bytes()
-    read = from_bytes(data, written.record(data), 4)
+    data = to_bytes(written)
+    read = from_bytes(data, record_of(written, data), 4)
     rows = np.random.default_rng(2).normal(size=(20, 4)).astype(np.float32)
     for where in Side:
         np.testing.assert_allclose(read.of(rows, where), written.of(rows, where), rtol=1e-4)
@@ -105,8 +107,8 @@ def test_what_is_written_is_read() -> None:
 
 
 def test_another_file_or_another_model_is_refused() -> None:
-    data = description().to_bytes()
-    record = description().record(data)
+    data = to_bytes(description())
+    record = record_of(description(), data)
     with pytest.raises(StoreError, match="not the file"):
         from_bytes(data[:-1] + b"?", record, 4)
     with pytest.raises(StoreError, match="5 values"):

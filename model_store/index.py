@@ -1,0 +1,59 @@
+"""`store.json`: the model that answers by default, and further names for models."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from model_store.errors import CheckpointDamaged, StoreError
+from model_store.files import replace_file
+from model_store.manifest import NAME_PATTERN
+
+INDEX = "store.json"
+
+_Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+
+
+class StoreIndex(BaseModel):
+    """The whole of `store.json`.
+
+    Attributes:
+        default: The model that answers where a request names none.
+        aliases: Further names for models.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    default: _Name | None = None
+    aliases: dict[_Name, _Name] = {}
+
+
+def read_index(root: Path) -> StoreIndex:
+    """The index of a store; with neither default nor aliases where no `store.json` is.
+
+    Raises:
+        CheckpointDamaged: The file is there and not readable.
+    """
+    path = root / INDEX
+    try:
+        return StoreIndex.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return StoreIndex()
+    except (ValidationError, OSError) as error:
+        raise CheckpointDamaged(
+            f"{path} cannot be read ({error}); mend it, or delete it and set the default again"
+        ) from error
+
+
+def write_index(root: Path, index: StoreIndex) -> None:
+    """Replaces the index of a store.
+
+    Raises:
+        StoreError: It cannot be written.
+    """
+    content = json.dumps(index.model_dump(mode="json"), indent=2) + "\n"
+    try:
+        replace_file(root / INDEX, content.encode())
+    except OSError as error:
+        raise StoreError(f"cannot write {root / INDEX}: {error.strerror or error}") from error

@@ -1,0 +1,33 @@
+"""How typical an image is of those that a model was calibrated on: knowing when not to know.
+
+A picture of another kind (a face shown to a model of characters) gets an embedding and a score all
+the same. What gives it away is that its features do not lie where those of the model's own kind
+do. `training` fits the description; `app` judges by it. Both through this code.
+"""
+
+from model_store.typicality.description import (
+    LEAST,
+    SideTypicality,
+    Subspace,
+    Typicality,
+    combine,
+    in_distribution,
+    residuals,
+    tail_share,
+)
+from model_store.typicality.stored import TypicalityRecord, from_bytes, record_of, to_bytes
+
+__all__ = [
+    "LEAST",
+    "SideTypicality",
+    "Subspace",
+    "Typicality",
+    "TypicalityRecord",
+    "combine",
+    "from_bytes",
+    "in_distribution",
+    "record_of",
+    "residuals",
+    "tail_share",
+    "to_bytes",
+]

@@ -1,0 +1,193 @@
+"""Where the features of a model's own kind of images lie, and how far outside others are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from model_store.network.siamese import Side
+
+Floats = npt.NDArray[np.float64]
+
+LEAST = 1e-9
+"""The smallest typicality: beyond it, how much farther an image lies says nothing more."""
+
+TAIL = 10
+"""Of so many of the farthest calibration images, the spread tells how fast the tail falls."""
+
+
+@dataclass(frozen=True)
+class Subspace:
+    """Where vectors of one kind lie: around a mean, along a few directions.
+
+    Attributes:
+        mean: float32 (dimension,).
+        directions: float32 (k, dimension), the principal components: orthonormal, but for the
+            rounding of a file they were read from.
+    """
+
+    mean: npt.NDArray[np.float32]
+    directions: npt.NDArray[np.float32]
+
+    @cached_property
+    def basis(self) -> npt.NDArray[np.float32]:
+        """(k, dimension): the directions, orthonormal to float32's rounding.
+
+        Rounded to float16 they are no longer orthonormal enough to subtract squares.
+        """
+        return np.ascontiguousarray(np.linalg.qr(self.directions.T)[0].T)
+
+    def residual(self, rows: npt.NDArray[np.float32]) -> Floats:
+        """How far vectors lie from the subspace.
+
+        The "distance from feature space" of Moghaddam, Pentland (1995), equation 10.
+
+        Args:
+            rows: float32 (N, dimension).
+
+        Returns:
+            float64 (N,), ≥ 0.
+        """
+        centred = rows - self.mean
+        within = centred @ self.basis.T
+        squares = (centred**2).sum(axis=1) - (within**2).sum(axis=1)
+        return np.asarray(np.sqrt(np.maximum(squares, 0)), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class SideTypicality:
+    """The description of one side's features.
+
+    Attributes:
+        raw: Where features lie.
+        unit: Where features scaled to unit length lie.
+        centre: float64 (2,), the median residual of calibration images from each.
+        spread: float64 (2,), the standard deviation of these residuals, > 0.
+        reference: float64 (N,), ascending: the distances of the calibration images, each measured
+            by a description that had not seen its class.
+    """
+
+    raw: Subspace
+    unit: Subspace
+    centre: Floats
+    spread: Floats
+    reference: Floats
+
+    def distances(self, features: npt.NDArray[np.float32]) -> Floats:
+        """How far features lie outside: by how many standard deviations residuals exceed theirs.
+
+        Lengths tell images of another kind from characters, directions tell them from photographs;
+        neither does both, so each residual counts where it is above the median.
+
+        Args:
+            features: float32 (N, dimension), from `SiameseNetwork.features`.
+
+        Returns:
+            float64 (N,), ≥ 0.
+        """
+        return combine(residuals(self.raw, self.unit, features), self.centre, self.spread)
+
+    def of(self, features: npt.NDArray[np.float32]) -> Floats:
+        """The typicality of each image.
+
+        Returns:
+            float64 (N,), in (0, 1]: see `tail_share`.
+        """
+        return tail_share(self.reference, self.distances(features))
+
+
+@dataclass(frozen=True)
+class Typicality:
+    """The description of a model's inputs.
+
+    Attributes:
+        sides: By side; the left one stands for both where they share weights.
+        level: An image is in distribution if its typicality is at least this. So many of the
+            images that the description was made for are expected below it.
+        images: Images it was fitted to.
+        classes: Classes these are of.
+        data: What they were, in words.
+        data_digest: SHA-256 over them, or empty if they are not files.
+    """
+
+    sides: Mapping[Side, SideTypicality]
+    level: float
+    images: int
+    classes: int
+    data: str = ""
+    data_digest: str = ""
+
+    def of(self, features: npt.NDArray[np.float32], side: Side = Side.LEFT) -> Floats:
+        """The typicality of images.
+
+        Args:
+            features: float32 (N, dimension), from `SiameseNetwork.features`.
+            side: The side they are on.
+
+        Returns:
+            float64 (N,), in (0, 1]: the share of the model's own kind that lies as far out. Over
+            images of that kind it is uniform, whatever the model, but that the nearest third or
+            so, which lie within the median on both counts, get 1.
+        """
+        return self.sides.get(side, self.sides[Side.LEFT]).of(features)
+
+    def calibration_shares(self, edges: Sequence[float]) -> list[float]:
+        """Of the calibration's own images, the share whose typicality is at most each edge."""
+        own = np.concatenate(
+            [tail_share(one.reference, one.reference) for one in self.sides.values()]
+        )
+        return [float((own <= edge).mean()) for edge in edges]
+
+
+def residuals(raw: Subspace, unit: Subspace, features: npt.NDArray[np.float32]) -> Floats:
+    """Of features (N, dimension): float64 (N, 2), as they are and scaled to unit length."""
+    lengths = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    return np.stack([raw.residual(features), unit.residual(features / lengths)], axis=1)
+
+
+def combine(found: Floats, centre: Floats, spread: Floats) -> Floats:
+    """Residuals (N, 2) → distances (N,), as `SideTypicality.distances` has them."""
+    return np.asarray(np.linalg.norm(np.maximum((found - centre) / spread, 0), axis=1))
+
+
+def tail_share(reference: Floats, distances: Floats) -> Floats:
+    """The share of images of a kind that lie at least as far out.
+
+    Within the reference it is the conformal p-value (1 + how many lie as far) / (1 + how many
+    there are): Laxhammar, Falkman 2010; Bates et al. 2023 (arXiv 2104.08279), equation 2. Beyond
+    the tenth farthest, where counting ends, the tail goes on as an exponential whose scale is the
+    mean excess there (peaks over threshold, Pickands 1975, with shape 0).
+
+    Args:
+        reference: float64 (N,), ascending, N ≥ 11.
+        distances: float64 (M,).
+
+    Returns:
+        float64 (M,), from `LEAST` to 1; 1 is typical.
+    """
+    count = len(reference)
+    shares = (1 + count - np.searchsorted(reference, distances, side="left")) / (1 + count)
+    edge = reference[-TAIL]
+    scale = max(float((reference[-TAIL:] - edge).mean()), 1e-6 * (1 + abs(float(edge))))
+    begin = (1 + TAIL) / (1 + count)
+    beyond = begin * np.exp(-np.maximum(distances - edge, 0) / scale)
+    return np.asarray(np.maximum(np.where(distances > edge, beyond, shares), LEAST))
+
+
+def in_distribution(level: float | None, *typicality: float | None) -> bool | None:
+    """Whether all of some images are typical.
+
+    Args:
+        level: The least typicality that counts as in distribution; None where the model has none.
+        typicality: Of each image; None for one that is not known.
+
+    Returns:
+        False if one is known not to be; else None if one is not known; else True.
+    """
+    if level is None or not typicality:
+        return None
+    if any(value is not None and value < level for value in typicality):
+        return False
+    return None if None in typicality else True

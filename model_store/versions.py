@@ -1,0 +1,74 @@
+"""The versions of a model: numbered folders in one of its name, each added whole or not at all."""
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from model_store import manifest as manifests
+from model_store.checkpoint import MANIFEST
+from model_store.errors import StoreError
+from model_store.files import sync_folder, write_durably
+from model_store.manifest import Manifest
+
+
+def versions_in(folder: Path) -> list[int]:
+    """The versions that a model's folder holds, oldest first; none if it is not there.
+
+    Raises:
+        OSError: It cannot be listed.
+    """
+    try:
+        entries = [entry.name for entry in folder.iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(int(entry) for entry in entries if entry.isascii() and entry.isdecimal())
+
+
+@contextlib.contextmanager
+def incoming_version(parent: Path) -> Iterator[Path]:
+    """A new folder beside a model's versions, for one that is being written; gone at the end.
+
+    Raises:
+        StoreError: Something in it could not be written.
+    """
+    folder = parent / f".incoming-{os.getpid()}-{secrets.token_hex(4)}"
+    try:
+        folder.mkdir(parents=True)
+        yield folder
+    except OSError as error:
+        raise StoreError(
+            f"cannot write a checkpoint under {parent}: {error.strerror or error}; "
+            "free space or mend the permissions and try again"
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def publish_version(incoming: Path, draft: Manifest) -> int:
+    """Renames a folder to the next free version, however many others try the same.
+
+    Args:
+        incoming: From `incoming_version`, with all but the manifest in it.
+        draft: The manifest, but for the version.
+
+    Returns:
+        The version it became.
+    """
+    while True:
+        version = max(versions_in(incoming.parent), default=0) + 1
+        manifest = draft.model_copy(update={"version": version})
+        (incoming / MANIFEST).unlink(missing_ok=True)
+        write_durably(incoming / MANIFEST, manifests.to_bytes(manifest))
+        sync_folder(incoming)
+        final = incoming.parent / str(version)
+        try:
+            incoming.rename(final)
+        except OSError:
+            if final.exists():
+                continue
+            raise
+        sync_folder(incoming.parent)
+        return version
