@@ -3,15 +3,14 @@
 import argparse
 import math
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from model_store.cpus import available_cpus
 from model_store.store import SHIPPED, ModelStore
-from training.errors import DataError, TrainingError
+from training.errors import TrainingError
 
 
 def add_store(parser: argparse.ArgumentParser) -> None:
@@ -97,38 +96,6 @@ def time_in(unit: str, *, may_be_zero: bool = False) -> Callable[[str], float]:
         return value
 
     return parse
-
-
-def check_file(path: Path, option: str) -> None:
-    """Refuses a file that could not be written, before work is done that takes long.
-
-    Args:
-        path: The file.
-        option: The option that names it, for the message.
-
-    Raises:
-        DataError: It is a folder, or its folder is not there.
-    """
-    if path.is_dir() or not path.resolve().parent.is_dir():
-        raise DataError(f"{path} cannot be written: give {option} a file in a folder that exists")
-
-
-@contextmanager
-def writing(path: Path, advice: str = "") -> Iterator[None]:
-    """Within it, what is written to a file is, or the message says why it is not.
-
-    Args:
-        path: The file.
-        advice: What to do; the message ends with it.
-
-    Raises:
-        DataError: The system did not write it.
-    """
-    try:
-        yield
-    except OSError as error:
-        because = f"{path} cannot be written ({error.strerror or error})"
-        raise DataError(f"{because}; {advice}" if advice else because) from error
 
 
 def share(text: str) -> float:

@@ -12,16 +12,15 @@ from training.automatic import USUAL, choose
 from training.commands.common import (
     add_device,
     add_store,
-    check_file,
     chosen_device,
     chosen_store,
     whole_number,
-    writing,
 )
 from training.commands.recipes import add_recipe, prepare_for
 from training.cross_validation import Fold, averaged, cross_validate, from_json, to_json
 from training.data.parts import open_sources
 from training.errors import DataError
+from training.outputs import check_file, writing
 from training.progress import Reporter
 from training.recipe.files import check_overrides, load_recipe, to_yaml
 

@@ -9,13 +9,14 @@ from rich.console import Console
 from rich.table import Table
 
 from model_store.manifest import Evaluation
-from training.commands.common import check_file, whole_number, writing
+from training.commands.common import whole_number
 from training.commands.material import Bench, add_material
 from training.commands.measuring import PROTOCOLS, Measured, measure
 from training.errors import DataError
 from training.evaluation.pairs import MAX_IMPOSTORS
 from training.evaluation.protocols.one_shot import TRIALS, WAYS
 from training.evaluation.wording import rows_of
+from training.outputs import check_file, writing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

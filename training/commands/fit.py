@@ -21,6 +21,7 @@ from training.commands.recipes import add_recipe, prepare_for
 from training.distributed import Processes
 from training.dry_run.rehearsal import rehearse
 from training.fit import MINUTES, FitRequest, fit, fit_along
+from training.outputs import check_file
 from training.progress import Reporter
 from training.run.tensorboard import check_tensorboard
 
@@ -123,6 +124,7 @@ def run(options: argparse.Namespace) -> int:
         minutes=options.minutes,
     )
     if options.dry_run is not None:
+        check_file(options.dry_run, "--dry-run")
         if processes.first:
             print(rehearse(request, options.dry_run, reporter).text)
         return 0

@@ -8,8 +8,9 @@ from rich.console import Console
 
 from model_store.errors import ImageError
 from model_store.images import decode
-from training.commands.common import add_device, add_store, chosen_device, chosen_store, writing
+from training.commands.common import add_device, add_store, chosen_device, chosen_store
 from training.errors import DataError, TrainingError
+from training.outputs import writing
 from training.pictures.comparison import comparison_sheet, figures, half_blocks
 from training.pictures.sheet import to_png
 from training.prediction import predict

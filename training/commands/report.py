@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from model_store.files import replace_file
-from training.commands.common import add_device, add_store, check_file, whole_number, writing
+from training.commands.common import add_device, add_store, whole_number
 from training.commands.material import CHOICES, Bench
 from training.data.opening import open_data
 from training.data.split import Split
 from training.errors import DataError
+from training.outputs import check_file, writing
 from training.report.beside import read_beside
 from training.report.content import Content
 from training.report.located import locate

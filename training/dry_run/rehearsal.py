@@ -15,7 +15,6 @@ from training.data.training_set import TrainingSet
 from training.dry_run.footprint import Footprint, activation_bytes, footprint
 from training.dry_run.layers import layers
 from training.dry_run.picture import batch_png
-from training.errors import TrainingError
 from training.fit import FitRequest
 from training.fit.jobs import new_job
 from training.hardware import hardware
@@ -24,6 +23,7 @@ from training.learning.freezing import Frozen, enter_training
 from training.learning.learner import Learner
 from training.learning.optimisation import backbone_parameters
 from training.learning.timing import time_of_a_step
+from training.outputs import writing
 from training.progress import Reporter, duration
 from training.recipe.tables import recipe_table
 from training.run.job import Job
@@ -75,8 +75,7 @@ def rehearse(request: FitRequest, picture: Path, reporter: Reporter) -> Rehearsa
     )
     with closing(pixels):
         images = TrainingSet(pixels, turned_classes=recipe.data.turned_classes)
-        validates = job.parts.validation is not None and recipe.validation.times > 0
-        batches, plan = plan_training(images, recipe, device, validates=validates)
+        batches, plan = plan_training(images, recipe, device, validates=job.validates)
         origin = open_origin(recipe.start, recipe.network, request.store)
         frozen_steps = recipe.freeze.steps(plan.epoch_steps)
         learner = Learner(
@@ -88,7 +87,8 @@ def rehearse(request: FitRequest, picture: Path, reporter: Reporter) -> Rehearsa
         )
         makings = next(batches.following(0))
         batch = makings[0]()
-        _write(picture, batch_png(batch))
+        with writing(picture, "name another file after --dry-run"):
+            replace_file(picture, batch_png(batch))
         shapes = layers(learner.network, batch.images[:2])
         enter_training(learner.network, Frozen(frozen_steps > 0, recipe.freeze.statistics))
         side_by_side = len(makings) if device.type == "cpu" else 1
@@ -117,7 +117,7 @@ def rehearse(request: FitRequest, picture: Path, reporter: Reporter) -> Rehearsa
                 ],
             ),
             _memory_table(memory, len(batch.images), side_by_side),
-            _length_table(plan, seconds, device, validates=validates),
+            _length_table(plan, seconds, device, validates=job.validates),
             f"one batch: {picture}\nnothing was kept; leave --dry-run out to train",
         ]
     )
@@ -179,13 +179,3 @@ def _length_table(plan: Plan, seconds: float, device: torch.device, *, validates
         ("all steps", f"{duration(seconds * plan.steps)}, without reading and judging images"),
     ]
     return table("length", ("", ""), rows)
-
-
-def _write(path: Path, png: bytes) -> None:
-    try:
-        replace_file(path, png)
-    except OSError as error:
-        raise TrainingError(
-            f"the batch cannot be drawn to {path} ({error.strerror or error}); name another file "
-            "after --dry-run"
-        ) from error

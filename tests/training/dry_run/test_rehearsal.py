@@ -65,7 +65,7 @@ def test_the_picture_goes_where_it_is_told_to(fit, tmp_path):
     assert (tmp_path / "batch of pairs.png").is_file()
     status, _, told = fit("--dry-run", str(tmp_path / "nowhere" / "x.png"))
     assert status == 1
-    assert "name another file after --dry-run" in told
+    assert "give --dry-run a file in a folder that exists" in told
 
 
 def test_what_is_frozen_does_not_learn(fit):

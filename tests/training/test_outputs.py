@@ -1,0 +1,26 @@
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from training.errors import DataError
+from training.outputs import check_file, writing
+
+
+def test_a_folder_or_a_file_in_no_folder_is_refused_before_the_work(tmp_path: Path):
+    check_file(tmp_path / "new.png", "--out")
+    for path in (tmp_path, tmp_path / "missing" / "new.png"):
+        with pytest.raises(DataError, match="give --out a file in a folder that exists"):
+            check_file(path, "--out")
+
+
+@pytest.mark.parametrize(("advice", "ending"), [("name another", "; name another"), ("", "")])
+def test_what_the_system_does_not_write_is_said_by_name(tmp_path: Path, advice: str, ending: str):
+    path = tmp_path / "new.png"
+    with writing(path, advice):
+        path.write_bytes(b"written")
+    assert path.read_bytes() == b"written"
+    with pytest.raises(DataError) as raised, writing(path, advice):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert str(raised.value) == f"{path} cannot be written (No space left on device){ending}"
