@@ -7,6 +7,7 @@ import torch
 from training.data.folders import ImageFolder
 from training.data.pixels import Pixels
 from training.data.sampling import ClassTable
+from training.data.sources import Skipped
 
 Integers = npt.NDArray[np.int64]
 
@@ -36,6 +37,11 @@ class TrainingSet:
         self._on_right = folder.on_right if folder.two_sided else None
         self.table = class_table(folder, turned_classes=turned_classes)
         self.groups = torch.from_numpy(self.table.groups)
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """The images found so far that cannot be decoded, with reasons."""
+        return self._pixels.skipped
 
     def on_right(self, indices: Integers) -> torch.Tensor | None:
         """Bool (N,), whether images are on the right side; None where sides are of no account."""

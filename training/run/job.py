@@ -41,6 +41,11 @@ class Job:
                 "which images are on the right, those of --data being on the left"
             )
 
+    @property
+    def validates(self) -> bool:
+        """Whether there are classes to validate on while it trains, and the recipe wants that."""
+        return self.parts.validation is not None and self.recipe.validation.times > 0
+
 
 @dataclass(frozen=True)
 class Trained:

@@ -7,38 +7,30 @@ from pathlib import Path
 
 import torch
 
-from model_store.cpus import available_cpus
 from model_store.network import SiameseNetwork
 from model_store.store import ModelStore
-from training.components import build
-from training.data.augmentation import AUGMENTATIONS
 from training.data.batches import Batches
-from training.data.folders import ImageFolder
-from training.data.pixels import PixelsAsTheyCome, PixelsInMemory, load_pixels
 from training.data.training_set import TrainingSet
 from training.distributed import Processes
-from training.errors import TrainingError
 from training.guard.collapse import Looks
 from training.guard.collapsed_loss import CollapsedLoss
 from training.guard.guardian import Guardian, collapses
 from training.hardware import hardware
 from training.history import Row
-from training.initialise import MOST_IMAGES, Origin, open_origin, whiten
+from training.initialise import Origin, open_origin
 from training.learning.learner import Learner
-from training.memory import available_bytes
 from training.progress import Reporter
-from training.run.finishing import MOST_FINISHING, discriminate
 from training.run.folder import Run
 from training.run.following import follow
 from training.run.interruption import StopRequest
 from training.run.job import Job, Trained
 from training.run.loop import Loop
 from training.run.planning import Plan, plan_training
+from training.run.projections import set_discriminant, set_whitening
+from training.run.reading import Reading
 from training.run.state import Standing, from_bytes, load_state, save_state, to_bytes
 from training.run.tensorboard import scalars
-from training.run.watch import Watch, some_classes, with_pairs
-
-_LOOKED_AT = 500
+from training.run.watch import Watch
 
 
 class Session:
@@ -75,6 +67,7 @@ class Session:
         self._reporter = reporter
         self._tensorboard = tensorboard
         self._processes = processes or Processes()
+        self._reading = Reading(job, device, reporter, self._processes.count)
 
     def train(self) -> Trained | None:
         """Trains to the last step.
@@ -87,24 +80,22 @@ class Session:
         """
         recipe = self._job.recipe
         # What cannot be had is said before the images are read, which can take minutes.
-        origin = None if self._run.resumable else self._origin()
-        pixels = self._pixels(self._job.parts.train)
-        try:
-            images = TrainingSet(pixels, turned_classes=recipe.data.turned_classes)
+        origin = None
+        if not self._run.resumable:
+            origin = open_origin(recipe.start, recipe.network, self._store)
+        with self._reading.training_set() as images:
             batches, plan = self._batches(images)
             learner = self._learner(images, plan, origin)
-            watch = self._watch()
+            watch = self._reading.watch()
             guardian = self._guardian(learner, images, plan, watch)
             standing = self._loop(learner, plan, batches, watch, guardian)
-            ended = plan.ended(standing)
-            network = self._finished(learner.result, images) if ended else None
-        finally:
-            if isinstance(pixels, PixelsAsTheyCome):
-                pixels.close()
-        if network is None:
-            return None
+            if not plan.ended(standing):
+                return None
+            network = learner.result
+            if recipe.finish.projection is not None:
+                set_discriminant(network, images, recipe, self._device, self._reporter)
         notes = () if watch is None else collapses(standing.history, self._looks(plan, watch))
-        return Trained(network, standing, pixels.skipped, self._run.start(), notes)
+        return Trained(network, standing, images.skipped, self._run.start(), notes)
 
     def follow(self) -> bool:
         """Trains along with the first process.
@@ -115,9 +106,7 @@ class Session:
         Raises:
             TwinlensError: Recipe and data do not go together, or another process ended.
         """
-        pixels = self._pixels(self._job.parts.train)
-        try:
-            images = TrainingSet(pixels, turned_classes=self._job.recipe.data.turned_classes)
+        with self._reading.training_set() as images:
             batches, plan = self._batches(images)
             learner = self._learner(images, plan, None)
             with StopRequest() as stop:
@@ -125,9 +114,6 @@ class Session:
                 return follow(
                     learner, plan, batches, standing, processes=self._processes, stop=stop
                 )
-        finally:
-            if isinstance(pixels, PixelsAsTheyCome):
-                pixels.close()
 
     def _learner(self, images: TrainingSet, plan: Plan, origin: Origin | None) -> Learner:
         recipe = self._job.recipe
@@ -140,10 +126,6 @@ class Session:
             processes=self._processes,
         )
 
-    def _origin(self) -> Origin:
-        recipe = self._job.recipe
-        return open_origin(recipe.start, recipe.network, self._store)
-
     def _begin_from(self, origin: Origin, images: TrainingSet, network: SiameseNetwork) -> None:
         recipe = self._job.recipe
         report = origin.fill(network)
@@ -152,44 +134,14 @@ class Session:
         if report.matches:
             self._run.write_start(report.to_json())
         if recipe.start.projection is not None:
-            self._project(whiten, network, images, "whitening", MOST_IMAGES)
-
-    def _finished(self, network: SiameseNetwork, images: TrainingSet) -> SiameseNetwork:
-        if self._job.recipe.finish.projection is not None:
-            self._project(discriminate, network, images, "finishing", MOST_FINISHING)
-        return network
-
-    def _project(
-        self,
-        set_it: Callable[..., str],
-        network: SiameseNetwork,
-        images: TrainingSet,
-        title: str,
-        most: int,
-    ) -> None:
-        """Sets the projection in closed form."""
-        recipe = self._job.recipe
-        augmentation = build(
-            AUGMENTATIONS, "augmentation", recipe.augmentation, recipe.preprocessing
-        )
-        count = min(most, len(images.table.labels))
-        with self._reporter.task(title, count) as task:
-            told = set_it(
-                network,
-                images,
-                mirrored=augmentation.mirrors,
-                seed=recipe.seed,
-                device=self._device,
-                on_progress=task.update,
-            )
-        self._reporter.say(told)
+            set_whitening(network, images, recipe, self._device, self._reporter)
 
     def _batches(self, images: TrainingSet) -> tuple[Batches, Plan]:
         return plan_training(
             images,
             self._job.recipe,
             self._device,
-            validates=self._validates,
+            validates=self._job.validates,
             save_every=self._save_every,
             processes=self._processes,
         )
@@ -257,41 +209,6 @@ class Session:
         count = self._processes.count
         return "" if count == 1 else f", in {count} processes"
 
-    def _pixels(self, folder: ImageFolder) -> PixelsInMemory | PixelsAsTheyCome:
-        share = self._job.recipe.data.memory_share
-        pixels = self._loaded(
-            folder, "reading images", int(share * available_bytes() / self._processes.count)
-        )
-        if isinstance(pixels, PixelsAsTheyCome):
-            self._reporter.say(
-                f"{folder.described()} are more than data.memory_share={share} of the free memory "
-                "holds; they are decoded as they are wanted, which is slower"
-            )
-        elif self._device.type == "cuda":
-            return _on_device(pixels, self._device)
-        return pixels
-
-    @property
-    def _validates(self) -> bool:
-        return self._job.parts.validation is not None and self._job.recipe.validation.times > 0
-
-    def _watch(self) -> Watch | None:
-        recipe, parts = self._job.recipe, self._job.parts
-        folder, images, title = parts.validation, recipe.validation.images, "validation images"
-        if not self._validates:
-            folder, images, title = with_pairs(parts.train), _LOOKED_AT, "images to look at"
-        if folder is None or not (self._validates or recipe.guard.action != "ignore"):
-            return None
-        some = some_classes(folder, images, recipe.seed)
-        pixels = self._loaded(some, f"reading {title}", available_bytes())
-        if isinstance(pixels, PixelsAsTheyCome):
-            pixels.close()
-            raise TrainingError(
-                f"{len(some.items):,} validation images do not fit into memory; use fewer with "
-                "--set validation.images=1000"
-            )
-        return Watch(pixels, self._device, recipe.seed, trained_on=not self._validates)
-
     def _guardian(
         self, learner: Learner, images: TrainingSet, plan: Plan, watch: Watch | None
     ) -> Guardian | None:
@@ -304,24 +221,3 @@ class Session:
     def _looks(self, plan: Plan, watch: Watch) -> Looks:
         data = "images trained on" if watch.trained_on else "validation images"
         return Looks(self._job.recipe.guard, plan.steps, watch.images, data)
-
-    def _loaded(
-        self, folder: ImageFolder, title: str, budget: int
-    ) -> PixelsInMemory | PixelsAsTheyCome:
-        recipe = self._job.recipe
-        with self._reporter.task(title, len(folder.items)) as task:
-            return load_pixels(
-                folder,
-                recipe.preprocessing,
-                budget=budget,
-                workers=recipe.data.workers or max(1, available_cpus() // self._processes.count),
-                on_progress=lambda done, _: task.update(done),
-            )
-
-
-def _on_device(pixels: PixelsInMemory, device: torch.device) -> PixelsInMemory:
-    """Images on the GPU itself, if they take no more than a quarter of what is free there."""
-    free, _ = torch.cuda.mem_get_info(device)
-    if pixels.images.numel() > free // 4:
-        return pixels
-    return PixelsInMemory(pixels.folder, pixels.images.to(device), pixels.skipped)
