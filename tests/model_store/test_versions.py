@@ -1,0 +1,43 @@
+import threading
+from pathlib import Path
+
+from model_store import ModelStore
+from model_store.versions import incoming_version, versions_in
+from tests import tiny
+
+
+def test_versions_are_the_numbered_folders_in_their_order(tmp_path: Path):
+    for name in ("10", "9", "1", "x", "²", ".incoming-1-abcd"):
+        (tmp_path / name).mkdir()
+    assert versions_in(tmp_path) == [1, 9, 10]
+    assert versions_in(tmp_path / "missing") == []
+
+
+def test_what_is_not_published_is_gone(tmp_path: Path):
+    parent = tmp_path / "mine"
+    with incoming_version(parent) as incoming:
+        (incoming / "weights.safetensors").write_bytes(b"half")
+        assert versions_in(parent) == []
+    assert list(parent.iterdir()) == []
+
+
+def test_savers_at_the_same_moment_get_versions_of_their_own(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    network = tiny.network()
+    savers = [threading.Thread(target=store.save, args=("mine", network)) for _ in range(8)]
+    for saver in savers:
+        saver.start()
+    for saver in savers:
+        saver.join()
+    assert store.versions("mine") == list(range(1, 9))
+    for version in store.versions("mine"):
+        assert store.load("mine", version).manifest.version == version
+
+
+def test_a_half_written_version_is_not_a_version(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    store.save("mine", tiny.network())
+    (tmp_path / "mine" / ".incoming-1-abcd").mkdir()
+    (tmp_path / "other" / ".incoming-1-abcd").mkdir(parents=True)
+    assert [reference.name for reference in store.models()] == ["mine"]
+    assert store.versions("mine") == [1]
