@@ -1,6 +1,7 @@
 """What is known of a request beside its content: identity, clock, what to log."""
 
 import asyncio
+import random
 import re
 import secrets
 from dataclasses import dataclass, field
@@ -66,8 +67,28 @@ class RequestContext:
     trace: Trace | None = None
 
 
-def new_context(scope: Scope) -> RequestContext:
-    """Makes a request's context from its headers, and keeps it in the scope."""
+class Ids:
+    """Makes ids that are hardly ever the same twice; nothing is protected by them.
+
+    The system is asked for chance only once. Each time it is asked, the interpreter goes to another
+    thread, and it may be long until it comes back.
+    """
+
+    def __init__(self) -> None:
+        self._random = random.Random(secrets.randbits(256))  # noqa: S311 (they are no secrets)
+
+    def new(self) -> str:
+        """16 hexadecimal digits."""
+        return f"{self._random.getrandbits(64):016x}"
+
+
+def new_context(scope: Scope, ids: Ids) -> RequestContext:
+    """Makes a request's context from its headers, and keeps it in the scope.
+
+    Args:
+        scope: The request's.
+        ids: Makes those that it does not bring along.
+    """
     request_id, timeout, trace = None, None, None
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
@@ -75,9 +96,9 @@ def new_context(scope: Scope) -> RequestContext:
         elif name == b"x-request-timeout":
             timeout = value.decode("latin-1")
         elif name == b"traceparent":
-            trace = _trace(value)
+            trace = _trace(value, ids)
     if request_id is None:
-        request_id = secrets.token_hex(8) if trace is None else trace.trace_id
+        request_id = ids.new() if trace is None else trace.trace_id
     context = RequestContext(request_id, timeout, trace=trace)
     scope[_KEY] = context
     return context
@@ -89,7 +110,7 @@ def context_of(scope: Scope) -> RequestContext:
     return context
 
 
-def _trace(value: bytes) -> Trace | None:
+def _trace(value: bytes, ids: Ids) -> Trace | None:
     match = _TRACEPARENT.fullmatch(value)
     if match is None:
         return None
@@ -97,4 +118,4 @@ def _trace(value: bytes) -> Trace | None:
     # All zeros is how a trace says that it is none.
     if not int(trace_id, 16) or not int(parent_id, 16):
         return None
-    return Trace(trace_id, parent_id, secrets.token_hex(8), flags)
+    return Trace(trace_id, parent_id, ids.new(), flags)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.context import RequestContext, new_context
+from app.api.context import Ids, RequestContext, new_context
 from app.api.problem import CLIENT_CLOSED_REQUEST, problem
 from app.observability.logs import fields
 from app.observability.metrics import Metrics
@@ -50,13 +50,14 @@ class RequestMiddleware:
         self._app = app
         self._metrics = metrics
         self._in_flight = in_flight
+        self._ids = Ids()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request, as ASGI has it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        context = new_context(scope)
+        context = new_context(scope, self._ids)
         status = 0
 
         async def send_with_id(message: Message) -> None:

@@ -38,6 +38,8 @@ def fields(**values: object) -> dict[str, dict[str, object]]:
 
 def configure(level: str) -> None:
     """Sends every logger's records of that level and above to standard error as JSON."""
+    # Found out anew for every record, and in none of our lines.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()

@@ -17,6 +17,7 @@ from prometheus_client import (
 from app.observability.distributions import Distributions
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_STAGES = ("read", "decode", "queue", "device", "score")
 _BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -55,6 +56,7 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self._stages = {stage: self._stage_seconds.labels(stage) for stage in _STAGES}
         self._batch_images = Histogram(
             "twinlens_batch_images",
             "Images in a batch.",
@@ -121,7 +123,7 @@ class Metrics:
 
     def stage(self, stage: str, seconds: float) -> None:
         """Records how long a stage took."""
-        self._stage_seconds.labels(stage).observe(seconds)
+        self._stages[stage].observe(seconds)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
