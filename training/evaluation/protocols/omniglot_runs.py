@@ -1,9 +1,4 @@
-"""Lake's one-shot runs, in the files he published them in.
-
-`all_runs` of github.com/brendenlake/omniglot (python/one-shot-classification): folders `run01` to
-`run20`, each with `class_labels.txt`, whose lines name a test image and the training image of its
-class: `run01/test/item01.png run01/training/class03.png`.
-"""
+"""Lake's one-shot runs: every test image is answered by its most alike training image."""
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,7 +10,7 @@ import torch
 from model_store.metric import Metric
 from model_store.network import SiameseNetwork, Side
 from training.data.folders import ImageClass, ImageFolder, Item
-from training.data.sources import Source, open_source
+from training.data.sources import Files
 from training.errors import DataError
 from training.evaluation.answers import Answers, best_of
 from training.evaluation.embedding import EmbeddedFolder, embed_folder
@@ -24,47 +19,8 @@ from training.evaluation.intervals import bootstrap_mean
 from training.evaluation.metrics import Floats, Indices, alike
 from training.evaluation.pairs import ScoredPairs
 from training.evaluation.pool import Pairs
+from training.evaluation.protocols.omniglot_files import Run, open_runs
 from training.evaluation.scoring import score_matrix
-
-LABELS = "class_labels.txt"
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run.
-
-    Attributes:
-        name: Of its folder.
-        queries: Keys of the test images.
-        answers: Keys of the training images of their classes, in the same order.
-        candidates: Keys of all training images.
-    """
-
-    name: str
-    queries: tuple[str, ...]
-    answers: tuple[str, ...]
-
-    @property
-    def candidates(self) -> tuple[str, ...]:
-        """The training images, each once."""
-        return tuple(sorted(set(self.answers)))
-
-
-def open_runs(path: Path) -> tuple[Source, list[Run]]:
-    """Finds the runs in a folder or a zip archive.
-
-    Raises:
-        DataError: There is none, or a `class_labels.txt` is not in the expected form.
-    """
-    source = open_source(path)
-    found = [PurePosixPath(key) for key in source.listing().files]
-    labels = [key for key in found if key.name == LABELS and len(key.parts) > 1]
-    if not labels:
-        raise DataError(
-            f"{path} holds no run01/{LABELS}; give the folder all_runs of Lake's one-shot "
-            "classification, or a zip of it"
-        )
-    return source, [_read_run(source, key) for key in labels]
 
 
 @dataclass(frozen=True)
@@ -208,34 +164,9 @@ def omniglot_runs_figures(played: Played, *, seed: int = 0) -> OmniglotRunsFigur
     )
 
 
-def _read_run(source: Source, key: PurePosixPath) -> Run:
-    where = f"{source.path / key}"
-    # Paths in the file begin at the folder that holds the runs.
-    base = key.parent.parent
-    queries, answers = [], []
-    try:
-        lines = source.read(str(key)).decode().splitlines()
-    except (DataError, UnicodeDecodeError) as error:
-        raise DataError(f"{where}: {error}; fetch the runs again") from error
-    for number, line in enumerate(lines, 1):
-        words = line.split()
-        if not words:
-            continue
-        if len(words) != 2 or any({"..", "/"} & {*PurePosixPath(word).parts} for word in words):
-            raise DataError(
-                f"{where}, line {number}: expected 'run01/test/item01.png "
-                f"run01/training/class01.png', found '{line}'"
-            )
-        queries.append(str(base / words[0]))
-        answers.append(str(base / words[1]))
-    if len(set(answers)) < 2:
-        raise DataError(f"{where} names fewer than two training images; fetch the runs again")
-    return Run(key.parent.name, tuple(queries), tuple(answers))
-
-
 def _embed(
     network: SiameseNetwork,
-    source: Source,
+    source: Files,
     keys: set[str],
     device: torch.device | str,
     side: Side = Side.LEFT,

@@ -3,7 +3,7 @@ import pytest
 from tests.training import small
 from tests.training.trees import grown, png, zipped
 from training.errors import DataError
-from training.evaluation.protocols.omniglot_runs import omniglot_runs, open_runs, play_runs
+from training.evaluation.protocols.omniglot_runs import omniglot_runs, play_runs
 
 
 def runs(count=2, ways=5, shift=0):
@@ -51,32 +51,11 @@ def test_two_sides_are_embedded_by_their_own_branches(tmp_path):
     assert found.trials == 5
 
 
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        (b"run01/test/item00.png", "line 1"),
-        (b"run01/test/item00.png ../../secret.png", "line 1"),
-        (b"run01/test/item00.png /etc/secret.png", "line 1"),
-        (b"\xff\xfe", "class_labels.txt"),
-        (b"", "fewer than two"),
-    ],
-)
-def test_labels_in_another_form_are_refused(tmp_path, line, message):
-    root = grown(tmp_path, runs(count=1) | {"run01/class_labels.txt": line})
-    with pytest.raises(DataError, match=message):
-        open_runs(root)
-
-
 def test_a_missing_image_is_named(tmp_path):
     files = runs(count=1)
     del files["run01/training/class03.png"]
     with pytest.raises(DataError, match=r"class03\.png"):
         omniglot_runs(grown(tmp_path, files), small.network())
-
-
-def test_a_folder_without_runs_is_refused(tmp_path):
-    with pytest.raises(DataError, match="all_runs"):
-        open_runs(grown(tmp_path, {"a/1.png": png()}))
 
 
 def test_pairs_and_answers_of_runs(tmp_path):
