@@ -206,6 +206,18 @@ def test_the_face_network_has_the_published_shapes():
     assert network.dimension == 5
 
 
+def test_the_small_network_by_options_pools_and_normalises_where_it_is_told():
+    options = {"widths": [6, 10], "kernels": [5, 3], "pools": [2, 3], "norm_first": True}
+    network = build("small-cnn", "flatten", options=options)
+    assert network.dimension == 10 * (32 // 2 // 3) ** 2
+    layers = [type(layer).__name__ for layer in network.branches[0].backbone.layers]
+    block = ["ReflectionPad2d", "Conv2d", "BatchNorm2d", "ReLU", "MaxPool2d"]
+    assert layers == block * 2
+    for wrong in ({"widths": [4]}, {"kernels": [3, 4, 3]}, {"pools": [1, 0, 1]}):
+        with pytest.raises(StoreError, match="cannot be built with"):
+            build("small-cnn", "flatten", options=wrong)
+
+
 def test_the_triplet_network_gives_128_values_for_32_pixels():
     assert build("triplet-cnn", "flatten").dimension == 128
 

@@ -10,6 +10,7 @@ from training.losses.prototypical import Prototypical
 from training.losses.supervised_contrastive import SupervisedContrastive
 from training.losses.total import Total
 from training.losses.triplet import TripletMargin, TripletSoftmax
+from training.losses.whitened_contrastive import WhitenedContrastive
 
 
 def _total(dimension: int, classes: int, *, parts: Sequence[Mapping[str, object]]) -> Loss:
@@ -25,6 +26,7 @@ LOSSES: dict[str, Callable[..., Loss]] = {
     "total": _total,
     "triplet-margin": TripletMargin,
     "triplet-softmax": TripletSoftmax,
+    "whitened-contrastive": WhitenedContrastive,
 }
 
 __all__ = ["LOSSES", "Loss"]

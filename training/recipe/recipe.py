@@ -114,7 +114,7 @@ class Recipe(Section):
             key
             for key, value in (
                 ("start.projection=whitening", self.start.projection),
-                ("finish.projection=discriminant", self.finish.projection),
+                (f"finish.projection={self.finish.projection}", self.finish.projection),
             )
             if value is not None
         ]
@@ -130,8 +130,8 @@ class Recipe(Section):
             )
         if self.finish.projection and (others or self.validation.keep != "last"):
             raise ValueError(
-                "finish.projection=discriminant is for a network of one branch, of which the last "
-                "weights are kept: set validation.keep=last"
+                f"finish.projection={self.finish.projection} is for a network of one branch, of "
+                "which the last weights are kept: set validation.keep=last"
             )
 
     def steps(self, images: int, images_per_step: int) -> int:

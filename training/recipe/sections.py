@@ -113,13 +113,14 @@ class Finish(Section):
     """What is done with the trained network.
 
     Attributes:
-        projection: `discriminant` to set the projection anew in closed form, by the training
-            images as the trained backbone sees them: as `start.projection: whitening`, and only
-            what tells the training classes apart is kept. For models that are to know those again;
-            on others it loses. None to leave the projection as it was trained.
+        projection: To set the trained projection anew in closed form, by the training images as
+            the trained network sees them: `whitening`, as `start.projection` does it; or
+            `discriminant`, which is that and keeps only what tells the training classes apart: for
+            models that are to know those again; on others it loses. None to leave the projection
+            as it was trained.
     """
 
-    projection: Literal["discriminant"] | None = None
+    projection: Literal["whitening", "discriminant"] | None = None
 
 
 class Freeze(Section):

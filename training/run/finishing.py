@@ -1,14 +1,13 @@
-"""A projection set anew once training is over: what tells the classes trained on apart.
+"""A projection set anew once training is over, by how the training images really lie.
 
-Linear discriminant analysis (Rao 1948, Journal of the Royal Statistical Society B 10): the features
-that the trained network makes of the training images are whitened by how they differ within a
-class (`training.initialise.whitening`), and of the whitened space only the directions are kept in
-which the means of the classes differ. Prototypes that are trained along draw the images of a class
-to one place; this uses how they really lie. It is folded into the projection that is there, so that
-the network computes no more than before.
-
-It keeps fewer directions than there are classes: right for a model that is to know those again,
-and a loss for one that is to tell others apart.
+The features that the trained network makes of the training images are whitened by how they differ
+within a class (`training.initialise.whitening`). That is all of `whiten_trained`, for networks that
+are to tell other classes apart. Linear discriminant analysis (Rao 1948, Journal of the Royal
+Statistical Society B 10), `discriminate`, keeps of the whitened space only the directions in which
+the means of the classes differ: fewer than there are classes, which is right for a model that is to
+know those again and a loss for others. Prototypes that are trained along draw the images of a class
+to one place; this uses how they really lie. Either map is folded into the projection that is there,
+so that the network computes no more than before.
 """
 
 from collections.abc import Callable
@@ -42,7 +41,7 @@ def discriminate(
     device: torch.device,
     on_progress: Callable[[int], None],
 ) -> str:
-    """Sets the projection of a trained network.
+    """Sets the projection of a trained network to what tells its classes apart.
 
     Args:
         network: Of one branch, with a projection and no hidden layers before it.
@@ -55,6 +54,44 @@ def discriminate(
     Returns:
         What was done, in words.
     """
+    features, labels = _seen(network, images, seed, device, on_progress, mirrored=mirrored)
+    whitening = fit_whitening(features, labels)
+    _fold_in(network, whitening, discriminant(whitening, features, labels), features)
+    return (
+        f"projection set to what tells {len(np.unique(labels.numpy())):,} classes apart, "
+        f"{_by(labels, whitening, mirrored=mirrored)}"
+    )
+
+
+def whiten_trained(
+    network: SiameseNetwork,
+    images: TrainingSet,
+    *,
+    mirrored: bool,
+    seed: int,
+    device: torch.device,
+    on_progress: Callable[[int], None],
+) -> str:
+    """Whitens the projection of a trained network within its classes; all as `discriminate`."""
+    features, labels = _seen(network, images, seed, device, on_progress, mirrored=mirrored)
+    whitening = fit_whitening(features, labels)
+    _fold_in(network, whitening, whitening.matrix(), features)
+    return (
+        f"projection whitened within {len(np.unique(labels.numpy())):,} classes, "
+        f"{_by(labels, whitening, mirrored=mirrored)}"
+    )
+
+
+def _seen(
+    network: SiameseNetwork,
+    images: TrainingSet,
+    seed: int,
+    device: torch.device,
+    on_progress: Callable[[int], None],
+    *,
+    mirrored: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a network makes of training images, float64 (N, E), and their classes, int64 (N,)."""
     chosen = some_images(images, seed, MOST_FINISHING)
     network.eval().to(device)
     parts: list[torch.Tensor] = []
@@ -62,17 +99,24 @@ def discriminate(
         for batch in views(images, chosen, device, mirrored=mirrored):
             parts.append(network.features(batch).double().cpu())
             on_progress(min(len(chosen), sum(map(len, parts))))
-    features = torch.cat(parts)
-    labels = torch.from_numpy(np.tile(images.table.labels[chosen], 1 + mirrored))
-    whitening = fit_whitening(features, labels)
-    matrix = discriminant(whitening, features, labels)
+    labels = np.tile(images.table.labels[chosen], 1 + mirrored)
+    return torch.cat(parts), torch.from_numpy(labels)
+
+
+def _fold_in(
+    network: SiameseNetwork, whitening: Whitening, matrix: torch.Tensor, features: torch.Tensor
+) -> None:
+    """Puts a matrix, of features around their mean, behind the projection and into it."""
     spread = ((features - whitening.mean) @ matrix.T).std(dim=0)
     layers = network.branches[0].get_submodule("projection")
     before, bias = _affine(layers)
     set_projection(layers, matrix @ before, matrix @ (bias - whitening.mean), spread)
+
+
+def _by(labels: torch.Tensor, whitening: Whitening, *, mirrored: bool) -> str:
+    count = len(labels) // (1 + mirrored)
     return (
-        f"projection set to what tells {len(np.unique(labels)):,} classes apart, by "
-        f"{len(chosen):,} training images{' and their mirror images' if mirrored else ''} "
+        f"by {count:,} training images{' and their mirror images' if mirrored else ''} "
         f"(shrinkage {whitening.shrinkage:.2f})"
     )
 

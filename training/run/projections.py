@@ -11,7 +11,7 @@ from training.data.training_set import TrainingSet
 from training.initialise import MOST_IMAGES, whiten
 from training.progress import Reporter
 from training.recipe import Recipe
-from training.run.finishing import MOST_FINISHING, discriminate
+from training.run.finishing import MOST_FINISHING, discriminate, whiten_trained
 
 
 def set_whitening(
@@ -25,15 +25,19 @@ def set_whitening(
     _set(whiten, network, images, recipe, device, reporter, "whitening", MOST_IMAGES)
 
 
-def set_discriminant(
+def finish_projection(
     network: SiameseNetwork,
     images: TrainingSet,
     recipe: Recipe,
     device: torch.device,
     reporter: Reporter,
 ) -> None:
-    """Sets it as `finish.projection: discriminant` asks; see `training.run.finishing`."""
-    _set(discriminate, network, images, recipe, device, reporter, "finishing", MOST_FINISHING)
+    """Sets it as `finish.projection` asks, if it does; see `training.run.finishing`."""
+    wanted = recipe.finish.projection
+    if wanted is None:
+        return
+    set_it = whiten_trained if wanted == "whitening" else discriminate
+    _set(set_it, network, images, recipe, device, reporter, "finishing", MOST_FINISHING)
 
 
 def _set(

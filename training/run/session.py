@@ -26,7 +26,7 @@ from training.run.interruption import StopRequest
 from training.run.job import Job, Trained
 from training.run.loop import Loop
 from training.run.planning import Plan, plan_training
-from training.run.projections import set_discriminant, set_whitening
+from training.run.projections import finish_projection, set_whitening
 from training.run.reading import Reading
 from training.run.state import Standing, from_bytes, load_state, save_state, to_bytes
 from training.run.tensorboard import scalars
@@ -92,8 +92,7 @@ class Session:
             if not plan.ended(standing):
                 return None
             network = learner.result
-            if recipe.finish.projection is not None:
-                set_discriminant(network, images, recipe, self._device, self._reporter)
+            finish_projection(network, images, recipe, self._device, self._reporter)
         notes = () if watch is None else collapses(standing.history, self._looks(plan, watch))
         return Trained(network, standing, images.skipped, self._run.start(), notes)
 

@@ -15,7 +15,7 @@ from training.data.training_set import TrainingSet
 from training.errors import RecipeError
 from training.initialise.whitening import class_means, fit_whitening
 from training.recipe.files import parse_recipe
-from training.run.finishing import discriminant, discriminate
+from training.run.finishing import discriminant, discriminate, whiten_trained
 
 
 class TestDiscriminant:
@@ -39,8 +39,9 @@ class TestDiscriminant:
         assert torch.pdist(after).numpy() == pytest.approx(torch.pdist(before).numpy())
 
 
+@pytest.mark.parametrize("kind", ["discriminant", "whitening"])
 @pytest.mark.parametrize("norm", [True, False])
-def test_a_network_computes_what_its_features_times_the_matrix_are(tmp_path, norm):
+def test_a_network_computes_what_its_features_times_the_matrix_are(tmp_path, norm, kind):
     content = yaml.safe_load(SMALL_RECIPE)
     content["network"]["branches"][0]["batch_norm"] = norm
     recipe = parse_recipe(content, "small")
@@ -58,7 +59,7 @@ def test_a_network_computes_what_its_features_times_the_matrix_are(tmp_path, nor
     with torch.inference_mode():
         before = network.eval().features(batch).double()
     backbone = {k: v.clone() for k, v in network.branches[0].backbone.state_dict().items()}
-    told = discriminate(
+    told = (discriminate if kind == "discriminant" else whiten_trained)(
         network,
         images,
         mirrored=False,
@@ -66,10 +67,13 @@ def test_a_network_computes_what_its_features_times_the_matrix_are(tmp_path, nor
         device=torch.device("cpu"),
         on_progress=lambda _: None,
     )
-    assert "6 classes apart, by 24 training images" in told
+    assert "6 classes" in told
+    assert "by 24 training images (" in told
     labels = torch.from_numpy(images.table.labels)
     found = fit_whitening(before, labels)
-    wanted = (before - found.mean) @ discriminant(found, before, labels).T
+    wanted = found(before)
+    if kind == "discriminant":
+        wanted = (before - found.mean) @ discriminant(found, before, labels).T
     with torch.inference_mode():
         after = network.eval().features(batch)
     assert after.numpy() == pytest.approx(wanted.numpy(), rel=1e-3, abs=2e-3)
@@ -84,6 +88,15 @@ def test_a_run_ends_with_it(tmp_path, capsys):
     assert "classes apart" in capsys.readouterr().err
 
 
+def test_a_run_can_end_with_a_whitening(tmp_path, capsys):
+    place = fitting_place(tmp_path, classes=8, images=4)
+    settings = ("max_steps=2", "finish.projection=whitening", "data.turned_classes=false")
+    assert main([*fit_words(place, tmp_path / "s"), *with_recipe(place, *settings)]) == 0
+    said = capsys.readouterr().err
+    assert "projection whitened within" in said
+
+
+@pytest.mark.parametrize("kind", ["discriminant", "whitening"])
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -92,9 +105,9 @@ def test_a_run_ends_with_it(tmp_path, capsys):
         ({"hidden": [8]}, "hidden"),
     ],
 )
-def test_a_finish_that_cannot_be_is_refused(change, said):
+def test_a_finish_that_cannot_be_is_refused(change, said, kind):
     content = yaml.safe_load(SMALL_RECIPE)
-    content["finish"] = {"projection": "discriminant"}
+    content["finish"] = {"projection": kind}
     if "two" in change:
         content["network"]["branches"] *= 2
     elif "hidden" in change:
