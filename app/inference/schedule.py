@@ -50,8 +50,8 @@ class Schedule:
     """Which batch is next.
 
     An engine says how many batches are computed side by side and how many of them should be its
-    own, and what waits is shared between these. Lanes take turns, so that a busy model does not
-    starve the others.
+    own, and what waits is shared between these. It also says how few images go to it one by one.
+    Lanes take turns, so that a busy model does not starve the others.
 
     Not safe for threads: whoever has it guards it.
 
@@ -114,7 +114,8 @@ class Schedule:
         working = [batch.lane.engine for batch in self._in_work.values()]
         for lane in self._waiting:
             # What would wait inside the engine may as well wait here, unless it cannot grow.
-            full = len(self._waiting[lane]) >= self._most(lane)
+            waiting = len(self._waiting[lane])
+            full = waiting >= self._most(lane, waiting)
             own = lane.engine.concurrency
             if working.count(lane.engine) >= (own.own_calls if full else own.own_streams):
                 continue
@@ -145,8 +146,13 @@ class Schedule:
         working = [batch.lane.engine for batch in self._in_work.values()]
         own = lane.engine.concurrency
         free = min(own.streams - len(working), own.own_streams - working.count(lane.engine))
-        return min(-(-waiting // max(1, free)), self._most(lane))
+        return min(-(-waiting // max(1, free)), self._most(lane, waiting))
 
-    def _most(self, lane: Lane) -> int:
+    def _most(self, lane: Lane, waiting: int) -> int:
+        """Most images of the next batch."""
+        own = lane.engine.concurrency
+        about = waiting + sum(len(batch.slots) for batch in self._in_work.values())
+        if about <= own.alone:
+            return 1
         limit = self._limits.get(lane.engine, self._max_batch)
-        return min(limit, lane.engine.concurrency.batch or limit)
+        return min(limit, own.batch or limit)

@@ -24,12 +24,14 @@ class Concurrency:
             the engine, so that the device need not stand idle for what lies between two calls.
         batch: Images of a call from which on more make it no faster; None where that is unknown.
         own: Of `streams`, how many calls of this very engine are worth while; None for all.
+        alone: While no more images than these wait or are computed, each gets a call of its own.
     """
 
     streams: int = 1
     calls: int = 1
     batch: int | None = None
     own: int | None = None
+    alone: int = 0
 
     @property
     def own_streams(self) -> int:

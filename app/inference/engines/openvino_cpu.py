@@ -45,7 +45,8 @@ class OpenVinoEngine:
         device: `cpu`.
         precision: As given.
         reason: As given.
-        concurrency: A stream a thread; `warm_up` finds out whether this network is worth them all.
+        concurrency: A stream a thread; `warm_up` finds out whether this network is worth them all,
+            and whether a few images had better go alone.
 
     Raises:
         RuntimeError: OpenVINO cannot compile a model.
@@ -115,8 +116,13 @@ class OpenVinoEngine:
                     calls = [batch] * self.concurrency.streams
                     list(callers.map(partial(self.features, side=side), calls))
         (seconds,) = best_seconds((self,), piece, turns=_TRIALS)
-        own = _worth(seconds / len(piece), self.concurrency.streams)
-        self.concurrency = replace(self.concurrency, own=own)
+        seconds /= len(piece)
+        streams = self.concurrency.streams
+        # Less than a piece is computed image by image: in one call each would wait for the last
+        # one, and one stream for another. A small network costs less than so many calls would.
+        alone = streams * _PIECE if seconds > _BESIDE_SECONDS else 0
+        own = _worth(seconds, streams)
+        self.concurrency = replace(self.concurrency, own=own, alone=alone)
 
     def close(self) -> None:
         """Gives back memory and threads."""

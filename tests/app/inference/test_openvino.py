@@ -171,9 +171,9 @@ def test_each_side_has_its_own_branch() -> None:
     engine.close()
 
 
-@pytest.mark.parametrize(("seconds", "streams"), [(0.0, 1), (0.04, 2)])
-def test_a_network_that_takes_next_to_no_time_is_content_with_one_stream(
-    monkeypatch: pytest.MonkeyPatch, seconds: float, streams: int
+@pytest.mark.parametrize(("seconds", "streams", "alone"), [(0.0, 1, 0), (0.04, 2, 8)])
+def test_a_network_that_takes_next_to_no_time_is_content_with_one_stream_and_batches(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, streams: int, alone: int
 ) -> None:
     def features(self, batch, side):
         time.sleep(seconds)
@@ -186,6 +186,7 @@ def test_a_network_that_takes_next_to_no_time_is_content_with_one_stream(
     assert engine.concurrency.streams == 2
     assert engine.concurrency.own_streams == streams
     assert engine.concurrency.own_calls == 2 * streams
+    assert engine.concurrency.alone == alone
     engine.close()
 
 

@@ -1,0 +1,94 @@
+"""Which batch is next, without threads."""
+
+import asyncio
+
+import pytest
+
+from app.inference.engines.base import Concurrency
+from app.inference.lane import Lane
+from app.inference.schedule import Schedule, Slot
+from tests.app.material import MeanEngine, grey, lane
+
+# Up to four images go to it one by one, two of them to wait behind the two that it is at.
+FEW_ALONE = Concurrency(streams=2, calls=4, batch=3, alone=4)
+
+
+@pytest.fixture
+def schedule() -> Schedule:
+    return Schedule(max_batch=8, limits={})
+
+
+def waiting(schedule: Schedule, where: Lane, count: int) -> list[Slot]:
+    loop = asyncio.new_event_loop()
+    slots = [Slot(where, loop.create_future(), grey(number)) for number in range(count)]
+    loop.close()
+    for slot in slots:
+        schedule.add(slot)
+    return slots
+
+
+def taken(schedule: Schedule) -> list[int]:
+    """Sizes of the batches that threads take until none may."""
+    sizes = []
+    while (turn := schedule.turn()) is not None:
+        sizes.append(len(schedule.take(turn, len(sizes)).slots))
+    return sizes
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes", "left"),
+    [
+        (1, [1], 0),
+        (3, [1, 1, 1], 0),
+        # All four calls are there, two of them behind the two that are computed.
+        (4, [1, 1, 1, 1], 0),
+        # From five on they share: three, and the other two once nothing is full any more.
+        (5, [3, 2], 0),
+        (9, [3, 3, 3], 0),
+        (20, [3, 3, 3, 3], 8),
+    ],
+)
+def test_few_images_go_alone_and_more_share_batches(
+    schedule: Schedule, count: int, sizes: list[int], left: int
+) -> None:
+    waiting(schedule, lane(MeanEngine(FEW_ALONE)), count)
+
+    assert taken(schedule) == sizes
+    assert schedule.depth == left
+
+
+def test_what_is_computed_counts_as_well(schedule: Schedule) -> None:
+    only = lane(MeanEngine(FEW_ALONE))
+    waiting(schedule, only, 6)
+    schedule.take(only, 0)
+
+    # Three are computed: with two that wait, more are about than go alone.
+    schedule.take(only, 1)
+    assert schedule.depth == 0
+    waiting(schedule, only, 2)
+    assert schedule.turn() is None
+
+    schedule.done(0)
+    schedule.done(1)
+    assert taken(schedule) == [1, 1]
+
+
+def test_an_engine_that_names_no_such_number_gets_batches(schedule: Schedule) -> None:
+    waiting(schedule, lane(MeanEngine()), 3)
+
+    assert taken(schedule) == [3]
+
+
+def test_images_come_out_in_order_and_once(schedule: Schedule) -> None:
+    only = lane(MeanEngine(FEW_ALONE))
+    slots = waiting(schedule, only, 7)
+    assert schedule.remove(slots[1])
+    assert not schedule.remove(slots[1])
+
+    first = schedule.take(only, 0)
+    assert first.slots == [slots[0], slots[2], slots[3]]
+    assert schedule.longest is first
+    assert schedule.abandon() == first.slots
+    assert schedule.clear() == slots[4:]
+    assert schedule.longest is None
+    assert schedule.depth == 0
