@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test lint format bench bench-all bench-engines bench-growth bench-peers bench-training deploy-lint deploy-check torture clean
+.PHONY: help setup serve test test-oldest lint format bench bench-all bench-engines bench-growth bench-peers bench-training deploy-lint deploy-check torture clean
 
 help:  ## This list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -29,6 +29,17 @@ serve: $(READY)  ## Serve the shipped models on http://127.0.0.1:$(PORT) (PORT=8
 
 test: $(READY)  ## Run the tests.
 	$(BIN)/python -m pytest
+
+OLDEST := .venv-oldest
+$(OLDEST)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --upgrade pip
+	$(OLDEST)/bin/python -m pip install --quiet --editable '.[training,development]' \
+		'torch==2.11.*' 'torchvision==0.26.*'
+	@touch $@
+
+test-oldest: $(OLDEST)/.ready  ## Run the tests with the oldest PyTorch that pyproject.toml allows.
+	$(OLDEST)/bin/python -m pytest
 
 lint: $(READY)  ## Style, types and the direction of imports.
 	$(BIN)/ruff check .
