@@ -1,33 +1,28 @@
-"""Everything put together: loads models, keeps them up to date, says whether it is ready."""
+"""Everything put together, and whether it is ready."""
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 
 import torch
 
 from app.inference.admission import Admission
 from app.inference.batcher import Batcher
 from app.inference.cache import EmbeddingCache
-from app.inference.catalogue import Catalogue, LoadedModel
+from app.inference.catalogue import Catalogue
 from app.inference.compare import Inference
 from app.inference.decode import Decoder
 from app.inference.embedder import Embedder
 from app.inference.engines import calls_at_once, choose_device
-from app.inference.errors import InferenceError, NotReady, QueueFull
+from app.inference.errors import CLOSING, InferenceError, NotReady, QueueFull
+from app.inference.library import Library
 from app.inference.loader import Loader
 from app.inference.repeats import Repeats
 from app.inference.supervisor import Supervisor
-from app.observability.logs import fields
 from app.observability.metrics import Metrics
 from app.settings import Settings
 from model_store import ModelStore
 from model_store.cpus import available_cpus
-from model_store.errors import StoreError
-
-_logger = logging.getLogger(__name__)
 
 _MAX_BATCH_CPU = 8
 _MAX_BATCH_CUDA = 64
@@ -50,13 +45,26 @@ class Service:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.settings = settings
         self.metrics = metrics
-        self._catalogue = Catalogue()
-        self._first_look = asyncio.Event()
         self._draining = False
-        self._loading_failure: str | None = None
         self._device = choose_device(settings.device)
-        self._max_batch = settings.max_batch or (
+        max_batch = settings.max_batch or (
             max(_MAX_BATCH_CPU, available_cpus()) if self._device == "cpu" else _MAX_BATCH_CUDA
+        )
+        self._library = Library(
+            Loader(
+                ModelStore(settings.model_store),
+                default=settings.default_model,
+                engine=settings.engine,
+                precision=settings.precision,
+                cache=settings.engine_cache,
+                device=self._device,
+                threads=settings.compute_threads,
+                max_batch=max_batch,
+                metrics=metrics,
+            ),
+            root=settings.model_store,
+            poll_seconds=settings.store_poll_seconds,
+            metrics=metrics,
         )
         self._decoder = Decoder(
             threads=settings.decode_threads or available_cpus(),
@@ -64,13 +72,13 @@ class Service:
             metrics=metrics,
         )
         self._batcher = Batcher(
-            max_batch=self._max_batch,
+            max_batch=max_batch,
             threads=calls_at_once(self._device, settings.compute_threads),
             metrics=metrics,
         )
         self._supervisor = Supervisor(
             self._batcher,
-            rebuild=self._rebuild,
+            rebuild=self._library.rebuild,
             watchdog_seconds=settings.watchdog_seconds,
             metrics=metrics,
         )
@@ -79,7 +87,7 @@ class Service:
         self._repeats = Repeats()
         cache = EmbeddingCache(settings.cache_bytes)
         self.inference = Inference(
-            catalogue=lambda: self._catalogue,
+            catalogue=lambda: self._library.catalogue,
             embedder=Embedder(
                 admission=self.admission,
                 cache=cache,
@@ -92,37 +100,21 @@ class Service:
             max_images=settings.max_images,
             metrics=metrics,
         )
-        self._loading_thread = ThreadPoolExecutor(1, "twinlens-load")
-        self._loading: asyncio.Task[None] | None = None
-        self._loader: Loader | None = None
-        # Whoever makes a catalogue from the present one must be alone until it is in place.
-        self._changing = asyncio.Lock()
         self._watch(cache)
 
     @property
     def catalogue(self) -> Catalogue:
         """What is loaded now."""
-        return self._catalogue
+        return self._library.catalogue
 
     def start(self) -> None:
         """Begins to load models, in the background."""
-        self._loader = Loader(
-            ModelStore(self.settings.model_store),
-            default=self.settings.default_model,
-            engine=self.settings.engine,
-            precision=self.settings.precision,
-            cache=self.settings.engine_cache,
-            device=self._device,
-            threads=self.settings.compute_threads,
-            max_batch=self._max_batch,
-            metrics=self.metrics,
-        )
-        self._loading = asyncio.create_task(self._keep_up_to_date(self._loader))
+        self._library.start()
         self._supervising = asyncio.create_task(self._supervisor.watch())
 
     async def first_look(self) -> None:
         """Waits until the store has been looked through once, whatever was found."""
-        await self._first_look.wait()
+        await self._library.first_look()
 
     async def look(self) -> Catalogue:
         """Looks through the store now, and serves what is found.
@@ -130,23 +122,22 @@ class Service:
         Raises:
             NotReady: The service has not begun to load models, or is about to end.
         """
-        if self._loader is None or self._draining:
-            raise NotReady("the service is not running; send the request again elsewhere")
-        return await self._change(self._loader.update)
+        if self._draining:
+            raise NotReady(CLOSING)
+        return await self._library.look()
 
     async def close(self) -> None:
         """Answers what is still waiting and ends every thread."""
         self._draining = True
-        for task in (self._supervising, self._loading):
-            if task is not None:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
-        self._loading_thread.shutdown(wait=False, cancel_futures=True)
+        if self._supervising is not None:
+            self._supervising.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._supervising
+        await self._library.close()
         self._decoder.close()
         await self._batcher.close(drain=False)
         if self._batcher.fault is None:
-            for model in self._catalogue.models.values():
+            for model in self.catalogue.models.values():
                 model.retire()
 
     def drain(self) -> None:
@@ -182,22 +173,7 @@ class Service:
             return self.failure
         if self._batcher.fault is not None:
             return f"{self._batcher.fault.reason}; it is being mended"
-        if not self._first_look.is_set():
-            return "models are being loaded; ask again in a few seconds"
-        if not self._catalogue.models:
-            if self._loading_failure is not None:
-                return self._loading_failure
-            refused = "; ".join(
-                f"{refusal.name} version {refusal.version}: {refusal.error}"
-                for refusal in self._catalogue.refused
-            )
-            return (
-                f"no model could be loaded ({refused})"
-                if refused
-                else f"the store {self.settings.model_store} holds no model; import one (python -m "
-                "model_store import photos) or train one (python -m training fit)"
-            )
-        return None
+        return self._library.unready_reason()
 
     def _watch(self, cache: EmbeddingCache) -> None:
         watch = self.metrics.watch
@@ -229,75 +205,6 @@ class Service:
             "1 while /readyz says ready, else 0.",
             lambda: float(self.unready_reason() is None),
         )
-
-    async def _keep_up_to_date(self, loader: Loader) -> None:
-        said: str | None = None
-        while True:
-            try:
-                await self._change(loader.update)
-                self._loading_failure = None
-            except StoreError as error:
-                self._loading_failure = str(error)
-            # What is loaded goes on; the next look may succeed.
-            except Exception as error:
-                self._loading_failure = f"loading models has failed ({error!r}); see the log"
-                _logger.exception("looking through the model store has failed")
-            self._first_look.set()
-            reason = None if self._catalogue.models else self.unready_reason()
-            if reason is not None and reason != said:
-                _logger.warning("%s", reason)
-            said = reason
-            if not self.settings.store_poll_seconds:
-                return
-            await asyncio.sleep(self.settings.store_poll_seconds)
-
-    async def _rebuild(self, name: str) -> None:
-        loader = self._loader
-        if loader is not None:
-            # The old engine is not closed: it may be in use by a call that never comes back, and
-            # closing it could hang too, or raise.
-            await self._change(lambda current: loader.rebuild(current, name), retire=False)
-
-    async def _change(
-        self, make: Callable[[Catalogue], Catalogue], *, retire: bool = True
-    ) -> Catalogue:
-        """Puts in place what the loading thread makes of the present catalogue."""
-        loop = asyncio.get_running_loop()
-        async with self._changing:
-            found = await loop.run_in_executor(self._loading_thread, make, self._catalogue)
-            if found is not self._catalogue:
-                replaced = self._switch(found)
-                if retire:
-                    for model in replaced:
-                        model.retire()
-            return found
-
-    def _switch(self, catalogue: Catalogue) -> list[LoadedModel]:
-        """Puts a catalogue in place; gives the models that the one before had and it has not."""
-        old = self._catalogue
-        self._catalogue = catalogue
-        versions = {name: model.version for name, model in catalogue.models.items()}
-        self.metrics.model_versions(versions)
-        self.metrics.distributions.serve(
-            (model.manifest, model.typicality) for model in catalogue.models.values()
-        )
-        _logger.info(
-            "models switched",
-            extra=fields(
-                models=versions,
-                default=catalogue.default_model,
-                refused=[f"{r.name}/{r.version}" for r in catalogue.refused],
-            ),
-        )
-        if catalogue.default is not None and catalogue.default_model is None:
-            _logger.warning(
-                "the default model '%s' is not loaded; import or train it, or choose another with "
-                "python -m model_store default NAME or TWINLENS_DEFAULT_MODEL",
-                catalogue.default,
-            )
-        return [
-            model for name, model in old.models.items() if catalogue.models.get(name) is not model
-        ]
 
 
 @contextlib.asynccontextmanager

@@ -38,7 +38,9 @@ def full(store: Path, request: pytest.FixtureRequest) -> Iterator[Running]:
         engine = MeanEngine()
         old = before.models["tiny"]
         model = LoadedModel(old.manifest, old.network, engine)
-        running.service._catalogue = replace(before, models={**before.models, "tiny": model})
+        running.service._library._catalogue = replace(
+            before, models={**before.models, "tiny": model}
+        )
         for _ in range(asked):
             assert embed(running, _KEPT).status_code == 200
         engine.gate.clear()

@@ -38,11 +38,11 @@ def engine(small: Running) -> Iterator[MeanEngine]:
     old = before.models["tiny"]
     engine = MeanEngine()
     model = LoadedModel(old.manifest, old.network, engine)
-    small.service._catalogue = replace(before, models={**before.models, "tiny": model})
+    small.service._library._catalogue = replace(before, models={**before.models, "tiny": model})
     yield engine
     engine.gate.set()
     wait_until(lambda: metric(small, "twinlens_queue_images") == 0)
-    small.service._catalogue = before
+    small.service._library._catalogue = before
 
 
 def metric(running: Running, name: str, **labels: str) -> float:

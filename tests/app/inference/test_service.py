@@ -33,7 +33,7 @@ def with_engine(service: Service, engine: MeanEngine, name: str = "tiny") -> Non
     """Puts another engine behind a loaded model."""
     old = service.catalogue.models[name]
     model = LoadedModel(old.manifest, old.network, engine)
-    service._catalogue = replace(
+    service._library._catalogue = replace(
         service.catalogue, models={**service.catalogue.models, name: model}
     )
 

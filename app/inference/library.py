@@ -1,0 +1,164 @@
+"""The loaded models, and how they keep up with the store."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from app.inference.catalogue import Catalogue, LoadedModel
+from app.inference.errors import NotReady
+from app.inference.loader import Loader
+from app.observability.logs import fields
+from app.observability.metrics import Metrics
+from model_store.errors import StoreError
+
+_logger = logging.getLogger(__name__)
+
+
+class Library:
+    """Keeps a catalogue up to date, in the background. Made, used and closed on one event loop.
+
+    Args:
+        loader: Looks through the store.
+        root: Where the store is, for messages.
+        poll_seconds: Time between two looks; 0 for only one.
+        metrics: Where versions go on record.
+    """
+
+    def __init__(
+        self, loader: Loader, *, root: Path, poll_seconds: float, metrics: Metrics
+    ) -> None:
+        self._loader = loader
+        self._root = root
+        self._poll_seconds = poll_seconds
+        self._metrics = metrics
+        self._catalogue = Catalogue()
+        self._first_look = asyncio.Event()
+        self._failure: str | None = None
+        self._thread = ThreadPoolExecutor(1, "twinlens-load")
+        self._loading: asyncio.Task[None] | None = None
+        # Whoever makes a catalogue from the present one must be alone until it is in place.
+        self._changing = asyncio.Lock()
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What is loaded now."""
+        return self._catalogue
+
+    def start(self) -> None:
+        """Begins to load models, in the background."""
+        self._loading = asyncio.create_task(self._keep_up_to_date())
+
+    async def close(self) -> None:
+        """Loads no more; what is loaded stays."""
+        if self._loading is not None:
+            self._loading.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._loading
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def first_look(self) -> None:
+        """Waits until the store has been looked through once, whatever was found."""
+        await self._first_look.wait()
+
+    async def look(self) -> Catalogue:
+        """Looks through the store now, and serves what is found.
+
+        Raises:
+            NotReady: Loading has not begun.
+            StoreError: The store cannot be read.
+        """
+        if self._loading is None:
+            raise NotReady("no models are being loaded yet; ask again in a few seconds")
+        return await self._change(self._loader.update)
+
+    async def rebuild(self, name: str) -> None:
+        """Puts a new engine in place of a model's.
+
+        The old engine is not closed: it may be in use by a call that never comes back, and closing
+        it could hang too, or raise.
+        """
+        await self._change(lambda current: self._loader.rebuild(current, name), retire=False)
+
+    def unready_reason(self) -> str | None:
+        """Why there is no model; None where there is one."""
+        if not self._first_look.is_set():
+            return "models are being loaded; ask again in a few seconds"
+        if self._catalogue.models:
+            return None
+        if self._failure is not None:
+            return self._failure
+        refused = "; ".join(
+            f"{refusal.name} version {refusal.version}: {refusal.error}"
+            for refusal in self._catalogue.refused
+        )
+        return (
+            f"no model could be loaded ({refused})"
+            if refused
+            else f"the store {self._root} holds no model; import one (python -m model_store import "
+            "photos) or train one (python -m training fit)"
+        )
+
+    async def _keep_up_to_date(self) -> None:
+        said: str | None = None
+        while True:
+            try:
+                await self._change(self._loader.update)
+                self._failure = None
+            except StoreError as error:
+                self._failure = str(error)
+            # What is loaded goes on; the next look may succeed.
+            except Exception as error:
+                self._failure = f"loading models has failed ({error!r}); see the log"
+                _logger.exception("looking through the model store has failed")
+            self._first_look.set()
+            reason = self.unready_reason()
+            if reason is not None and reason != said:
+                _logger.warning("%s", reason)
+            said = reason
+            if not self._poll_seconds:
+                return
+            await asyncio.sleep(self._poll_seconds)
+
+    async def _change(
+        self, make: Callable[[Catalogue], Catalogue], *, retire: bool = True
+    ) -> Catalogue:
+        """Puts in place what the loading thread makes of the present catalogue."""
+        loop = asyncio.get_running_loop()
+        async with self._changing:
+            found = await loop.run_in_executor(self._thread, make, self._catalogue)
+            if found is not self._catalogue:
+                replaced = self._switch(found)
+                if retire:
+                    for model in replaced:
+                        model.retire()
+            return found
+
+    def _switch(self, catalogue: Catalogue) -> list[LoadedModel]:
+        """Puts a catalogue in place; gives the models that the one before had and it has not."""
+        old = self._catalogue
+        self._catalogue = catalogue
+        versions = {name: model.version for name, model in catalogue.models.items()}
+        self._metrics.model_versions(versions)
+        self._metrics.distributions.serve(
+            (model.manifest, model.typicality) for model in catalogue.models.values()
+        )
+        _logger.info(
+            "models switched",
+            extra=fields(
+                models=versions,
+                default=catalogue.default_model,
+                refused=[f"{r.name}/{r.version}" for r in catalogue.refused],
+            ),
+        )
+        if catalogue.default is not None and catalogue.default_model is None:
+            _logger.warning(
+                "the default model '%s' is not loaded; import or train it, or choose another with "
+                "python -m model_store default NAME or TWINLENS_DEFAULT_MODEL",
+                catalogue.default,
+            )
+        return [
+            model for name, model in old.models.items() if catalogue.models.get(name) is not model
+        ]
