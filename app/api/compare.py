@@ -17,6 +17,7 @@ from app.api.problem import BadRequest
 from app.api.records import json_records
 from app.api.schemas import COMPARE_BODY, MANY_BODY, parameters, problems
 from app.api.work import charge, compute, json_response, receive, service_of
+from app.inference.compare import Comparison
 from app.inference.embedder import EncodedImage
 from app.inference.engines.base import Embeddings
 from model_store.network import Side
@@ -57,17 +58,13 @@ async def compare(request: Request) -> Response:
     )
     comparison = await compute(request, work)
     context_of(request.scope).log.update(model=comparison.model.name, images=2)
-    judgement, model, typicality = comparison.judgement, comparison.model, comparison.typicality
+    typicality = comparison.typicality
     return json_response(
         {
-            "model": model.name,
-            "version": model.version,
-            "metric": model.manifest.metric,
-            "score": judgement.scores[0],
-            "probability": None if judgement.probabilities is None else judgement.probabilities[0],
-            "threshold": judgement.threshold,
-            "same": None if judgement.same is None else judgement.same[0],
-            "in_distribution": comparison.in_distribution[0],
+            **{
+                name: value[0] if isinstance(value, list | np.ndarray) else value
+                for name, value in _judged(comparison).items()
+            },
             "typicality_a": comparison.query_typicality,
             "typicality_b": None if typicality is None else typicality[0],
         }
@@ -104,7 +101,7 @@ async def compare_many(request: Request) -> Response:
     work = service.inference.compare_many(_query(fields), candidates, name)
     comparison = await compute(request, work)
     context_of(request.scope).log.update(model=comparison.model.name, candidates=len(candidates))
-    judgement, model = comparison.judgement, comparison.model
+    model = comparison.model
     return json_response(
         {
             "model": model.name,
@@ -113,20 +110,28 @@ async def compare_many(request: Request) -> Response:
             "query_typicality": comparison.query_typicality,
             "results": json_records(
                 {
-                    "model": model.name,
-                    "version": model.version,
-                    "metric": model.manifest.metric,
-                    "score": judgement.scores,
-                    "probability": judgement.probabilities,
-                    "threshold": judgement.threshold,
-                    "same": judgement.same,
-                    "in_distribution": comparison.in_distribution,
+                    **_judged(comparison),
                     "index": comparison.ranking,
                     "typicality": comparison.typicality,
                 }
             ),
         }
     )
+
+
+def _judged(comparison: Comparison) -> dict[str, object]:
+    """What a model says of each candidate: a column, or what it says of all of them."""
+    judgement, model = comparison.judgement, comparison.model
+    return {
+        "model": model.name,
+        "version": model.version,
+        "metric": model.manifest.metric,
+        "score": judgement.scores,
+        "probability": judgement.probabilities,
+        "threshold": judgement.threshold,
+        "same": judgement.same,
+        "in_distribution": comparison.in_distribution,
+    }
 
 
 def _query(fields: Fields) -> EncodedImage | Embeddings:
