@@ -1,16 +1,17 @@
 """A projection set anew once training is over, by how the training images really lie.
 
 The features that the trained network makes of the training images are whitened by how they differ
-within a class (`training.initialise.whitening`). That is all of `whiten_trained`, for networks that
-are to tell other classes apart. Linear discriminant analysis (Rao 1948, Journal of the Royal
-Statistical Society B 10), `discriminate`, keeps of the whitened space only the directions in which
-the means of the classes differ: fewer than there are classes, which is right for a model that is to
-know those again and a loss for others. Prototypes that are trained along draw the images of a class
-to one place; this uses how they really lie. Either map is folded into the projection that is there,
-so that the network computes no more than before.
+within a class (`training.initialise.whitening`). `whitening` is no more than that, for networks
+that are to tell other classes apart. `discriminant`, linear discriminant analysis (Rao 1948,
+Journal of the Royal Statistical Society B 10), keeps of the whitened space only the directions in
+which the means of the classes differ: fewer than there are classes, which is right for a model that
+is to know those again and a loss for others. Prototypes that are trained along draw the images of a
+class to one place; this uses how they really lie. Either map is folded into the projection that is
+there, so that the network computes no more than before.
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import torch
@@ -32,20 +33,22 @@ MOST_FINISHING = 4_000
 """Images that are looked at, drawn by the seed. More than for a start: they decide where to end."""
 
 
-def discriminate(
+def finish(
     network: SiameseNetwork,
     images: TrainingSet,
     *,
+    projection: Literal["discriminant", "whitening"],
     mirrored: bool,
     seed: int,
     device: torch.device,
     on_progress: Callable[[int], None],
 ) -> str:
-    """Sets the projection of a trained network to what tells its classes apart.
+    """Sets the projection of a trained network anew.
 
     Args:
         network: Of one branch, with a projection and no hidden layers before it.
         images: Training images, of two classes at least.
+        projection: What of the whitened space is kept.
         mirrored: Whether a mirrored image is one of the same class.
         seed: The run's.
         device: Where to compute.
@@ -56,29 +59,17 @@ def discriminate(
     """
     features, labels = _seen(network, images, seed, device, on_progress, mirrored=mirrored)
     whitening = fit_whitening(features, labels)
-    _fold_in(network, whitening, discriminant(whitening, features, labels), features)
+    classes = f"{len(np.unique(labels.numpy())):,} classes"
+    if projection == "discriminant":
+        matrix = discriminant(whitening, features, labels)
+        done = f"set to what tells {classes} apart"
+    else:
+        matrix = whitening.matrix()
+        done = f"whitened within {classes}"
+    _fold_in(network, whitening, matrix, features)
     return (
-        f"projection set to what tells {len(np.unique(labels.numpy())):,} classes apart, "
-        f"{_by(labels, whitening, mirrored=mirrored)}"
-    )
-
-
-def whiten_trained(
-    network: SiameseNetwork,
-    images: TrainingSet,
-    *,
-    mirrored: bool,
-    seed: int,
-    device: torch.device,
-    on_progress: Callable[[int], None],
-) -> str:
-    """Whitens the projection of a trained network within its classes; all as `discriminate`."""
-    features, labels = _seen(network, images, seed, device, on_progress, mirrored=mirrored)
-    whitening = fit_whitening(features, labels)
-    _fold_in(network, whitening, whitening.matrix(), features)
-    return (
-        f"projection whitened within {len(np.unique(labels.numpy())):,} classes, "
-        f"{_by(labels, whitening, mirrored=mirrored)}"
+        f"projection {done}, by {len(labels) // (1 + mirrored):,} training images"
+        f"{' and their mirror images' if mirrored else ''} (shrinkage {whitening.shrinkage:.2f})"
     )
 
 
@@ -111,14 +102,6 @@ def _fold_in(
     layers = network.branches[0].get_submodule("projection")
     before, bias = _affine(layers)
     set_projection(layers, matrix @ before, matrix @ (bias - whitening.mean), spread)
-
-
-def _by(labels: torch.Tensor, whitening: Whitening, *, mirrored: bool) -> str:
-    count = len(labels) // (1 + mirrored)
-    return (
-        f"by {count:,} training images{' and their mirror images' if mirrored else ''} "
-        f"(shrinkage {whitening.shrinkage:.2f})"
-    )
 
 
 def discriminant(

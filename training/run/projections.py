@@ -1,6 +1,7 @@
 """The projection of a run's network, set in closed form before its training or after it."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -11,7 +12,7 @@ from training.data.training_set import TrainingSet
 from training.initialise import MOST_IMAGES, whiten
 from training.progress import Reporter
 from training.recipe import Recipe
-from training.run.finishing import MOST_FINISHING, discriminate, whiten_trained
+from training.run.finishing import MOST_FINISHING, finish
 
 
 def set_whitening(
@@ -36,7 +37,7 @@ def finish_projection(
     wanted = recipe.finish.projection
     if wanted is None:
         return
-    set_it = whiten_trained if wanted == "whitening" else discriminate
+    set_it = partial(finish, projection=wanted)
     _set(set_it, network, images, recipe, device, reporter, "finishing", MOST_FINISHING)
 
 

@@ -15,7 +15,7 @@ from training.data.training_set import TrainingSet
 from training.errors import RecipeError
 from training.initialise.whitening import class_means, fit_whitening
 from training.recipe.files import parse_recipe
-from training.run.finishing import discriminant, discriminate, whiten_trained
+from training.run.finishing import discriminant, finish
 
 
 class TestDiscriminant:
@@ -59,9 +59,10 @@ def test_a_network_computes_what_its_features_times_the_matrix_are(tmp_path, nor
     with torch.inference_mode():
         before = network.eval().features(batch).double()
     backbone = {k: v.clone() for k, v in network.branches[0].backbone.state_dict().items()}
-    told = (discriminate if kind == "discriminant" else whiten_trained)(
+    told = finish(
         network,
         images,
+        projection=kind,
         mirrored=False,
         seed=0,
         device=torch.device("cpu"),
