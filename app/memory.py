@@ -10,7 +10,7 @@ def keep_freed_memory() -> bool:
 
     A large photo is tens of megabytes once decoded, and ten thousand candidates are as many. To
     take them anew from the system each time, zeroed page by page, costs a sixth of the time of
-    `/compare/many` with so many, and a tenth of the throughput with photos of twelve megapixels.
+    `/compare/many` with so many.
 
     Returns:
         Whether it was done: only on Linux with glibc.
