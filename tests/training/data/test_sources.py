@@ -24,6 +24,17 @@ def test_a_name_that_points_outside_an_archive_is_refused_and_the_rest_is_read(t
     assert "pack the archive again" in refused.reason
 
 
+@pytest.mark.skipif(os.sep != "/", reason="Python itself mends such names on Windows")
+def test_an_archive_of_windows_powershell_is_read(tmp_path):
+    files = pngs(TWO)
+    packed = {"pictures\\" + name.replace("/", "\\"): files[name] for name in files}
+    path = zipped(tmp_path / "data.zip", packed | {"pictures\\empty\\": b"", "..\\x.png": png()})
+    folder = whole(path)
+    assert [item.key for item in folder.items] == TWO
+    assert [folder.read(item) for item in folder.items] == list(files.values())
+    assert {entry.key for entry in folder.skipped} == {"../x.png", "empty"}
+
+
 def test_spaces_and_foreign_letters_are_ordinary(tmp_path):
     names = ["Ähre und Korn/Bild 1.png", "Ähre und Korn/画像.png", "ψ/a b.png"]
     files = pngs(names)

@@ -4,11 +4,18 @@ import os
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from training.data.sources.base import Listing, Skipped, check_size, hidden, printable
 from training.errors import DataError
+
+
+class _Opened(NamedTuple):
+    process: int
+    archive: zipfile.ZipFile
+    separator: str
 
 
 class ZipSource:
@@ -16,6 +23,9 @@ class ZipSource:
 
     Every thread of every process opens the archive for itself, so that reads neither wait for one
     another nor share a file position after a fork.
+
+    Windows PowerShell packs archives whose names have backslashes throughout; these are taken for
+    the slashes that they stand for. In an archive that has slashes too, a backslash is refused.
     """
 
     def __init__(self, archive: Path, prefix: str = "") -> None:
@@ -40,8 +50,9 @@ class ZipSource:
         refused: list[Skipped] = []
         seen: set[str] = set()
         folders: set[str] = set()
-        for info in self._zip().infolist():
-            name = info.filename
+        opened = self._zip()
+        for info in opened.archive.infolist():
+            name = info.filename.replace(opened.separator, "/")
             reason = _unsafe(name)
             if reason:
                 refused.append(Skipped(name.encode(errors="replace").decode(), reason))
@@ -50,7 +61,7 @@ class ZipSource:
             if key is None or any(hidden(part) for part in PurePosixPath(key).parts):
                 continue
             folders.update(_parents(key))
-            if info.is_dir():
+            if name.endswith("/"):
                 folders.add(key)
             elif key in seen:
                 refused.append(Skipped(key, "the archive has this name twice"))
@@ -62,10 +73,10 @@ class ZipSource:
         """See `Source.read`."""
         name = f"{self.prefix}/{key}" if self.prefix else key
         try:
-            archive = self._zip()
-            info = archive.getinfo(name)
+            opened = self._zip()
+            info = opened.archive.getinfo(name.replace("/", opened.separator))
             check_size(info.file_size)
-            return archive.read(info)
+            return opened.archive.read(info)
         except (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
             # RuntimeError: encrypted, or a compression that Python does not know.
             raise DataError(f"cannot be read from the archive ({error})") from error
@@ -80,23 +91,29 @@ class ZipSource:
             return name or None
         return name[len(self.prefix) + 1 :] if name.startswith(self.prefix + "/") else None
 
-    def _zip(self) -> zipfile.ZipFile:
-        opened = getattr(self._opened, "value", None)
-        if opened is not None and opened[0] == os.getpid():
-            archive: zipfile.ZipFile = opened[1]
-            return archive
+    def _zip(self) -> "_Opened":
+        opened: _Opened | None = getattr(self._opened, "value", None)
+        if opened is not None and opened.process == os.getpid():
+            return opened
         try:
             archive = zipfile.ZipFile(self.archive)
         except (OSError, zipfile.BadZipFile) as error:
             raise DataError(
                 f"{self.archive} cannot be read as a zip archive ({error}); fetch or pack it again"
             ) from error
-        self._opened.value = (os.getpid(), archive)
-        return archive
+        opened = _Opened(os.getpid(), archive, _separator(archive.namelist()))
+        self._opened.value = opened
+        return opened
 
 
 def _parents(key: str) -> Iterator[str]:
     return (str(parent) for parent in PurePosixPath(key).parents if parent.name)
+
+
+def _separator(names: Sequence[str]) -> str:
+    """What stands between folders in an archive's names."""
+    slashes = any("/" in name for name in names)
+    return "\\" if not slashes and any("\\" in name for name in names) else "/"
 
 
 def _unsafe(name: str) -> str:
