@@ -13,7 +13,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF")
 """The image types that are read, by Pillow's names; PPM stands for PGM, PBM and PPM."""
 
 SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
     | {".pgm", ".ppm", ".pbm", ".pnm", ".avif"}
 )
 """File name endings of those types, for telling images from other files in a folder."""

@@ -18,6 +18,7 @@ from training.commands.common import (
 )
 from training.data.folders import ImageFolder
 from training.data.opening import open_data
+from training.data.other_files import told_other_files
 from training.data.sources import Skipped
 from training.data.split import SPLIT_FILE, Split, classes_named
 from training.errors import DataError
@@ -186,8 +187,9 @@ class Bench:
         if opened.left_out:
             self.reporter.say(f"note: left out of {path.name}: {', '.join(opened.left_out)}")
         self._tell(folder.skipped, folder)
-        if folder.other_files:
-            self.reporter.say(f"{folder.source}: {folder.other_files} files are not images")
+        others = told_other_files(folder.other_files)
+        if others:
+            self.reporter.say(f"{folder.source}: not used: {others}")
         return folder
 
     def _embed(self, folder: ImageFolder, side: Side, title: str) -> EmbeddedFolder:

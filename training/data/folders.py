@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model_store.network import Side
+from training.data.other_files import OtherFiles
 from training.data.sources import Files, Skipped
 from training.errors import DataError
 
@@ -53,14 +54,14 @@ class ImageFolder:
         classes: In the order of their names.
         items: In the order of their keys.
         skipped: What was found and is not used, and why.
-        other_files: Files that are not images by their name, left alone.
+        other_files: Files that are not images by their name, left alone; counted by ending.
     """
 
     files: Files
     classes: tuple[ImageClass, ...]
     items: tuple[Item, ...]
     skipped: tuple[Skipped, ...] = ()
-    other_files: int = 0
+    other_files: OtherFiles = field(default_factory=OtherFiles)
 
     @property
     def source(self) -> Path:

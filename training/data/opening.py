@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from model_store.images import SUFFIXES
 from training.data.folders import ImageClass, ImageFolder, Item
+from training.data.other_files import OtherFiles, counted, told_other_files
 from training.data.sources import Skipped, Source, open_source
 from training.errors import DataError
 
@@ -39,7 +40,8 @@ def open_data(path: Path) -> OpenedData:
     """Finds the classes and images at a path, without decoding any.
 
     A single folder around everything is looked through. Where there is a `train/` folder but no
-    validation folder, `train/` is the whole.
+    validation folder, `train/` is the whole. A `train/` that holds images but no folders of them
+    is a class of that name.
 
     Args:
         path: A folder, a zip archive, or a folder in an archive (`data.zip/inner/folder`).
@@ -52,9 +54,9 @@ def open_data(path: Path) -> OpenedData:
     while (only := tree.only_top()) is not None:
         tree = tree.below(only)
     by_name = {top.lower(): top for top in tree.tops()}
-    if _TRAIN not in by_name or len(by_name) == 1:
+    train = by_name.pop(_TRAIN, None)
+    if train is None or not by_name or not tree.below(train).tops():
         return OpenedData(whole=tree.folder(tree.level()))
-    train = by_name.pop(_TRAIN)
     validation = next((by_name.pop(name) for name in _VALIDATION if name in by_name), None)
     left_out = tuple(sorted(by_name.values()))
     learnt = tree.below(train)
@@ -76,19 +78,20 @@ class _Tree:
     images: tuple[PurePosixPath, ...]
     folders: tuple[PurePosixPath, ...]
     refused: tuple[Skipped, ...]
-    others: int
+    others: OtherFiles
 
     @staticmethod
     def of(source: Source) -> "_Tree":
         found = source.listing()
         paths = [PurePosixPath(key) for key in found.files]
         images = tuple(path for path in paths if path.suffix.lower() in SUFFIXES)
+        others = counted(path for path in paths if path.suffix.lower() not in SUFFIXES)
         return _Tree(
             source,
             images,
             tuple(PurePosixPath(key) for key in found.folders),
             tuple(found.refused),
-            len(paths) - len(images),
+            others,
         )
 
     def tops(self) -> list[str]:
@@ -119,9 +122,21 @@ class _Tree:
         """2 for class/image, 3 for group/class/image: whichever most images are in."""
         depths = Counter(len(path.parts) for path in self.images)
         if not (depths[2] or depths[3]):
-            found = "no images" if not self.images else f"images like {self.images[0]}"
-            raise DataError(f"{self.files.path}: {found}; {_LAYOUTS}")
+            raise DataError(f"{self.files.path}: {self._found()}; {_LAYOUTS}")
         return 2 if depths[2] >= depths[3] else 3
+
+    def _found(self) -> str:
+        """What there is in place of a known layout."""
+        if self.images:
+            depth = len(self.images[0].parts)
+            where = "in no class folder" if depth == 1 else f"{depth - 1} folders deep"
+            return f"images lie {where}, such as {self.images[0]}"
+        others = told_other_files(self.others)
+        found = f"no images, but {others}" if others else "no images"
+        if self.refused:
+            entry = self.refused[0]
+            found += f"; not read: {len(self.refused):,}, such as {entry.key} ({entry.reason})"
+        return found
 
     def folder(self, level: int) -> ImageFolder:
         skipped = list(self.refused)
@@ -133,7 +148,7 @@ class _Tree:
                 skipped.append(Skipped(str(path), _misplaced(len(path.parts), level)))
         names = sorted({str(path.parent) for path in usable})
         if not names:
-            raise DataError(f"{self.files.path}: no images; {_LAYOUTS}")
+            raise DataError(f"{self.files.path}: {self._found()}; {_LAYOUTS}")
         index = {name: position for position, name in enumerate(names)}
         skipped.extend(
             Skipped(str(path), "an empty class: there is no image in it")

@@ -1,15 +1,18 @@
 """From data paths to the classes that train, validate and calibrate."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from training.data.folders import ImageFolder
 from training.data.opening import OpenedData, open_data
+from training.data.other_files import OtherFiles, told_other_files
 from training.data.sides import join_sides
 from training.data.sources import Skipped
 from training.data.split import Split, SplitShares, classes_named, split_classes, split_holdout
 from training.errors import DataError, TrainingError
+from training.naming import named
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,20 @@ class Sources:
     holdout: ImageFolder | None
     name: str
     left_out: tuple[str, ...] = ()
+
+    def not_used(self) -> Iterator[str]:
+        """Lines that say what is left alone, as far as names tell it without reading a file."""
+        if self.left_out:
+            yield f"not used: {', '.join(self.left_out)}"
+        folders = [folder for folder in (self.train, self.holdout) if folder is not None]
+        others = told_other_files(sum((each.other_files for each in folders), OtherFiles()))
+        if others:
+            yield f"not used: {others}"
+        reasons: dict[str, list[str]] = defaultdict(list)
+        for entry in _once(entry for folder in folders for entry in folder.skipped):
+            reasons[entry.reason].append(entry.key)
+        for reason, keys in reasons.items():
+            yield f"not used: {named(keys)}: {reason}"
 
 
 @dataclass(frozen=True)

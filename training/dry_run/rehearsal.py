@@ -68,7 +68,10 @@ def rehearse(request: FitRequest, picture: Path, reporter: Reporter) -> Rehearsa
     Raises:
         TwinlensError: `fit` would raise it; or the picture cannot be written.
     """
-    job = new_job(request, open_sources(request.data, request.holdout, request.right), reporter)
+    sources = open_sources(request.data, request.holdout, request.right)
+    for line in sources.not_used():
+        reporter.say(line)
+    job = new_job(request, sources, reporter)
     recipe, device = job.recipe, request.device
     pixels = PixelsAsTheyCome(
         job.parts.train, recipe.preprocessing, recipe.data.workers or available_cpus()

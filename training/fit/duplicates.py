@@ -9,7 +9,7 @@ from model_store.cpus import available_cpus
 from training.data.fingerprints import Fingerprints, near_pairs, take_fingerprints
 from training.data.folders import ImageFolder
 from training.data.parts import Parts
-from training.fit.naming import NAMED, named
+from training.naming import NAMED, named
 from training.progress import Reporter, Task
 from training.randomness import Stream, numpy_generator
 from training.recipe import Recipe

@@ -5,7 +5,7 @@ from functools import partial
 
 from model_store.errors import TwinlensError
 from model_store.store import Reference
-from training.data.parts import Sources, open_sources
+from training.data.parts import open_sources
 from training.distributed import Processes
 from training.errors import TrainingError
 from training.fit.along import Settled
@@ -51,9 +51,8 @@ def _fit(
 ) -> Reference | None:
     _check_unfinished(request, run)
     sources = open_sources(request.data, request.holdout, request.right)
-    if sources.left_out:
-        reporter.say(f"not used: {', '.join(sources.left_out)}")
-    _say_other_files(sources, reporter)
+    for line in sources.not_used():
+        reporter.say(line)
     job = (
         continued_job(request, run, sources)
         if request.resume
@@ -102,13 +101,6 @@ def _published(trained: Trained, job: Job, request: FitRequest, reporter: Report
         last = put(replace(trained, standing=replace(standing, best=None)))
         reporter.say(f"the last weights are version {last.version}; the best become the next")
     return put(trained)
-
-
-def _say_other_files(sources: Sources, reporter: Reporter) -> None:
-    folders = [folder for folder in (sources.train, sources.holdout) if folder is not None]
-    others = sum(folder.other_files for folder in folders)
-    if others:
-        reporter.say(f"not used: {others:,} file(s) whose names do not end as images' names do")
 
 
 def _check_unfinished(request: FitRequest, run: Run) -> None:

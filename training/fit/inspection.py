@@ -8,7 +8,7 @@ from training.data.folders import ImageFolder
 from training.data.parts import Parts
 from training.errors import DataError
 from training.fit.duplicates import about_duplicates
-from training.fit.naming import named
+from training.naming import named
 from training.progress import Reporter
 from training.recipe import Recipe
 from training.run.planning import planned_steps

@@ -105,7 +105,7 @@ def test_what_could_not_be_used_is_named(store, images, tmp_path, capsys):
     ]
     told = capsys.readouterr().err
     assert "ga/c0/broken.png: not an image" in told
-    assert "1 files are not images" in told
+    assert "not used: 1 file(s) whose names do not end as images' names do" in told
 
 
 def test_figures_are_recorded_in_a_new_version(store, images):

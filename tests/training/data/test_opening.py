@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 
 from tests.training.trees import grown, pngs, whole, zipped
 from training.data.opening import open_data
+from training.data.other_files import told_other_files
+from training.data.parts import open_sources
 from training.errors import DataError
 
 TWO = ["a/1.png", "a/2.png", "b/1.png", "b/2.png", "b/3.png"]
@@ -72,6 +74,32 @@ def test_train_without_validation_is_the_whole_and_the_rest_is_named(tmp_path):
     assert opened.left_out == ("test",)
 
 
+def test_a_class_may_be_called_train(tmp_path):
+    files = pngs(["bus/1.png", "car/1.png", "train/1.png", "train/2.png", "val/1.png"])
+    folder = whole(grown(tmp_path, files))
+    assert [entry.name for entry in folder.classes] == ["bus", "car", "train", "val"]
+
+
+def test_a_folder_of_a_telephone_is_told_what_to_do(tmp_path):
+    heic = {f"a/{n}.HEIC": b"x" for n in range(3)}
+    with pytest.raises(DataError, match=r"3 \.heic\); \.heic cannot be read: save .* as JPEG"):
+        open_data(grown(tmp_path / "all", heic))
+    folder = whole(grown(tmp_path / "some", heic | pngs(["b/1.jfif", "b/2.png"])))
+    assert [item.key for item in folder.items] == ["b/1.jfif", "b/2.png"]
+    assert folder.other_files == {".heic": 3}
+
+
+def test_what_is_left_alone_is_told_before_anything_is_read(tmp_path):
+    files = pngs([*TWO, "loose.png", "a/deeper/1.png", "a/deeper/2.png"]) | {"labels.csv": b"x"}
+    told = list(open_sources(grown(tmp_path, files), None).not_used())
+    layout = "most images here are laid out as class/image"
+    assert told == [
+        "not used: 1 file(s) whose names do not end as images' names do (1 .csv)",
+        f"not used: a/deeper/1.png, a/deeper/2.png: lies below a class folder: {layout}",
+        f"not used: loose.png: lies outside of any class folder: {layout}",
+    ]
+
+
 def test_what_is_no_image_is_counted_and_what_is_hidden_is_not_seen(tmp_path):
     files = pngs(TWO) | {
         "README": b"hello",
@@ -83,7 +111,10 @@ def test_what_is_no_image_is_counted_and_what_is_hidden_is_not_seen(tmp_path):
     for path in (grown(tmp_path / "folder", files), zipped(tmp_path / "data.zip", files)):
         folder = whole(path)
         assert [item.key for item in folder.items] == TWO
-        assert folder.other_files == 2
+        assert folder.other_files == {"": 1, ".db": 1}
+        assert told_other_files(folder.other_files) == (
+            "2 file(s) whose names do not end as images' names do (1 without an ending, 1 .db)"
+        )
         assert folder.skipped == ()
 
 
@@ -110,8 +141,11 @@ def test_an_empty_class_of_a_zip_is_named(tmp_path):
     [
         ({}, "no images"),
         ({"README.txt": b"x"}, "no images"),
-        (pngs(["1.png"]), "expected class/image"),
-        (pngs(["a/b/c/d/1.png", "a/b/c/e/1.png", "b/x/y/z/1.png"]), "expected class/image"),
+        (pngs(["1.png"]), "in no class folder, such as 1.png; expected class/image"),
+        (
+            pngs(["a/b/c/d/1.png", "a/b/c/e/1.png", "b/x/y/z/1.png"]),
+            "4 folders deep, such as a/b/c/d/1.png; expected class/image",
+        ),
     ],
 )
 def test_a_layout_without_classes_is_refused_with_what_is_expected(tmp_path, files, message):
