@@ -5,9 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-import torch
-
-from app.inference.engines.base import Embeddings, Engine, Features
+from app.inference.engines.base import Engine, Features
 from app.inference.errors import NotReady, UnknownModel
 from app.inference.lane import Lane
 from app.inference.rows import Rows
@@ -87,7 +85,7 @@ class LoadedModel:
         self._close_if_done()
 
     def _finish(self, side: Side, features: Features) -> Rows:
-        embeddings: Embeddings = self.network.finish(torch.from_numpy(features), side).numpy()
+        embeddings = self.network.finish_array(features, side)
         if self.typicality is None:
             return Rows(embeddings)
         return Rows(embeddings, self.typicality.of(features, side))

@@ -73,11 +73,10 @@ class Pipeline:
             return np.repeat(self._row[None], len(batch), axis=0)
         forward = self._engines.get()
         try:
-            features = torch.from_numpy(forward(batch))
+            features = forward(batch)
         finally:
             self._engines.put(forward)
-        rows: Embeddings = self._network.finish(features).numpy()
-        return rows
+        return self._network.finish_array(features)
 
     def _blank(self) -> Pixels:
         height, width, channels = self._spec.shape

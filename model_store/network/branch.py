@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional
@@ -10,6 +12,11 @@ from model_store.errors import StoreError
 from model_store.network.backbones import BACKBONES
 from model_store.network.lookup import find
 from model_store.network.specification import BranchSpec
+
+Features = npt.NDArray[np.float32]
+
+_LEAST_LENGTH = np.float32(1e-12)
+"""As `functional.normalize` has it: what a length counts as at least."""
 
 
 class GeneralisedMean(nn.Module):
@@ -126,6 +133,17 @@ class Branch(nn.Module):
     def finish(self, features: torch.Tensor) -> torch.Tensor:
         """Features → embeddings: of unit length where the branch normalises, else as they are."""
         return functional.normalize(features, dim=-1) if self.normalise else features
+
+    def finish_array(self, features: Features) -> Features:
+        """As `finish`, on float32 (N, dimension) in NumPy.
+
+        For servers: right after a large network nothing of a few tensor operations is in the
+        processor's cache any more, and they cost five times as long as these.
+        """
+        if not self.normalise:
+            return features
+        lengths = np.sqrt(np.einsum("ij,ij->i", features, features))
+        return np.asarray(features / np.maximum(lengths, _LEAST_LENGTH)[:, None])
 
 
 def _output_shape(module: nn.Module, image_shape: tuple[int, int, int]) -> torch.Size:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from model_store.errors import StoreError
-from model_store.network.branch import Branch
+from model_store.network.branch import Branch, Features
 from model_store.network.comparators import COMPARATORS, Comparator
 from model_store.network.lookup import find
 from model_store.network.specification import NetworkSpec
@@ -116,6 +116,10 @@ class SiameseNetwork(nn.Module):
             float32 (N, dimension), as `embed` gives them.
         """
         return self._branch(side).finish(features)
+
+    def finish_array(self, features: Features, side: Side = Side.LEFT) -> Features:
+        """As `finish`, on float32 (N, dimension) in NumPy; the same to float32's rounding."""
+        return self._branch(side).finish_array(features)
 
     def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         """Scores pairs of prepared images.

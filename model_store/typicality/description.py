@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -52,8 +53,8 @@ class Subspace:
         """
         centred = rows - self.mean
         within = centred @ self.basis.T
-        squares = (centred**2).sum(axis=1) - (within**2).sum(axis=1)
-        return np.asarray(np.sqrt(np.maximum(squares, 0)), dtype=np.float64)
+        squares = _squares(centred) - _squares(within)
+        return np.asarray(np.sqrt(np.maximum(squares, 0), dtype=np.float64))
 
 
 @dataclass(frozen=True)
@@ -143,13 +144,16 @@ class Typicality:
 
 def residuals(raw: Subspace, unit: Subspace, features: npt.NDArray[np.float32]) -> Floats:
     """Of features (N, dimension): float64 (N, 2), as they are and scaled to unit length."""
-    lengths = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-    return np.stack([raw.residual(features), unit.residual(features / lengths)], axis=1)
+    lengths = np.maximum(np.sqrt(_squares(features)), 1e-12)
+    found = np.empty((len(features), 2))
+    found[:, 0] = raw.residual(features)
+    found[:, 1] = unit.residual(features / lengths[:, None])
+    return found
 
 
 def combine(found: Floats, centre: Floats, spread: Floats) -> Floats:
     """Residuals (N, 2) → distances (N,), as `SideTypicality.distances` has them."""
-    return np.asarray(np.linalg.norm(np.maximum((found - centre) / spread, 0), axis=1))
+    return np.asarray(np.sqrt(_squares(np.maximum((found - centre) / spread, 0))))
 
 
 def tail_share(reference: Floats, distances: Floats) -> Floats:
@@ -168,12 +172,14 @@ def tail_share(reference: Floats, distances: Floats) -> Floats:
         float64 (M,), from `LEAST` to 1; 1 is typical.
     """
     count = len(reference)
-    shares = (1 + count - np.searchsorted(reference, distances, side="left")) / (1 + count)
+    shares: Floats = (1 + count - np.searchsorted(reference, distances)) / (1 + count)
     edge = reference[-TAIL]
-    scale = max(float((reference[-TAIL:] - edge).mean()), 1e-6 * (1 + abs(float(edge))))
-    begin = (1 + TAIL) / (1 + count)
-    beyond = begin * np.exp(-np.maximum(distances - edge, 0) / scale)
-    return np.asarray(np.maximum(np.where(distances > edge, beyond, shares), LEAST))
+    beyond = distances > edge
+    if beyond.any():
+        scale = max(float((reference[-TAIL:] - edge).mean()), 1e-6 * (1 + abs(float(edge))))
+        begin = (1 + TAIL) / (1 + count)
+        shares[beyond] = begin * np.exp((edge - distances[beyond]) / scale)
+    return np.maximum(shares, LEAST)
 
 
 def in_distribution(level: float | None, *typicality: float | None) -> bool | None:
@@ -191,3 +197,8 @@ def in_distribution(level: float | None, *typicality: float | None) -> bool | No
     if any(value is not None and value < level for value in typicality):
         return False
     return None if None in typicality else True
+
+
+def _squares(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The squared lengths (N,) of rows (N, dimension)."""
+    return np.asarray(np.einsum("ij,ij->i", rows, rows))

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -96,6 +97,9 @@ def test_features_finish_as_the_embedding(normalise):
     with torch.inference_mode():
         features, embeddings = network.features(images), network.embed(images)
         assert torch.equal(network.finish(features), embeddings)
+    array = network.finish_array(features.numpy())
+    np.testing.assert_allclose(array, embeddings.numpy(), rtol=1e-6)
+    assert not np.isnan(network.finish_array(np.zeros((1, 8), np.float32))).any()
     lengths = features.norm(dim=1)
     assert not torch.allclose(lengths, torch.ones(3)), "the length is still in the features"
     expected = features / lengths[:, None] if normalise else features
