@@ -47,6 +47,9 @@ class Batcher:
     answer, also from an engine that fails, hangs or kills its thread: then there is a fault, all
     images are answered, and none is taken until `recover`.
 
+    Who wants an embedding asks for a slot (`expect`), has an image put into it (`put`, or `fail`
+    where there is none), and waits for the slot's answer, or gives it up (`withdraw`).
+
     Made, used and closed on one event loop, but for `put` and `fail`.
 
     Args:
@@ -89,29 +92,19 @@ class Batcher:
             batch = self._schedule.longest
             return 0.0 if batch is None else perf_counter() - batch.since
 
-    async def submit(self, lane: Lane, image: UInt8Image) -> Row:
-        """Embeds one image.
-
-        Args:
-            lane: Whose engine embeds it.
-            image: uint8 (height, width, channels), of the size the engine takes.
-
-        Returns:
-            A row that owns its memory.
-
-        Raises:
-            EngineFailed: The engine failed, hung or died on the batch with this very image.
-            NotReady: The batcher is closed, or there is a fault.
-        """
-        slot = self.expect(lane)
-        self.put(slot, image)
-        return await self.row(slot)
-
     def expect(self, lane: Lane) -> Slot:
         """A slot for an image that is still being made.
 
         Whoever makes the image hands it over itself, from a thread of its own. By way of the event
         loop it would wait for the loop's turn, and the device with it.
+
+        Args:
+            lane: Whose engine embeds it.
+
+        Returns:
+            The slot. Its answer becomes a row that owns its memory, what `fail` was given, or
+            `EngineFailed`: the engine failed, hung or died on the batch with this very image; or
+            `NotReady`: the batcher is closed, or there is a fault.
         """
         return Slot(lane, self._loop.create_future())
 
@@ -120,7 +113,7 @@ class Batcher:
 
         Args:
             slot: From `expect`.
-            image: As `submit`.
+            image: uint8 (height, width, channels), of the size the lane's engine takes.
         """
         with self._condition:
             if slot.abandoned:
@@ -138,21 +131,19 @@ class Batcher:
         """Says why there will be no image; in place of `put`."""
         self._answer([(slot, error)])
 
-    async def row(self, slot: Slot) -> Row:
-        """What becomes of a slot; one that is waited for no longer is given up.
+    def withdraw(self, slot: Slot) -> None:
+        """Gives up a slot that has no answer yet: its image is not embedded if that can be helped.
 
-        Returns:
-            As `submit`.
-
-        Raises:
-            EngineFailed, NotReady: As `submit`.
-            BaseException: What `fail` was given.
+        The answer counts as cancelled from then on.
         """
-        try:
-            return await slot.answer
-        except asyncio.CancelledError:
-            self._withdraw(slot)
-            raise
+        with self._condition:
+            slot.abandoned = True
+            if slot.image is None:
+                where = "decode"
+            else:
+                where = "queue" if self._schedule.remove(slot) else "device"
+        self._metrics.dropped(where)
+        slot.answer.cancel()
 
     def condemn_if_stuck(self, seconds: float) -> None:
         """Declares a fault if the device has been at one call of an engine for so long."""
@@ -200,15 +191,6 @@ class Batcher:
         for thread in threads:
             thread.start()
         return threads
-
-    def _withdraw(self, slot: Slot) -> None:
-        with self._condition:
-            slot.abandoned = True
-            if slot.image is None:
-                where = "decode"
-            else:
-                where = "queue" if self._schedule.remove(slot) else "device"
-        self._metrics.dropped(where)
 
     def _run(self, generation: int, number: int) -> None:
         # Of its own: a thread that was given up may still write to the buffers it has.

@@ -1,8 +1,8 @@
 """The use cases: embed images, compare two, compare one with many."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -159,10 +159,8 @@ class Inference:
             found = await self._judge(chosen, left, right)
             return _with_typicality(found, rows, query_sent=isinstance(query, EncodedImage))
 
-    @contextmanager
-    def _model(self, name: str | None) -> Iterator[LoadedModel]:
-        with self._catalogue().find(name).used() as model:
-            yield model
+    def _model(self, name: str | None) -> AbstractContextManager[LoadedModel]:
+        return self._catalogue().find(name).used()
 
     async def _embed(self, model: LoadedModel, images: Sequence[EncodedImage]) -> Rows:
         if not images:

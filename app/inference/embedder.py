@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,6 +16,7 @@ from app.inference.decode import Decoder
 from app.inference.errors import TooManyBytes
 from app.inference.repeats import Repeats
 from app.inference.rows import Row, Rows
+from app.inference.schedule import Slot
 from app.observability.metrics import Metrics
 from model_store.errors import ImageError
 from model_store.network import Side
@@ -39,9 +41,15 @@ class EncodedImage:
 class _Flight:
     """An embedding in work, and how many wait for it."""
 
-    task: asyncio.Task[Row]
+    image: EncodedImage
+    slot: Slot
     key: Key | None
     waiters: int = 0
+    decoding: Future[None] | None = None
+
+    @property
+    def answer(self) -> asyncio.Future[Row]:
+        return self.slot.answer
 
 
 class Embedder:
@@ -96,10 +104,14 @@ class Embedder:
         flights = self._start(model, images, rows)
         try:
             if flights:
-                tasks = {flight.task for flight in flights.values()}
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-                for index in sorted(flights, key=lambda i: not _failed(flights[i].task)):
-                    rows[index] = _result(flights[index].task, images[index].label)
+                # The loop's next turn tells of a client that sent everything and left at once.
+                await asyncio.sleep(0)
+                for flight in flights.values():
+                    self._decode(model, flight)
+                answers = {flight.answer for flight in flights.values()}
+                await asyncio.wait(answers, return_when=asyncio.FIRST_EXCEPTION)
+                for index in sorted(flights, key=lambda i: not _failed(flights[i].answer)):
+                    rows[index] = _result(flights[index].answer, images[index].label)
         finally:
             for flight in flights.values():
                 self._leave(flight)
@@ -140,52 +152,42 @@ class Embedder:
         if known is not None:
             self._metrics.cache_lookup("joined")
             return known
-        flight = _Flight(asyncio.create_task(self._compute(model, image, key)), key)
+        flight = _Flight(image, self._batcher.expect(model.lane(image.side)), key)
         if key is not None:
             self._metrics.cache_lookup("miss")
             self._flights[key] = flight
-        flight.task.add_done_callback(lambda _: self._land(flight))
+        flight.answer.add_done_callback(lambda _: self._land(flight))
         return flight
+
+    def _decode(self, model: LoadedModel, flight: _Flight) -> None:
+        """Has the image decoded, unless somebody else who waits for it has done so already."""
+        if flight.decoding is None and not flight.answer.done():
+            flight.decoding = self._decoder.start(
+                flight.image.data,
+                model.manifest.preprocessing,
+                done=partial(self._batcher.put, flight.slot),
+                failed=partial(self._batcher.fail, flight.slot),
+            )
 
     def _leave(self, flight: _Flight) -> None:
         """One waiter fewer; without any, the work is given up, and nobody may join it any more."""
         flight.waiters -= 1
-        if not flight.waiters and not flight.task.done():
+        if not flight.waiters and not flight.answer.done():
             self._forget(flight)
-            flight.task.cancel()
+            self._batcher.withdraw(flight.slot)
 
     def _land(self, flight: _Flight) -> None:
         self._admission.release()
         self._forget(flight)
-        # Marks an exception as seen: where all waiters have left, nobody else asks for it.
-        _failed(flight.task)
+        if flight.decoding is not None:
+            flight.decoding.cancel()
+        # Asking also marks an exception as seen: where all waiters have left, nobody else does.
+        if not _failed(flight.answer) and flight.key is not None:
+            self._cache.put(flight.key, flight.answer.result())
 
     def _forget(self, flight: _Flight) -> None:
         if flight.key is not None and self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
-
-    async def _compute(self, model: LoadedModel, image: EncodedImage, key: Key | None) -> Row:
-        with model.used():
-            # The loop's next turn tells of a client that sent everything and left at once.
-            try:
-                await asyncio.sleep(0)
-            except asyncio.CancelledError:
-                self._metrics.dropped("decode")
-                raise
-            slot = self._batcher.expect(model.lane(image.side))
-            decoding = self._decoder.start(
-                image.data,
-                model.manifest.preprocessing,
-                done=partial(self._batcher.put, slot),
-                failed=partial(self._batcher.fail, slot),
-            )
-            try:
-                row = await self._batcher.row(slot)
-            finally:
-                decoding.cancel()
-        if key is not None:
-            self._cache.put(key, row)
-        return row
 
 
 def _gathered(model: LoadedModel, rows: Sequence[Row]) -> Rows:
@@ -196,12 +198,12 @@ def _gathered(model: LoadedModel, rows: Sequence[Row]) -> Rows:
     return Rows(embeddings, np.array(known) if len(known) == len(rows) else None)
 
 
-def _failed(task: asyncio.Task[Row]) -> bool:
-    return task.done() and (task.cancelled() or task.exception() is not None)
+def _failed(answer: asyncio.Future[Row]) -> bool:
+    return answer.done() and (answer.cancelled() or answer.exception() is not None)
 
 
-def _result(task: asyncio.Task[Row], label: str) -> Row:
+def _result(answer: asyncio.Future[Row], label: str) -> Row:
     try:
-        return task.result()
+        return answer.result()
     except ImageError as error:
         raise type(error)(f"{label}: {error}") from error

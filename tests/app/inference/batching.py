@@ -5,7 +5,11 @@ from collections.abc import Awaitable, Callable
 
 from app.inference.batcher import Batcher
 from app.inference.engines.base import Concurrency
+from app.inference.lane import Lane
+from app.inference.rows import Row
+from app.inference.schedule import Slot
 from app.observability.metrics import Metrics
+from model_store.preprocessing import UInt8Image
 from tests.app.material import MeanEngine
 
 # Two side by side and one behind, of three images at most.
@@ -24,6 +28,22 @@ def with_batcher(scenario: Callable[[Batcher], Awaitable[None]], max_batch: int 
 
     asyncio.run(main())
     return metrics
+
+
+async def submit(batcher: Batcher, of: Lane, image: UInt8Image) -> Row:
+    """Embeds one image."""
+    slot = batcher.expect(of)
+    batcher.put(slot, image)
+    return await row(batcher, slot)
+
+
+async def row(batcher: Batcher, slot: Slot) -> Row:
+    """What becomes of a slot; one that is waited for no longer is given up."""
+    try:
+        return await slot.answer
+    except asyncio.CancelledError:
+        batcher.withdraw(slot)
+        raise
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float:

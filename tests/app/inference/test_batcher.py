@@ -6,7 +6,7 @@ import pytest
 from app.inference.batcher import Batcher
 from app.inference.errors import EngineFailed, NotReady
 from model_store.network import Side
-from tests.app.inference.batching import SIDE_BY_SIDE, entered, value, with_batcher
+from tests.app.inference.batching import SIDE_BY_SIDE, entered, submit, value, with_batcher
 from tests.app.material import DIMENSION, MeanEngine, grey, lane
 from tests.app.serving import wait_until
 
@@ -14,7 +14,7 @@ from tests.app.serving import wait_until
 def test_a_lone_image_goes_at_once_and_gets_its_own_row() -> None:
     async def scenario(batcher: Batcher) -> None:
         engine = MeanEngine()
-        row = await batcher.submit(lane(engine), grey(7))
+        row = await submit(batcher, lane(engine), grey(7))
         np.testing.assert_array_equal(row.embedding, np.full(DIMENSION, 7, np.float32))
         assert row.embedding.base is None
         assert engine.batches == [(1, Side.LEFT)]
@@ -27,9 +27,9 @@ def test_images_that_arrive_while_the_device_is_busy_form_the_next_batches() -> 
         engine = MeanEngine()
         engine.gate.clear()
         only = lane(engine)
-        first = asyncio.create_task(batcher.submit(only, grey(0)))
+        first = asyncio.create_task(submit(batcher, only, grey(0)))
         await entered(engine)
-        rest = [asyncio.create_task(batcher.submit(only, grey(n))) for n in range(1, 7)]
+        rest = [asyncio.create_task(submit(batcher, only, grey(n))) for n in range(1, 7)]
         await asyncio.sleep(0)
         assert batcher.depth == 6
         assert batcher.busy_seconds > 0
@@ -48,11 +48,11 @@ def test_sides_and_models_are_never_mixed_and_take_turns() -> None:
         busy, left = lane(one, name="one"), lane(two, name="two")
         right = lane(two, Side.RIGHT, name="two")
         one.gate.clear()
-        tasks = [asyncio.create_task(batcher.submit(busy, grey(1)))]
+        tasks = [asyncio.create_task(submit(batcher, busy, grey(1)))]
         await entered(one)
-        tasks += [asyncio.create_task(batcher.submit(busy, grey(1))) for _ in range(8)]
-        tasks += [asyncio.create_task(batcher.submit(left, grey(2)))]
-        tasks += [asyncio.create_task(batcher.submit(right, grey(3)))]
+        tasks += [asyncio.create_task(submit(batcher, busy, grey(1))) for _ in range(8)]
+        tasks += [asyncio.create_task(submit(batcher, left, grey(2)))]
+        tasks += [asyncio.create_task(submit(batcher, right, grey(3)))]
         await asyncio.sleep(0)
         done: list[str] = []
         tasks[9].add_done_callback(lambda _: done.append("two"))
@@ -72,10 +72,10 @@ def test_one_bad_image_fails_alone() -> None:
         engine = MeanEngine()
         engine.gate.clear()
         only = lane(engine)
-        first = asyncio.create_task(batcher.submit(only, grey(0)))
+        first = asyncio.create_task(submit(batcher, only, grey(0)))
         await entered(engine)
         values = [1, MeanEngine.POISON, 3]
-        rest = [asyncio.create_task(batcher.submit(only, grey(n))) for n in values]
+        rest = [asyncio.create_task(submit(batcher, only, grey(n))) for n in values]
         await asyncio.sleep(0)
         engine.gate.set()
         await first
@@ -83,7 +83,7 @@ def test_one_bad_image_fails_alone() -> None:
         assert answers[0].embedding[0] == 1
         assert isinstance(answers[1], EngineFailed)
         assert answers[2].embedding[0] == 3
-        assert (await batcher.submit(only, grey(9))).embedding[0] == 9
+        assert (await submit(batcher, only, grey(9))).embedding[0] == 9
         assert batcher.fault is None
 
     metrics = with_batcher(scenario)
@@ -98,7 +98,7 @@ def test_too_few_rows_are_an_error_and_no_answer_is_swapped(images: int) -> None
         engine.rows_short = 1
         engine.gate.clear()
         only = lane(engine)
-        tasks = [asyncio.create_task(batcher.submit(only, grey(n))) for n in range(images)]
+        tasks = [asyncio.create_task(submit(batcher, only, grey(n))) for n in range(images)]
         await entered(engine)
         engine.gate.set()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
@@ -117,7 +117,7 @@ def test_an_embedding_that_is_not_finite_fails_alone() -> None:
     async def scenario(batcher: Batcher) -> None:
         only = lane(NotANumber())
         answers = await asyncio.gather(
-            *(batcher.submit(only, grey(n)) for n in (4, 5, 6)), return_exceptions=True
+            *(submit(batcher, only, grey(n)) for n in (4, 5, 6)), return_exceptions=True
         )
         assert [isinstance(answer, EngineFailed) for answer in answers] == [False, True, False]
 
@@ -129,9 +129,9 @@ def test_cancelled_images_never_reach_the_device() -> None:
         engine = MeanEngine()
         engine.gate.clear()
         only = lane(engine)
-        first = asyncio.create_task(batcher.submit(only, grey(0)))
+        first = asyncio.create_task(submit(batcher, only, grey(0)))
         await entered(engine)
-        rest = [asyncio.create_task(batcher.submit(only, grey(n))) for n in range(1, 4)]
+        rest = [asyncio.create_task(submit(batcher, only, grey(n))) for n in range(1, 4)]
         await asyncio.sleep(0)
         rest[0].cancel()
         rest[2].cancel()
@@ -151,10 +151,10 @@ def test_a_cancelled_image_on_the_device_does_not_disturb_its_batch_mates() -> N
         before, engine = MeanEngine(), MeanEngine()
         before.gate.clear()
         engine.gate.clear()
-        first = asyncio.create_task(batcher.submit(lane(before), grey(0)))
+        first = asyncio.create_task(submit(batcher, lane(before), grey(0)))
         await entered(before)
         only = lane(engine)
-        pair = [asyncio.create_task(batcher.submit(only, grey(n))) for n in (1, 2)]
+        pair = [asyncio.create_task(submit(batcher, only, grey(n))) for n in (1, 2)]
         await asyncio.sleep(0)
         before.gate.set()
         await first
@@ -176,14 +176,14 @@ def test_closing_answers_everything(drain: bool) -> None:
         engine = MeanEngine()
         engine.gate.clear()
         only = lane(engine)
-        tasks = [asyncio.create_task(batcher.submit(only, grey(0)))]
+        tasks = [asyncio.create_task(submit(batcher, only, grey(0)))]
         await entered(engine)
-        tasks += [asyncio.create_task(batcher.submit(only, grey(n))) for n in range(1, 6)]
+        tasks += [asyncio.create_task(submit(batcher, only, grey(n))) for n in range(1, 6)]
         await asyncio.sleep(0)
         closing = asyncio.create_task(batcher.close(drain=drain))
         await asyncio.sleep(0)
         with pytest.raises(NotReady):
-            await batcher.submit(only, grey(9))
+            await submit(batcher, only, grey(9))
         engine.gate.set()
         await closing
         answers = await asyncio.gather(*tasks, return_exceptions=True)
@@ -201,7 +201,7 @@ def test_a_dead_device_thread_answers_says_so_and_recovers() -> None:
         engine = MeanEngine()
         engine.gate.clear()
         only = lane(engine)
-        tasks = [asyncio.create_task(batcher.submit(only, grey(n))) for n in range(6)]
+        tasks = [asyncio.create_task(submit(batcher, only, grey(n))) for n in range(6)]
         await entered(engine)
         engine.error = SystemExit("the driver is gone")
         engine.gate.set()
@@ -212,10 +212,10 @@ def test_a_dead_device_thread_answers_says_so_and_recovers() -> None:
         assert "SystemExit" in batcher.fault.reason
         assert batcher.fault.model == "mean"
         with pytest.raises(NotReady):
-            await batcher.submit(only, grey(1))
+            await submit(batcher, only, grey(1))
         engine.error = None
         batcher.recover()
-        assert (await batcher.submit(only, grey(1))).embedding[0] == 1
+        assert (await submit(batcher, only, grey(1))).embedding[0] == 1
 
     with_batcher(scenario)
 
@@ -225,9 +225,9 @@ def test_a_hung_call_is_given_up_and_its_late_answer_goes_nowhere() -> None:
         hung, sound = MeanEngine(), MeanEngine()
         hung.gate.clear()
         only = lane(hung, name="hung")
-        first = asyncio.create_task(batcher.submit(only, grey(1)))
+        first = asyncio.create_task(submit(batcher, only, grey(1)))
         await entered(hung)
-        second = asyncio.create_task(batcher.submit(only, grey(2)))
+        second = asyncio.create_task(submit(batcher, only, grey(2)))
         await asyncio.sleep(0)
         batcher.condemn_if_stuck(1000)
         assert batcher.fault is None
@@ -239,9 +239,9 @@ def test_a_hung_call_is_given_up_and_its_late_answer_goes_nowhere() -> None:
         with pytest.raises(NotReady, match="hung"):
             await second
         batcher.recover()
-        assert (await batcher.submit(lane(sound), grey(3))).embedding[0] == 3
+        assert (await submit(batcher, lane(sound), grey(3))).embedding[0] == 3
         hung.gate.set()
-        assert (await batcher.submit(lane(sound), grey(4))).embedding[0] == 4
+        assert (await submit(batcher, lane(sound), grey(4))).embedding[0] == 4
         assert hung.batches == [(1, Side.LEFT)]
 
     with_batcher(scenario)
@@ -253,12 +253,12 @@ def test_an_engine_that_fails_on_everything_is_a_fault_and_one_on_bad_images_is_
         only = lane(engine)
         for _ in range(7):
             with pytest.raises(EngineFailed):
-                await batcher.submit(only, grey(MeanEngine.POISON))
+                await submit(batcher, only, grey(MeanEngine.POISON))
         assert batcher.fault is None
         engine.error = RuntimeError("an illegal memory access")
         for _ in range(3):
             with pytest.raises((EngineFailed, NotReady)):
-                await batcher.submit(only, grey(1))
+                await submit(batcher, only, grey(1))
         await asyncio.to_thread(wait_until, lambda: batcher.fault is not None)
         assert "fails on every image (RuntimeError)" in batcher.fault.reason
 
@@ -277,9 +277,9 @@ def test_memory_that_is_short_halves_the_batch_and_is_remembered() -> None:
         engine = Small()
         engine.gate.clear()
         only = lane(engine)
-        tasks = [asyncio.create_task(batcher.submit(only, grey(0)))]
+        tasks = [asyncio.create_task(submit(batcher, only, grey(0)))]
         await entered(engine)
-        tasks += [asyncio.create_task(batcher.submit(only, grey(n))) for n in range(1, 17)]
+        tasks += [asyncio.create_task(submit(batcher, only, grey(n))) for n in range(1, 17)]
         await asyncio.sleep(0)
         engine.gate.set()
         rows = await asyncio.gather(*tasks)
@@ -302,7 +302,7 @@ def test_under_random_load_and_cancellation_every_image_gets_its_own_answer() ->
             image = grey(number % 250)
             try:
                 async with asyncio.timeout(float(random.choice([0.0001, 10]))):
-                    row = await batcher.submit(lanes[number % 2], image)
+                    row = await submit(batcher, lanes[number % 2], image)
             except TimeoutError:
                 return
             assert row.embedding[0] == number % 250

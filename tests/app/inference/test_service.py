@@ -76,6 +76,24 @@ def test_a_repeated_image_is_embedded_once(store) -> None:
     assert lookups(service, "hit") == 2
 
 
+def test_whoever_joins_a_request_that_leaves_at_once_has_his_image_all_the_same(store) -> None:
+    async def scenario(service: Service) -> None:
+        with_engine(service, MeanEngine())
+        first = asyncio.create_task(service.inference.embed([image(1)]))
+        second = asyncio.create_task(service.inference.embed([image(1)]))
+        await asyncio.sleep(0)  # Both are accepted, and nothing is decoded yet.
+        first.cancel()
+        found = await second
+        alone = await service.inference.embed([image(1)])
+        assert np.array_equal(found.embeddings, alone.embeddings)
+        assert first.cancelled()
+
+    service = run(store, scenario)
+    assert lookups(service, "joined") == 1
+    assert service.admission.outstanding == 0
+
+
+
 def test_without_a_cache_nothing_is_remembered(store) -> None:
     async def scenario(service: Service) -> None:
         engine = MeanEngine()

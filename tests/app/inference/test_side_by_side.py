@@ -7,7 +7,7 @@ from app.inference.engines.base import Concurrency
 from app.inference.errors import EngineFailed
 from app.inference.lane import Lane
 from app.inference.rows import Row
-from tests.app.inference.batching import SIDE_BY_SIDE, at_rest, entered, with_batcher
+from tests.app.inference.batching import SIDE_BY_SIDE, at_rest, entered, submit, with_batcher
 from tests.app.material import MeanEngine, grey, lane
 
 # Likewise, but that one of the two is enough for the engine.
@@ -22,7 +22,7 @@ async def both_streams_busy(
     only = lane(engine)
     tasks = []
     for number in range(2):
-        tasks.append(asyncio.create_task(batcher.submit(only, grey(number))))
+        tasks.append(asyncio.create_task(submit(batcher, only, grey(number))))
         await entered(engine)
     return only, tasks
 
@@ -31,7 +31,7 @@ def test_the_next_batch_begins_beside_the_first_where_the_engine_has_two_streams
     async def scenario(batcher: Batcher) -> None:
         engine = MeanEngine(SIDE_BY_SIDE)
         only, tasks = await both_streams_busy(batcher, engine)
-        tasks += [asyncio.create_task(batcher.submit(only, grey(value))) for value in (2, 3)]
+        tasks += [asyncio.create_task(submit(batcher, only, grey(value))) for value in (2, 3)]
         await at_rest()
         assert batcher.depth == 2
         engine.gate.set()
@@ -46,10 +46,10 @@ def test_what_waits_is_shared_between_the_streams() -> None:
         many, single = MeanEngine(SIDE_BY_SIDE), MeanEngine()
         single.gate.clear()
         many.gate.clear()
-        tasks = [asyncio.create_task(batcher.submit(lane(single), grey(9)))]
+        tasks = [asyncio.create_task(submit(batcher, lane(single), grey(9)))]
         await entered(single)
         only = lane(many)
-        tasks += [asyncio.create_task(batcher.submit(only, grey(value))) for value in range(4)]
+        tasks += [asyncio.create_task(submit(batcher, only, grey(value))) for value in range(4)]
         await asyncio.sleep(0)
         single.gate.set()
         await entered(many)
@@ -66,9 +66,9 @@ def test_only_a_full_batch_waits_inside_the_engine() -> None:
     async def scenario(batcher: Batcher) -> None:
         engine = MeanEngine(SIDE_BY_SIDE)
         only, tasks = await both_streams_busy(batcher, engine)
-        tasks += [asyncio.create_task(batcher.submit(only, grey(value))) for value in (2, 3, 4)]
+        tasks += [asyncio.create_task(submit(batcher, only, grey(value))) for value in (2, 3, 4)]
         await entered(engine)
-        tasks += [asyncio.create_task(batcher.submit(only, grey(value))) for value in range(5, 11)]
+        tasks += [asyncio.create_task(submit(batcher, only, grey(value))) for value in range(5, 11)]
         await at_rest()
         assert [size for size, _ in engine.batches] == [1, 1, 3]
         assert batcher.depth == 6
@@ -84,16 +84,16 @@ def test_an_engine_that_is_called_by_one_thread_only_has_the_device_for_itself()
     async def scenario(batcher: Batcher) -> None:
         many, single = MeanEngine(SIDE_BY_SIDE), MeanEngine()
         many.gate.clear()
-        first = asyncio.create_task(batcher.submit(lane(many), grey(1)))
+        first = asyncio.create_task(submit(batcher, lane(many), grey(1)))
         await entered(many)
-        second = asyncio.create_task(batcher.submit(lane(single), grey(2)))
+        second = asyncio.create_task(submit(batcher, lane(single), grey(2)))
         await at_rest()
         assert batcher.depth == 1
         single.gate.clear()
         many.gate.set()
         assert (await first).embedding[0] == 1
         await entered(single)
-        third = asyncio.create_task(batcher.submit(lane(many), grey(3)))
+        third = asyncio.create_task(submit(batcher, lane(many), grey(3)))
         await at_rest()
         assert batcher.depth == 1
         single.gate.set()
@@ -112,7 +112,7 @@ def test_all_that_is_in_work_is_answered_when_one_call_of_several_hangs() -> Non
         assert all(isinstance(answer, EngineFailed) for answer in answers)
         batcher.recover()
         engine.gate.set()
-        assert (await batcher.submit(only, grey(5))).embedding[0] == 5
+        assert (await submit(batcher, only, grey(5))).embedding[0] == 5
 
     with_batcher(scenario)
 
@@ -120,7 +120,7 @@ def test_all_that_is_in_work_is_answered_when_one_call_of_several_hangs() -> Non
 async def one_call(batcher: Batcher, engine: MeanEngine, value: int) -> asyncio.Task[Row]:
     """An image that an engine is at, until its gate is opened."""
     engine.gate.clear()
-    task = asyncio.create_task(batcher.submit(lane(engine), grey(value)))
+    task = asyncio.create_task(submit(batcher, lane(engine), grey(value)))
     await entered(engine)
     return task
 
@@ -130,7 +130,7 @@ def test_an_engine_that_is_content_with_one_stream_gets_larger_batches_instead_o
         engine = MeanEngine(ONE_OF_TWO)
         only = lane(engine)
         tasks = [await one_call(batcher, engine, 0)]
-        tasks += [asyncio.create_task(batcher.submit(only, grey(value))) for value in (1, 2)]
+        tasks += [asyncio.create_task(submit(batcher, only, grey(value))) for value in (1, 2)]
         await at_rest()
         assert batcher.depth == 2
         engine.gate.set()
@@ -146,7 +146,7 @@ def test_only_a_full_batch_of_it_waits_inside_the_engine() -> None:
         engine = MeanEngine(ONE_OF_TWO)
         only = lane(engine)
         tasks = [await one_call(batcher, engine, 0)]
-        tasks += [asyncio.create_task(batcher.submit(only, grey(value))) for value in range(1, 9)]
+        tasks += [asyncio.create_task(submit(batcher, only, grey(value))) for value in range(1, 9)]
         await entered(engine)
         await at_rest()
         assert [size for size, _ in engine.batches] == [1, 3]
@@ -161,7 +161,7 @@ def test_what_it_leaves_others_take_whoever_came_first() -> None:
     async def scenario(batcher: Batcher) -> None:
         content, other = MeanEngine(ONE_OF_TWO), MeanEngine(Concurrency(2, 4, 3))
         tasks = [await one_call(batcher, content, 0)]
-        tasks.append(asyncio.create_task(batcher.submit(lane(content), grey(1))))
+        tasks.append(asyncio.create_task(submit(batcher, lane(content), grey(1))))
         await at_rest()
         tasks.append(await one_call(batcher, other, 2))
         content.gate.set()
@@ -176,10 +176,10 @@ def test_a_model_that_wants_the_device_for_itself_is_not_passed_over() -> None:
     async def scenario(batcher: Batcher) -> None:
         content, single = MeanEngine(ONE_OF_TWO), MeanEngine()
         tasks = [await one_call(batcher, content, 0)]
-        tasks.append(asyncio.create_task(batcher.submit(lane(single), grey(1))))
+        tasks.append(asyncio.create_task(submit(batcher, lane(single), grey(1))))
         await asyncio.sleep(0)
         late = MeanEngine(ONE_OF_TWO)
-        tasks.append(asyncio.create_task(batcher.submit(lane(late), grey(2))))
+        tasks.append(asyncio.create_task(submit(batcher, lane(late), grey(2))))
         await at_rest()
         assert not late.batches
         assert not single.batches

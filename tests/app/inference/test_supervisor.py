@@ -16,6 +16,7 @@ from app.inference.errors import EngineFailed, NotReady
 from app.inference.supervisor import Supervisor
 from app.observability.metrics import Metrics
 from model_store.network import Side
+from tests.app.inference.batching import submit
 from tests.app.material import DIMENSION, MeanEngine, grey, lane
 from tests.app.serving import wait_until
 
@@ -93,7 +94,7 @@ def test_every_image_gets_exactly_one_answer(faults: list[str], patience: list[f
     async def one(batcher: Batcher, number: int, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
-                row = await batcher.submit(lane(engine), grey(number))
+                row = await submit(batcher, lane(engine), grey(number))
         except (EngineFailed, NotReady):
             return
         except TimeoutError:
@@ -120,7 +121,7 @@ def test_every_image_gets_exactly_one_answer(faults: list[str], patience: list[f
             engine.released.set()
             # On a busy machine a call that is sound could take longer than that, too.
             supervisor._watchdog_seconds = 30
-            assert (await batcher.submit(lane(engine), grey(9))).embedding[0] == 9
+            assert (await submit(batcher, lane(engine), grey(9))).embedding[0] == 9
         engine.released.set()
 
     supervised(scenario, nothing, watchdog_seconds=0.02)
@@ -135,16 +136,16 @@ def test_a_broken_engine_is_rebuilt_once_and_the_second_time_is_the_last() -> No
 
     async def scenario(batcher: Batcher, supervisor: Supervisor) -> None:
         with pytest.raises(EngineFailed):
-            await batcher.submit(lane(engine), grey(1))
+            await submit(batcher, lane(engine), grey(1))
         await until(lambda: batcher.fault is None)
         assert supervisor.failure is None
-        assert (await batcher.submit(lane(engine), grey(2))).embedding[0] == 2
+        assert (await submit(batcher, lane(engine), grey(2))).embedding[0] == 2
         with pytest.raises(EngineFailed):
-            await batcher.submit(lane(engine), grey(3))
+            await submit(batcher, lane(engine), grey(3))
         await until(lambda: supervisor.failure is not None)
         assert "again after it was mended" in supervisor.failure
         with pytest.raises(NotReady):
-            await batcher.submit(lane(engine), grey(4))
+            await submit(batcher, lane(engine), grey(4))
         engine.released.set()
 
     metrics = supervised(scenario, rebuild)
@@ -164,7 +165,7 @@ def test_rebuilding_that_fails_is_the_end(how: str, monkeypatch: pytest.MonkeyPa
 
     async def scenario(batcher: Batcher, supervisor: Supervisor) -> None:
         with pytest.raises(EngineFailed):
-            await batcher.submit(lane(FaultyEngine(["die"])), grey(1))
+            await submit(batcher, lane(FaultyEngine(["die"])), grey(1))
         await until(lambda: supervisor.failure is not None)
         assert "rebuilding it failed" in supervisor.failure
 
