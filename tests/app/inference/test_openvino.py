@@ -2,8 +2,10 @@ import asyncio
 import functools
 import logging
 import os
+import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -171,9 +173,11 @@ def test_each_side_has_its_own_branch() -> None:
     engine.close()
 
 
-@pytest.mark.parametrize(("seconds", "streams", "alone"), [(0.0, 1, 0), (0.04, 2, 8)])
+@pytest.mark.parametrize(
+    ("seconds", "streams", "alone", "batch"), [(0.0, 1, 0, None), (0.04, 2, 8, 4)]
+)
 def test_a_network_that_takes_next_to_no_time_is_content_with_one_stream_and_batches(
-    monkeypatch: pytest.MonkeyPatch, seconds: float, streams: int, alone: int
+    monkeypatch: pytest.MonkeyPatch, seconds: float, streams: int, alone: int, batch: int | None
 ) -> None:
     def features(self, batch, side):
         time.sleep(seconds)
@@ -187,6 +191,40 @@ def test_a_network_that_takes_next_to_no_time_is_content_with_one_stream_and_bat
     assert engine.concurrency.own_streams == streams
     assert engine.concurrency.own_calls == 2 * streams
     assert engine.concurrency.alone == alone
+    assert engine.concurrency.batch == batch
+    engine.close()
+
+
+def test_a_lone_image_is_computed_by_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = engine_for(in_openvino())
+    engine.warm_up(4)
+    computed = openvino_cpu._computed
+    streams: list[int] = []
+    inside, go_on = threading.Event(), threading.Event()
+    go_on.set()
+
+    def watched(request: ov.InferRequest, piece: np.ndarray) -> np.ndarray:
+        streams.append(request.get_compiled_model().get_property("NUM_STREAMS"))
+        inside.set()
+        assert go_on.wait(30)
+        return computed(request, piece)
+
+    monkeypatch.setattr(openvino_cpu, "_computed", watched)
+    image = prepare(pixels(0), network().preprocessing)[None]
+    lone = engine.features(image, Side.LEFT)
+    inside.clear()
+    go_on.clear()
+    with ThreadPoolExecutor(2) as callers:
+        first = callers.submit(engine.features, image, Side.LEFT)
+        assert inside.wait(30)
+        second = callers.submit(engine.features, image, Side.LEFT)
+        while len(streams) < 3:
+            time.sleep(0.01)
+        go_on.set()
+        both = np.concatenate([first.result(), second.result()])
+    engine.features(np.repeat(image, 2, axis=0), Side.LEFT)
+    assert streams == [1, 1, 2, 2, 2], "lone, lone, beside another, two in a call"
+    assert cosine(both, np.repeat(lone, 2, axis=0)).min() >= 0.99999
     engine.close()
 
 

@@ -93,7 +93,6 @@ def test_whoever_joins_a_request_that_leaves_at_once_has_his_image_all_the_same(
     assert service.admission.outstanding == 0
 
 
-
 def test_without_a_cache_nothing_is_remembered(store) -> None:
     async def scenario(service: Service) -> None:
         engine = MeanEngine()
