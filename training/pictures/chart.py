@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from model_store.metric import Metric
 from training.evaluation.metrics import OperatingPoint
+from training.pictures.fonts import drawable, faces
 
 # Of the palette of Okabe and Ito (2008), which people of any colour vision can tell apart.
 GENUINE = "#0072B2"
@@ -44,6 +45,7 @@ def dressed(axes: Axes) -> Axes:
 
 def title(axes: Axes, text: str, subtitle: str) -> None:
     """A bold heading, and below it, on two lines at most, what was measured on what."""
+    subtitle = drawable(subtitle)
     lines = textwrap.wrap(subtitle, _LINE, max_lines=2, placeholder=" …")
     # Empty lines keep the room that the subtitle takes.
     heading = text + "\n" * len(lines)
@@ -55,6 +57,7 @@ def title(axes: Axes, text: str, subtitle: str) -> None:
         xycoords="axes fraction",
         textcoords="offset points",
         fontsize=10,
+        fontfamily=[face.family for face in faces(subtitle)],
         color="#555555",
     )
 

@@ -3,10 +3,10 @@
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 
-from matplotlib.font_manager import FontProperties, findfont
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from training.pictures.fonts import Lettering
 
 WIDTH = 900
 """Columns of every sheet, in pixels."""
@@ -130,8 +130,8 @@ class _Canvas:
         *,
         bold: bool = False,
     ) -> None:
-        font = _font(size, bold=bold)
-        self.draw.text(corner, shortened(text, width, font.getlength), colour, font)
+        lettering = Lettering(size, bold=bold)
+        lettering.write(self.draw, corner, shortened(text, width, lettering.width), colour)
 
 
 def shortened(text: str, width: float, measure: Callable[[str], float]) -> str:
@@ -222,11 +222,3 @@ def _encoded(image: Image.Image) -> bytes:
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)
     return file.getvalue()
-
-
-@cache
-def _font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
-    # DejaVu comes with matplotlib, and has the letters of most alphabets.
-    weight = "bold" if bold else "normal"
-    path = findfont(FontProperties(family="DejaVu Sans", weight=weight))
-    return ImageFont.truetype(path, size)
