@@ -17,6 +17,8 @@ _FEW_STEPS = 200
 _FEW_CLASSES = 10
 _FEW_PAIRS = 30
 _MUCH_MORE = 10
+_BY_SIZE = "shuffled"
+"""The sampler that draws large classes more often than small ones."""
 
 
 def inspect(parts: Parts, recipe: Recipe, reporter: Reporter) -> tuple[str, ...]:
@@ -31,6 +33,21 @@ def inspect(parts: Parts, recipe: Recipe, reporter: Reporter) -> tuple[str, ...]
         RecipeError: The sampler cannot draw from these classes.
         DataError: The classes that validate or calibrate give no pair to judge by.
     """
+    check_pairs(parts)
+    return (
+        *_about_length(parts.train, recipe),
+        *_about_classes(parts.train, recipe),
+        *_about_validation(parts),
+        *about_duplicates(parts, recipe, reporter),
+    )
+
+
+def check_pairs(parts: Parts) -> None:
+    """Refuses classes to judge by that give no pair of one class.
+
+    Raises:
+        DataError: Those that validate or calibrate have but one image each.
+    """
     for folder, purpose in (
         (parts.validation, "validation"),
         (parts.calibration, "calibration"),
@@ -41,12 +58,6 @@ def inspect(parts: Parts, recipe: Recipe, reporter: Reporter) -> tuple[str, ...]
                 f"{purpose} has two images, so that they cannot judge; add images to classes, or "
                 f"do without (--set split.{purpose}=0)"
             )
-    return (
-        *_about_length(parts.train, recipe),
-        *_about_classes(parts.train),
-        *_about_validation(parts),
-        *about_duplicates(parts, recipe, reporter),
-    )
 
 
 def _about_length(folder: ImageFolder, recipe: Recipe) -> Iterator[str]:
@@ -60,7 +71,7 @@ def _about_length(folder: ImageFolder, recipe: Recipe) -> Iterator[str]:
         )
 
 
-def _about_classes(folder: ImageFolder) -> Iterator[str]:
+def _about_classes(folder: ImageFolder, recipe: Recipe) -> Iterator[str]:
     count = len(folder.classes)
     if count < _FEW_CLASSES:
         yield (
@@ -75,7 +86,8 @@ def _about_classes(folder: ImageFolder) -> Iterator[str]:
             f"class: {named(single)}; add an image to each, or take them away"
         )
     least, most = int(images.argmin()), int(images.argmax())
-    if images[most] >= _MUCH_MORE * images[least]:
+    drawn_by_size = recipe.max_steps != 0 and recipe.sampling.name == _BY_SIZE
+    if drawn_by_size and images[most] >= _MUCH_MORE * images[least]:
         yield (
             f"classes differ much in size: '{folder.classes[most].name}' has {images[most]:,} "
             f"images to train on and '{folder.classes[least].name}' {images[least]:,}; draw "

@@ -9,7 +9,7 @@ from training.automatic import USUAL, Chosen, choose
 from training.automatic.budget import steps_within
 from training.data.parts import Parts, Sources, check_same_data, make_parts, make_split
 from training.errors import RecipeError
-from training.fit.inspection import inspect
+from training.fit.inspection import check_pairs, inspect
 from training.fit.request import MINUTES, FitRequest
 from training.progress import Reporter
 from training.recipe import Recipe
@@ -75,12 +75,16 @@ def continued_job(request: FitRequest, run: Run, sources: Sources) -> Job:
 
 
 def _chosen(request: FitRequest, sources: Sources, reporter: Reporter) -> Chosen:
-    """Chooses by the classes that will train: those held out take no part in it."""
+    """Chooses by the classes that will train: those held out take no part in it.
+
+    What would end the run later does so before minutes go into the choice.
+    """
     about_split = [
         override for override in request.overrides if override.startswith(("split.", "seed="))
     ]
     usual = load_recipe(USUAL, about_split)
     parts = make_parts(sources, make_split(sources, usual.split, usual.seed))
+    check_pairs(parts)
     chosen = choose(parts.train, device=request.device, seed=usual.seed, reporter=reporter)
     if chosen.tried:
         reporter.say(chosen.tried)

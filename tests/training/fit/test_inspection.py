@@ -33,16 +33,26 @@ def test_a_class_of_one_image_and_classes_of_many(said, drawings, by_name):
         generator = np.random.default_rng(number)
         values = generator.integers(0, 256, (32, 32), dtype=np.uint8)
         Image.fromarray(values).save(drawings / large / f"more{number}.png")
-    single, uneven = said(drawings)
+    single, uneven = said(drawings, "sampling={name: shuffled}")
     assert "1 class(es)" in single
     assert lonely in single
     assert f"'{large}' has 25 images" in uneven
     assert f"'{lonely}' 1" in uneven
+    assert said(drawings, "sampling={name: classes-by-images, options: {images: 2}}") == (single,)
 
 
 def test_few_pairs_to_validate(said, tmp_path):
     told = said(draw_folder(tmp_path / "few", classes=22, images=2))
     assert sum("few, and figures from them mean little" in text for text in told) == 2
+
+
+def test_classes_that_cannot_judge_are_refused_before_anything_is_tried(tmp_path, capsys):
+    data = draw_folder(tmp_path / "single", classes=12, images=1)
+    words = ["fit", "--data", str(data), "--name", "m", "--device", "cpu"]
+    assert main([*words, "--store", str(tmp_path / "store")]) == 1
+    told = capsys.readouterr().err
+    assert "drawn for validation has two images" in told
+    assert "looked at" not in told
 
 
 def test_warnings_are_said_at_the_beginning_and_kept(drawings, tmp_path, capsys, by_name):

@@ -47,6 +47,8 @@ class FolderSource:
         if here in above:
             found.refused.append(Skipped(prefix, "a link back to a folder that it lies in"))
             return
+        if prefix:
+            found.folders.append(prefix)
         with os.scandir(folder) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 key = f"{prefix}/{entry.name}" if prefix else entry.name
@@ -55,7 +57,6 @@ class FolderSource:
                 if not printable(key):
                     found.refused.append(_unprintable(key))
                 elif entry.is_dir():
-                    found.folders.append(key)
                     self._walk(folder / entry.name, key, above | {here}, found)
                 else:
                     found.files.append(key)
