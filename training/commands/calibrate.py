@@ -96,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
     table.add_column(f"version {reference.version}", justify="right")
     old, new = _rows(before.calibration), _rows(calibration)
     for name, value in new.items():
-        table.add_row(name, old.get(name, "not calibrated"), value)
+        table.add_row(name, old.get(name, "" if old else "not calibrated"), value)
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
     console.print(f"calibrated on {data}", markup=False)

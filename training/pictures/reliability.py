@@ -89,6 +89,8 @@ def reliability_png(scored: ScoredPairs, calibration: Calibration, subtitle: str
     _counts(chart.dressed(lower), sorted_in)
     lower.set_xlabel(f"promised probability of being the same (prior {calibration.prior:g})")
     lower.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    # Outside, as intervals and bars may be anywhere inside.
+    figure.legend(loc="outside lower center", ncols=2, fontsize=10, frameon=False)
     return chart.to_png(figure)
 
 
@@ -118,7 +120,6 @@ def _promises(axes: Axes, sorted_in: Reliability) -> None:
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     axes.set_ylabel("share of genuine pairs, under the prior")
-    axes.legend(loc="upper left", framealpha=1, fontsize=11)
 
 
 def _counts(axes: Axes, sorted_in: Reliability) -> None:
@@ -133,4 +134,3 @@ def _counts(axes: Axes, sorted_in: Reliability) -> None:
     axes.set_yscale("log")
     axes.set_ylim(bottom=0.7)
     axes.set_ylabel("pairs (log scale)")
-    axes.legend(loc="upper center", ncols=2, framealpha=1, fontsize=10)

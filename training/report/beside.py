@@ -34,7 +34,7 @@ class Beside:
         card: Markdown; empty where there is none.
         split: Which classes served what; None where it is not known.
         start: What weights it began with, a line each.
-        history: Of the training; empty where there is none.
+        history: Of the training; empty if it took no step, None where it is not known.
         pictures: PNG by file name.
         skipped: Images that could not be used: (key, reason).
         problems: Files that are there and cannot be read, and why.
@@ -43,7 +43,7 @@ class Beside:
     card: str = ""
     split: Split | None = None
     start: tuple[str, ...] = ()
-    history: History = ()
+    history: History | None = None
     pictures: tuple[tuple[str, bytes], ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
     problems: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ def read_beside(folder: Path) -> Beside:
         card=reader.read(CARD, bytes.decode) or "",
         split=reader.read(SPLIT_FILE, Split.from_json),
         start=tuple(reader.read(START_FILE, _start) or ()),
-        history=reader.read(HISTORY_FILE, from_csv) or (),
+        history=reader.read(HISTORY_FILE, from_csv),
         pictures=tuple(
             (name, data) for name in _PICTURES if (data := reader.read(name, _png)) is not None
         ),

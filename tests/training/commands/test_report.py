@@ -101,6 +101,15 @@ def test_a_model_with_nothing_beside_it_has_a_report_too(place):
         assert missing in reader.text
 
 
+def test_a_model_that_took_no_step_is_not_called_one_without_a_history(place):
+    ModelStore(place / "store").save(
+        "untrained", small.network("cosine"), files={"history.csv": to_csv(())}
+    )
+    reader = made(place, "untrained")
+    assert "took no step of training" in reader.text
+    assert "No history" not in reader.text
+
+
 def test_with_data_everything_is_measured_on_the_classes_of_validation(place):
     assert main(calibrating(place, "rich")) == 0
     reader = made(place, "rich", "--data", place / "images")

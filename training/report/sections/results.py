@@ -37,6 +37,8 @@ def training(content: Content) -> Section:
         curves = curves_png(content.beside.history, content.title)
     if curves is None:
         told = "No history of a training is kept with this model."
+        if content.beside.history is not None:
+            told = "The model took no step of training: its weights are those that it started from."
         return Section("training", "Training", paragraph(told, class_="quiet"))
     body = picture(curves, "Loss, learning rate and validation errors over the steps")
     return Section("training", "Training", body)
