@@ -23,6 +23,7 @@ from training.dry_run.rehearsal import rehearse
 from training.fit import MINUTES, FitRequest, fit, fit_along
 from training.outputs import check_file
 from training.progress import Reporter
+from training.run.folder import Run
 from training.run.tensorboard import check_tensorboard
 
 _INTERRUPTED = 130
@@ -130,13 +131,25 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if not processes.first:
         return 0 if fit_along(request, processes) else _INTERRUPTED
-    reference = fit(request, reporter, processes)
+    try:
+        reference = fit(request, reporter, processes)
+    except KeyboardInterrupt:
+        reference = None
     if reference is None:
-        print(f"interrupted; go on with:\n  {_command(options, resume=True)}", file=sys.stderr)
+        print(_interrupted(options, store), file=sys.stderr)
         return _INTERRUPTED
     print(_summary(store, reference))
     print(f"see it all, thresholds and worst pairs too:\n  {_report_command(options)}")
     return 0
+
+
+def _interrupted(options: argparse.Namespace, store: ModelStore) -> str:
+    """What to do where the user, or the system, has ended the command."""
+    if not Run(store.root, options.name).resumable:
+        return (
+            "interrupted before the first step: nothing is kept, and the same command begins anew"
+        )
+    return f"interrupted; go on with:\n  {_command(options, resume=True)}"
 
 
 def _command(options: argparse.Namespace, *, resume: bool) -> str:

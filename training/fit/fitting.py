@@ -40,7 +40,7 @@ def fit(
     with run.locked():
         try:
             return _fit(request, run, reporter, processes or Processes())
-        except TwinlensError:
+        except (TwinlensError, KeyboardInterrupt):
             if not run.resumable:
                 run.remove()
             raise

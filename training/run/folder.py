@@ -180,6 +180,8 @@ class Run:
             ) from error
 
     def _damaged(self, name: str, error: Exception) -> TrainingError:
+        why = str(getattr(error, "strerror", None) or error).splitlines()
         return TrainingError(
-            f"{self.path / name} cannot be read ({error}); begin anew with --restart"
+            f"{self.path / name} cannot be read ({why[0] if why else type(error).__name__}); begin "
+            "anew with --restart"
         )

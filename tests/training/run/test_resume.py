@@ -105,6 +105,34 @@ def test_ctrl_c(place, whole, store):
     assert digest(store) == whole
 
 
+def test_ctrl_c_while_it_is_judged(place, whole, store, capsys):
+    assert _interrupted_in("training.fit.fitting.publish", place, store, "--resume") == 130
+    assert "go on with:\n  python -m training fit" in capsys.readouterr().err
+    assert main(arguments(place, store, "--resume")) == 0
+    assert digest(store) == whole
+
+
+def test_ctrl_c_before_the_first_step_leaves_nothing(place, tmp_path, capsys):
+    store = tmp_path / "store"
+    assert _interrupted_in("training.fit.jobs.inspect", place, store) == 130
+    told = capsys.readouterr().err
+    assert "nothing is kept" in told
+    assert "--resume" not in told
+    assert not (store / ".runs" / "m").exists()
+
+
+def _interrupted_in(function: str, place: Path, store: Path, *further: str) -> int:
+    """Runs in this process, with Ctrl-C as the function is called."""
+
+    def interrupted(*_, **__):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(function, interrupted)
+        return main(arguments(place, store, *further))
+
+
 def _interrupted_at_once(place: Path, store: Path) -> int:
     """Resumes in this process, with Ctrl-C during the first step."""
     from training.learning.learner import Learner
@@ -166,6 +194,16 @@ class TestUnfinished:
         (store / ".runs" / "m" / "recipe.yaml").write_text("network: [")
         assert main(arguments(place, store, "--resume")) == 1
         assert "--restart" in capsys.readouterr().err
+
+    def test_a_damaged_or_lost_split_is_refused_in_a_line(self, place, store, capsys):
+        split = store / ".runs" / "m" / "split.json"
+        split.write_text('{"seed": 0')
+        assert main(arguments(place, store, "--resume")) == 1
+        split.unlink()
+        assert main(arguments(place, store, "--resume")) == 1
+        told = capsys.readouterr().err.splitlines()
+        assert len(told) == 2
+        assert "cannot be read (No such file or directory); begin anew with --restart" in told[1]
 
     def test_two_at_a_time_are_refused(self, place, store, capsys):
         import fcntl
