@@ -1,7 +1,9 @@
 """From encoded bytes to the network's size, on a few threads."""
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from queue import SimpleQueue
+from threading import Thread
 
 import torch
 
@@ -11,8 +13,34 @@ from model_store.images import decode_prepared
 from model_store.preprocessing import Preprocessing, UInt8Image
 
 
+@dataclass(eq=False, slots=True)
+class Decoding:
+    """An image that is to be decoded.
+
+    Attributes:
+        data: The encoded image.
+        spec: What the network sees of it.
+        done: Called with the decoded image.
+        failed: Called in its place with what went wrong.
+        cancelled: Whether nobody wants it any more.
+    """
+
+    data: bytes
+    spec: Preprocessing
+    done: Callable[[UInt8Image], None]
+    failed: Callable[[BaseException], None]
+    cancelled: bool = False
+
+    def cancel(self) -> None:
+        """Says that the image is not wanted: nothing is called unless it is in work already."""
+        self.cancelled = True
+
+
 class Decoder:
-    """A bounded pool of threads that decode.
+    """A few threads that decode. Used on one event loop.
+
+    An executor of the standard library would make a lock and a future for each image, which costs
+    twenty times what is done here.
 
     Args:
         threads: Images decoded at once.
@@ -21,13 +49,17 @@ class Decoder:
     """
 
     def __init__(self, *, threads: int, max_pixels: int, metrics: Metrics) -> None:
-        # Each thread resizes on its own core; PyTorch's threads below it would only fight.
-        self._pool = ThreadPoolExecutor(
-            threads, "twinlens-decode", initializer=torch.set_num_threads, initargs=(1,)
-        )
         self._max_pixels = max_pixels
         self._metrics = metrics
         self._closed = False
+        self._waiting: SimpleQueue[Decoding | None] = SimpleQueue()
+        self._threads = [
+            # Daemons: a process that ends need not wait for images that nobody will get.
+            Thread(target=self._run, name=f"twinlens-decode-{number}", daemon=True)
+            for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def start(
         self,
@@ -36,7 +68,7 @@ class Decoder:
         *,
         done: Callable[[UInt8Image], None],
         failed: Callable[[BaseException], None],
-    ) -> Future[None]:
+    ) -> Decoding:
         """Decodes an image to what the network sees, when a thread is free.
 
         Args:
@@ -47,30 +79,38 @@ class Decoder:
                 `model_store.images.decode`, or `NotReady` if the decoder was closed before.
 
         Returns:
-            To be cancelled when the image is not wanted any more; nothing is called then unless
-            the image is in work already.
+            To be cancelled when the image is not wanted any more.
         """
-        return self._pool.submit(self._decode, data, spec, done, failed)
+        decoding = Decoding(data, spec, done, failed)
+        if self._closed:
+            failed(NotReady(CLOSING))
+        else:
+            self._waiting.put(decoding)
+        return decoding
 
     def close(self) -> None:
         """Ends the threads once they are done with what they are at; the rest is answered."""
         self._closed = True
-        self._pool.shutdown(wait=False)
+        for _ in self._threads:
+            self._waiting.put(None)
 
-    def _decode(
-        self,
-        data: bytes,
-        spec: Preprocessing,
-        done: Callable[[UInt8Image], None],
-        failed: Callable[[BaseException], None],
-    ) -> None:
+    def _run(self) -> None:
+        # Each thread resizes on its own core; PyTorch's threads below it would only fight.
+        torch.set_num_threads(1)
+        while (decoding := self._waiting.get()) is not None:
+            if not decoding.cancelled:
+                self._decode(decoding)
+            # While the thread waits, nothing keeps the last image's bytes alive.
+            del decoding
+
+    def _decode(self, decoding: Decoding) -> None:
         if self._closed:
-            failed(NotReady(CLOSING))
+            decoding.failed(NotReady(CLOSING))
             return
         try:
             with self._metrics.timed("decode"):
-                image = decode_prepared(data, spec, max_pixels=self._max_pixels)
+                image = decode_prepared(decoding.data, decoding.spec, max_pixels=self._max_pixels)
         except BaseException as error:  # noqa: BLE001 (whoever waits for the image hears of it)
-            failed(error)
+            decoding.failed(error)
         else:
-            done(image)
+            decoding.done(image)

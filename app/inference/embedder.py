@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,7 +11,7 @@ from app.inference.admission import Admission
 from app.inference.batcher import Batcher
 from app.inference.cache import EmbeddingCache, Key, cache_key
 from app.inference.catalogue import LoadedModel
-from app.inference.decode import Decoder
+from app.inference.decode import Decoder, Decoding
 from app.inference.errors import TooManyBytes
 from app.inference.repeats import Repeats
 from app.inference.rows import Row, Rows
@@ -45,7 +44,7 @@ class _Flight:
     slot: Slot
     key: Key | None
     waiters: int = 0
-    decoding: Future[None] | None = None
+    decoding: Decoding | None = None
 
     @property
     def answer(self) -> asyncio.Future[Row]:

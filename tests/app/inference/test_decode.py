@@ -2,6 +2,7 @@
 
 import io
 import threading
+import weakref
 from queue import Queue
 
 import numpy as np
@@ -64,12 +65,13 @@ def test_what_is_cancelled_before_its_turn_is_not_decoded() -> None:
     gate = threading.Event()
     decoder.start(_file(), _SPEC, done=lambda _: gate.wait(_SECONDS), failed=failed.take)
     second = decoder.start(_file(), _SPEC, done=done.take, failed=failed.take)
-    third = decoder.start(_file(), _SPEC, done=done.take, failed=failed.take)
-    assert second.cancel()
+    third = _Taker()
+    decoder.start(_file(), _SPEC, done=third.take, failed=failed.take)
+    second.cancel()
     gate.set()
-    third.result(_SECONDS)
+    third.found.get(timeout=_SECONDS)
     decoder.close()
-    assert done.found.qsize() == 1
+    assert done.found.empty()
     assert failed.found.empty()
 
 
@@ -82,3 +84,23 @@ def test_what_waits_when_the_decoder_is_closed_is_answered() -> None:
     gate.set()
     assert isinstance(failed.found.get(timeout=_SECONDS), NotReady)
     assert done.found.empty()
+
+
+def test_what_comes_after_the_end_is_answered() -> None:
+    decoder, done, failed = _decoder(), _Taker(), _Taker()
+    decoder.close()
+    decoder.start(_file(), _SPEC, done=done.take, failed=failed.take)
+    assert isinstance(failed.found.get(timeout=_SECONDS), NotReady)
+    assert done.found.empty()
+
+
+def test_nothing_of_an_image_is_kept_once_it_is_handed_over() -> None:
+    """Bodies are bounded while they are in work; what is done must not stay beyond that."""
+    decoder, taker = _decoder(), _Taker()
+    found, gone = taker.found, threading.Event()
+    weakref.finalize(taker, gone.set)
+    decoder.start(_file(), _SPEC, done=taker.take, failed=taker.take)
+    found.get(timeout=_SECONDS)
+    del taker
+    assert gone.wait(_SECONDS)
+    decoder.close()
