@@ -63,9 +63,11 @@ def save_state(path: Path, learner: Learner, standing: Standing) -> None:
     try:
         replace_file(path, to_bytes(learner, standing))
     except OSError as error:
+        # Without an earlier state nothing is left that --resume could find.
+        then = "go on with --resume" if path.is_file() else "begin anew"
         raise TrainingError(
             f"the state cannot be written to {path} ({error.strerror or error}); free space or "
-            "mend the permissions, then go on with --resume"
+            f"mend the permissions, then {then}"
         ) from error
 
 

@@ -1,5 +1,6 @@
 """A run that is interrupted, killed or refused, and one that goes on as if nothing had happened."""
 
+import errno
 import os
 import shutil
 import signal
@@ -146,6 +147,23 @@ def _interrupted_at_once(place: Path, store: Path) -> int:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Learner, "step", interrupted)
         return main(arguments(place, store, "--resume"))
+
+
+@pytest.mark.parametrize(("unfinished", "advice"), [(False, "begin anew"), (True, "--resume")])
+def test_a_full_disk_is_told_with_what_can_still_be_done(
+    place, store, tmp_path, capsys, monkeypatch, unfinished, advice
+):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("training.run.state.replace_file", full)
+    chosen = store if unfinished else tmp_path / "fresh"
+    further = ["--resume"] if unfinished else []
+    assert main(arguments(place, chosen, "--save-every", "0", *further)) == 1
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "No space left" in told
+    assert told.endswith(advice)
+    assert (chosen / ".runs" / "m").exists() == unfinished
 
 
 class TestUnfinished:
