@@ -1,6 +1,5 @@
 """How well embeddings of nothing but a starting network tell classes apart, classes held out."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +12,6 @@ from training.initialise.whitening import fit_whitening
 
 _FOLDS = 3
 _LEAST_CLASSES = 2
-
-Fitted = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)

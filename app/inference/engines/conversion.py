@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import warnings
 from collections.abc import Iterator
 
 import openvino as ov
@@ -76,12 +75,10 @@ def _of_interest(record: logging.LogRecord) -> bool:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the libraries' remarks on each other's versions, in logs and as warnings."""
+    """Without what OpenVINO logs of operations that another version of PyTorch has."""
     root = logging.getLogger()
     root.addFilter(_of_interest)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     finally:
         root.removeFilter(_of_interest)
