@@ -203,11 +203,11 @@ def test_a_lone_image_is_computed_by_all_threads(monkeypatch: pytest.MonkeyPatch
     inside, go_on = threading.Event(), threading.Event()
     go_on.set()
 
-    def watched(request: ov.InferRequest, piece: np.ndarray, **options: bool) -> np.ndarray:
+    def watched(request: ov.InferRequest, piece: np.ndarray) -> np.ndarray:
         streams.append(request.get_compiled_model().get_property("NUM_STREAMS"))
         inside.set()
         assert go_on.wait(30)
-        return computed(request, piece, **options)
+        return computed(request, piece)
 
     monkeypatch.setattr(openvino_cpu, "_computed", watched)
     image = prepare(pixels(0), network().preprocessing)[None]
