@@ -1,5 +1,6 @@
 """Files that users name for what is made: whether they can be written, and why not."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +16,14 @@ def check_file(path: Path, option: str) -> None:
         option: The option that names it, for the message.
 
     Raises:
-        DataError: It is a folder, or its folder is not there.
+        DataError: It is a folder, its folder is not there, or may not be written to.
     """
     if path.is_dir() or not path.resolve().parent.is_dir():
         raise DataError(f"{path} cannot be written: give {option} a file in a folder that exists")
+    if not os.access(path if path.exists() else path.resolve().parent, os.W_OK):
+        raise DataError(
+            f"{path} cannot be written (no permission): give {option} a file in another folder"
+        )
 
 
 @contextmanager

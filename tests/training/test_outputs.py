@@ -15,6 +15,19 @@ def test_a_folder_or_a_file_in_no_folder_is_refused_before_the_work(tmp_path: Pa
             check_file(path, "--out")
 
 
+def test_a_place_without_permission_is_refused_before_the_work(tmp_path: Path):
+    locked, kept = tmp_path / "locked", tmp_path / "kept.png"
+    locked.mkdir()
+    kept.touch()
+    locked.chmod(0o555)
+    kept.chmod(0o444)
+    if os.access(kept, os.W_OK):
+        pytest.skip("root may write every file")
+    for path in (locked / "new.png", kept):
+        with pytest.raises(DataError, match=r"\(no permission\): give --out a file in another"):
+            check_file(path, "--out")
+
+
 @pytest.mark.parametrize(("advice", "ending"), [("name another", "; name another"), ("", "")])
 def test_what_the_system_does_not_write_is_said_by_name(tmp_path: Path, advice: str, ending: str):
     path = tmp_path / "new.png"
