@@ -14,6 +14,7 @@ from app.inference.lane import Lane
 from app.inference.rows import Row
 from app.inference.runner import BatchRunner
 from app.inference.schedule import Batch, Schedule, Slot
+from app.inference.slices import compute_in_long_slices
 from app.observability.metrics import Metrics
 from model_store.preprocessing import UInt8Image
 
@@ -193,6 +194,7 @@ class Batcher:
         return threads
 
     def _run(self, generation: int, number: int) -> None:
+        compute_in_long_slices()
         # Of its own: a thread that was given up may still write to the buffers it has.
         runner = BatchRunner(
             max_batch=self._max_batch,

@@ -8,6 +8,7 @@ from threading import Thread
 import torch
 
 from app.inference.errors import CLOSING, NotReady
+from app.inference.slices import compute_in_long_slices
 from app.observability.metrics import Metrics
 from model_store.images import decode_prepared
 from model_store.preprocessing import Preprocessing, UInt8Image
@@ -95,6 +96,7 @@ class Decoder:
             self._waiting.put(None)
 
     def _run(self) -> None:
+        compute_in_long_slices()
         # Each thread resizes on its own core; PyTorch's threads below it would only fight.
         torch.set_num_threads(1)
         while (decoding := self._waiting.get()) is not None:

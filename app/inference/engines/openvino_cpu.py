@@ -13,6 +13,7 @@ import openvino as ov
 from app.inference.engines.base import CALLS_PER_STREAM, Concurrency, Features, UInt8Batch
 from app.inference.engines.openvino_runtime import runtime
 from app.inference.engines.timing import best_seconds
+from app.inference.slices import starting_threads_that_compute
 from model_store.network import Side
 
 _TYPES = {"float32": ov.Type.f32, "bfloat16": ov.Type.bf16}
@@ -70,7 +71,6 @@ class OpenVinoEngine:
         self.precision = precision
         self.reason = reason
         self.concurrency = Concurrency(threads, CALLS_PER_STREAM * threads, _PIECE)
-        core = runtime()
         settings = {
             "INFERENCE_PRECISION_HINT": _TYPES[precision],
             "NUM_STREAMS": threads,
@@ -86,13 +86,13 @@ class OpenVinoEngine:
             for size in (1, _PIECE):
                 fixed = model.clone()
                 fixed.reshape(ov.PartialShape([size, *image]))
-                compiled = core.compile_model(fixed, "CPU", settings)
+                compiled = _compiled(fixed, settings)
                 idle = _Requests()
                 for _ in range(self.concurrency.calls):
                     idle.put(compiled.create_infer_request())
                 self._requests[side, size] = idle
                 if size == 1 and threads > 1:
-                    one_stream = core.compile_model(fixed, "CPU", {**settings, "NUM_STREAMS": 1})
+                    one_stream = _compiled(fixed, {**settings, "NUM_STREAMS": 1})
                     self._by_all[side] = one_stream.create_infer_request()
         self._shape = tuple(int(length.get_length()) for length in image)
         self._lock = Lock()
@@ -144,6 +144,12 @@ class OpenVinoEngine:
         """Gives back memory and threads."""
         self._requests.clear()
         self._by_all.clear()
+
+
+def _compiled(model: ov.Model, settings: Mapping[str, object]) -> ov.CompiledModel:
+    """The network planned for this machine, with the threads that will run it."""
+    with starting_threads_that_compute():
+        return runtime().compile_model(model, "CPU", dict(settings))
 
 
 def _computed(request: ov.InferRequest, piece: UInt8Batch) -> Features:
