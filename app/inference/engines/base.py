@@ -22,7 +22,8 @@ class Concurrency:
             those of other engines count.
         calls: Calls that are taken at once, counted likewise. Those beyond `streams` wait inside
             the engine, so that the device need not stand idle for what lies between two calls.
-        batch: Images of a call from which on more make it no faster; None where that is unknown.
+        batch: Images of a call from which on more make it no faster; None where more do, or where
+            that is unknown.
         own: Of `streams`, how many calls of this very engine are worth while; None for all.
         alone: While no more images than these wait or are computed, each gets a call of its own.
     """

@@ -105,7 +105,7 @@ class OpenVinoEngine:
         batch = np.ascontiguousarray(batch)
         with self._lock:
             self._calls += 1
-            # Whoever finds no other call has the one request for this to himself.
+            # A call that finds no other has the only request of this kind to itself.
             request = self._by_all.get(side) if self._calls == len(batch) == 1 else None
         try:
             if request is not None:

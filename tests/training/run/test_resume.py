@@ -129,9 +129,14 @@ def _interrupted_in(function: str, place: Path, store: Path, *further: str) -> i
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(60)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(function, interrupted)
-        return main(arguments(place, store, *further))
+    # Where tests run in the background of a script, the shell has had the signal ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(function, interrupted)
+            return main(arguments(place, store, *further))
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _interrupted_at_once(place: Path, store: Path) -> int:
