@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from model_store.network.siamese import Side
+from model_store.vectors import squared_lengths, to_unit_length
 
 Floats = npt.NDArray[np.float64]
 
@@ -53,7 +53,7 @@ class Subspace:
         """
         centred = rows - self.mean
         within = centred @ self.basis.T
-        squares = _squares(centred) - _squares(within)
+        squares = squared_lengths(centred) - squared_lengths(within)
         return np.asarray(np.sqrt(np.maximum(squares, 0), dtype=np.float64))
 
 
@@ -144,16 +144,15 @@ class Typicality:
 
 def residuals(raw: Subspace, unit: Subspace, features: npt.NDArray[np.float32]) -> Floats:
     """Of features (N, dimension): float64 (N, 2), as they are and scaled to unit length."""
-    lengths = np.maximum(np.sqrt(_squares(features)), 1e-12)
     found = np.empty((len(features), 2))
     found[:, 0] = raw.residual(features)
-    found[:, 1] = unit.residual(features / lengths[:, None])
+    found[:, 1] = unit.residual(to_unit_length(features))
     return found
 
 
 def combine(found: Floats, centre: Floats, spread: Floats) -> Floats:
     """Residuals (N, 2) → distances (N,), as `SideTypicality.distances` has them."""
-    return np.asarray(np.sqrt(_squares(np.maximum((found - centre) / spread, 0))))
+    return np.asarray(np.sqrt(squared_lengths(np.maximum((found - centre) / spread, 0))))
 
 
 def tail_share(reference: Floats, distances: Floats) -> Floats:
@@ -197,8 +196,3 @@ def in_distribution(level: float | None, *typicality: float | None) -> bool | No
     if any(value is not None and value < level for value in typicality):
         return False
     return None if None in typicality else True
-
-
-def _squares(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The squared lengths (N,) of rows (N, dimension)."""
-    return np.asarray(np.einsum("ij,ij->i", rows, rows))

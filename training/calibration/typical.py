@@ -14,6 +14,7 @@ from model_store.typicality import (
     combine,
     residuals,
 )
+from model_store.vectors import to_unit_length
 from training.evaluation.embedding import EmbeddedFolder
 from training.principal import principal_directions
 
@@ -138,8 +139,7 @@ def _fit_side(
 
 
 def _subspaces(features: Rows) -> tuple[Subspace, Subspace]:
-    lengths = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-    return _subspace(features), _subspace(features / lengths)
+    return _subspace(features), _subspace(to_unit_length(features))
 
 
 def _subspace(rows: Rows) -> Subspace:

@@ -1,0 +1,24 @@
+"""Lengths of vectors, in as few calls of NumPy as it takes.
+
+Right after a large network has run nothing of a few small operations is in the processor's cache
+any more, and a server pays for each of them.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_LEAST_LENGTH = 1e-12
+"""As `torch.nn.functional.normalize` has it: what a length counts as at least."""
+
+
+def squared_lengths(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Rows (N, dimension) → (N,), of their type."""
+    return np.asarray(np.einsum("ij,ij->i", rows, rows))
+
+
+def to_unit_length(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Rows (N, dimension) of their type, scaled to unit length; those of zeros stay."""
+    lengths = np.maximum(np.sqrt(squared_lengths(rows)), _LEAST_LENGTH)
+    return np.asarray(rows / lengths[:, None])
