@@ -130,7 +130,8 @@ class OpenVinoEngine:
 
     def warm_up(self, max_batch: int) -> None:
         """Runs pieces on each thread, a lone image on all of them, and then some for their time."""
-        piece = np.zeros((min(max_batch, _PIECE), *self._shape), np.uint8)
+        # Two images at least: a lone one is computed by all threads, and tells nothing of one.
+        piece = np.zeros((max(2, min(max_batch, _PIECE)), *self._shape), np.uint8)
         with ThreadPoolExecutor(self.concurrency.streams) as callers:
             for side in dict.fromkeys(side for side, _ in self._requests):
                 for batch in (piece, piece[:1]):
