@@ -1,7 +1,4 @@
-import asyncio
 import functools
-import logging
-import os
 import threading
 import time
 from collections.abc import Mapping
@@ -14,61 +11,27 @@ import pytest
 import torch
 from torch import nn
 
-from app.inference.embedder import EncodedImage
 from app.inference.engines import (
     agreement,
     conversion,
-    converted,
     cpu,
     make_engine,
     openvino_cpu,
 )
 from app.inference.engines.agreement import Bound, EngineDisagrees
-from app.inference.engines.converted import ConvertedModels
 from app.inference.engines.openvino_cpu import OpenVinoEngine
 from app.inference.errors import InferenceError
-from app.inference.service import running
-from app.settings import Settings
-from model_store import Checkpoint, ModelStore
+from model_store import Checkpoint
 from model_store.network import BranchSpec, ComparatorSpec, NetworkSpec, SiameseNetwork, Side
 from model_store.network.backbones import dlib_face
 from model_store.preprocessing import Preprocessing, prepare
 from model_store.probe import Probe
-from tests.app.material import network, picture, pixels
-
-
-def saved(folder: Path, made: SiameseNetwork) -> Checkpoint:
-    store = ModelStore(folder / "store")
-    store.save("tiny", made)
-    return store.load("tiny")
-
-
-@functools.cache
-def in_openvino(seed: int = 0, branches: int = 1) -> Mapping[Side, ov.Model]:
-    """The small network's branches, each converted once for all tests."""
-    made = network(seed=seed, sides=branches)
-    return {side: conversion.convert(made, side) for side in made.sides}
-
-
-@pytest.fixture
-def once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder under test gets what was converted before instead of converting again."""
-
-    def convert(made: SiameseNetwork, side: Side) -> ov.Model:
-        weights = next(made.parameters())
-        seed = next(n for n in (0, 1) if torch.equal(weights, next(network(seed=n).parameters())))
-        return in_openvino(seed)[side].clone()
-
-    monkeypatch.setattr(converted, "convert", convert)
+from tests.app.inference.conversions import cosine, in_openvino, saved
+from tests.app.material import network, pixels
 
 
 def engine_for(models: Mapping[Side, ov.Model], threads: int = 2, precision: str = "float32"):
     return OpenVinoEngine(models, precision=precision, threads=threads, reason="")
-
-
-def cosine(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-    return (one.astype(np.float64) * other).sum(axis=1) / norms
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -320,95 +283,3 @@ def test_what_cannot_be_converted_is_said_and_auto_takes_torch(tmp_path: Path) -
         make_engine(checkpoint(), engine="openvino", **options)
     with pytest.raises(InferenceError, match="set TWINLENS_ENGINE=torch"):
         make_engine(checkpoint(), engine="auto", precision="bfloat16", **options)
-
-
-@pytest.mark.usefixtures("once")
-def test_a_restart_does_not_convert_again(tmp_path: Path, monkeypatch) -> None:
-    checkpoint = saved(tmp_path, network())
-    folder = tmp_path / "a" / "cache"
-    ConvertedModels(folder).get(checkpoint, Side.LEFT)
-    assert (folder.stat().st_mode & 0o777) == 0o700
-    assert len(list(folder.iterdir())) == 1, "and nothing half-written beside it"
-    monkeypatch.setattr(converted, "convert", None)
-    again = ConvertedModels(folder).get(checkpoint, Side.LEFT)
-    engine = OpenVinoEngine({Side.LEFT: again}, precision="float32", threads=1, reason="")
-    agreement.check(engine, Probe.of(checkpoint.network))
-    engine.close()
-
-
-@pytest.mark.usefixtures("once")
-def test_other_weights_are_converted_anew(tmp_path: Path) -> None:
-    for seed in (0, 1):
-        store = ModelStore(tmp_path / str(seed))
-        store.save("tiny", network(seed=seed))
-        ConvertedModels(tmp_path / "cache").get(store.load("tiny"), Side.LEFT)
-    assert len(list((tmp_path / "cache").iterdir())) == 2
-
-
-@pytest.mark.usefixtures("once")
-@pytest.mark.parametrize("harm", ["model.bin", "model.xml", "digest"])
-def test_a_damaged_entry_is_made_anew(tmp_path: Path, caplog, harm: str) -> None:
-    checkpoint = saved(tmp_path, network())
-    cache = ConvertedModels(tmp_path / "cache")
-    cache.get(checkpoint, Side.LEFT)
-    (file,) = (tmp_path / "cache").glob(f"*/{harm}")
-    data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 1
-    file.unlink()
-    file.write_bytes(data)
-    with caplog.at_level(logging.WARNING):
-        cache.get(checkpoint, Side.LEFT)
-    assert "converting again" in caplog.text
-    caplog.clear()
-    cache.get(checkpoint, Side.LEFT)
-    assert not caplog.text
-
-
-@pytest.mark.usefixtures("once")
-def test_a_folder_that_cannot_be_used_is_said_and_done_without(tmp_path: Path, caplog) -> None:
-    checkpoint = saved(tmp_path, network())
-    (tmp_path / "file").write_text("")
-    for folder in (tmp_path / "file" / "cache", Path("/proc/cache")):
-        with caplog.at_level(logging.WARNING):
-            assert ConvertedModels(folder).get(checkpoint, Side.LEFT) is not None
-        assert "TWINLENS_ENGINE_CACHE" in caplog.text
-        caplog.clear()
-
-
-@pytest.mark.usefixtures("once")
-@pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
-def test_what_others_may_write_to_is_not_run(tmp_path: Path, caplog) -> None:
-    checkpoint = saved(tmp_path, network())
-    folder = tmp_path / "cache"
-    cache = ConvertedModels(folder)
-    cache.get(checkpoint, Side.LEFT)
-    folder.chmod(0o777)
-    with caplog.at_level(logging.WARNING):
-        assert cache.get(checkpoint, Side.LEFT) is not None
-    assert "written to by others" in caplog.text
-
-
-@pytest.mark.usefixtures("once")
-def test_the_oldest_entries_go(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(converted, "_KEPT", 1)
-    for seed in (0, 1):
-        store = ModelStore(tmp_path / str(seed))
-        store.save("tiny", network(seed=seed))
-        ConvertedModels(tmp_path / "cache").get(store.load("tiny"), Side.LEFT)
-    assert len(list((tmp_path / "cache").iterdir())) == 1
-
-
-@pytest.mark.usefixtures("once")
-def test_a_service_answers_from_it(tmp_path: Path) -> None:
-    store = ModelStore(tmp_path / "store")
-    store.save("tiny", network())
-    settings = {"device": "cpu", "engine_cache": tmp_path / "cache", "store_poll_seconds": 0}
-
-    async def embed(engine: str) -> np.ndarray:
-        async with running(Settings(model_store=store.root, engine=engine, **settings)) as service:
-            assert service.catalogue.models["tiny"].engine.name == engine
-            images = [EncodedImage("image", picture(seed)) for seed in range(9)]
-            return (await service.inference.embed(images)).embeddings
-
-    found, expected = asyncio.run(embed("openvino")), asyncio.run(embed("torch"))
-    assert cosine(found, expected).min() >= agreement.BOUNDS["bfloat16"].worst
