@@ -29,6 +29,7 @@ from training.data.folders import ImageFolder
 from training.data.opening import open_data
 from training.data.pixels import load_pixels
 from training.data.training_set import TrainingSet
+from training.learning.faster import settled_precision
 from training.learning.learner import Learner
 from training.memory import keep_freed_memory
 from training.recipe.files import load_recipe
@@ -104,9 +105,10 @@ def twinlens(folder: ImageFolder, pairs: int, steps: int, side_by_side: int) -> 
             f"max_steps={steps + 1}",
         ],
     )
+    device = torch.device("cpu")
+    recipe, _ = settled_precision(recipe, device)
     pixels = load_pixels(folder, recipe.preprocessing, budget=2**30, workers=2)
     images = TrainingSet(pixels, turned_classes=False)
-    device = torch.device("cpu")
     batches, _ = plan_training(images, recipe, device, validates=False)
     learner = Learner(recipe, len(images.table), device)
     seen, began = 0, 0.0

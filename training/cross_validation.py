@@ -15,6 +15,7 @@ from training.data.parts import Sources, make_parts
 from training.data.split import Split, deal_classes
 from training.errors import DataError, TrainingError
 from training.judging import as_stored, judge
+from training.learning.faster import settled_precision
 from training.progress import Reporter
 from training.recipe import Recipe
 from training.run.folder import Run, RunRecord
@@ -78,6 +79,9 @@ def cross_validate(
             f"{folder.source}: {len(folder.classes)} classes in {folds} folds leave a fold with "
             "fewer than 2, and pairs need 2; ask for fewer folds"
         )
+    recipe, said = settled_precision(recipe, device)
+    if said:
+        reporter.say(said)
     for number, part in enumerate(parts[start:], start + 1):
         reporter.say(f"fold {number} of {folds}: {len(part)} classes left out")
         left_out = set(part)

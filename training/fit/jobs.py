@@ -11,6 +11,7 @@ from training.data.parts import Parts, Sources, check_same_data, make_parts, mak
 from training.errors import RecipeError
 from training.fit.inspection import check_pairs, inspect
 from training.fit.request import MINUTES, FitRequest
+from training.learning.faster import settled_precision
 from training.progress import Reporter
 from training.recipe import Recipe
 from training.recipe.files import check_overrides, load_recipe
@@ -32,7 +33,9 @@ def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
         check_overrides(USUAL, overrides)
         chosen = _chosen(request, sources, reporter)
         name, overrides = chosen.recipe, (*chosen.overrides, *overrides)
-    recipe = load_recipe(name, overrides)
+    recipe, said = settled_precision(load_recipe(name, overrides), request.device)
+    if said:
+        reporter.say(said)
     split = make_split(sources, recipe.split, recipe.seed)
     parts = make_parts(sources, split)
     minutes = request.minutes
@@ -63,6 +66,8 @@ def continued_job(request: FitRequest, run: Run, sources: Sources) -> Job:
     recipe, split, record = run.recipe(), run.split(), run.record()
     if request.recipe or request.overrides:
         wanted = load_recipe(request.recipe or str(run.path / RECIPE_FILE), request.overrides)
+        if wanted.precision == "auto":
+            wanted = wanted.model_copy(update={"precision": recipe.precision})
         if wanted.model_copy(update={"guard": recipe.guard}) != recipe:
             raise RecipeError(
                 f"'{request.name}' goes on with the recipe it began with, which differs from what "

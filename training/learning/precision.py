@@ -17,7 +17,8 @@ class Precision:
     (Micikevicius et al. 2018, arXiv 1710.03740).
 
     Args:
-        choice: `float32`, `bf16`, `fp16`, or `auto`: bf16 on a GPU, float32 on a CPU.
+        choice: `float32`, `bf16`, `fp16`, or `auto` where nobody has settled it
+            (`training.learning.faster`): bf16 on a GPU, float32 on a CPU.
         device: Where it is computed.
 
     Attributes:

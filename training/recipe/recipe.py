@@ -54,8 +54,8 @@ class Recipe(Section):
         max_minutes: Minutes of training after which the next validation ends it, wherever it is in
             its schedule; None for no such end.
         precision: What the network computes in: `float32`; `bf16` or `fp16` by autocast, the
-            latter with scaled gradients; or `auto`, which is `bf16` on a GPU and `float32` on a
-            CPU, where few are faster with bf16.
+            latter with scaled gradients; or `auto`, which becomes `bf16` on a GPU, and on a CPU
+            what trains this network faster there. A run keeps what it began with.
         synchronised_batch_norm: Whether processes that train together normalise by the statistics
             of all their batches. On GPUs only.
         mean_decay: Decay of the moving average of weights that is kept in place of the weights.

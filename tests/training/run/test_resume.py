@@ -193,6 +193,11 @@ class TestUnfinished:
         assert main(arguments(place, store, "--resume", "--set", "batch=3")) == 1
         assert "recipe" in capsys.readouterr().err
 
+    def test_goes_on_where_its_own_recipe_is_named(self, place, store, whole):
+        again = with_recipe(place, f"max_steps={STEPS}")
+        assert main(arguments(place, store, "--resume", *again)) == 0
+        assert digest(store) == whole
+
     def test_goes_on_with_its_own_data_only(self, place, store, capsys, tmp_path):
         other = draw_folder(tmp_path / "other", classes=10, images=5, seed=4)
         words = arguments(place, store, "--resume")
