@@ -11,6 +11,7 @@ import numpy as np
 import openvino as ov
 
 from app.inference.engines.base import CALLS_PER_STREAM, Concurrency, Features, UInt8Batch
+from app.inference.engines.beside import beside_seconds
 from app.inference.engines.openvino_runtime import runtime
 from app.inference.engines.timing import best_seconds
 from app.inference.slices import starting_threads_that_compute
@@ -22,9 +23,6 @@ _Requests = SimpleQueue[ov.InferRequest]
 
 _PIECE = 4
 """Images in a large piece: from there on the images a second of one thread hardly grow."""
-
-_BESIDE_SECONDS = 0.003
-"""CPU time that an image costs beside its network, roughly: decoding, HTTP, Python."""
 
 _TRIALS = 3
 
@@ -139,7 +137,8 @@ class OpenVinoEngine:
                     list(callers.map(partial(self.features, side=side), calls))
                 self.features(piece[:1], side)
         (seconds,) = best_seconds((self,), piece, turns=_TRIALS)
-        self.concurrency = _suited(self.concurrency, seconds / len(piece))
+        each, beside = seconds / len(piece), beside_seconds()
+        self.concurrency = suited(self.concurrency, each, beside)
 
     def close(self) -> None:
         """Gives back memory and threads."""
@@ -166,8 +165,8 @@ def _cut(count: int) -> list[int]:
     return [_PIECE] * large + [1] * small
 
 
-def _suited(most: Concurrency, seconds: float) -> Concurrency:
-    """How a network that needs so many seconds for an image is given its batches.
+def suited(most: Concurrency, seconds: float, beside: float) -> Concurrency:
+    """How a network is given its batches.
 
     While it needs no more than one core's share of all that is done for an image, a second stream
     gains nothing: the cores are at work as it is, and batches get smaller and threads more.
@@ -175,8 +174,13 @@ def _suited(most: Concurrency, seconds: float) -> Concurrency:
     Images of a network that costs less than what is done around a batch share large batches. A few
     images of a slower one go to it one by one: in one call each would wait for the last one, and
     one stream for another.
+
+    Args:
+        most: With every stream at its disposal.
+        seconds: What the network needs for an image.
+        beside: What an image costs beside that.
     """
-    quick = seconds <= _BESIDE_SECONDS
-    own = 1 if seconds * most.streams <= seconds + _BESIDE_SECONDS else most.streams
+    quick = seconds <= beside
+    own = 1 if seconds * most.streams <= seconds + beside else most.streams
     alone = 0 if quick else most.streams * _PIECE
     return replace(most, own=own, alone=alone, batch=None if quick else _PIECE)

@@ -19,7 +19,9 @@ from app.inference.engines import (
     openvino_cpu,
 )
 from app.inference.engines.agreement import Bound, EngineDisagrees
-from app.inference.engines.openvino_cpu import OpenVinoEngine
+from app.inference.engines.base import Concurrency
+from app.inference.engines.beside import beside_seconds
+from app.inference.engines.openvino_cpu import OpenVinoEngine, suited
 from app.inference.errors import InferenceError
 from model_store import Checkpoint
 from model_store.network import BranchSpec, ComparatorSpec, NetworkSpec, SiameseNetwork, Side
@@ -156,6 +158,20 @@ def test_a_network_that_takes_next_to_no_time_is_content_with_one_stream_and_bat
     assert engine.concurrency.alone == alone
     assert engine.concurrency.batch == batch
     engine.close()
+
+
+def test_what_is_slow_depends_on_what_an_image_costs_beside_the_network() -> None:
+    most = Concurrency(streams=2, calls=4, batch=4)
+    on_a_slow_cpu = suited(most, 0.0024, beside=0.003)
+    assert (on_a_slow_cpu.own_streams, on_a_slow_cpu.alone, on_a_slow_cpu.batch) == (1, 0, None)
+    on_a_fast_one = suited(most, 0.0024, beside=0.0018)
+    assert (on_a_fast_one.own_streams, on_a_fast_one.alone, on_a_fast_one.batch) == (2, 8, 4)
+
+
+def test_what_an_image_costs_beside_the_network_is_found_once() -> None:
+    found = beside_seconds()
+    assert 1e-4 < found < 1
+    assert beside_seconds() == found
 
 
 def test_a_lone_image_is_computed_by_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
