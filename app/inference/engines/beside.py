@@ -1,13 +1,12 @@
 """What an image costs this CPU beside its network."""
 
-import math
-from functools import cache
+from functools import cache, partial
 from io import BytesIO
-from time import perf_counter
 
 import numpy as np
 from PIL import Image
 
+from app.inference.engines.timing import best_of
 from model_store.images import decode_prepared
 from model_store.preprocessing import Preprocessing
 
@@ -33,9 +32,5 @@ def beside_seconds() -> float:
     pixels = np.stack([grey, grey[::-1], grey[:, ::-1]], axis=-1).astype(np.uint8)
     file = BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=85)
-    best = math.inf
-    for _ in range(_TURNS):
-        started = perf_counter()
-        decode_prepared(file.getvalue(), _SPEC)
-        best = min(best, perf_counter() - started)
+    (best,) = best_of((partial(decode_prepared, file.getvalue(), _SPEC),), turns=_TURNS)
     return _ALL_TO_DECODING * best
