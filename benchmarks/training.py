@@ -106,7 +106,7 @@ def twinlens(folder: ImageFolder, pairs: int, steps: int, side_by_side: int) -> 
         ],
     )
     device = torch.device("cpu")
-    recipe, _ = settled_precision(recipe, device)
+    recipe = settled_precision(recipe, device, lambda _: None)
     pixels = load_pixels(folder, recipe.preprocessing, budget=2**30, workers=2)
     images = TrainingSet(pixels, turned_classes=False)
     batches, _ = plan_training(images, recipe, device, validates=False)

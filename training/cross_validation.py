@@ -79,9 +79,7 @@ def cross_validate(
             f"{folder.source}: {len(folder.classes)} classes in {folds} folds leave a fold with "
             "fewer than 2, and pairs need 2; ask for fewer folds"
         )
-    recipe, said = settled_precision(recipe, device)
-    if said:
-        reporter.say(said)
+    recipe = settled_precision(recipe, device, reporter.say)
     for number, part in enumerate(parts[start:], start + 1):
         reporter.say(f"fold {number} of {folds}: {len(part)} classes left out")
         left_out = set(part)

@@ -33,11 +33,10 @@ def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
         check_overrides(USUAL, overrides)
         chosen = _chosen(request, sources, reporter)
         name, overrides = chosen.recipe, (*chosen.overrides, *overrides)
-    recipe, said = settled_precision(load_recipe(name, overrides), request.device)
-    if said:
-        reporter.say(said)
+    recipe = load_recipe(name, overrides)
     split = make_split(sources, recipe.split, recipe.seed)
     parts = make_parts(sources, split)
+    recipe = settled_precision(recipe, request.device, reporter.say)
     minutes = request.minutes
     if minutes is None and chosen is not None:
         minutes = MINUTES

@@ -5,7 +5,7 @@ import torch
 
 from tests.training.drawings import SMALL_RECIPE, write_recipe
 from training.learning import faster
-from training.learning.faster import settled_precision
+from training.recipe import Recipe
 from training.recipe.files import load_recipe
 
 CPU = torch.device("cpu")
@@ -15,6 +15,13 @@ CPU = torch.device("cpu")
 def recipe(tmp_path):
     path = str(write_recipe(tmp_path / "r.yaml", SMALL_RECIPE))
     return lambda *overrides: load_recipe(path, overrides)
+
+
+def settled_precision(recipe: Recipe, device: torch.device) -> tuple[Recipe, str]:
+    """The outcome, and what was said of it."""
+    said: list[str] = []
+    settled = faster.settled_precision(recipe, device, said.append)
+    return settled, "".join(said)
 
 
 def taking(monkeypatch, float32: float, bf16: float) -> None:
@@ -54,6 +61,23 @@ def test_the_faster_one_by_far_is_taken(recipe, monkeypatch, float32, bf16, expe
     assert settled == recipe(f"precision={expected}")
     assert said == ("computing in bf16, in which this CPU trains 2.0 times as fast" if said else "")
     assert bool(said) == (expected == "bf16")
+
+
+@pytest.mark.parametrize(
+    ("few", "many", "expected"),
+    [(0.001, 0.1, "bf16"), (0.03, 0.1, "bf16"), (0.001, 0.01, "float32")],
+)
+def test_more_images_where_a_pass_of_few_is_too_short(recipe, monkeypatch, few, many, expected):
+    counts = []
+
+    def takes(_, images, *, half):
+        counts.append(len(images))
+        return (few if len(images) == 4 else many) / (2 if half else 1)
+
+    monkeypatch.setattr(faster, "_pass", takes)
+    settled, _ = settled_precision(recipe(), CPU)
+    assert settled.precision == expected
+    assert set(counts) == ({4} if few > 0.02 else {4, 32})
 
 
 def test_timing_draws_nothing_from_the_callers_randomness(recipe):
