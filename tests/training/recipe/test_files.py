@@ -70,6 +70,10 @@ class TestReading:
         recipe = load_recipe(small, ["loss.name=prototypical", "loss.options.shots=2"])
         assert recipe.loss.options == {"shots": 2}
 
+    def test_an_override_changes_one_of_two_branches_written_once(self):
+        recipe = load_recipe("pseudo-siamese", ["network.branches.1.pooling=average", "start=null"])
+        assert [branch.pooling for branch in recipe.network.branches] == ["gem", "average"]
+
     def test_length(self, small):
         def steps(*overrides):
             return load_recipe(small, overrides).steps(images=100, images_per_step=10)
