@@ -25,7 +25,7 @@ from training.errors import DataError
 from training.evaluation.embedding import EmbeddedFolder, embed_folder
 from training.progress import Reporter
 
-CHOICES = ("all", "train", "validation", "calibration")
+CHOICES = ("all", "train", "new", "validation", "calibration")
 """What `--classes` takes."""
 
 _SAID_AT_MOST = 20
@@ -54,7 +54,7 @@ def add_material(parser: argparse.ArgumentParser) -> None:
         choices=CHOICES,
         default="all",
         help="which classes of --data, by the split that the model was trained with; in other "
-        "data, those of the same names (default: all)",
+        "data, those of the same names; new: all that it was not trained on (default: all)",
     )
     parser.add_argument(
         "--seed", type=whole_number(0), default=0, help="of samples and intervals (default: 0)"
@@ -138,8 +138,8 @@ class Bench:
             if seen:
                 self.reporter.say(
                     f"note: {seen} of {len(folder.classes)} classes have names that the model was "
-                    "trained on; if they are the same, the figures flatter it (--classes "
-                    "validation takes those it was not)"
+                    "trained on; if they are the same, the figures flatter it (--classes new takes "
+                    "the others)"
                 )
             return folder
         if split is None:
@@ -147,6 +147,14 @@ class Bench:
                 f"{self.checkpoint.path} has no {SPLIT_FILE}, so which classes are for {choice} "
                 "cannot be told; leave --classes out"
             )
+        if choice == "new":
+            others = {entry.name for entry in folder.classes} - set(split.train)
+            if not others:
+                raise DataError(
+                    f"all classes of {folder.source} have names that the model was trained on; "
+                    "give other data, or leave --classes out"
+                )
+            return classes_named(folder, sorted(others))
         names = {"train": split.train, "validation": split.validation}.get(
             choice, split.calibration
         )

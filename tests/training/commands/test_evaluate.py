@@ -148,6 +148,17 @@ def test_classes_are_chosen_by_the_models_split(store, images, trained, tmp_path
     assert json.loads(target.read_text())["classes"] == len(getattr(trained, choice))
 
 
+def test_new_classes_are_all_that_were_not_trained_on(store, images, trained, tmp_path, capsys):
+    target = tmp_path / "figures.json"
+    words = ("evaluate", "trained", "--protocol", "verification", "--classes", "new")
+    assert run(store, *words, "--data", images, "--json", target) == 0
+    found = json.loads(target.read_text())
+    assert found["classes"] == len(trained.validation) + len(trained.calibration)
+    known = [name for name in NAMES if name.rsplit("/", 1)[0] in trained.train]
+    assert run(store, *words, "--data", grown(tmp_path / "k", {n: png(99) for n in known})) == 1
+    assert "all classes of" in capsys.readouterr().err
+
+
 def test_other_data_than_the_split_was_made_from_is_taken_by_name_and_said(
     store, tmp_path, trained, capsys
 ):
