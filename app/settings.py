@@ -20,7 +20,7 @@ from model_store.manifest import check_name
 from model_store.store import SHIPPED
 
 EngineName = Literal["auto", "torch", "openvino"]
-PrecisionName = Literal["auto", "float32", "bfloat16"]
+PrecisionName = Literal["auto", "float32", "float16", "bfloat16"]
 
 _PREFIX = "TWINLENS_"
 _KIB = 1024
@@ -82,8 +82,8 @@ class Settings(BaseSettings):
     )
     precision: PrecisionName = Field(
         "auto",
-        description="What networks are computed in: float32, or with openvino bfloat16; auto: "
-        "bfloat16 where it is much faster and agrees with float32.",
+        description="What networks are computed in: float32; on CUDA float16 or bfloat16; with "
+        "openvino bfloat16. auto: half precision where it is much faster and agrees with float32.",
     )
     engine_cache: Path = Field(
         Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "twinlens" / "engines",

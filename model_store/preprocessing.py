@@ -209,8 +209,36 @@ def normalise(batch: torch.Tensor, spec: Preprocessing) -> torch.Tensor:
         float32 (N, channels, height, width) in channels-last memory order:
         (value / 255 − mean) / std.
     """
-    scale = torch.tensor([1 / (255 * std) for std in spec.std], device=batch.device)
-    shift = torch.tensor(
-        [-mean / std for mean, std in zip(spec.mean, spec.std, strict=True)], device=batch.device
-    )
+    return apply_normalisation(batch, *normalisation(spec, batch.device))
+
+
+def normalisation(spec: Preprocessing, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """What `apply_normalisation` takes.
+
+    Args:
+        spec: The preprocessing that images are prepared with.
+        device: Where they are.
+
+    Returns:
+        Scale and shift, float32 (channels,) each.
+    """
+    scale = torch.tensor([1 / (255 * std) for std in spec.std])
+    shift = torch.tensor([-mean / std for mean, std in zip(spec.mean, spec.std, strict=True)])
+    # Without waiting: a device may still be busy with all that it was told to do before.
+    return scale.to(device, non_blocking=True), shift.to(device, non_blocking=True)
+
+
+def apply_normalisation(
+    batch: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor
+) -> torch.Tensor:
+    """As `normalise`, with what it needs at hand.
+
+    Args:
+        batch: As `normalise` takes it.
+        scale: From `normalisation`, on the batch's device.
+        shift: Likewise.
+
+    Returns:
+        As `normalise`.
+    """
     return torch.addcmul(shift, batch.to(torch.float32), scale).permute(0, 3, 1, 2)

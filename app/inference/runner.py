@@ -46,8 +46,8 @@ class BatchRunner:
         self._limits = limits
         self._before_call = before_call
         self._metrics = metrics
-        # One buffer for each shape of image.
-        self._buffers: dict[tuple[int, ...], UInt8Batch] = {}
+        # One buffer for each device and shape of image.
+        self._buffers: dict[tuple[str, tuple[int, ...]], UInt8Batch] = {}
         self._failed_batches = failed_batches
 
     def run(self, lane: Lane, images: Sequence[UInt8Image]) -> list[Row | EngineFailed]:
@@ -64,7 +64,7 @@ class BatchRunner:
         if len(images) > most:
             return [*self.run(lane, images[:most]), *self.run(lane, images[most:])]
         try:
-            rows = self._embed(lane, self._assemble(images))
+            rows = self._embed(lane, self._assemble(lane, images))
         except Exception as error:
             self._metrics.engine_failed(lane.model, "batch")
             if len(images) > 1 and out_of_memory(error):
@@ -152,14 +152,16 @@ class BatchRunner:
         failure.__cause__ = error
         return failure
 
-    def _assemble(self, images: Sequence[UInt8Image]) -> UInt8Batch:
+    def _assemble(self, lane: Lane, images: Sequence[UInt8Image]) -> UInt8Batch:
         if len(images) == 1:
             return images[0][None]
-        shape = images[0].shape
-        buffer = self._buffers.get(shape)
+        device, shape = lane.engine.device, images[0].shape
+        buffer = self._buffers.get((device, shape))
         if buffer is None:
-            buffer = np.empty((self._max_batch, *shape), np.uint8)
-            self._buffers[shape] = buffer
+            # CUDA devices fetch from page-locked memory by themselves.
+            locked = device.startswith("cuda")
+            room = torch.empty((self._max_batch, *shape), dtype=torch.uint8, pin_memory=locked)
+            buffer = self._buffers[device, shape] = room.numpy()
         return np.stack(images, out=buffer[: len(images)])
 
 

@@ -88,7 +88,7 @@ class SiameseNetwork(nn.Module):
         Returns:
             float32 (N, dimension).
         """
-        embeddings: torch.Tensor = self._branch(side)(normalise(batch, self.preprocessing))
+        embeddings: torch.Tensor = self.branch(side)(normalise(batch, self.preprocessing))
         return embeddings
 
     def features(self, batch: torch.Tensor, side: Side = Side.LEFT) -> torch.Tensor:
@@ -103,7 +103,7 @@ class SiameseNetwork(nn.Module):
         Returns:
             float32 (N, dimension).
         """
-        return self._branch(side).features(normalise(batch, self.preprocessing))
+        return self.branch(side).features(normalise(batch, self.preprocessing))
 
     def finish(self, features: torch.Tensor, side: Side = Side.LEFT) -> torch.Tensor:
         """The embeddings that features become; nothing in it depends on weights.
@@ -115,11 +115,11 @@ class SiameseNetwork(nn.Module):
         Returns:
             float32 (N, dimension), as `embed` gives them.
         """
-        return self._branch(side).finish(features)
+        return self.branch(side).finish(features)
 
     def finish_array(self, features: Features, side: Side = Side.LEFT) -> Features:
         """As `finish`, on float32 (N, dimension) in NumPy; the same to float32's rounding."""
-        return self._branch(side).finish_array(features)
+        return self.branch(side).finish_array(features)
 
     def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         """Scores pairs of prepared images.
@@ -136,6 +136,7 @@ class SiameseNetwork(nn.Module):
         )
         return scores
 
-    def _branch(self, side: Side) -> Branch:
+    def branch(self, side: Side) -> Branch:
+        """What embeds the images of a side."""
         # A ModuleList forgets what kind of modules it holds.
         return cast("Branch", self.branches[0 if self.shares_weights or side is Side.LEFT else 1])

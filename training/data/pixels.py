@@ -62,7 +62,7 @@ class PixelsInMemory:
 
     def take(self, indices: Integers) -> torch.Tensor:
         """As `Pixels.take`; on the device the images are on."""
-        return self.images[torch.from_numpy(indices).to(self.images.device)]
+        return self.images[torch.from_numpy(indices).to(self.images.device, non_blocking=True)]
 
 
 class PixelsAsTheyCome:

@@ -61,7 +61,7 @@ class TrainingSet:
         images = self._pixels.take(indices // self._turns)
         turns = torch.from_numpy(indices % self._turns)
         for turn in range(1, self._turns):
-            rows = torch.nonzero(turns == turn).flatten().to(images.device)
+            rows = torch.nonzero(turns == turn).flatten().to(images.device, non_blocking=True)
             images[rows] = torch.rot90(images[rows], turn, (1, 2))
         return images
 

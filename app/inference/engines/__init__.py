@@ -13,6 +13,7 @@ from app.inference.engines.base import (
     UInt8Batch,
 )
 from app.inference.engines.cpu import make_cpu_engine
+from app.inference.engines.cuda import make_cuda_engine
 from app.inference.engines.torch_cuda import TorchCudaEngine
 from app.inference.errors import InferenceError
 from app.settings import EngineName, PrecisionName
@@ -53,7 +54,9 @@ def calls_at_once(device: str, threads: int) -> int:
         device: From `choose_device`.
         threads: As `make_engine`.
     """
-    return CALLS_PER_STREAM * (threads or available_cpus()) if device == "cpu" else 1
+    if device == "cpu":
+        return CALLS_PER_STREAM * (threads or available_cpus())
+    return TorchCudaEngine.concurrency.calls
 
 
 def make_engine(
@@ -92,11 +95,4 @@ def make_engine(
             "TWINLENS_ENGINE=openvino computes on the CPU; set TWINLENS_DEVICE=cpu with it, or "
             "TWINLENS_ENGINE=auto"
         )
-    if precision == "bfloat16":
-        raise InferenceError(
-            "TWINLENS_PRECISION=bfloat16 is for TWINLENS_ENGINE=openvino on the CPU; on CUDA set "
-            "TWINLENS_PRECISION=auto"
-        )
-    return TorchCudaEngine(
-        checkpoint.network, device, "the engine for CUDA devices, which computes in float32"
-    )
+    return make_cuda_engine(checkpoint, device=device, precision=precision)

@@ -1,10 +1,14 @@
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from app.inference.engines import choose_device, make_engine
+from app.inference.engines import agreement, choose_device, make_engine
 from app.inference.engines.torch_cpu import TorchCpuEngine
 from app.inference.errors import InferenceError
+from app.settings import PrecisionName
 from model_store import ModelStore
 from model_store.network import Side
 from model_store.preprocessing import prepare
@@ -62,17 +66,70 @@ def test_the_devices_there_are(tmp_path) -> None:
             choose_device("cuda")
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_agrees_with_the_cpu(tmp_path) -> None:
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+@needs_cuda
+@pytest.mark.parametrize(
+    ("precision", "least"), [("float32", 0.99999), ("float16", 0.9999), ("bfloat16", 0.999)]
+)
+@pytest.mark.parametrize("sides", [1, 2])
+def test_cuda_agrees_with_the_cpu(
+    tmp_path: Path, sides: int, precision: PrecisionName, least: float
+) -> None:
+    store = ModelStore(tmp_path)
+    store.save("tiny", network(sides=sides))
+    batch = np.stack([prepare(pixels(seed), network().preprocessing) for seed in range(16)])
+    checkpoint = store.load("tiny")
+    engine = make_engine(
+        checkpoint, engine="auto", device="cuda:0", precision=precision, cache=tmp_path
+    )
+    assert engine.precision == precision
+    engine.warm_up(10)
+    for side in checkpoint.network.sides:
+        with torch.inference_mode():
+            expected = network(sides=sides).features(torch.from_numpy(batch), side).numpy()
+        # More than the engine is warm for, a size it recorded, and one between two of these.
+        for count in (16, 8, 5, 1):
+            found = engine.features(batch[:count], side)
+            assert found.dtype == np.float32
+            assert cosine(found, expected[:count]).min() >= least
+        alone = np.concatenate([engine.features(image[None], side) for image in batch])
+        if precision == "float32":
+            assert cosine(engine.features(batch, side), alone).min() >= 0.99999
+    engine.close()
+
+
+@needs_cuda
+def test_calls_from_several_threads_do_not_mix(tmp_path: Path) -> None:
     store = ModelStore(tmp_path)
     store.save("tiny", network())
-    batch = np.stack([prepare(pixels(seed), network().preprocessing) for seed in range(16)])
-    found = []
-    for device in ("cpu", "cuda:0"):
-        engine = make_engine(store.load("tiny"), engine="torch", device=device, cache=tmp_path)
-        engine.warm_up(16)
-        found.append(engine.features(batch, Side.LEFT))
-        alone = engine.features(batch[:1], Side.LEFT)
-        assert cosine(alone, found[-1][:1]).min() >= 0.99999
-        engine.close()
-    assert cosine(*found).min() >= 0.99999
+    batch = np.stack([prepare(pixels(seed), network().preprocessing) for seed in range(32)])
+    engine = make_engine(store.load("tiny"), engine="torch", device="cuda:0", cache=tmp_path)
+    engine.warm_up(8)
+    alone = np.concatenate([engine.features(image[None], Side.LEFT) for image in batch])
+
+    def worst(first: int) -> float:
+        found = [
+            cosine(engine.features(batch[at : at + 3], Side.LEFT), alone[at : at + 3]).min()
+            for turn in range(50)
+            for at in [(first + turn) % 29]
+        ]
+        return float(min(found))
+
+    with ThreadPoolExecutor(4) as threads:
+        assert min(threads.map(worst, range(4))) >= 0.9999
+    engine.close()
+
+
+@needs_cuda
+def test_a_network_that_float16_is_too_coarse_for_runs_in_float32(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ModelStore(tmp_path)
+    store.save("tiny", network())
+    monkeypatch.setitem(agreement.BOUNDS, "float16", agreement.Bound(mean=1.1, worst=1.1, length=0))
+    engine = make_engine(store.load("tiny"), engine="auto", device="cuda:0", cache=tmp_path)
+    assert engine.precision == "float32"
+    assert "float16 computes other features" in engine.reason
+    engine.close()

@@ -58,7 +58,11 @@ def displacements(
     count, height, width = shape
     coarse = torch.randn(count, 2, knots, knots, generator=generator) * strength.view(-1, 1, 1, 1)
     # Interpolation is a product with a matrix a side, many times faster than doing it per image.
-    smooth = _bicubic(knots, height, device) @ coarse.to(device) @ _bicubic(knots, width, device).T
+    smooth = (
+        _bicubic(knots, height, device)
+        @ coarse.to(device, non_blocking=True)
+        @ _bicubic(knots, width, device).T
+    )
     return smooth.permute(0, 2, 3, 1)
 
 
@@ -95,14 +99,17 @@ def warp(
     device = images.device
     rows, columns = size or (height, width)
     # Side lengths in units of the longer one, so that a turned square stays a square.
-    sides = torch.tensor([width, height], dtype=torch.float32, device=device) / max(width, height)
+    sides = torch.tensor([width, height], dtype=torch.float32) / max(width, height)
+    sides = sides.to(device, non_blocking=True)
     base = torch.stack(
         torch.meshgrid(_centres(columns, device), _centres(rows, device), indexing="xy"), -1
     )
-    turned = (base.view(1, -1, 2) * sides) @ matrices.to(device).transpose(1, 2) / sides
-    grid = (turned + shifts.to(device).view(-1, 1, 2)).view(count, rows, columns, 2)
+    matrices = matrices.to(device, non_blocking=True)
+    turned = (base.view(1, -1, 2) * sides) @ matrices.transpose(1, 2) / sides
+    moved = shifts.to(device, non_blocking=True).view(-1, 1, 2)
+    grid = (turned + moved).view(count, rows, columns, 2)
     if displacement is not None:
-        grid = grid + displacement.to(device)
+        grid = grid + displacement.to(device, non_blocking=True)
     # grid_sample knows only 0 beyond the border, so 0 is made to mean `fill`.
     sampled = functional.grid_sample(
         images.permute(0, 3, 1, 2).to(torch.float32) - fill,

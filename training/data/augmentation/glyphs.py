@@ -86,10 +86,10 @@ class Glyphs(Augmentation):
         shrunk = torch.nonzero(chance >= 1 - self.thinner).flatten()
         for chosen, factor, brightest in ((grown, 1.0, not dark), (shrunk, 0.5, dark)):
             if len(chosen):
-                rows = chosen.to(images.device)
+                rows = chosen.to(images.device, non_blocking=True)
                 some = images[rows]
                 neighbour = _brightest(some) if brightest else -_brightest(-some)
-                share = (factor * amount[chosen]).to(images.device)
+                share = (factor * amount[chosen]).to(images.device, non_blocking=True)
                 images[rows] = torch.lerp(some, neighbour, share.expand_as(some))
         return images
 

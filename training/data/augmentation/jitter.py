@@ -86,15 +86,20 @@ class Jitter(Augmentation):
 
     def _colours(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         factors = [
-            (1 + uniform((len(images), 1, 1, 1), reach, generator)).to(images.device)
+            _beside(images, 1 + uniform((len(images), 1, 1, 1), reach, generator))
             for reach in (self.brightness, self.contrast, self.saturation)
         ]
         images = images * factors[0]
         images = torch.lerp(images.mean((1, 2, 3), keepdim=True), images, factors[1])
         if images.shape[-1] == 3:
-            grey = (images * images.new_tensor(_LUMA)).sum(-1, keepdim=True)
+            grey = (images * _beside(images, torch.tensor(_LUMA))).sum(-1, keepdim=True)
             images = torch.lerp(grey, images, factors[2])
             if self.light:
                 gains = uniform((len(images), 1, 1, 3), self.light, generator)
-                images = images * (gains - gains.mean(-1, keepdim=True)).exp().to(images.device)
+                images = images * _beside(images, (gains - gains.mean(-1, keepdim=True)).exp())
         return images
+
+
+def _beside(images: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Values of the CPU's on the images' device, without waiting for what that is at."""
+    return values.to(images.device, non_blocking=True)
