@@ -92,6 +92,13 @@ class Settings(BaseSettings):
     compute_threads: int = Field(
         0, ge=0, le=1024, description="Threads a network runs on with the CPU; 0: one for each CPU."
     )
+    processes: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="Processes that receive and decode. With more than one, a further process "
+        "computes for all of them; for machines whose device is faster than one interpreter.",
+    )
     decode_threads: int = Field(
         0, ge=0, le=1024, description="Threads that decode images; 0: one for each CPU."
     )
