@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import torch
 
@@ -34,6 +35,7 @@ class Service:
     Args:
         settings: As the environment gives them.
         metrics: Where everything goes on record.
+        device_socket: Where a device process computes for this one; unset: this one computes.
 
     Attributes:
         inference: What can be asked.
@@ -42,7 +44,10 @@ class Service:
         metrics: As given.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, metrics: Metrics, device_socket: Path | None = None
+    ) -> None:
+        self._device_socket = device_socket
         self.settings = settings
         self.metrics = metrics
         self._draining = False
