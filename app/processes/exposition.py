@@ -73,7 +73,7 @@ class _Merged(Collector):
             values = self._values.setdefault(family.name, {})
             join = _rule(family)
             for sample in family.samples:
-                key = (sample.name, tuple(sample.labels.items()))
+                key = (sample.name, tuple(sorted(sample.labels.items())))
                 known = values.get(key)
                 values[key] = sample.value if known is None else join((known, sample.value))
 

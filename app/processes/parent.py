@@ -79,7 +79,7 @@ class Parent:
         self._drain_seconds = drain_seconds
         # Only this process has the writing end, so that reading ends when this process does.
         stdin, self._leash = os.pipe()
-        self._device = Child("device", device, stdin, environment, patience=patience)
+        self._device = Child("device process", device, stdin, environment, patience=patience)
         self._front_ends = [
             Child(
                 f"front-end {number}",
