@@ -143,11 +143,12 @@ class Parent:
             shutil.rmtree(self._folder.path, ignore_errors=True)
             os._exit(EXIT_FORCED)
         _logger.info("%s: draining", name)
-        self._stop_front_ends(signal.Signals(number))
+        self._stop_front_ends()
 
-    def _stop_front_ends(self, number: signal.Signals) -> None:
+    def _stop_front_ends(self) -> None:
         for child in self._front_ends:
-            child.stop(number)
+            # Never SIGINT, of which one that still imports would make a traceback.
+            child.stop(signal.SIGTERM)
         self._ending.set()
 
     def _front_end_ended(self, number: int, status: int) -> None:
@@ -158,7 +159,7 @@ class Parent:
             path.unlink(missing_ok=True)
             if child.starts == 1 and not self._ending.is_set():
                 self._refusal = said
-                self._stop_front_ends(signal.SIGTERM)
+                self._stop_front_ends()
             else:
                 _logger.error("%s: %s", child.name, said)
         elif status == EXIT_BROKEN:
