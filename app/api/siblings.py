@@ -11,7 +11,10 @@ class Siblings(Protocol):
     """What this process asks of the others, and they of it."""
 
     async def open(self, service: Service) -> None:
-        """Begins to answer the others, on behalf of this process's service."""
+        """Begins to answer the others, on behalf of this process's service.
+
+        Returns when this process should listen for requests.
+        """
 
     async def close(self) -> None:
         """Answers them no more."""

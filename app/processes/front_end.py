@@ -1,6 +1,7 @@
 """One of several processes that serve HTTP on the same port."""
 
 import logging
+import os
 import shutil
 import socket
 from pathlib import Path
@@ -46,11 +47,13 @@ class FrontEndServer(DrainingServer):
             _logger.info("front-end %d running on http://%s:%d", self._number, shown, port)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begins to drain; further signals change nothing.
+        """Begins to drain, or ends if it does not listen yet; further signals change nothing.
 
         Whoever supervises the service may signal all of its processes, and so this one twice. To
         end everything at once is the parent's, which kills.
         """
+        if not self.started:
+            os._exit(0)
         if not self.draining:
             super().handle_exit(sig, frame)
 

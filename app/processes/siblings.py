@@ -1,7 +1,7 @@
 """How the front-ends of one service ask each other.
 
-Over a unix socket, one question a connection: `metrics` or `reload` and the end of the line. The
-answer is a line with `OK` or `ERROR` and the number of bytes that follow it.
+Over a unix socket, one question a connection: `metrics`, `ready` or `reload` and the end of the
+line. The answer is a line with `OK` or `ERROR` and the number of bytes that follow it.
 """
 
 import asyncio
@@ -17,6 +17,8 @@ from model_store.errors import TwinlensError
 _logger = logging.getLogger(__name__)
 
 _METRICS_SECONDS = 1.0
+_READY_SECONDS = 1.0
+_FIRST_LOOK_SECONDS = 120.0
 # A model may have to be loaded and warmed up.
 _RELOAD_SECONDS = 120.0
 
@@ -50,13 +52,22 @@ class SocketSiblings:
         self._telling = asyncio.Lock()
 
     async def open(self, service: Service) -> None:
-        """Begins to answer the others, on behalf of this process's service."""
+        """Begins to answer the others, on behalf of this process's service.
+
+        Returns when this process should listen for requests: at once where no other is ready, as
+        somebody must say that the service is alive; else once its models are loaded, as until then
+        the others do better with the connections that would come here.
+        """
         self._service = service
         self._inherited = _read(self._folder.record(self._number))
         path = self._folder.socket(self._number)
         # Whoever had this number before may have had no time to remove it.
         path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._answer, path)
+        if any(await asyncio.gather(*map(self._is_ready, self._others))):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_FIRST_LOOK_SECONDS):
+                    await service.first_look()
 
     async def close(self) -> None:
         """Answers them no more."""
@@ -80,6 +91,13 @@ class SocketSiblings:
     async def look(self) -> None:
         """Has the others look through the store now; what one of them cannot do is logged."""
         await asyncio.gather(*map(self._look_of, self._others))
+
+    async def _is_ready(self, other: int) -> bool:
+        try:
+            await self._ask(other, "ready", _READY_SECONDS)
+        except SiblingError:
+            return False
+        return True
 
     async def _exposition_of(self, other: int) -> str | None:
         try:
@@ -130,6 +148,10 @@ class SocketSiblings:
             raise SiblingError("it has not started yet")
         if question == "metrics":
             return await self._own_exposition()
+        if question == "ready":
+            if (reason := self._service.unready_reason()) is not None:
+                raise SiblingError(reason)
+            return ""
         if question == "reload":
             await self._service.look()
             return ""

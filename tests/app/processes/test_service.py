@@ -100,12 +100,16 @@ def test_a_killed_front_end_is_replaced_and_meanwhile_the_others_answer(service:
     os.kill(first, signal.SIGKILL)
     wait_until(lambda: service.count("front-end 0 has ended (SIGKILL)") == 1)
     sent = 0
-    while len(service.pids("front-end 0")) < 2 or sent < 10:
+    while service.count("front-end 0 running on") < 2:
         assert compare(service).status_code == 200
         sent += 1
         assert compared(service) == before + sent
+    assert sent > 0
+    # It did not come back before it was ready.
+    assert service.metrics()["twinlens_ready"] == 1
+    assert {compare(service).status_code for _ in range(20)} == {200}
     service.wait_until_complete()
-    assert compared(service) == before + sent
+    assert compared(service) == before + sent + 20
     assert service.popen.poll() is None
 
 

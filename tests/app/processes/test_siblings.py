@@ -18,13 +18,16 @@ from tests.app.processes.test_exposition import values
 
 
 class Store:
-    """A service of which only its metrics and its looks through the store are wanted."""
+    """A service of which its metrics, its looks through the store and its readiness are wanted."""
 
     def __init__(self, requests: int = 0, error: Exception | None = None) -> None:
         self.metrics = Metrics()
         for _ in range(requests):
             self.metrics.request("/compare", "POST", 200, 0.01)
         self.looks = 0
+        self.unready: str | None = None
+        self.looked = asyncio.Event()
+        self.looked.set()
         self._error = error
 
     async def look(self) -> SimpleNamespace:
@@ -32,6 +35,12 @@ class Store:
             raise self._error
         self.looks += 1
         return SimpleNamespace()
+
+    async def first_look(self) -> None:
+        await self.looked.wait()
+
+    def unready_reason(self) -> str | None:
+        return self.unready
 
 
 @contextlib.asynccontextmanager
@@ -144,3 +153,30 @@ def test_all_others_look_and_who_cannot_is_named_in_the_log(tmp_path: Path, capl
     assert "front-end 2: about to end" in caplog.text
     assert "front-end 3: 'x'" in caplog.text
     assert "front-end 1" not in caplog.text
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_who_comes_later_waits_for_its_models_while_another_is_ready(
+    tmp_path: Path, ready: bool
+) -> None:
+    first, second = Store(), Store()
+    first.unready = None if ready else "models are being loaded"
+    second.looked.clear()
+
+    async def run() -> None:
+        one, two = (SocketSiblings(Folder(tmp_path), number, 2) for number in range(2))
+        await one.open(first)  # type: ignore[arg-type]
+        opening = asyncio.create_task(two.open(second))  # type: ignore[arg-type]
+        if ready:
+            # It answers already, and so has gone as far as it can.
+            while not Folder(tmp_path).socket(1).exists():  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            assert answering(await one.exposition()) == 2
+            assert not opening.done()
+            second.looked.set()
+        async with asyncio.timeout(20):
+            await opening
+        await one.close()
+        await two.close()
+
+    asyncio.run(run())
