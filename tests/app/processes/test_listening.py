@@ -1,3 +1,4 @@
+import contextlib
 import socket
 
 import pytest
@@ -20,6 +21,26 @@ def test_who_only_holds_the_address_is_sent_no_connection() -> None:
                 listening.setblocking(True)
                 listening.settimeout(5)
                 listening.accept()[0].close()
+
+
+def test_several_listen_and_each_is_sent_connections() -> None:
+    (held,) = bind("127.0.0.1", 0)
+    port = port_of([held])
+    (one,), (two,) = bind("127.0.0.1", port), bind("127.0.0.1", port)
+    with held, one, two:
+        for listening in (one, two):
+            listening.listen(100)
+        connections = [socket.create_connection(("127.0.0.1", port), timeout=5) for _ in range(60)]
+        accepted = [0, 0]
+        for place, listening in enumerate((one, two)):
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    listening.accept()[0].close()
+                    accepted[place] += 1
+        for connection in connections:
+            connection.close()
+    assert sum(accepted) == 60
+    assert min(accepted) > 0
 
 
 def test_a_name_with_several_addresses_gets_one_port(monkeypatch: pytest.MonkeyPatch) -> None:
