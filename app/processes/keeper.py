@@ -81,6 +81,9 @@ class Child:
                 continue
             delay = self.patience.delay(asyncio.get_running_loop().time() - self.started, delay)
             if status is not None:
+                self.ended(status)
+                if self._stopping.is_set():
+                    return
                 _logger.warning(
                     "%s has ended (%s); it is started again in %g s",
                     self.name,
@@ -88,7 +91,6 @@ class Child:
                     delay,
                     extra=fields(process=self.name, status=status),
                 )
-                self.ended(status)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(delay):
                     await self._stopping.wait()

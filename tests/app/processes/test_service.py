@@ -178,6 +178,7 @@ def test_what_only_a_front_end_finds_wrong_is_said_once(store: Path, tmp_path: P
     (said,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert said.startswith(f"error: the file of API keys {keys} cannot be read")
     assert "key create" in said
+    assert "started again" not in done.stderr
     assert list(scratch.iterdir()) == []
 
 
