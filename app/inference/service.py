@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
 
 import torch
 
@@ -12,20 +14,18 @@ from app.inference.cache import EmbeddingCache
 from app.inference.catalogue import Catalogue
 from app.inference.compare import Inference
 from app.inference.decode import Decoder
+from app.inference.device.client import RemoteEngines
 from app.inference.embedder import Embedder
-from app.inference.engines import calls_at_once, choose_device
+from app.inference.engines import Engine, calls_at_once, choose_device, largest_batch, make_engine
 from app.inference.errors import CLOSING, InferenceError, NotReady, QueueFull
 from app.inference.library import Library
-from app.inference.loader import Loader
+from app.inference.loader import Loader, MakeEngine
 from app.inference.repeats import Repeats
 from app.inference.supervisor import Supervisor
 from app.observability.metrics import Metrics
 from app.settings import Settings
-from model_store import ModelStore
+from model_store import Checkpoint, ModelStore
 from model_store.cpus import available_cpus
-
-_MAX_BATCH_CPU = 8
-_MAX_BATCH_CUDA = 64
 
 
 class Service:
@@ -34,6 +34,7 @@ class Service:
     Args:
         settings: As the environment gives them.
         metrics: Where everything goes on record.
+        device_socket: Where the process listens that computes for this one; None to compute here.
 
     Attributes:
         inference: What can be asked.
@@ -42,23 +43,19 @@ class Service:
         metrics: As given.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, metrics: Metrics, *, device_socket: Path | None = None
+    ) -> None:
         self.settings = settings
         self.metrics = metrics
         self._draining = False
         self._device = choose_device(settings.device)
-        max_batch = settings.max_batch or (
-            max(_MAX_BATCH_CPU, available_cpus()) if self._device == "cpu" else _MAX_BATCH_CUDA
-        )
+        max_batch = largest_batch(settings.max_batch, self._device)
         self._library = Library(
             Loader(
                 ModelStore(settings.model_store),
                 default=settings.default_model,
-                engine=settings.engine,
-                precision=settings.precision,
-                cache=settings.engine_cache,
-                device=self._device,
-                threads=settings.compute_threads,
+                make=_engines(settings, self._device, device_socket),
                 max_batch=max_batch,
                 metrics=metrics,
             ),
@@ -205,6 +202,24 @@ class Service:
             "1 while /readyz says ready, else 0.",
             lambda: float(self.unready_reason() is None),
         )
+
+
+def _engines(settings: Settings, device: str, socket: Path | None) -> MakeEngine:
+    if socket is None:
+        return partial(
+            make_engine,
+            engine=settings.engine,
+            device=device,
+            precision=settings.precision,
+            threads=settings.compute_threads,
+            cache=settings.engine_cache,
+        )
+    remote = RemoteEngines(socket)
+
+    def make(checkpoint: Checkpoint) -> Engine:
+        return remote.make(checkpoint.manifest)
+
+    return make
 
 
 @contextlib.asynccontextmanager
