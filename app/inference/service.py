@@ -49,6 +49,7 @@ class Service:
         self.settings = settings
         self.metrics = metrics
         self._draining = False
+        self._computes_here = device_socket is None
         self._device = choose_device(settings.device)
         max_batch = largest_batch(settings.max_batch, self._device)
         self._library = Library(
@@ -189,7 +190,7 @@ class Service:
             "Images waiting for the device.",
             lambda: self._batcher.depth,
         )
-        if self._device != "cpu":
+        if self._device != "cpu" and self._computes_here:
             watch(
                 "twinlens_device_memory_bytes",
                 "Memory of the device that PyTorch holds.",
@@ -223,13 +224,15 @@ def _engines(settings: Settings, device: str, socket: Path | None) -> MakeEngine
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings, metrics: Metrics | None = None) -> AsyncIterator[Service]:
+async def running(
+    settings: Settings, metrics: Metrics | None = None, *, device_socket: Path | None = None
+) -> AsyncIterator[Service]:
     """A service for use from Python alone, its models loaded.
 
     Raises:
         InferenceError: No model could be loaded.
     """
-    service = Service(settings, metrics or Metrics())
+    service = Service(settings, metrics or Metrics(), device_socket=device_socket)
     try:
         service.start()
         await service.first_look()

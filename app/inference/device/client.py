@@ -97,7 +97,7 @@ class RemoteEngine:
     def __init__(self, path: Path, manifest: Manifest, instead: int = 0) -> None:
         self._path = path
         self._manifest = manifest
-        first, loaded = self._connected(instead)
+        first, loaded = self._connected(instead, patience=_PATIENCE_SECONDS)
         self.number = loaded.number
         self.name = loaded.name
         self.device = loaded.device
@@ -178,11 +178,13 @@ class RemoteEngine:
             raise DeviceFailed("the device process has another engine for this model by now")
         return _Line(connection, self._manifest, self._most)
 
-    def _connected(self, instead: int = 0) -> tuple[socket.socket, Loaded]:
+    def _connected(
+        self, instead: int = 0, *, patience: float = 0.0
+    ) -> tuple[socket.socket, Loaded]:
         """A connection that holds the engine, and what it is."""
         manifest = self._manifest
         asked = Load(manifest.name, manifest.version, manifest.weights.sha256, instead)
-        connection = _connect(self._path)
+        connection = _connect(self._path, patience)
         try:
             send(connection, asked)
             answer, _ = receive(connection)
@@ -200,16 +202,16 @@ class RemoteEngine:
         )
 
 
-def _connect(path: Path) -> socket.socket:
-    """Waits for the device process to listen: it may just be starting, or starting again."""
-    end = time.monotonic() + _PATIENCE_SECONDS
+def _connect(path: Path, patience: float) -> socket.socket:
+    """Connects, or waits for the device process to listen: it may just be starting again."""
+    end = time.monotonic() + patience
     while True:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             connection.connect(str(path))
         except OSError as error:
             connection.close()
-            if time.monotonic() > end:
+            if time.monotonic() >= end:
                 raise InferenceError(
                     f"no device process listens on {path} ({error}); its log has the reason"
                 ) from error

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import secrets
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -78,7 +79,8 @@ class DeviceServer:
         self._store = store
         self._make = make
         self._max_batch = max_batch
-        self._numbers = count(1)
+        # From anywhere on: not those that a process before this one gave.
+        self._numbers = count(secrets.randbits(48))
         self._lock = Lock()
         self._makings: dict[_Key, _Making] = {}
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

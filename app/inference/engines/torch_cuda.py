@@ -159,6 +159,10 @@ class TorchCudaEngine:
                     continue
                 largest = largest or graph
 
+    def recorded(self, size: int, side: Side) -> torch.cuda.CUDAGraph:
+        """The kernels for a batch of so many images, for benchmarks; `warm_up` recorded them."""
+        return self._graphs[self._owner(side), size].kernels
+
     def close(self) -> None:
         """Gives the device's memory back."""
         self._graphs.clear()

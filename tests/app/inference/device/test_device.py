@@ -1,5 +1,6 @@
 """Engines of another process: in a thread where that is enough, in a process where it ends."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -15,14 +16,17 @@ import pytest
 
 from app.inference.device.client import DeviceFailed, RemoteEngine, RemoteEngines
 from app.inference.device.server import DeviceServer
+from app.inference.embedder import EncodedImage
 from app.inference.engines import Engine, make_engine
 from app.inference.engines.base import Concurrency, HasRoom
-from app.inference.errors import InferenceError
+from app.inference.errors import EngineFailed, InferenceError, NotReady
 from app.inference.runner import out_of_memory
+from app.inference.service import Service, running
+from app.settings import Settings
 from model_store import Checkpoint, ModelStore
 from model_store.network import Side
 from model_store.preprocessing import prepare
-from tests.app.material import SPEC, fill_store, network, pixels
+from tests.app.material import SPEC, fill_store, network, picture, pixels
 from tests.app.serving import REPOSITORY, wait_until
 
 MOST = 4
@@ -274,3 +278,40 @@ def test_it_does_not_outlive_its_parent(tmp_path: Path) -> None:
         parent.kill()
     with pytest.raises(DeviceFailed):
         wait_until(lambda: engine.features(batch_of(1), Side.LEFT) is None)
+
+
+def test_a_service_has_its_images_computed_there_and_mends_itself(tmp_path: Path) -> None:
+    store = fill_store(tmp_path / "store")
+    path = tmp_path / "device.sock"
+    options = {"device": "cpu", "engine": "torch", "max_batch": MOST, "cache_bytes": 0}
+    settings = Settings(model_store=store.root, **options)
+    images = [EncodedImage("image", picture(seed)) for seed in range(10)]
+
+    async def embedded(service: Service) -> np.ndarray:
+        found = [service.inference.embed([image], "tiny") for image in images]
+        return np.concatenate([each.embeddings for each in await asyncio.gather(*found)])
+
+    async def used() -> None:
+        async with running(settings) as service:
+            wanted = await embedded(service)
+        with contextlib.ExitStack() as stack:
+            popen = stack.enter_context(process(path, store))
+            async with running(settings, device_socket=path) as service:
+                engine = service.catalogue.find("tiny").engine
+                assert isinstance(engine, RemoteEngine)
+                np.testing.assert_allclose(await embedded(service), wanted, atol=1e-5)
+                popen.kill()
+                popen.wait(10)
+                # Said of each image, until it is found to be the engine's own fault.
+                for _ in range(20):
+                    with pytest.raises((EngineFailed, NotReady)):
+                        await embedded(service)
+                    if service.unready_reason() is not None:
+                        break
+                assert service.unready_reason() is not None
+                stack.enter_context(process(path, store))
+                ready = lambda: service.unready_reason() is None  # noqa: E731
+                await asyncio.to_thread(wait_until, ready)
+                np.testing.assert_allclose(await embedded(service), wanted, atol=1e-5)
+
+    asyncio.run(used())
