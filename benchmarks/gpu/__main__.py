@@ -109,14 +109,16 @@ def _cpu_times() -> tuple[float, float]:
     return float(ticks[3] + ticks[4]), float(sum(ticks))
 
 
-def serving(folder: Path, processes: Sequence[int], seconds: float) -> list[dict[str, Any]]:
+def serving(
+    folder: Path, processes: Sequence[int], levels: Sequence[int], seconds: float
+) -> list[dict[str, Any]]:
     """Closed loop at several levels, and open loop at half of the best rate, by processes."""
     rows = []
     for count in processes:
         with service(folder, count) as port:
             row: dict[str, Any] = {"processes": count, "closed": {}}
             row["alone"] = loaded(port, seconds, 1, "--warm-up", "1")
-            for level in (32, 128, 256, 384):
+            for level in levels:
                 each = str(level // _CLIENTS)
                 options = ("--concurrency", each, "--warm-up", "1")
                 row["closed"][level] = loaded(port, seconds, _CLIENTS, *options)
@@ -178,7 +180,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     # This process's own place on the device is not wanted while the service runs.
     torch.cuda.empty_cache()
     time.sleep(0.2)
-    result["serving"] = serving(folder, options.processes, options.seconds)
+    result["serving"] = serving(folder, options.processes, options.in_flight, options.seconds)
     for row in result["serving"]:
         share = row["images_per_second"] / limit
         _say(f"{row['processes']} process(es): {share:.2f} of the limit of {limit:,.0f} images/s")
@@ -192,6 +194,9 @@ def main() -> None:
     half = max(2, available_cpus() // 2)
     parser.add_argument(
         "--processes", type=int, nargs="+", default=[1, half, max(2, available_cpus() - 2)]
+    )
+    parser.add_argument(
+        "--in-flight", type=int, nargs="+", default=[32, 128, 256, 384], help="requests at a time"
     )
     add_outputs(parser)
     options = parser.parse_args()
