@@ -1,7 +1,7 @@
 # Everything a user or a developer types. `make help` lists it.
 
 PYTHON ?= python3
-PORT ?= 8000
+PORT ?= $(or $(TWINLENS_PORT),8000)
 SCALE ?= full
 VENV := .venv
 BIN := $(VENV)/bin
