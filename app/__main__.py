@@ -3,21 +3,26 @@
 import logging
 import os
 import sys
+from pathlib import Path
+from typing import NoReturn
 
 from threadpoolctl import threadpool_limits
 
 from app.api.guard import is_loopback
+from app.exits import EXIT_USAGE
 from app.inference.engines import choose_device
 from app.main import create_app
 from app.memory import keep_freed_memory
 from app.observability import logs
 from app.protocol import server_config
 from app.security import command
-from app.server import EXIT_FORCED, DrainingServer, check_address
-from app.settings import likely_slips, read_settings
+from app.server import DrainingServer, check_address, serve
+from app.settings import Settings, SettingsError, likely_slips, read_settings
 from model_store.errors import TwinlensError
 
 _logger = logging.getLogger("app")
+
+_FRONT_END_WORDS = 3
 
 _USAGE = """\
 usage: python -m app                 serves; settings are in the environment (README, or
@@ -29,30 +34,77 @@ usage: python -m app                 serves; settings are in the environment (RE
 def main(arguments: list[str]) -> int:
     """Serves, or does what the arguments say; returns the process's exit status."""
     if arguments:
-        if arguments[0] == "key":
-            return command.main(arguments[1:])
-        if arguments == ["convert"]:
-            from app import convert  # With OpenVINO, which a start may do without.
-
-            return convert.main()
-        if arguments[0] in ("-h", "--help"):
-            print(_USAGE)
-            return 0
-        print(f"{_USAGE}\n\nerror: no such command: {' '.join(arguments)}", file=sys.stderr)
-        return 2
+        return _command(arguments)
     try:
         settings = read_settings()
         choose_device(settings.device)
         check_address(settings.host, settings.port)
         logs.configure(settings.log_level)
-        # NumPy's own threads spin for 30 ms after each small product, on cores that the network
-        # wants: with many requests in flight that took a third of the throughput.
-        threadpool_limits(1, user_api="blas")
-        keep_freed_memory()
+        if settings.processes > 1:
+            _become_parent(settings)
+        _spare_cores_and_memory()
         app = create_app(settings)
     except TwinlensError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return EXIT_USAGE
+    _warn(settings)
+    return serve(DrainingServer(server_config(app, settings), settings.drain_seconds))
+
+
+def _command(arguments: list[str]) -> int:
+    if arguments[0] == "key":
+        return command.main(arguments[1:])
+    if arguments == ["convert"]:
+        from app import convert  # With OpenVINO, which a start may do without.
+
+        return convert.main()
+    if arguments[0] == "front-end" and len(arguments) == _FRONT_END_WORDS:
+        from app.processes import front_end
+
+        _spare_cores_and_memory()
+        return front_end.main(Path(arguments[1]), int(arguments[2]))
+    if arguments[0] in ("-h", "--help"):
+        print(_USAGE)
+        return 0
+    print(f"{_USAGE}\n\nerror: no such command: {' '.join(arguments)}", file=sys.stderr)
+    return EXIT_USAGE
+
+
+def _become_parent(settings: Settings) -> NoReturn:
+    """Goes on as the parent of several processes.
+
+    Raises:
+        SettingsError: This system cannot have several.
+    """
+    from app.processes import listening, parent
+
+    if not listening.can_share_ports():
+        raise SettingsError(
+            f"TWINLENS_PROCESSES={settings.processes} needs Linux, which spreads the connections "
+            "to one port over several processes; unset it, or start several services on ports of "
+            "their own"
+        )
+    _warn(settings)
+    parent.become(
+        parent.Plan(
+            host=settings.host,
+            port=settings.port,
+            processes=settings.processes,
+            drain_seconds=settings.drain_seconds,
+            log_level=settings.log_level,
+        )
+    )
+
+
+def _spare_cores_and_memory() -> None:
+    # NumPy's own threads spin for 30 ms after each small product, on cores that the network
+    # wants: with many requests in flight that took a third of the throughput.
+    threadpool_limits(1, user_api="blas")
+    keep_freed_memory()
+
+
+def _warn(settings: Settings) -> None:
+    """Logs what may not be meant."""
     for slip in likely_slips(os.environ):
         _logger.warning("%s", slip)
     if settings.api_keys is None and not is_loopback(settings.host):
@@ -62,16 +114,6 @@ def main(arguments: list[str]) -> int:
             "TWINLENS_API_KEYS=FILE, or keep strangers out by other means",
             settings.host,
         )
-    config = server_config(app, settings)
-    server = DrainingServer(config, settings.drain_seconds)
-    try:
-        server.run()
-    except SystemExit as ended:
-        # The address was taken since it was looked at; the log says so.
-        server.status = ended.code if isinstance(ended.code, int) else EXIT_FORCED
-    # The interpreter would wait for its threads, and one that hangs in an engine never ends.
-    logging.shutdown()
-    os._exit(server.status)
 
 
 if __name__ == "__main__":

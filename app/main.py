@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from importlib.metadata import version
+from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -14,6 +15,7 @@ from app.api.answers import Problem
 from app.api.gate import Gate
 from app.api.guard import Guard
 from app.api.middleware import RequestMiddleware
+from app.api.siblings import Siblings
 from app.inference.service import Service
 from app.observability.metrics import Metrics
 from app.observability.tracing import Tracing
@@ -46,7 +48,12 @@ class InFlight:
         self.requests = 0
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None,
+    *,
+    device_socket: Path | None = None,
+    siblings: Siblings | None = None,
+) -> FastAPI:
     """Makes the application.
 
     Its models are loaded in the background from the moment its lifespan begins; until they are
@@ -54,6 +61,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     Args:
         settings: From the environment if not given.
+        device_socket: Where a device process computes for this one, if there is one.
+        siblings: The other processes of the same service, if there are any.
 
     Raises:
         pydantic.ValidationError: A setting in the environment is wrong.
@@ -67,12 +76,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service = Service(settings, metrics)
+        service = Service(settings, metrics, device_socket)
         app.state.service = service
         service.start()
+        if siblings is not None:
+            await siblings.open(service)
         try:
             yield
         finally:
+            if siblings is not None:
+                await siblings.close()
             await service.close()
             if tracing is not None:
                 await asyncio.to_thread(tracing.close)
@@ -86,12 +99,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.in_flight = InFlight()
+    app.state.siblings = siblings
     keyring = None if settings.api_keys is None else Keyring(settings.api_keys)
     # The last one added is the outermost: also what is refused has an id and a line in the log,
     # and a browser asks by OPTIONS, without a key, whether it may ask.
     app.add_middleware(Gate, routers=(compare.router, embed.router))
     app.add_middleware(
-        Guard, keyring=keyring, images_per_second=settings.rate_limit, host=settings.host
+        Guard,
+        keyring=keyring,
+        images_per_second=settings.rate_limit,
+        host=settings.host,
+        processes=settings.processes,
     )
     origins = [origin for part in settings.cors_origins.split(",") if (origin := part.strip())]
     if origins:

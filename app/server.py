@@ -9,9 +9,11 @@ import signal
 import socket
 from collections.abc import Iterator
 from types import FrameType
+from typing import NoReturn
 
 import uvicorn
 
+from app.exits import EXIT_BROKEN, EXIT_FORCED
 from app.inference.catalogue import Catalogue
 from app.inference.service import Service
 from model_store.errors import TwinlensError
@@ -21,12 +23,6 @@ _logger = logging.getLogger(__name__)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Time for answers that are made but not yet sent when the draining time is over.
 _LAST_SECONDS = 2
-
-EXIT_FORCED = 1
-"""Exit status after a second signal."""
-
-EXIT_BROKEN = 70
-"""Exit status of a service that could not be mended (`EX_SOFTWARE` of sysexits)."""
 
 
 class CannotListen(TwinlensError):
@@ -97,6 +93,11 @@ class DrainingServer(uvicorn.Server):
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    @property
+    def draining(self) -> bool:
+        """Whether a signal has come."""
+        return self._signalled
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begins to drain; at the second signal, ends."""
         del frame
@@ -142,3 +143,20 @@ class DrainingServer(uvicorn.Server):
 
     def _service(self) -> Service | None:
         return getattr(self.config.app.state, "service", None)  # type: ignore[union-attr]
+
+
+def serve(server: DrainingServer, sockets: list[socket.socket] | None = None) -> NoReturn:
+    """Runs a server, and ends the process with its status.
+
+    Args:
+        server: What serves.
+        sockets: To listen on instead of the address that the server knows.
+    """
+    try:
+        server.run(sockets)
+    except SystemExit as ended:
+        # The address was taken since it was looked at; the log says so.
+        server.status = ended.code if isinstance(ended.code, int) else EXIT_FORCED
+    # The interpreter would wait for its threads, and one that hangs in an engine never ends.
+    logging.shutdown()
+    os._exit(server.status)

@@ -36,14 +36,21 @@ class Guard:
         keyring: The keys; None where none are asked for.
         images_per_second: For keys that have no limit of their own; 0 for none.
         host: The address that the service listens on.
+        processes: How many the service has; each lets in its share of a key's images.
     """
 
     def __init__(
-        self, app: ASGIApp, keyring: Keyring | None, images_per_second: float, host: str
+        self,
+        app: ASGIApp,
+        keyring: Keyring | None,
+        images_per_second: float,
+        host: str,
+        processes: int = 1,
     ) -> None:
         self._app = app
         self._keyring = keyring
         self._images_per_second = images_per_second
+        self._processes = processes
         self._open_admin = is_loopback(host)
         self._buckets: dict[str, tuple[float, Bucket]] = {}
 
@@ -102,7 +109,7 @@ class Guard:
             return None
         known = self._buckets.get(record.id)
         if known is None or known[0] != rate:
-            known = self._buckets[record.id] = (rate, Bucket(rate))
+            known = self._buckets[record.id] = (rate, Bucket(rate / self._processes))
         return known[1]
 
 

@@ -5,6 +5,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from app.api.answers import HealthAnswer
 from app.api.schemas import problems
+from app.api.siblings import siblings_of
 from app.api.work import json_response, service_of
 from app.inference.errors import NotReady
 
@@ -38,5 +39,8 @@ async def readyz(request: Request) -> Response:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def metrics(request: Request) -> Response:
-    """Everything measured, in Prometheus' text format."""
+    """Everything measured, by all processes of the service, in Prometheus' text format."""
+    siblings = siblings_of(request)
+    if siblings is not None:
+        return Response(await siblings.exposition(), media_type=CONTENT_TYPE_LATEST)
     return Response(service_of(request).metrics.exposition(), media_type=CONTENT_TYPE_LATEST)

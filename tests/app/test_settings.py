@@ -2,6 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.settings import Settings, SettingsError, likely_slips, read_settings, table
+from tests.app.serving import REPOSITORY
 
 
 def test_every_setting_is_described() -> None:
@@ -15,6 +16,10 @@ def test_the_table_names_every_setting() -> None:
     for name in Settings.model_fields:
         assert f"`TWINLENS_{name.upper()}`" in text
     assert str(Settings.model_fields["model_store"].default) not in text
+
+
+def test_the_readme_has_the_table_as_it_is() -> None:
+    assert table() in (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,3 +91,15 @@ def test_numpy_keeps_no_threads_spinning(tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert found
     assert set(found) == {1}
+
+
+def test_a_process_that_is_alone_has_nothing_of_several(tmp_path: Path) -> None:
+    """Asked likewise."""
+    script = (
+        "import sys; from app.__main__ import main; main([]);"
+        "print([name for name in sys.modules if name.startswith('app.processes')])"
+    )
+    done = without_keys(tmp_path, "-c", script)
+    assert done.returncode == 0, done.stderr
+    assert "key create" in done.stderr
+    assert json.loads(done.stdout) == []

@@ -191,3 +191,28 @@ def test_logs_hold_neither_keys_nor_images_nor_embeddings(
     assert READ.split("_", 2)[2][:20] not in text
     assert str(embedding[0]) not in text
     assert repr(image[:8])[2:-1] not in text
+
+
+@pytest.mark.parametrize(("processes", "let_in"), [(1, 10), (2, 5)])
+def test_each_of_several_processes_lets_in_its_share_of_a_keys_images(
+    store: Path, tmp_path: Path, processes: int, let_in: int
+) -> None:
+    # Ten seconds' worth can be saved up, and nothing to speak of comes on top in the meantime.
+    own, record = new_key("own", images_per_second=1.0)
+    common, other = new_key("common")
+    write_keys(tmp_path / "keys.json", (record, other))
+    with in_thread(
+        store,
+        wait=False,
+        api_keys=tmp_path / "keys.json",
+        rate_limit=1.0,
+        processes=processes,
+    ) as running:
+        for key in (own, common):
+            headers = {"x-api-key": key}
+            # What a key pays for is a request, even where nothing is found.
+            answers = [
+                running.client.get("/nowhere", headers=headers).status_code for _ in range(11)
+            ]
+            assert answers[:let_in] == [404] * let_in
+            assert answers[let_in] == 429

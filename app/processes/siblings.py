@@ -1,0 +1,184 @@
+"""How the front-ends of one service ask each other.
+
+Over a unix socket, one question a connection: `metrics`, `ready` or `reload` and the end of the
+line. The answer is a line with `OK` or `ERROR` and the number of bytes that follow it.
+"""
+
+import asyncio
+import contextlib
+import logging
+from pathlib import Path
+
+from app.inference.service import Service
+from app.processes.exposition import merge
+from app.processes.folder import Folder
+from model_store.errors import TwinlensError
+
+_logger = logging.getLogger(__name__)
+
+_METRICS_SECONDS = 1.0
+_READY_SECONDS = 1.0
+_FIRST_LOOK_SECONDS = 120.0
+# A model may have to be loaded and warmed up.
+_RELOAD_SECONDS = 120.0
+
+_ANSWERING = """\
+# HELP twinlens_processes_answering Front-end processes whose present figures are in these metrics.
+# TYPE twinlens_processes_answering gauge
+twinlens_processes_answering {}
+"""
+
+
+class SiblingError(TwinlensError):
+    """A sibling does not answer, or could not do what it was asked."""
+
+
+class SocketSiblings:
+    """A front-end among the others of its service. Made, used and closed on one event loop.
+
+    Args:
+        folder: Where the sockets are.
+        number: This front-end's own.
+        processes: How many there are.
+    """
+
+    def __init__(self, folder: Folder, number: int, processes: int) -> None:
+        self._folder = folder
+        self._number = number
+        self._others = [other for other in range(processes) if other != number]
+        self._service: Service | None = None
+        self._server: asyncio.AbstractServer | None = None
+        self._inherited: str | None = None
+        self._telling = asyncio.Lock()
+
+    async def open(self, service: Service) -> None:
+        """Begins to answer the others, on behalf of this process's service.
+
+        Returns when this process should listen for requests: at once where no other is ready, as
+        somebody must say that the service is alive; else once its models are loaded, as until then
+        the others do better with the connections that would come here.
+        """
+        self._service = service
+        self._inherited = _read(self._folder.record(self._number))
+        path = self._folder.socket(self._number)
+        # Whoever had this number before may have had no time to remove it.
+        path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._answer, path)
+        if any(await asyncio.gather(*map(self._is_ready, self._others))):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_FIRST_LOOK_SECONDS):
+                    await service.first_look()
+
+    async def close(self) -> None:
+        """Answers them no more."""
+        if self._server is not None:
+            self._server.close()
+
+    async def exposition(self) -> str:
+        """The metrics of all processes as one service's, in Prometheus' text format."""
+        own = await self._own_exposition()
+        found = await asyncio.gather(*map(self._exposition_of, self._others))
+        answering, silent = [own], []
+        for other, text in zip(self._others, found, strict=True):
+            if text is not None:
+                answering.append(text)
+            elif (record := _read(self._folder.record(other))) is not None:
+                silent.append(record)
+        # The interpreter is shared with requests in work, which a thread leaves turns to.
+        merged = await asyncio.to_thread(merge, answering, silent)
+        return merged + _ANSWERING.format(float(len(answering)))
+
+    async def look(self) -> None:
+        """Has the others look through the store now; what one of them cannot do is logged."""
+        await asyncio.gather(*map(self._look_of, self._others))
+
+    async def _is_ready(self, other: int) -> bool:
+        try:
+            await self._ask(other, "ready", _READY_SECONDS)
+        except SiblingError:
+            return False
+        return True
+
+    async def _exposition_of(self, other: int) -> str | None:
+        try:
+            return await self._ask(other, "metrics", _METRICS_SECONDS)
+        except SiblingError as error:
+            _logger.warning("metrics without the present figures of one process: %s", error)
+            return None
+
+    async def _look_of(self, other: int) -> None:
+        try:
+            await self._ask(other, "reload", _RELOAD_SECONDS)
+        except SiblingError as error:
+            _logger.warning("the store was not looked through by all processes: %s", error)
+
+    async def _ask(self, other: int, question: str, seconds: float) -> str:
+        try:
+            async with asyncio.timeout(seconds):
+                reader, writer = await asyncio.open_unix_connection(self._folder.socket(other))
+                try:
+                    writer.write(f"{question}\n".encode())
+                    result, _, length = (await reader.readline()).decode().partition(" ")
+                    answer = (await reader.readexactly(int(length))).decode()
+                finally:
+                    writer.close()
+        except TimeoutError:
+            raise SiblingError(f"front-end {other} did not answer within {seconds:g} s") from None
+        except (OSError, EOFError, ValueError) as error:
+            raise SiblingError(f"front-end {other} does not answer ({error})") from error
+        if result != "OK":
+            raise SiblingError(f"front-end {other}: {answer}")
+        return answer
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer), contextlib.suppress(ConnectionError):
+            question = (await reader.readline()).decode().strip()
+            try:
+                result, answer = "OK", (await self._do(question)).encode()
+            # Whatever it is, it is the asker's to know.
+            except Exception as error:
+                if not isinstance(error, TwinlensError):
+                    _logger.exception("a sibling's question '%s' has failed", question)
+                result, answer = "ERROR", (str(error) or repr(error)).encode()
+            writer.write(f"{result} {len(answer)}\n".encode() + answer)
+            await writer.drain()
+
+    async def _do(self, question: str) -> str:
+        if self._service is None:
+            raise SiblingError("it has not started yet")
+        if question == "metrics":
+            return await self._own_exposition()
+        if question == "ready":
+            if (reason := self._service.unready_reason()) is not None:
+                raise SiblingError(reason)
+            return ""
+        if question == "reload":
+            await self._service.look()
+            return ""
+        raise SiblingError(f"there is no question '{question}'")
+
+    async def _own_exposition(self) -> str:
+        """This process's metrics, and what those before it with the same number have counted.
+
+        They are kept in a file before they are told: should this process die, nothing that anyone
+        has seen it count is forgotten.
+        """
+        if self._service is None:
+            raise SiblingError("it has not started yet")
+        # One at a time, or an older file could take a newer one's place.
+        async with self._telling:
+            text = self._service.metrics.exposition().decode()
+            if self._inherited is not None:
+                text = await asyncio.to_thread(merge, [text], [self._inherited])
+            path = self._folder.record(self._number)
+            incoming = path.with_suffix(".incoming")
+            incoming.write_text(text, encoding="utf-8")
+            incoming.replace(path)
+            return text
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return None

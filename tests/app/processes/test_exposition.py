@@ -1,0 +1,191 @@
+"""Merging, worked by hand."""
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.observability.metrics import Metrics
+from app.processes.exposition import merge
+
+ONE = """\
+# HELP process_start_time_seconds Start.
+# TYPE process_start_time_seconds gauge
+process_start_time_seconds 1700000000.5
+# HELP process_cpu_seconds_total CPU.
+# TYPE process_cpu_seconds_total counter
+process_cpu_seconds_total 1.5
+# HELP process_max_fds Most.
+# TYPE process_max_fds gauge
+process_max_fds 1024.0
+# HELP python_info Platform.
+# TYPE python_info gauge
+python_info{version="3.11.7"} 1.0
+# HELP twinlens_requests_total Answered; "so" they say.
+# TYPE twinlens_requests_total counter
+twinlens_requests_total{route="/compare",status="200"} 3.0
+twinlens_requests_total{route="/compare",status="400"} 1.0
+# HELP twinlens_requests_created Answered; "so" they say.
+# TYPE twinlens_requests_created gauge
+twinlens_requests_created{route="/compare",status="200"} 1700000010.0
+twinlens_requests_created{route="/compare",status="400"} 1700000020.0
+# HELP twinlens_request_seconds Time.
+# TYPE twinlens_request_seconds histogram
+twinlens_request_seconds_bucket{le="0.1",route="/compare"} 2.0
+twinlens_request_seconds_bucket{le="+Inf",route="/compare"} 4.0
+twinlens_request_seconds_count{route="/compare"} 4.0
+twinlens_request_seconds_sum{route="/compare"} 0.75
+# HELP twinlens_queue_images Waiting.
+# TYPE twinlens_queue_images gauge
+twinlens_queue_images 5.0
+# HELP twinlens_ready Ready.
+# TYPE twinlens_ready gauge
+twinlens_ready 1.0
+# HELP twinlens_model_version Version.
+# TYPE twinlens_model_version gauge
+twinlens_model_version{model="a\\"b"} 3.0
+# HELP twinlens_typicality_level Level.
+# TYPE twinlens_typicality_level gauge
+twinlens_typicality_level{model="tiny"} 0.05
+# HELP twinlens_device_memory_bytes Device.
+# TYPE twinlens_device_memory_bytes gauge
+twinlens_device_memory_bytes 100.0
+"""
+
+TWO = """\
+# HELP process_start_time_seconds Start.
+# TYPE process_start_time_seconds gauge
+process_start_time_seconds 1700000100.0
+# HELP process_cpu_seconds_total CPU.
+# TYPE process_cpu_seconds_total counter
+process_cpu_seconds_total 0.25
+# HELP process_max_fds Most.
+# TYPE process_max_fds gauge
+process_max_fds 512.0
+# HELP python_info Platform.
+# TYPE python_info gauge
+python_info{version="3.11.7"} 1.0
+# HELP twinlens_requests_total Answered; "so" they say.
+# TYPE twinlens_requests_total counter
+twinlens_requests_total{status="200",route="/compare"} 10.0
+twinlens_requests_total{route="/embed",status="200"} 7.0
+# HELP twinlens_requests_created Answered; "so" they say.
+# TYPE twinlens_requests_created gauge
+twinlens_requests_created{route="/compare",status="200"} 1700000005.0
+twinlens_requests_created{route="/embed",status="200"} 1700000030.0
+# HELP twinlens_request_seconds Time.
+# TYPE twinlens_request_seconds histogram
+twinlens_request_seconds_bucket{le="0.1",route="/compare"} 10.0
+twinlens_request_seconds_bucket{le="+Inf",route="/compare"} 10.0
+twinlens_request_seconds_count{route="/compare"} 10.0
+twinlens_request_seconds_sum{route="/compare"} 0.25
+# HELP twinlens_queue_images Waiting.
+# TYPE twinlens_queue_images gauge
+twinlens_queue_images 2.0
+# HELP twinlens_ready Ready.
+# TYPE twinlens_ready gauge
+twinlens_ready 0.0
+# HELP twinlens_model_version Version.
+# TYPE twinlens_model_version gauge
+twinlens_model_version{model="a\\"b"} 2.0
+# HELP twinlens_typicality_level Level.
+# TYPE twinlens_typicality_level gauge
+twinlens_typicality_level{model="tiny"} 0.05
+# HELP twinlens_device_memory_bytes Device.
+# TYPE twinlens_device_memory_bytes gauge
+twinlens_device_memory_bytes 250.0
+# HELP twinlens_batch_limit_images Limit.
+# TYPE twinlens_batch_limit_images gauge
+twinlens_batch_limit_images{model="tiny"} 8.0
+"""
+
+BOTH = """\
+# HELP process_start_time_seconds Start.
+# TYPE process_start_time_seconds gauge
+process_start_time_seconds 1.7000000005e+09
+# HELP process_cpu_seconds_total CPU.
+# TYPE process_cpu_seconds_total counter
+process_cpu_seconds_total 1.75
+# HELP process_max_fds Most.
+# TYPE process_max_fds gauge
+process_max_fds 512.0
+# HELP python_info Platform.
+# TYPE python_info gauge
+python_info{version="3.11.7"} 1.0
+# HELP twinlens_requests_total Answered; "so" they say.
+# TYPE twinlens_requests_total counter
+twinlens_requests_total{route="/compare",status="200"} 13.0
+twinlens_requests_total{route="/compare",status="400"} 1.0
+twinlens_requests_total{route="/embed",status="200"} 7.0
+# HELP twinlens_requests_created Answered; "so" they say.
+# TYPE twinlens_requests_created gauge
+twinlens_requests_created{route="/compare",status="200"} 1.700000005e+09
+twinlens_requests_created{route="/compare",status="400"} 1.70000002e+09
+twinlens_requests_created{route="/embed",status="200"} 1.70000003e+09
+# HELP twinlens_request_seconds Time.
+# TYPE twinlens_request_seconds histogram
+twinlens_request_seconds_bucket{le="0.1",route="/compare"} 12.0
+twinlens_request_seconds_bucket{le="+Inf",route="/compare"} 14.0
+twinlens_request_seconds_count{route="/compare"} 14.0
+twinlens_request_seconds_sum{route="/compare"} 1.0
+# HELP twinlens_queue_images Waiting.
+# TYPE twinlens_queue_images gauge
+twinlens_queue_images 7.0
+# HELP twinlens_ready Ready.
+# TYPE twinlens_ready gauge
+twinlens_ready 0.0
+# HELP twinlens_model_version Version.
+# TYPE twinlens_model_version gauge
+twinlens_model_version{model="a\\"b"} 2.0
+# HELP twinlens_typicality_level Level.
+# TYPE twinlens_typicality_level gauge
+twinlens_typicality_level{model="tiny"} 0.05
+# HELP twinlens_device_memory_bytes Device.
+# TYPE twinlens_device_memory_bytes gauge
+twinlens_device_memory_bytes 250.0
+# HELP twinlens_batch_limit_images Limit.
+# TYPE twinlens_batch_limit_images gauge
+twinlens_batch_limit_images{model="tiny"} 8.0
+"""
+
+
+def values(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_each_kind_by_its_rule() -> None:
+    assert merge([ONE, TWO]) == BOTH
+
+
+def test_merging_again_changes_nothing() -> None:
+    assert merge([BOTH]) == BOTH
+
+
+def test_only_what_grows_is_taken_from_who_is_silent() -> None:
+    silent = values(merge([ONE], [TWO]))
+    grows = ("_total", "_created", "_bucket", "_sum", "_count")
+    for key, value in values(ONE).items():
+        if key[0].endswith(grows):
+            assert silent[key] == values(BOTH)[key]
+        else:
+            assert silent[key] == value
+    assert silent["twinlens_requests_total", (("route", "/embed"), ("status", "200"))] == 7
+    assert not any(name == "twinlens_batch_limit_images" for name, _ in silent)
+
+
+def test_what_a_real_service_says_keeps_its_help_and_types() -> None:
+    metrics = Metrics()
+    metrics.request("/compare", "POST", 200, 0.02)
+    metrics.stage("device", 0.5)
+    text = metrics.exposition().decode()
+    merged = merge([text])
+    assert merged.splitlines() == text.splitlines()
+    doubled = values(merge([text, text]))
+    assert doubled["twinlens_stage_seconds_sum", (("stage", "device"),)] == 1.0
+
+
+def test_what_is_no_exposition_is_refused() -> None:
+    with pytest.raises(ValueError, match="wrong"):
+        merge([ONE, "twinlens_ready wrong\n"])

@@ -1,0 +1,48 @@
+import socket
+
+import pytest
+
+from app.processes.listening import bind, can_share_ports, port_of
+
+pytestmark = pytest.mark.skipif(not can_share_ports(), reason="needs Linux")
+
+
+def test_who_only_holds_the_address_is_sent_no_connection() -> None:
+    (held,) = bind("127.0.0.1", 0)
+    port = port_of([held])
+    (listening,) = bind("127.0.0.1", port)
+    with held, listening:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=5)
+        listening.listen()
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", port), timeout=5):
+                listening.setblocking(True)
+                listening.settimeout(5)
+                listening.accept()[0].close()
+
+
+def test_a_name_with_several_addresses_gets_one_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    def two(host: str, port: int, **options: object) -> list[tuple[object, ...]]:
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
+            for address in ("127.0.0.1", "127.0.0.2", "127.0.0.1")
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", two)
+    sockets = bind("twins", 0)
+    try:
+        names = [made.getsockname() for made in sockets]
+        assert [host for host, _ in names] == ["127.0.0.1", "127.0.0.2"]
+        assert len({port for _, port in names}) == 1
+    finally:
+        for made in sockets:
+            made.close()
+
+
+def test_an_address_that_another_listens_on_is_refused() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(OSError, match="in use"),
+    ):
+        bind("127.0.0.1", taken.getsockname()[1])

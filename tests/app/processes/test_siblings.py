@@ -1,0 +1,182 @@
+"""Front-ends of one service that ask each other, all in one event loop."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from app.inference.errors import NotReady
+from app.observability.metrics import Metrics
+from app.processes import siblings as module
+from app.processes.folder import Folder
+from app.processes.siblings import SocketSiblings
+from tests.app.processes.test_exposition import values
+
+
+class Store:
+    """A service of which its metrics, its looks through the store and its readiness are wanted."""
+
+    def __init__(self, requests: int = 0, error: Exception | None = None) -> None:
+        self.metrics = Metrics()
+        for _ in range(requests):
+            self.metrics.request("/compare", "POST", 200, 0.01)
+        self.looks = 0
+        self.unready: str | None = None
+        self.looked = asyncio.Event()
+        self.looked.set()
+        self._error = error
+
+    async def look(self) -> SimpleNamespace:
+        if self._error is not None:
+            raise self._error
+        self.looks += 1
+        return SimpleNamespace()
+
+    async def first_look(self) -> None:
+        await self.looked.wait()
+
+    def unready_reason(self) -> str | None:
+        return self.unready
+
+
+@contextlib.asynccontextmanager
+async def running(path: Path, *stores: Store) -> AsyncIterator[list[SocketSiblings]]:
+    made = [SocketSiblings(Folder(path), number, len(stores)) for number in range(len(stores))]
+    for siblings, store in zip(made, stores, strict=True):
+        await siblings.open(store)  # type: ignore[arg-type]
+    try:
+        yield made
+    finally:
+        for siblings in made:
+            await siblings.close()
+
+
+def requests(exposition: str) -> float:
+    labels = (("method", "POST"), ("route", "/compare"), ("status", "200"))
+    return values(exposition)["twinlens_requests_total", labels]
+
+
+def answering(exposition: str) -> float:
+    return values(exposition)["twinlens_processes_answering", ()]
+
+
+def test_any_of_them_tells_the_metrics_of_all(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path, Store(3), Store(4), Store(5)) as made:
+            for siblings in made:
+                told = await siblings.exposition()
+                assert requests(told) == 12
+                assert answering(told) == 3
+
+    asyncio.run(run())
+
+
+def test_what_was_counted_once_is_never_forgotten(tmp_path: Path, caplog) -> None:
+    async def run() -> None:
+        async with running(tmp_path, Store(3), Store(4)) as (one, two):
+            assert requests(await one.exposition()) == 7
+            await two.close()
+            gone = await one.exposition()
+            assert (requests(gone), answering(gone)) == (7, 1)
+            successor = SocketSiblings(Folder(tmp_path), 1, 2)
+            await successor.open(Store(10))  # type: ignore[arg-type]
+            for _ in range(2):
+                back = await one.exposition()
+                assert (requests(back), answering(back)) == (17, 2)
+                assert requests(await successor.exposition()) == 17
+            await successor.close()
+            third = SocketSiblings(Folder(tmp_path), 1, 2)
+            await third.open(Store(100))  # type: ignore[arg-type]
+            assert requests(await one.exposition()) == 117
+            await third.close()
+
+    asyncio.run(run())
+    assert "front-end 1 does not answer" in caplog.text
+
+
+def test_one_that_is_mute_is_waited_for_no_longer_than_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
+) -> None:
+    monkeypatch.setattr(module, "_METRICS_SECONDS", 0.05)
+
+    async def run() -> None:
+        async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.closing(writer):
+                await reader.read()
+
+        async with running(tmp_path, Store(3), Store(4)) as (one, two):
+            await two.close()
+            Folder(tmp_path).socket(1).unlink(missing_ok=True)
+            server = await asyncio.start_unix_server(mute, Folder(tmp_path).socket(1))
+            told = await asyncio.wait_for(one.exposition(), 20)
+            assert (requests(told), answering(told)) == (3, 1)
+            server.close()
+
+    asyncio.run(run())
+    assert "within 0.05 s" in caplog.text
+
+
+@pytest.mark.parametrize("reply", [b"OK 100\ntwinlens_ready 1", b"", b"OK\n", b"nonsense"])
+def test_half_an_answer_is_none(tmp_path: Path, reply: bytes) -> None:
+    async def run() -> None:
+        async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.closing(writer):
+                await reader.readline()
+                writer.write(reply)
+                await writer.drain()
+
+        async with running(tmp_path, Store(3), Store(4)) as (one, two):
+            await two.close()
+            Folder(tmp_path).socket(1).unlink(missing_ok=True)
+            server = await asyncio.start_unix_server(half, Folder(tmp_path).socket(1))
+            told = await one.exposition()
+            assert (requests(told), answering(told)) == (3, 1)
+            server.close()
+
+    asyncio.run(run())
+
+
+def test_all_others_look_and_who_cannot_is_named_in_the_log(tmp_path: Path, caplog) -> None:
+    stores = Store(), Store(), Store(error=NotReady("about to end")), Store(error=KeyError("x"))
+
+    async def run() -> None:
+        async with running(tmp_path, *stores) as made:
+            await made[0].look()
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(run())
+    assert [store.looks for store in stores] == [0, 1, 0, 0]
+    assert "front-end 2: about to end" in caplog.text
+    assert "front-end 3: 'x'" in caplog.text
+    assert "front-end 1" not in caplog.text
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_who_comes_later_waits_for_its_models_while_another_is_ready(
+    tmp_path: Path, ready: bool
+) -> None:
+    first, second = Store(), Store()
+    first.unready = None if ready else "models are being loaded"
+    second.looked.clear()
+
+    async def run() -> None:
+        one, two = (SocketSiblings(Folder(tmp_path), number, 2) for number in range(2))
+        await one.open(first)  # type: ignore[arg-type]
+        opening = asyncio.create_task(two.open(second))  # type: ignore[arg-type]
+        if ready:
+            # It answers already, and so has gone as far as it can.
+            while not Folder(tmp_path).socket(1).exists():  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            assert answering(await one.exposition()) == 2
+            assert not opening.done()
+            second.looked.set()
+        async with asyncio.timeout(20):
+            await opening
+        await one.close()
+        await two.close()
+
+    asyncio.run(run())
