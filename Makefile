@@ -1,14 +1,14 @@
 # Everything a user or a developer types. `make help` lists it.
 
 PYTHON ?= python3
-PORT ?= 8000
+PORT ?= $(or $(TWINLENS_PORT),8000)
 SCALE ?= full
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test test-oldest lint format bench bench-all bench-engines bench-growth bench-peers bench-training deploy-lint deploy-check torture clean
+.PHONY: help setup serve test test-oldest lint format bench bench-all bench-engines bench-gpu bench-growth bench-peers bench-training deploy-lint deploy-check torture clean
 
 help:  ## This list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ bench-peers: $(READY)  ## Measure the service beside other servers, which it ins
 bench-growth: $(READY)  ## Measure by batch, image size, models and candidates (ten minutes).
 	@$(BIN)/python -m model_store import photos
 	$(BIN)/python -m benchmarks.growth --json growth.json --plot growth.png
+
+bench-gpu: $(READY)  ## Measure on a machine with a CUDA device (some minutes).
+	$(BIN)/python -m benchmarks.gpu --json gpu.json
 
 $(VENV)/.benchmarks: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[benchmarks]'

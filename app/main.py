@@ -76,7 +76,7 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service = Service(settings, metrics, device_socket)
+        service = Service(settings, metrics, device_socket=device_socket)
         app.state.service = service
         service.start()
         if siblings is not None:

@@ -1,20 +1,23 @@
 """Brings a catalogue up to date with the store: new versions in beside the old, then a switch."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from app.inference.catalogue import Catalogue, LoadedModel, Refusal
-from app.inference.engines import Engine, make_engine
+from app.inference.engines import Engine
 from app.inference.engines.agreement import EngineDisagrees, check
 from app.inference.errors import InferenceError
 from app.observability.logs import fields
 from app.observability.metrics import Metrics
-from app.settings import EngineName, PrecisionName
 from model_store import Checkpoint, ModelStore
 from model_store.errors import StoreError
 
 _logger = logging.getLogger(__name__)
+
+MakeEngine = Callable[[Checkpoint], Engine]
+"""Makes an engine of a checkpoint, not yet warm; may raise `InferenceError`."""
 
 _Fingerprint = tuple[tuple[str, int, int], ...]
 
@@ -25,11 +28,7 @@ class Loader:
     Args:
         store: Where models are.
         default: Goes before the store's own default model.
-        engine: As the `ENGINE` setting.
-        precision: As the `PRECISION` setting.
-        cache: Folder for converted networks.
-        device: From `choose_device`.
-        threads: Threads to compute on with the CPU; 0 for as many as there are CPUs.
+        make: Makes an engine, which may take the checkpoint's network over.
         max_batch: The largest batch to warm up for.
         metrics: Where loads and refusals go on record.
     """
@@ -39,21 +38,13 @@ class Loader:
         store: ModelStore,
         *,
         default: str | None,
-        engine: EngineName,
-        precision: PrecisionName,
-        cache: Path,
-        device: str,
-        threads: int,
+        make: MakeEngine,
         max_batch: int,
         metrics: Metrics,
     ) -> None:
         self._store = store
         self._default = default
-        self._engine: EngineName = engine
-        self._precision: PrecisionName = precision
-        self._cache = cache
-        self._device = device
-        self._threads = threads
+        self._make = make
         self._max_batch = max_batch
         self._metrics = metrics
         self._refused: dict[tuple[str, int], tuple[_Fingerprint, str]] = {}
@@ -165,14 +156,7 @@ class Loader:
         checkpoint = self._store.load(name, version)
         # Where none is stored the network is asked, which has to be before an engine takes it over.
         _ = checkpoint.reference
-        engine = make_engine(
-            checkpoint,
-            engine=self._engine,
-            device=self._device,
-            precision=self._precision,
-            threads=self._threads,
-            cache=self._cache,
-        )
+        engine = self._make(checkpoint)
         try:
             engine.warm_up(self._max_batch)
             _check(engine, checkpoint)

@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Callable, MutableMapping, Sequence
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 
-from app.inference.engines.base import Engine, UInt8Batch
+from app.inference.engines.base import Engine, HasRoom, UInt8Batch
 from app.inference.errors import EngineFailed
 from app.inference.lane import Lane
 from app.inference.rows import Row, Rows
@@ -46,8 +47,9 @@ class BatchRunner:
         self._limits = limits
         self._before_call = before_call
         self._metrics = metrics
-        # One buffer for each device and shape of image.
-        self._buffers: dict[tuple[str, tuple[int, ...]], UInt8Batch] = {}
+        # One buffer for each shape of image, but for engines that have memory of their own.
+        self._buffers: dict[tuple[int, ...], UInt8Batch] = {}
+        self._rooms: WeakKeyDictionary[Engine, UInt8Batch] = WeakKeyDictionary()
         self._failed_batches = failed_batches
 
     def run(self, lane: Lane, images: Sequence[UInt8Image]) -> list[Row | EngineFailed]:
@@ -155,14 +157,16 @@ class BatchRunner:
     def _assemble(self, lane: Lane, images: Sequence[UInt8Image]) -> UInt8Batch:
         if len(images) == 1:
             return images[0][None]
-        device, shape = lane.engine.device, images[0].shape
-        buffer = self._buffers.get((device, shape))
-        if buffer is None:
-            # CUDA devices fetch from page-locked memory by themselves.
-            locked = device.startswith("cuda")
-            room = torch.empty((self._max_batch, *shape), dtype=torch.uint8, pin_memory=locked)
-            buffer = self._buffers[device, shape] = room.numpy()
-        return np.stack(images, out=buffer[: len(images)])
+        return np.stack(images, out=self._room(lane.engine, images[0].shape)[: len(images)])
+
+    def _room(self, engine: Engine, shape: tuple[int, ...]) -> UInt8Batch:
+        if isinstance(engine, HasRoom):
+            if engine not in self._rooms:
+                self._rooms[engine] = engine.room(self._max_batch)
+            return self._rooms[engine]
+        if shape not in self._buffers:
+            self._buffers[shape] = np.empty((self._max_batch, *shape), np.uint8)
+        return self._buffers[shape]
 
 
 def out_of_memory(error: BaseException | None) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,20 +14,18 @@ from app.inference.cache import EmbeddingCache
 from app.inference.catalogue import Catalogue
 from app.inference.compare import Inference
 from app.inference.decode import Decoder
+from app.inference.device.client import RemoteEngines
 from app.inference.embedder import Embedder
-from app.inference.engines import calls_at_once, choose_device
+from app.inference.engines import Engine, calls_at_once, choose_device, largest_batch, make_engine
 from app.inference.errors import CLOSING, InferenceError, NotReady, QueueFull
 from app.inference.library import Library
-from app.inference.loader import Loader
+from app.inference.loader import Loader, MakeEngine
 from app.inference.repeats import Repeats
 from app.inference.supervisor import Supervisor
 from app.observability.metrics import Metrics
 from app.settings import Settings
-from model_store import ModelStore
+from model_store import Checkpoint, ModelStore
 from model_store.cpus import available_cpus
-
-_MAX_BATCH_CPU = 8
-_MAX_BATCH_CUDA = 64
 
 
 class Service:
@@ -35,7 +34,7 @@ class Service:
     Args:
         settings: As the environment gives them.
         metrics: Where everything goes on record.
-        device_socket: Where a device process computes for this one; unset: this one computes.
+        device_socket: Where the process listens that computes for this one; None to compute here.
 
     Attributes:
         inference: What can be asked.
@@ -45,25 +44,19 @@ class Service:
     """
 
     def __init__(
-        self, settings: Settings, metrics: Metrics, device_socket: Path | None = None
+        self, settings: Settings, metrics: Metrics, *, device_socket: Path | None = None
     ) -> None:
-        self._device_socket = device_socket
         self.settings = settings
         self.metrics = metrics
         self._draining = False
+        self._computes_here = device_socket is None
         self._device = choose_device(settings.device)
-        max_batch = settings.max_batch or (
-            max(_MAX_BATCH_CPU, available_cpus()) if self._device == "cpu" else _MAX_BATCH_CUDA
-        )
+        max_batch = largest_batch(settings.max_batch, self._device)
         self._library = Library(
             Loader(
                 ModelStore(settings.model_store),
                 default=settings.default_model,
-                engine=settings.engine,
-                precision=settings.precision,
-                cache=settings.engine_cache,
-                device=self._device,
-                threads=settings.compute_threads,
+                make=_engines(settings, self._device, device_socket),
                 max_batch=max_batch,
                 metrics=metrics,
             ),
@@ -197,7 +190,7 @@ class Service:
             "Images waiting for the device.",
             lambda: self._batcher.depth,
         )
-        if self._device != "cpu":
+        if self._device != "cpu" and self._computes_here:
             watch(
                 "twinlens_device_memory_bytes",
                 "Memory of the device that PyTorch holds.",
@@ -212,14 +205,34 @@ class Service:
         )
 
 
+def _engines(settings: Settings, device: str, socket: Path | None) -> MakeEngine:
+    if socket is None:
+        return partial(
+            make_engine,
+            engine=settings.engine,
+            device=device,
+            precision=settings.precision,
+            threads=settings.compute_threads,
+            cache=settings.engine_cache,
+        )
+    remote = RemoteEngines(socket)
+
+    def make(checkpoint: Checkpoint) -> Engine:
+        return remote.make(checkpoint.manifest)
+
+    return make
+
+
 @contextlib.asynccontextmanager
-async def running(settings: Settings, metrics: Metrics | None = None) -> AsyncIterator[Service]:
+async def running(
+    settings: Settings, metrics: Metrics | None = None, *, device_socket: Path | None = None
+) -> AsyncIterator[Service]:
     """A service for use from Python alone, its models loaded.
 
     Raises:
         InferenceError: No model could be loaded.
     """
-    service = Service(settings, metrics or Metrics())
+    service = Service(settings, metrics or Metrics(), device_socket=device_socket)
     try:
         service.start()
         await service.first_look()

@@ -1,7 +1,7 @@
 """What every engine offers."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +49,22 @@ ONE_AT_A_TIME = Concurrency()
 
 CALLS_PER_STREAM = 2
 """One that is computed, and one that waits behind it."""
+
+
+@runtime_checkable
+class HasRoom(Protocol):
+    """An engine that takes batches fastest from memory of its own."""
+
+    def room(self, most: int) -> UInt8Batch:
+        """Memory to put batches together in, for one thread.
+
+        Args:
+            most: Images of the largest batch.
+
+        Returns:
+            uint8 (most, height, width, channels). What lies in it stays as it is during a call.
+        """
+        ...
 
 
 class Engine(Protocol):

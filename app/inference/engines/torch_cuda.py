@@ -130,6 +130,11 @@ class TorchCudaEngine:
         finally:
             self._places.put(place)
 
+    def room(self, most: int) -> UInt8Batch:
+        """As `HasRoom.room`: page-locked, so that the device fetches from it by itself."""
+        shape = (most, *self._network.preprocessing.shape)
+        return torch.empty(shape, dtype=torch.uint8, pin_memory=True).numpy()
+
     def warm_up(self, max_batch: int) -> None:
         """Records the kernels for batches of up to `max_batch` images."""
         self._graphs.clear()
@@ -142,9 +147,21 @@ class TorchCudaEngine:
             largest = None
             # The largest first: the others then find room in its memory.
             for size in reversed(self._sizes):
-                images = torch.zeros((size, *shape), dtype=torch.uint8, device=self.device)
-                graph = self._graphs[side, size] = self._record(images, side, largest)
+                try:
+                    images = torch.zeros((size, *shape), dtype=torch.uint8, device=self.device)
+                    graph = self._graphs[side, size] = self._record(images, side, largest)
+                except torch.OutOfMemoryError:
+                    if size == 1:
+                        raise
+                    # Larger batches are computed in pieces then.
+                    self._sizes.remove(size)
+                    torch.cuda.empty_cache()
+                    continue
                 largest = largest or graph
+
+    def recorded(self, size: int, side: Side) -> torch.cuda.CUDAGraph:
+        """The kernels for a batch of so many images, for benchmarks; `warm_up` recorded them."""
+        return self._graphs[self._owner(side), size].kernels
 
     def close(self) -> None:
         """Gives the device's memory back."""

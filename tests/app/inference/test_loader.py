@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from app.inference import loader as module
 from app.inference.catalogue import Catalogue
-from app.inference.engines import Engine
+from app.inference.engines import Engine, make_engine
 from app.inference.engines.base import ONE_AT_A_TIME
 from app.inference.engines.torch_cpu import TorchCpuEngine
 from app.inference.errors import NotReady, UnknownModel
-from app.inference.loader import Loader
+from app.inference.loader import Loader, MakeEngine
 from app.observability.metrics import Metrics
-from model_store import ModelStore
+from model_store import Checkpoint, ModelStore
 from model_store.errors import StoreError
 from model_store.network import Side
 from model_store.network.branch import Branch
@@ -23,15 +22,15 @@ from tests.app.material import fill_store, network
 from tests.tiny import without_probe
 
 
-def loader(store: ModelStore, default: str | None = None) -> Loader:
+def on_torch(checkpoint: Checkpoint) -> Engine:
+    return make_engine(checkpoint, engine="torch", device="cpu", threads=1, cache=Path("unused"))
+
+
+def loader(store: ModelStore, default: str | None = None, make: MakeEngine = on_torch) -> Loader:
     return Loader(
         store,
         default=default,
-        engine="torch",
-        precision="auto",
-        cache=store.root / "unused",
-        device="cpu",
-        threads=1,
+        make=make,
         max_batch=2,
         metrics=Metrics(),
     )
@@ -204,9 +203,7 @@ def test_permission_that_is_lost_keeps_what_is_loaded_and_the_rest_goes_on(
     assert sorted(loader(store).update(Catalogue()).models) == ["ordered", "sided", "tiny"]
 
 
-def test_an_engine_that_computes_something_else_is_refused(
-    tmp_path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_engine_that_computes_something_else_is_refused(tmp_path) -> None:
     class Off:
         def __init__(self, engine: Engine) -> None:
             self._engine = engine
@@ -219,9 +216,8 @@ def test_an_engine_that_computes_something_else_is_refused(
         def features(self, batch: np.ndarray, side: Side) -> np.ndarray:
             return self._engine.features(255 - batch, side)
 
-    real = module.make_engine
-    monkeypatch.setattr(module, "make_engine", lambda *a, **k: Off(real(*a, **k)))
-    found = loader(fill_store(tmp_path)).update(Catalogue())
+    subject = loader(fill_store(tmp_path), make=lambda checkpoint: Off(on_torch(checkpoint)))
+    found = subject.update(Catalogue())
     assert not found.models
     assert all(
         "another embedding of a known image" in refusal.error

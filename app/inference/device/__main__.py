@@ -1,0 +1,73 @@
+"""`python -m app.inference.device SOCKET`: started by the service that has several processes."""
+
+import logging
+import os
+import signal
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from threading import Thread
+
+from threadpoolctl import threadpool_limits
+
+from app.inference.device.server import DeviceServer
+from app.inference.engines import Engine, choose_device, largest_batch, make_engine
+from app.memory import keep_freed_memory
+from app.observability import logs
+from app.settings import Settings, read_settings
+from model_store import Checkpoint, ModelStore
+from model_store.errors import TwinlensError
+
+_LOOK_SECONDS = 0.5
+
+
+def main(arguments: list[str]) -> int:
+    """Computes for whoever connects, until SIGTERM or until its parent has ended."""
+    if len(arguments) != 1:
+        print("usage: python -m app.inference.device SOCKET", file=sys.stderr)
+        return 2
+    parent = os.getppid()
+    try:
+        settings = read_settings()
+        device = choose_device(settings.device)
+    except TwinlensError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    # A thread that hangs in a call of the device's would be waited for by any other way out.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    # Whoever is at the terminal ends the service by its parent.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logs.configure(settings.log_level)
+    threadpool_limits(1, user_api="blas")
+    keep_freed_memory()
+    most = largest_batch(settings.max_batch, device)
+    make = partial(_made, settings=settings, device=device, max_batch=most)
+    server = DeviceServer(Path(arguments[0]), ModelStore(settings.model_store), make, most)
+    Thread(target=server.serve, name="twinlens-device-server", daemon=True).start()
+    while os.getppid() == parent:
+        time.sleep(_LOOK_SECONDS)
+    logging.shutdown()
+    os._exit(0)
+
+
+def _made(checkpoint: Checkpoint, *, settings: Settings, device: str, max_batch: int) -> Engine:
+    _ = checkpoint.reference
+    engine = make_engine(
+        checkpoint,
+        engine=settings.engine,
+        device=device,
+        precision=settings.precision,
+        threads=settings.compute_threads,
+        cache=settings.engine_cache,
+    )
+    try:
+        engine.warm_up(max_batch)
+    except BaseException:
+        engine.close()
+        raise
+    return engine
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

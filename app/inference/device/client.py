@@ -1,0 +1,256 @@
+"""The engine of a process that has its batches computed by another one."""
+
+import logging
+import os
+import socket
+import time
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock
+
+import numpy as np
+
+from app.inference.device.memory import SharedMemory, make_memory
+from app.inference.device.messages import (
+    Compute,
+    Disconnected,
+    Done,
+    Failed,
+    Load,
+    Loaded,
+    Message,
+    Share,
+    expect,
+    receive,
+    send,
+)
+from app.inference.engines.base import Features, UInt8Batch
+from app.inference.errors import InferenceError
+from model_store import Manifest
+from model_store.network import Side
+
+_logger = logging.getLogger(__name__)
+
+_PATIENCE_SECONDS = 90.0
+_AGAIN_SECONDS = 0.2
+
+
+class DeviceFailed(RuntimeError):
+    """A call failed in the device process, or that process has ended."""
+
+
+class _Line:
+    """A connection that holds an engine, and the memory for one call at a time over it."""
+
+    def __init__(self, connection: socket.socket, manifest: Manifest, most: int) -> None:
+        self._connection = connection
+        shape, dimension = manifest.preprocessing.shape, manifest.dimension
+        share = Share(most * int(np.prod(shape)), most * dimension)
+        descriptor = make_memory(share)
+        try:
+            memory = SharedMemory(share, descriptor)
+            send(connection, share, [descriptor])
+        finally:
+            os.close(descriptor)
+        self.images = memory.images(shape)
+        self._features = memory.features(dimension)
+        _answered(connection)
+
+    @property
+    def address(self) -> int:
+        """Where the images lie."""
+        return int(self.images.ctypes.data)
+
+    def compute(self, count: int, side: Side) -> Features:
+        """The features of the first images that lie in the memory."""
+        send(self._connection, Compute(count, side))
+        _answered(self._connection)
+        return self._features[:count].copy()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class RemoteEngine:
+    """Has batches computed by an engine of the device process.
+
+    Images are put together in memory that both processes see (`room`), so that none is copied on
+    the way.
+
+    Args:
+        path: The device process's socket.
+        manifest: Of the model.
+        instead: The number of an engine that failed, for another one in its place; 0 for any.
+
+    Attributes:
+        name: As the other process's engine, as are those that follow.
+        device: Where that runs.
+        precision: What that computes in.
+        reason: Why that was chosen.
+        concurrency: What that takes at once, all processes together.
+        number: Tells that engine from others of its process.
+
+    Raises:
+        InferenceError: There is no such engine, or no device process.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest, instead: int = 0) -> None:
+        self._path = path
+        self._manifest = manifest
+        first, loaded = self._connected(instead, patience=_PATIENCE_SECONDS)
+        self.number = loaded.number
+        self.name = loaded.name
+        self.device = loaded.device
+        self.precision = loaded.precision
+        self.reason = loaded.reason
+        self.concurrency = loaded.at_once
+        self._most = loaded.max_batch
+        self._lock = Lock()
+        self._closed = False
+        self._all: list[_Line] = []
+        # Lines that belong to no thread's room.
+        self._spare: SimpleQueue[_Line] = SimpleQueue()
+        self._spare.put(self._kept(_Line(first, manifest, self._most)))
+        self._rooms: dict[int, _Line] = {}
+
+    def room(self, most: int) -> UInt8Batch:
+        """Memory for batches of up to `most` images, from which `features` takes them uncopied.
+
+        For one thread: what lies in it must stay as it is during a call.
+
+        Returns:
+            uint8 (most, height, width, channels).
+        """
+        if most > self._most:
+            raise ValueError(f"{most} images at once, and the device process takes {self._most}")
+        line = self._kept(self._line())
+        with self._lock:
+            self._rooms[line.address] = line
+        return line.images[:most]
+
+    def features(self, batch: UInt8Batch, side: Side) -> Features:
+        """As `Engine.features`.
+
+        Raises:
+            DeviceFailed: It failed there, or the device process has ended.
+        """
+        try:
+            own = self._rooms.get(int(batch.ctypes.data))
+            if own is not None:
+                return own.compute(len(batch), side)
+            line = self._spare.get()
+            try:
+                parts = []
+                for start in range(0, len(batch), self._most):
+                    part = batch[start : start + self._most]
+                    line.images[: len(part)] = part
+                    parts.append(line.compute(len(part), side))
+                return parts[0] if len(parts) == 1 else np.concatenate(parts)
+            finally:
+                self._spare.put(line)
+        except OSError as error:
+            raise DeviceFailed(f"the device process does not answer: {error}") from error
+
+    def warm_up(self, max_batch: int) -> None:
+        """Nothing: the other process's engine is warm."""
+
+    def close(self) -> None:
+        """Lets go of the engine, which ends when no process holds it any more."""
+        with self._lock:
+            self._closed = True
+            for line in self._all:
+                line.close()
+
+    def _kept(self, line: _Line) -> _Line:
+        with self._lock:
+            self._all.append(line)
+            if self._closed:
+                line.close()
+        return line
+
+    def _line(self) -> _Line:
+        try:
+            connection, loaded = self._connected()
+        except InferenceError as error:
+            raise DeviceFailed(str(error)) from error
+        if loaded.number != self.number:
+            connection.close()
+            raise DeviceFailed("the device process has another engine for this model by now")
+        return _Line(connection, self._manifest, self._most)
+
+    def _connected(
+        self, instead: int = 0, *, patience: float = 0.0
+    ) -> tuple[socket.socket, Loaded]:
+        """A connection that holds the engine, and what it is."""
+        manifest = self._manifest
+        asked = Load(manifest.name, manifest.version, manifest.weights.sha256, instead)
+        connection = _connect(self._path, patience)
+        try:
+            send(connection, asked)
+            answer, _ = receive(connection)
+        except (OSError, Disconnected) as error:
+            connection.close()
+            raise InferenceError(
+                f"the device process ended while it loaded model '{manifest.name}' ({error}); its "
+                "log has the reason"
+            ) from error
+        if isinstance(answer, Loaded):
+            return connection, answer
+        connection.close()
+        raise InferenceError(
+            answer.reason if isinstance(answer, Failed) else "the device process talks nonsense"
+        )
+
+
+def _connect(path: Path, patience: float) -> socket.socket:
+    """Connects, or waits for the device process to listen: it may just be starting again."""
+    end = time.monotonic() + patience
+    while True:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(str(path))
+        except OSError as error:
+            connection.close()
+            if time.monotonic() >= end:
+                raise InferenceError(
+                    f"no device process listens on {path} ({error}); its log has the reason"
+                ) from error
+            time.sleep(_AGAIN_SECONDS)
+        else:
+            return connection
+
+
+def _answered(connection: socket.socket) -> None:
+    """Waits until the other side is done.
+
+    Raises:
+        DeviceFailed: It failed.
+        OSError: It has ended.
+    """
+    answer: Message = receive(connection)[0]
+    if isinstance(answer, Failed):
+        raise DeviceFailed(answer.reason)
+    expect(answer, Done)
+
+
+class RemoteEngines:
+    """Makes engines that ask the device process. Used by one thread at a time.
+
+    Args:
+        path: Its socket.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._numbers: dict[tuple[str, int], int] = {}
+
+    def make(self, manifest: Manifest) -> RemoteEngine:
+        """An engine for a model; another one each time, since nobody asks twice without need.
+
+        Raises:
+            InferenceError: It cannot be had.
+        """
+        key = (manifest.name, manifest.version)
+        engine = RemoteEngine(self._path, manifest, self._numbers.get(key, 0))
+        self._numbers[key] = engine.number
+        return engine

@@ -1,0 +1,234 @@
+"""The process that computes: engines for whoever connects, each made once for all of them."""
+
+import contextlib
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import count
+from pathlib import Path
+from threading import Lock, Thread
+
+import torch
+
+from app.inference.device.memory import SharedMemory
+from app.inference.device.messages import (
+    Compute,
+    Disconnected,
+    Done,
+    Failed,
+    Load,
+    Loaded,
+    Message,
+    Share,
+    expect,
+    receive,
+    send,
+)
+from app.inference.engines import Engine
+from app.inference.runner import out_of_memory
+from app.inference.slices import compute_in_long_slices
+from app.observability.logs import fields
+from model_store import Checkpoint, ModelStore
+from model_store.errors import TwinlensError
+
+_logger = logging.getLogger(__name__)
+
+Make = Callable[[Checkpoint], Engine]
+"""Makes a warm engine of a checkpoint."""
+
+_Key = tuple[str, int, str]
+
+
+@dataclass(eq=False)
+class _Held:
+    """An engine, and how many connections hold it."""
+
+    key: _Key
+    number: int
+    engine: Engine
+    checkpoint: Checkpoint
+    holders: int = 1
+
+
+@dataclass(eq=False)
+class _Making:
+    """Whoever wants an engine of one key waits here until it is made."""
+
+    lock: Lock = field(default_factory=Lock)
+    held: _Held | None = None
+
+
+class DeviceServer:
+    """Makes engines of what a store holds, and computes with them, a thread for a connection.
+
+    A connection asks for an engine, shares memory, and then has batches computed that lie in it.
+    An engine is closed once its last connection has ended.
+
+    Args:
+        path: Of the Unix socket, in a folder that others cannot enter: whoever can connect can
+            have computed what he likes.
+        store: Where models are.
+        make: Makes engines.
+        max_batch: Most images of a call.
+    """
+
+    def __init__(self, path: Path, store: ModelStore, make: Make, max_batch: int) -> None:
+        self._store = store
+        self._make = make
+        self._max_batch = max_batch
+        # From anywhere on: not those that a process before this one gave.
+        self._numbers = count(secrets.randbits(48))
+        self._lock = Lock()
+        self._makings: dict[_Key, _Making] = {}
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()  # Of a process before, which has ended.
+        self._listener.bind(str(path))
+        self._listener.listen(1024)
+
+    def serve(self) -> None:
+        """Answers until `close`."""
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def close(self) -> None:
+        """Takes no more connections."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _answer(self, connection: socket.socket) -> None:
+        compute_in_long_slices()
+        with connection:
+            try:
+                message, _ = receive(connection)
+                asked = expect(message, Load)
+                try:
+                    held = self._hold(asked)
+                except Exception as error:
+                    _logger.exception("no engine", extra=fields(model=asked.model))
+                    send(connection, _failure(error))
+                    return
+                try:
+                    send(connection, self._description(held))
+                    self._compute(connection, held)
+                finally:
+                    self._let_go(held)
+            except Disconnected:
+                pass
+            except OSError as error:
+                _logger.warning("a connection has broken: %s", error)
+
+    def _compute(self, connection: socket.socket, held: _Held) -> None:
+        message, descriptors = receive(connection)
+        try:
+            memory = SharedMemory(expect(message, Share), *descriptors)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        manifest = held.checkpoint.manifest
+        images = memory.images(manifest.preprocessing.shape)
+        features = memory.features(manifest.dimension)
+        with _fetched_from(memory, held.engine.device):
+            send(connection, Done())
+            while True:
+                asked = expect(receive(connection)[0], Compute)
+                answer: Message = Done()
+                try:
+                    batch = images[: asked.count]
+                    features[: asked.count] = held.engine.features(batch, asked.side)
+                except Exception as error:
+                    _logger.exception("a call has failed", extra=fields(model=manifest.name))
+                    answer = _failure(error)
+                    if out_of_memory(error) and held.engine.device.startswith("cuda"):
+                        torch.cuda.empty_cache()
+                send(connection, answer)
+
+    def _hold(self, asked: Load) -> _Held:
+        key = (asked.model, asked.version, asked.sha256)
+        with self._lock:
+            making = self._makings.setdefault(key, _Making())
+        with making.lock:
+            with self._lock:
+                held = making.held
+                # One that failed may hang for ever: it is let be, as are those who still hold it.
+                if held is not None and held.number != asked.instead:
+                    held.holders += 1
+                    return held
+            made = self._made(key)
+            with self._lock:
+                making.held = made
+            return made
+
+    def _made(self, key: _Key) -> _Held:
+        name, version, sha256 = key
+        checkpoint = self._store.load(name, version)
+        if checkpoint.manifest.weights.sha256 != sha256:
+            raise TwinlensError(
+                f"{name} version {version} has other weights now than when it was asked for"
+            )
+        held = _Held(key, next(self._numbers), self._make(checkpoint), checkpoint)
+        _logger.info(
+            "engine made",
+            extra=fields(
+                model=name,
+                version=version,
+                engine=held.engine.name,
+                device=held.engine.device,
+                precision=held.engine.precision,
+                reason=held.engine.reason,
+            ),
+        )
+        return held
+
+    def _let_go(self, held: _Held) -> None:
+        with self._lock:
+            held.holders -= 1
+            making = self._makings[held.key]
+            if held.holders or making.held is not held:
+                return
+            making.held = None
+        held.engine.close()
+
+    def _description(self, held: _Held) -> Loaded:
+        engine = held.engine
+        return Loaded(
+            held.number,
+            engine.name,
+            engine.device,
+            engine.precision,
+            engine.reason,
+            asdict(engine.concurrency),
+            self._max_batch,
+        )
+
+
+@contextlib.contextmanager
+def _fetched_from(memory: SharedMemory, device: str) -> Iterator[None]:
+    """Has a CUDA device fetch images from the memory by itself, while the block runs."""
+    if not device.startswith("cuda"):
+        yield
+        return
+    runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
+    address, size = memory.whole.ctypes.data, memory.whole.nbytes
+    locked = int(runtime.cudaHostRegister(address, size, 0)) == 0
+    if not locked:
+        _logger.warning("memory cannot be locked, so that images are copied once more")
+    try:
+        yield
+    finally:
+        if locked:
+            runtime.cudaHostUnregister(address)
+
+
+def _failure(error: Exception) -> Failed:
+    if isinstance(error, TwinlensError):
+        return Failed(str(error), for_users=True)
+    return Failed(f"{type(error).__name__}: {error}", for_users=False)

@@ -1,0 +1,1 @@
+"""JPEG in, answer out, on a CUDA device: `python -m benchmarks.gpu`."""

@@ -1,0 +1,317 @@
+"""Engines of another process: in a thread where that is enough, in a process where it ends."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event, Thread
+
+import numpy as np
+import pytest
+
+from app.inference.device.client import DeviceFailed, RemoteEngine, RemoteEngines
+from app.inference.device.server import DeviceServer
+from app.inference.embedder import EncodedImage
+from app.inference.engines import Engine, make_engine
+from app.inference.engines.base import Concurrency, HasRoom
+from app.inference.errors import EngineFailed, InferenceError, NotReady
+from app.inference.runner import out_of_memory
+from app.inference.service import Service, running
+from app.settings import Settings
+from model_store import Checkpoint, ModelStore
+from model_store.network import Side
+from model_store.preprocessing import prepare
+from tests.app.material import SPEC, fill_store, network, picture, pixels
+from tests.app.serving import REPOSITORY, wait_until
+
+MOST = 4
+
+
+class Noted:
+    """An engine that counts, and fails when it is told to."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.name, self.device = engine.name, engine.device
+        self.precision, self.reason = engine.precision, "noted"
+        self.concurrency = Concurrency(streams=2, calls=4, batch=3)
+        self.addresses: list[int] = []
+        self.error: Exception | None = None
+        self.closed = Event()
+
+    def features(self, batch: np.ndarray, side: Side) -> np.ndarray:
+        self.addresses.append(int(batch.ctypes.data))
+        if self.error is not None:
+            raise self.error
+        return self._engine.features(batch, side)
+
+    def warm_up(self, max_batch: int) -> None:
+        self._engine.warm_up(max_batch)
+
+    def close(self) -> None:
+        self._engine.close()
+        self.closed.set()
+
+
+@contextlib.contextmanager
+def served(folder: Path, store: ModelStore) -> Iterator[tuple[Path, list[Noted]]]:
+    """A device server in a thread, and the engines that it makes."""
+    made: list[Noted] = []
+
+    def make(checkpoint: Checkpoint) -> Engine:
+        engine = make_engine(checkpoint, engine="torch", device="cpu", threads=1, cache=folder)
+        made.append(Noted(engine))
+        return made[-1]
+
+    path = folder / "device.sock"
+    server = DeviceServer(path, store, make, MOST)
+    thread = Thread(target=server.serve, daemon=True)
+    thread.start()
+    try:
+        yield path, made
+    finally:
+        server.close()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def batch_of(count: int) -> np.ndarray:
+    return np.stack([prepare(pixels(seed), SPEC) for seed in range(count)])
+
+
+def expected(batch: np.ndarray, side: Side = Side.LEFT, **options: int) -> np.ndarray:
+    import torch
+
+    with torch.inference_mode():
+        return network(**options).features(torch.from_numpy(batch), side).numpy()
+
+
+def test_features_are_those_of_the_network(tmp_path: Path) -> None:
+    store = fill_store(tmp_path / "store")
+    with served(tmp_path, store) as (path, made):
+        engine = RemoteEngine(path, store.manifest("tiny"))
+        assert (engine.name, engine.device, engine.precision) == ("torch", "cpu", "float32")
+        assert engine.reason == "noted"
+        assert engine.concurrency == Concurrency(streams=2, calls=4, batch=3)
+        for count in (1, MOST, 2 * MOST + 1):
+            batch = batch_of(count)
+            found = engine.features(batch, Side.LEFT)
+            assert found.dtype == np.float32
+            np.testing.assert_allclose(found, expected(batch), rtol=1e-4, atol=1e-5)
+        sided = RemoteEngine(path, store.manifest("sided"))
+        for side in Side:
+            found = sided.features(batch_of(3), side)
+            wanted = expected(batch_of(3), side, sides=2, seed=3)
+            np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+        assert len(made) == 2
+        engine.close()
+        sided.close()
+
+
+def test_what_lies_in_an_engines_room_is_not_copied(tmp_path: Path) -> None:
+    store = fill_store(tmp_path / "store")
+    with served(tmp_path, store) as (path, made):
+        engine = RemoteEngine(path, store.manifest("tiny"))
+        assert isinstance(engine, HasRoom)
+        rooms = [engine.room(MOST), engine.room(MOST)]
+        assert not np.shares_memory(*rooms)
+        for seed, room in enumerate(rooms):
+            room[:3] = batch_of(3 + seed)[seed:]
+        for seed, room in enumerate(rooms):
+            found = engine.features(room[:3], Side.LEFT)
+            wanted = expected(batch_of(3 + seed)[seed:])
+            np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+        # Where the other side sees it: each room is a mapping of its own there.
+        assert len(set(made[0].addresses)) == 2
+        with pytest.raises(ValueError, match=f"takes {MOST}"):
+            engine.room(MOST + 1)
+        engine.close()
+
+
+def test_calls_from_several_threads_and_processes_do_not_mix(tmp_path: Path) -> None:
+    store = fill_store(tmp_path / "store")
+    batch = batch_of(12)
+    wanted = expected(batch)
+    with served(tmp_path, store) as (path, made):
+        engines = [RemoteEngine(path, store.manifest("tiny")) for _ in range(2)]
+
+        def worst(number: int) -> float:
+            engine, most = engines[number % 2], 0.0
+            room = engine.room(2)
+            for turn in range(40):
+                at = (number + turn) % 11
+                room[:] = batch[at : at + 2]
+                found = engine.features(room if number < 4 else room.copy(), Side.LEFT)
+                most = max(most, float(np.abs(found - wanted[at : at + 2]).max()))
+            return most
+
+        with ThreadPoolExecutor(6) as threads:
+            assert max(threads.map(worst, range(6))) < 1e-4
+        assert len(made) == 1
+        for engine in engines:
+            engine.close()
+
+
+def test_an_engine_is_made_once_and_closed_after_the_last(tmp_path: Path) -> None:
+    store = fill_store(tmp_path / "store")
+    with served(tmp_path, store) as (path, made):
+        with ThreadPoolExecutor(4) as threads:
+            engines = list(
+                threads.map(lambda _: RemoteEngine(path, store.manifest("tiny")), range(4))
+            )
+        assert len(made) == 1
+        for engine in engines[:3]:
+            engine.close()
+        engines[3].features(batch_of(1), Side.LEFT)
+        assert not made[0].closed.is_set()
+        engines[3].close()
+        assert made[0].closed.wait(10)
+        # And made anew for whoever comes then.
+        again = RemoteEngine(path, store.manifest("tiny"))
+        again.features(batch_of(1), Side.LEFT)
+        assert len(made) == 2
+        again.close()
+
+
+def test_one_that_failed_is_replaced_once_for_all(tmp_path: Path) -> None:
+    store = fill_store(tmp_path / "store")
+    with served(tmp_path, store) as (path, made):
+        one, other = RemoteEngines(path), RemoteEngines(path)
+        engines = [each.make(store.manifest("tiny")) for each in (one, other)]
+        made[0].error = RuntimeError("the device is gone")
+        for engine in engines:
+            with pytest.raises(DeviceFailed, match="the device is gone"):
+                engine.features(batch_of(1), Side.LEFT)
+        replaced = [each.make(store.manifest("tiny")) for each in (one, other)]
+        for engine in replaced:
+            engine.features(batch_of(1), Side.LEFT)
+        assert len(made) == 2
+        # What is in use elsewhere, perhaps hanging, is not touched.
+        assert not made[0].closed.is_set()
+
+
+def test_want_of_memory_is_known_as_such(tmp_path: Path) -> None:
+    store = fill_store(tmp_path / "store")
+    with served(tmp_path, store) as (path, made):
+        engine = RemoteEngine(path, store.manifest("tiny"))
+        made[0].error = RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        with pytest.raises(DeviceFailed) as failure:
+            engine.features(batch_of(2), Side.LEFT)
+        assert out_of_memory(failure.value)
+        made[0].error = None
+        engine.features(batch_of(2), Side.LEFT)
+        engine.close()
+
+
+def test_why_a_model_cannot_be_had_is_said(tmp_path: Path) -> None:
+    store = fill_store(tmp_path / "store")
+    with served(tmp_path, store) as (path, _):
+        with pytest.raises(InferenceError, match=r"weights\.safetensors"):
+            RemoteEngine(path, store.manifest("broken"))
+        manifest = store.manifest("tiny")
+        weights = manifest.weights.model_copy(update={"sha256": "0" * 64})
+        with pytest.raises(InferenceError, match="other weights"):
+            RemoteEngine(path, manifest.model_copy(update={"weights": weights}))
+
+
+@contextlib.contextmanager
+def process(path: Path, store: ModelStore) -> Iterator[subprocess.Popen[bytes]]:
+    """`python -m app.inference.device` until the block ends."""
+    settings = {
+        "TWINLENS_MODEL_STORE": str(store.root),
+        "TWINLENS_DEVICE": "cpu",
+        "TWINLENS_ENGINE": "torch",
+        "TWINLENS_MAX_BATCH": str(MOST),
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "app.inference.device", str(path)],
+        cwd=REPOSITORY,
+        env={**os.environ, **settings},
+    ) as popen:
+        try:
+            yield popen
+        finally:
+            popen.kill()
+
+
+def test_the_process_ends_and_another_takes_its_place(tmp_path: Path) -> None:
+    store = fill_store(tmp_path / "store")
+    engines = RemoteEngines(tmp_path / "device.sock")
+    with process(tmp_path / "device.sock", store) as popen:
+        engine = engines.make(store.manifest("tiny"))
+        room = engine.room(MOST)
+        room[:2] = batch_of(2)
+        found = engine.features(room[:2], Side.LEFT)
+        np.testing.assert_allclose(found, expected(batch_of(2)), rtol=1e-4, atol=1e-5)
+        popen.kill()
+        popen.wait(10)
+        for batch in (room[:2], batch_of(2)):
+            with pytest.raises(DeviceFailed, match="does not answer"):
+                engine.features(batch, Side.LEFT)
+    with process(tmp_path / "device.sock", store) as popen:
+        # Asked for before it listens.
+        again = engines.make(store.manifest("tiny"))
+        again.features(batch_of(2), Side.LEFT)
+        popen.send_signal(signal.SIGTERM)
+        assert popen.wait(10) == 0
+
+
+def test_it_does_not_outlive_its_parent(tmp_path: Path) -> None:
+    store = fill_store(tmp_path / "store")
+    path = tmp_path / "device.sock"
+    command = (
+        f"import subprocess, sys\nsubprocess.Popen({[sys.executable]} + sys.argv[1:])\ninput()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", command, "-m", "app.inference.device", str(path)],
+        cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
+        env={**os.environ, "TWINLENS_MODEL_STORE": str(store.root), "TWINLENS_DEVICE": "cpu"},
+    ) as parent:
+        wait_until(path.exists)
+        engine = RemoteEngine(path, store.manifest("plain"))
+        parent.kill()
+    with pytest.raises(DeviceFailed):
+        wait_until(lambda: engine.features(batch_of(1), Side.LEFT) is None)
+
+
+def test_a_service_has_its_images_computed_there_and_mends_itself(tmp_path: Path) -> None:
+    store = fill_store(tmp_path / "store")
+    path = tmp_path / "device.sock"
+    options = {"device": "cpu", "engine": "torch", "max_batch": MOST, "cache_bytes": 0}
+    settings = Settings(model_store=store.root, **options)
+    images = [EncodedImage("image", picture(seed)) for seed in range(10)]
+
+    async def embedded(service: Service) -> np.ndarray:
+        found = [service.inference.embed([image], "tiny") for image in images]
+        return np.concatenate([each.embeddings for each in await asyncio.gather(*found)])
+
+    async def used() -> None:
+        async with running(settings) as service:
+            wanted = await embedded(service)
+        with contextlib.ExitStack() as stack:
+            popen = stack.enter_context(process(path, store))
+            async with running(settings, device_socket=path) as service:
+                engine = service.catalogue.find("tiny").engine
+                assert isinstance(engine, RemoteEngine)
+                np.testing.assert_allclose(await embedded(service), wanted, atol=1e-5)
+                popen.kill()
+                popen.wait(10)
+                # Said of each image, until it is found to be the engine's own fault.
+                for _ in range(20):
+                    with pytest.raises((EngineFailed, NotReady)):
+                        await embedded(service)
+                    if service.unready_reason() is not None:
+                        break
+                assert service.unready_reason() is not None
+                stack.enter_context(process(path, store))
+                ready = lambda: service.unready_reason() is None  # noqa: E731
+                await asyncio.to_thread(wait_until, ready)
+                np.testing.assert_allclose(await embedded(service), wanted, atol=1e-5)
+
+    asyncio.run(used())
