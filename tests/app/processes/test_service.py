@@ -113,6 +113,23 @@ def test_a_killed_front_end_is_replaced_and_meanwhile_the_others_answer(service:
     assert service.popen.poll() is None
 
 
+def test_a_killed_device_process_is_replaced_and_front_ends_live_on(service: Several) -> None:
+    before = service.children()
+    os.kill(service.pids("device process")[-1], signal.SIGKILL)
+    wait_until(lambda: service.count("device process has ended (SIGKILL)") == 1)
+    # Pictures that no cache knows.
+    pictures = iter(range(1000, 100_000))
+
+    def answers() -> bool:
+        files = {name: picture(next(pictures)) for name in ("image_a", "image_b")}
+        return httpx.post(f"{service.url}/compare", files=files, timeout=30).status_code == 200
+
+    wait_until(answers, 60)
+    service.wait_until_complete()
+    assert all(answers() for _ in range(20))
+    assert len(service.children()) == len(before) + 1
+
+
 def test_sigterm_loses_nothing_in_work_and_ends_with_0(service: Several) -> None:
     content, kind = compare_body(picture(3), picture(4))
     connections = [half_request(service.port, content, kind) for _ in range(12)]
