@@ -67,11 +67,16 @@ def run(
             patience=HASTY,
         )
         running = asyncio.create_task(parent.run())
-        if then is not None:
-            await then()
-            os.kill(os.getpid(), signal.SIGTERM)
-        async with asyncio.timeout(30):
-            return await running
+        try:
+            if then is not None:
+                await then()
+                os.kill(os.getpid(), signal.SIGTERM)
+            async with asyncio.timeout(30):
+                return await running
+        finally:
+            # Nothing is left of a test that fails.
+            for child in (*parent._front_ends, parent._device):
+                child.stop(signal.SIGKILL)
 
     return asyncio.run(both())
 
