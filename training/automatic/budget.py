@@ -1,15 +1,17 @@
 """How many steps fit into a time."""
 
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 
 import torch
 
 from model_store.cpus import available_cpus
+from training.data.batches import Making
 from training.data.parts import Parts
 from training.data.pixels import PixelsAsTheyCome
 from training.data.training_set import TrainingSet
 from training.learning.learner import Learner
-from training.learning.timing import time_of_a_step
+from training.learning.timing import repeated, time_of_a_step
 from training.recipe import Recipe
 from training.run.planning import plan_training
 
@@ -44,7 +46,12 @@ def steps_within(seconds: float, recipe: Recipe, parts: Parts, device: torch.dev
         timed = recipe.model_copy(update={"max_steps": _STEPS, "epochs": None})
         batches, _ = plan_training(images, timed, device, validates=False)
         learner = Learner(timed, len(images.table), device)
-        step = time_of_a_step(learner, batches.following(0))
+        steps: Iterable[Sequence[Making]] = batches.following(0)
+        if device.type == "cuda":
+            # Images that fit into memory are decoded once, before the first step, and decoding
+            # takes many times as long as a step here.
+            steps = repeated(next(iter(steps)), _STEPS, device)
+        step = time_of_a_step(learner, steps)
     judged = sum(len(part.items) for part in (parts.validation, parts.calibration) if part)
     looks = recipe.validation.times + recipe.validation.first
     watched = (

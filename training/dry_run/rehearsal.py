@@ -22,7 +22,7 @@ from training.initialise import open_origin
 from training.learning.freezing import Frozen, enter_training
 from training.learning.learner import Learner
 from training.learning.optimisation import backbone_parameters
-from training.learning.timing import time_of_a_step
+from training.learning.timing import repeated, time_of_a_step
 from training.outputs import writing
 from training.progress import Reporter, duration
 from training.recipe.tables import recipe_table
@@ -96,7 +96,7 @@ def rehearse(request: FitRequest, picture: Path, reporter: Reporter) -> Rehearsa
         enter_training(learner.network, Frozen(frozen_steps > 0, recipe.freeze.statistics))
         side_by_side = len(makings) if device.type == "cpu" else 1
         activations = activation_bytes(learner, batch.images) * side_by_side
-        seconds = time_of_a_step(learner, [makings] * _FIRST_STEPS).seconds
+        seconds = time_of_a_step(learner, repeated(makings, _FIRST_STEPS, device)).seconds
     memory = footprint(learner, activations, _held(job))
     parameters = sum(parameter.numel() for parameter in learner.network.parameters())
     backbone = sum(parameter.numel() for parameter in backbone_parameters(learner.network))
