@@ -96,8 +96,8 @@ class Settings(BaseSettings):
         1,
         ge=1,
         le=256,
-        description="Processes that receive and decode. With more than one, a further process "
-        "computes for all of them; for machines whose device is faster than one interpreter.",
+        description="Processes that receive and decode, for machines whose device is faster than "
+        "one interpreter; with more than one, a further process computes on the CPU for all.",
     )
     decode_threads: int = Field(
         0, ge=0, le=1024, description="Threads that decode images; 0: one for each CPU."
@@ -106,7 +106,7 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=1024,
-        description="Most images in a batch; 0: 64 on CUDA, 8 on the CPU or its cores if more.",
+        description="Most images in a batch; 0: 256 on CUDA, 8 on the CPU or its cores if more.",
     )
     cache_bytes: int = Field(
         64 * _MIB, ge=0, description="Memory for embeddings of images seen before; 0 for none."
