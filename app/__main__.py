@@ -37,11 +37,11 @@ def main(arguments: list[str]) -> int:
         return _command(arguments)
     try:
         settings = read_settings()
-        device = choose_device(settings.device)
+        choose_device(settings.device)
         check_address(settings.host, settings.port)
         logs.configure(settings.log_level)
         if settings.processes > 1:
-            _become_parent(settings, device)
+            _become_parent(settings)
         _spare_cores_and_memory()
         app = create_app(settings)
     except TwinlensError as error:
@@ -70,14 +70,13 @@ def _command(arguments: list[str]) -> int:
     return EXIT_USAGE
 
 
-def _become_parent(settings: Settings, device: str) -> NoReturn:
+def _become_parent(settings: Settings) -> NoReturn:
     """Goes on as the parent of several processes.
 
     Raises:
         SettingsError: This system cannot have several.
     """
     from app.processes import listening, parent
-    from app.processes.shares import shares_engine
 
     if not listening.can_share_ports():
         raise SettingsError(
@@ -91,7 +90,6 @@ def _become_parent(settings: Settings, device: str) -> NoReturn:
             host=settings.host,
             port=settings.port,
             processes=settings.processes,
-            device_process=shares_engine(device),
             drain_seconds=settings.drain_seconds,
             log_level=settings.log_level,
         )

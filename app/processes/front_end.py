@@ -10,13 +10,12 @@ from types import FrameType
 import uvicorn
 
 from app.exits import EXIT_USAGE
-from app.inference.engines import choose_device
 from app.main import create_app
 from app.observability import logs
 from app.processes import leash
 from app.processes.folder import Folder
 from app.processes.listening import bind
-from app.processes.shares import share_of, shares_engine
+from app.processes.shares import share_of
 from app.processes.siblings import SocketSiblings
 from app.protocol import server_config
 from app.server import DrainingServer, serve
@@ -75,14 +74,9 @@ def main(path: Path, number: int) -> int:
     try:
         whole = read_settings()
         logs.configure(whole.log_level)
-        device = choose_device(whole.device)
-        settings = share_of(whole, device)
+        settings = share_of(whole)
         siblings = SocketSiblings(folder, number, whole.processes)
-        app = create_app(
-            settings,
-            device_socket=folder.device if shares_engine(device) else None,
-            siblings=siblings,
-        )
+        app = create_app(settings, device_socket=folder.device, siblings=siblings)
         sockets = bind(settings.host, settings.port)
     except (TwinlensError, OSError) as error:
         folder.refusal(number).write_text(str(error))

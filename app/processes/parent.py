@@ -42,7 +42,6 @@ class Plan:
         host: As the setting.
         port: Likewise.
         processes: Front-ends to start.
-        device_process: Whether one more process computes for them.
         drain_seconds: As the setting.
         log_level: Likewise.
     """
@@ -50,7 +49,6 @@ class Plan:
     host: str
     port: int
     processes: int
-    device_process: bool
     drain_seconds: float
     log_level: str
 
@@ -60,8 +58,7 @@ class Parent:
 
     Args:
         front_ends: Commands that start them, in the order of their numbers.
-        device: The command that starts the device process; None for front-ends that compute
-            themselves.
+        device: The command that starts the device process.
         environment: The children's.
         folder: Where they meet.
         drain_seconds: How long front-ends may take to drain.
@@ -72,7 +69,7 @@ class Parent:
         self,
         *,
         front_ends: Iterable[list[str]],
-        device: list[str] | None,
+        device: list[str],
         environment: dict[str, str],
         folder: Folder,
         drain_seconds: float,
@@ -82,11 +79,7 @@ class Parent:
         self._drain_seconds = drain_seconds
         # Only this process has the writing end, so that reading ends when this process does.
         stdin, self._leash = os.pipe()
-        self._device = (
-            None
-            if device is None
-            else Child("device process", device, stdin, environment, patience=patience)
-        )
+        self._device = Child("device process", device, stdin, environment, patience=patience)
         self._front_ends = [
             Child(
                 f"front-end {number}",
@@ -106,11 +99,11 @@ class Parent:
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             loop.add_signal_handler(number, self._signalled, number)
-        device = [] if self._device is None else [asyncio.create_task(self._device.keep())]
+        device = asyncio.create_task(self._device.keep())
         front_ends = [asyncio.create_task(child.keep()) for child in self._front_ends]
         ending = asyncio.create_task(self._ending.wait())
         first, _ = await asyncio.wait(
-            [ending, *device, *front_ends], return_when=asyncio.FIRST_COMPLETED
+            [ending, device, *front_ends], return_when=asyncio.FIRST_COMPLETED
         )
         for task in first:
             # Raises what a task has raised: nothing is as it should be then, and the children end
@@ -120,9 +113,8 @@ class Parent:
             self._front_ends, front_ends, self._drain_seconds + _CLOSING_SECONDS
         )
         # It computes for the front-ends until the last of them has drained.
-        if self._device is not None:
-            self._device.stop(signal.SIGTERM)
-            status = max(status, await self._end([self._device], device, _DEVICE_SECONDS))
+        self._device.stop(signal.SIGTERM)
+        status = max(status, await self._end([self._device], [device], _DEVICE_SECONDS))
         if self._refusal is not None:
             print(f"error: {self._refusal}", file=sys.stderr)
             return EXIT_USAGE
@@ -146,7 +138,7 @@ class Parent:
         name = signal.Signals(number).name
         if self._ending.is_set():
             _logger.warning("second signal %s: ending at once", name)
-            for child in filter(None, (*self._front_ends, self._device)):
+            for child in (*self._front_ends, self._device):
                 child.stop(signal.SIGKILL)
             shutil.rmtree(self._folder.path, ignore_errors=True)
             os._exit(EXIT_FORCED)
@@ -170,7 +162,7 @@ class Parent:
                 self._stop_front_ends()
             else:
                 _logger.error("%s: %s", child.name, said)
-        elif status == EXIT_BROKEN and self._device is not None:
+        elif status == EXIT_BROKEN:
             # What it could not mend is the engine, which is there.
             age = asyncio.get_running_loop().time() - self._device.started
             if age > _SAME_FAULT_SECONDS:
@@ -234,11 +226,7 @@ def _run(plan: Plan, folder: Folder) -> int:
                 [*python, "app", "front-end", str(folder.path), str(number)]
                 for number in range(plan.processes)
             ],
-            device=(
-                [*python, "app.processes.leash", "app.inference.device", str(folder.device)]
-                if plan.device_process
-                else None
-            ),
+            device=[*python, "app.processes.leash", "app.inference.device", str(folder.device)],
             environment={**os.environ, "TWINLENS_PORT": str(port_of(held))},
             folder=folder,
             drain_seconds=plan.drain_seconds,

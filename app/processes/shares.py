@@ -2,24 +2,11 @@
 
 import math
 
-from app.inference.engines import largest_batch
 from app.settings import Settings
 from model_store.cpus import available_cpus
 
 
-def shares_engine(device: str) -> bool:
-    """Whether one process computes for all front-ends; else each has engines of its own.
-
-    Engines on the CPU divide its cores among the calls that they get, which those of several
-    processes would fight for. On CUDA the device itself goes from one process to the other.
-
-    Args:
-        device: From `choose_device`.
-    """
-    return device == "cpu"
-
-
-def share_of(settings: Settings, device: str) -> Settings:
+def share_of(settings: Settings) -> Settings:
     """The settings of one front-end, of as many as `settings.processes` says.
 
     The images and bytes in the queue, the cache and the threads that decode are divided. No share
@@ -27,23 +14,16 @@ def share_of(settings: Settings, device: str) -> Settings:
     the processes are many, or a setting is small, the sum of the shares is more than the setting.
 
     The images a second that a key may send are divided where they are counted (`app.api.guard`),
-    as keys have rates of their own beside the setting. So is the largest batch where front-ends
-    have engines of their own, which keep memory of the device for it.
-
-    Args:
-        settings: The whole service's.
-        device: From `choose_device`.
+    as keys have rates of their own beside the setting.
     """
     parts = settings.processes
     largest_body = max(settings.max_body_bytes, settings.max_many_body_bytes)
     threads = settings.decode_threads or available_cpus()
-    batch = largest_batch(settings.max_batch, device)
     return settings.model_copy(
         update={
             "queue_images": max(math.ceil(settings.queue_images / parts), settings.max_images),
             "queue_bytes": max(math.ceil(settings.queue_bytes / parts), largest_body),
             "cache_bytes": settings.cache_bytes // parts,
             "decode_threads": max(1, threads // parts),
-            "max_batch": batch if shares_engine(device) else math.ceil(batch / parts),
         }
     )

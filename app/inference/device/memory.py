@@ -31,6 +31,11 @@ class SharedMemory:
             raise ValueError(f"the memory has less than {size} bytes")
         self._all = np.frombuffer(mmap.mmap(descriptor, size), np.uint8)
 
+    @property
+    def whole(self) -> UInt8Batch:
+        """All of it, uint8 (bytes,)."""
+        return self._all
+
     def images(self, shape: Sequence[int]) -> UInt8Batch:
         """The images, uint8 (as many as fit, height, width, channels).
 

@@ -5,11 +5,13 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
 from threading import Lock, Thread
+
+import torch
 
 from app.inference.device.memory import SharedMemory
 from app.inference.device.messages import (
@@ -26,6 +28,7 @@ from app.inference.device.messages import (
     send,
 )
 from app.inference.engines import Engine
+from app.inference.runner import out_of_memory
 from app.inference.slices import compute_in_long_slices
 from app.observability.logs import fields
 from model_store import Checkpoint, ModelStore
@@ -133,17 +136,20 @@ class DeviceServer:
         manifest = held.checkpoint.manifest
         images = memory.images(manifest.preprocessing.shape)
         features = memory.features(manifest.dimension)
-        send(connection, Done())
-        while True:
-            asked = expect(receive(connection)[0], Compute)
-            answer: Message = Done()
-            try:
-                batch = images[: asked.count]
-                features[: asked.count] = held.engine.features(batch, asked.side)
-            except Exception as error:
-                _logger.exception("a call has failed", extra=fields(model=manifest.name))
-                answer = _failure(error)
-            send(connection, answer)
+        with _fetched_from(memory, held.engine.device):
+            send(connection, Done())
+            while True:
+                asked = expect(receive(connection)[0], Compute)
+                answer: Message = Done()
+                try:
+                    batch = images[: asked.count]
+                    features[: asked.count] = held.engine.features(batch, asked.side)
+                except Exception as error:
+                    _logger.exception("a call has failed", extra=fields(model=manifest.name))
+                    answer = _failure(error)
+                    if out_of_memory(error) and held.engine.device.startswith("cuda"):
+                        torch.cuda.empty_cache()
+                send(connection, answer)
 
     def _hold(self, asked: Load) -> _Held:
         key = (asked.model, asked.version, asked.sha256)
@@ -202,6 +208,24 @@ class DeviceServer:
             asdict(engine.concurrency),
             self._max_batch,
         )
+
+
+@contextlib.contextmanager
+def _fetched_from(memory: SharedMemory, device: str) -> Iterator[None]:
+    """Has a CUDA device fetch images from the memory by itself, while the block runs."""
+    if not device.startswith("cuda"):
+        yield
+        return
+    runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
+    address, size = memory.whole.ctypes.data, memory.whole.nbytes
+    locked = int(runtime.cudaHostRegister(address, size, 0)) == 0
+    if not locked:
+        _logger.warning("memory cannot be locked, so that images are copied once more")
+    try:
+        yield
+    finally:
+        if locked:
+            runtime.cudaHostUnregister(address)
 
 
 def _failure(error: Exception) -> Failed:

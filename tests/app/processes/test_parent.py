@@ -53,17 +53,14 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def run(
-    path: Path,
-    *front_ends: list[str],
-    then: Callable[[], Awaitable[None]] | None = None,
-    device: bool = True,
+    path: Path, *front_ends: list[str], then: Callable[[], Awaitable[None]] | None = None
 ) -> int:
     """A parent's exit status; unless it ends by itself, it is sent SIGTERM after `then`."""
 
     async def both() -> int:
         parent = Parent(
             front_ends=front_ends,
-            device=program(path, "device") if device else None,
+            device=program(path, "device"),
             environment=dict(os.environ),
             folder=Folder(path),
             drain_seconds=0.1,
@@ -78,7 +75,7 @@ def run(
                 return await running
         finally:
             # Nothing is left of a test that fails.
-            for child in filter(None, (*parent._front_ends, parent._device)):
+            for child in (*parent._front_ends, parent._device):
                 child.stop(signal.SIGKILL)
 
     return asyncio.run(both())
@@ -108,20 +105,6 @@ def test_whatever_dies_is_replaced_and_the_others_live_on(tmp_path: Path, caplog
     assert [len(started(tmp_path, name)) for name in ("one", "two", "device")] == [2, 1, 2]
     assert "front-end 0 has ended (SIGKILL)" in caplog.text
     assert "device process has ended (SIGKILL)" in caplog.text
-
-
-def test_front_ends_may_compute_themselves(tmp_path: Path, caplog) -> None:
-    async def then() -> None:
-        await until(lambda: len(started(tmp_path, "one")) == 1)
-        os.kill(started(tmp_path, "one")[0], signal.SIGKILL)
-        await until(lambda: len(started(tmp_path, "one")) == 2)
-        # It has ended with that status before.
-        await until(lambda: bool(started(tmp_path, "two")))
-
-    broken = program(tmp_path, "two", once(70))
-    assert run(tmp_path, program(tmp_path, "one"), broken, then=then, device=False) == 0
-    assert not started(tmp_path, "device")
-    assert "the device process" not in caplog.text
 
 
 # Ends with a status the first time, and serves the next.

@@ -1,4 +1,4 @@
-from app.processes.shares import share_of, shares_engine
+from app.processes.shares import share_of
 from app.settings import Settings
 from model_store.cpus import available_cpus
 
@@ -13,8 +13,7 @@ def test_what_bounds_the_service_is_divided() -> None:
             queue_bytes=2000 * MIB,
             cache_bytes=64 * MIB,
             decode_threads=10,
-        ),
-        "cpu",
+        )
     )
     assert share.queue_images == 250
     assert share.queue_bytes == 500 * MIB
@@ -26,7 +25,7 @@ def test_no_share_is_less_than_one_request_may_need() -> None:
     whole = Settings(
         processes=256, max_images=60, max_many_body_bytes=100 * MIB, decode_threads=8, cache_bytes=0
     )
-    share = share_of(whole, "cpu")
+    share = share_of(whole)
     assert share.queue_images == 60
     assert share.queue_bytes == 100 * MIB
     assert share.decode_threads == 1
@@ -36,19 +35,10 @@ def test_no_share_is_less_than_one_request_may_need() -> None:
 
 
 def test_threads_are_shared_out_of_the_cpus_there_are() -> None:
-    assert share_of(Settings(processes=2), "cpu").decode_threads == max(1, available_cpus() // 2)
+    assert share_of(Settings(processes=2)).decode_threads == max(1, available_cpus() // 2)
 
 
 def test_all_else_is_as_it_was() -> None:
-    divided = {"queue_images", "queue_bytes", "cache_bytes", "decode_threads", "max_batch"}
+    divided = {"queue_images", "queue_bytes", "cache_bytes", "decode_threads"}
     whole = Settings(processes=3, rate_limit=7, port=1234)
-    assert share_of(whole, "cpu").model_dump(exclude=divided) == whole.model_dump(exclude=divided)
-
-
-def test_batches_are_shared_out_where_each_has_an_engine_of_its_own() -> None:
-    assert not shares_engine("cuda:0")
-    assert share_of(Settings(processes=8), "cuda:0").max_batch == 256 / 8
-    assert share_of(Settings(processes=3, max_batch=10), "cuda:0").max_batch == 4
-    # One engine for all of them takes whole batches from each.
-    assert shares_engine("cpu")
-    assert share_of(Settings(processes=3, max_batch=10), "cpu").max_batch == 10
+    assert share_of(whole).model_dump(exclude=divided) == whole.model_dump(exclude=divided)
