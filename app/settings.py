@@ -97,7 +97,7 @@ class Settings(BaseSettings):
         ge=1,
         le=256,
         description="Processes that receive and decode, for machines whose device is faster than "
-        "one interpreter; with more than one, a further process computes on the CPU for all.",
+        "one interpreter; with more than one, a further process computes for all of them.",
     )
     decode_threads: int = Field(
         0, ge=0, le=1024, description="Threads that decode images; 0: one for each CPU."

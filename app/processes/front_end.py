@@ -10,6 +10,7 @@ from types import FrameType
 import uvicorn
 
 from app.exits import EXIT_USAGE
+from app.inference.engines import choose_device
 from app.main import create_app
 from app.observability import logs
 from app.processes import leash
@@ -74,7 +75,7 @@ def main(path: Path, number: int) -> int:
     try:
         whole = read_settings()
         logs.configure(whole.log_level)
-        settings = share_of(whole)
+        settings = share_of(whole, choose_device(whole.device))
         siblings = SocketSiblings(folder, number, whole.processes)
         app = create_app(settings, device_socket=folder.device, siblings=siblings)
         sockets = bind(settings.host, settings.port)

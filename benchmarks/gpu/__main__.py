@@ -76,6 +76,7 @@ def service(folder: Path, processes: int) -> Iterator[int]:
     load(_NETWORK, folder)
     settings = {
         "model_store": str(folder / "models"),
+        "default_model": _NETWORK,
         "cache_bytes": "0",
         "store_poll_seconds": "0",
         "queue_images": "4096",
@@ -92,6 +93,8 @@ def loaded(port: int, seconds: float, clients: int, *options: str) -> dict[str, 
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(clients)]
     before = _cpu_times()
     found = [json.loads(process.communicate()[0]) for process in started]
+    if not any(each["answered"] for each in found):
+        sys.exit(f"error: not one request was answered: {[each['failures'] for each in found]}")
     idle, total = (now - then for now, then in zip(_cpu_times(), before, strict=True))
     return {
         "images_per_second": sum(each["images_per_second"] for each in found),

@@ -1,6 +1,5 @@
 """The engine of a process that has its batches computed by another one."""
 
-import logging
 import os
 import socket
 import time
@@ -29,10 +28,11 @@ from app.inference.errors import InferenceError
 from model_store import Manifest
 from model_store.network import Side
 
-_logger = logging.getLogger(__name__)
-
 _PATIENCE_SECONDS = 90.0
 _AGAIN_SECONDS = 0.2
+
+_SPARE_IMAGES = 8
+"""Images that the memory holds which no thread has for itself. On CUDA memory is page-locked."""
 
 
 class DeviceFailed(RuntimeError):
@@ -52,6 +52,7 @@ class _Line:
             send(connection, share, [descriptor])
         finally:
             os.close(descriptor)
+        self.most = most
         self.images = memory.images(shape)
         self._features = memory.features(dimension)
         _answered(connection)
@@ -110,7 +111,7 @@ class RemoteEngine:
         self._all: list[_Line] = []
         # Lines that belong to no thread's room.
         self._spare: SimpleQueue[_Line] = SimpleQueue()
-        self._spare.put(self._kept(_Line(first, manifest, self._most)))
+        self._spare.put(self._kept(_Line(first, manifest, min(self._most, _SPARE_IMAGES))))
         self._rooms: dict[int, _Line] = {}
 
     def room(self, most: int) -> UInt8Batch:
@@ -123,10 +124,10 @@ class RemoteEngine:
         """
         if most > self._most:
             raise ValueError(f"{most} images at once, and the device process takes {self._most}")
-        line = self._kept(self._line())
+        line = self._kept(self._line(most))
         with self._lock:
             self._rooms[line.address] = line
-        return line.images[:most]
+        return line.images
 
     def features(self, batch: UInt8Batch, side: Side) -> Features:
         """As `Engine.features`.
@@ -141,8 +142,8 @@ class RemoteEngine:
             line = self._spare.get()
             try:
                 parts = []
-                for start in range(0, len(batch), self._most):
-                    part = batch[start : start + self._most]
+                for start in range(0, len(batch), line.most):
+                    part = batch[start : start + line.most]
                     line.images[: len(part)] = part
                     parts.append(line.compute(len(part), side))
                 return parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -168,7 +169,7 @@ class RemoteEngine:
                 line.close()
         return line
 
-    def _line(self) -> _Line:
+    def _line(self, most: int) -> _Line:
         try:
             connection, loaded = self._connected()
         except InferenceError as error:
@@ -176,7 +177,7 @@ class RemoteEngine:
         if loaded.number != self.number:
             connection.close()
             raise DeviceFailed("the device process has another engine for this model by now")
-        return _Line(connection, self._manifest, self._most)
+        return _Line(connection, self._manifest, most)
 
     def _connected(
         self, instead: int = 0, *, patience: float = 0.0
