@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,7 +15,7 @@ from app.inference.compare import Inference
 from app.inference.decode import Decoder
 from app.inference.device.client import RemoteEngines
 from app.inference.embedder import Embedder
-from app.inference.engines import Engine, calls_at_once, choose_device, largest_batch, make_engine
+from app.inference.engines import Engine, calls_at_once, choose_device, engine_maker, largest_batch
 from app.inference.errors import CLOSING, InferenceError, NotReady, QueueFull
 from app.inference.library import Library
 from app.inference.loader import Loader, MakeEngine
@@ -207,14 +206,7 @@ class Service:
 
 def _engines(settings: Settings, device: str, socket: Path | None) -> MakeEngine:
     if socket is None:
-        return partial(
-            make_engine,
-            engine=settings.engine,
-            device=device,
-            precision=settings.precision,
-            threads=settings.compute_threads,
-            cache=settings.engine_cache,
-        )
+        return engine_maker(settings, device)
     remote = RemoteEngines(socket)
 
     def make(checkpoint: Checkpoint) -> Engine:

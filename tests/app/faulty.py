@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from app.__main__ import main
-from app.inference import service
+from app.inference import engines
 from app.inference.engines import Engine, make_engine
 from model_store.network import Side
 
@@ -48,7 +48,7 @@ class Breaking:
 
 if __name__ == "__main__":
     folder_ = Path(sys.argv[1])
-    service.make_engine = lambda *args, **options: Breaking(  # type: ignore[assignment, misc]
+    engines.make_engine = lambda *args, **options: Breaking(  # type: ignore[assignment, misc]
         make_engine(*args, **options), folder_
     )
     sys.exit(main([]))

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -12,10 +13,10 @@ from threading import Thread
 from threadpoolctl import threadpool_limits
 
 from app.inference.device.server import DeviceServer
-from app.inference.engines import Engine, choose_device, largest_batch, make_engine
+from app.inference.engines import Engine, choose_device, engine_maker, largest_batch
 from app.memory import keep_freed_memory
 from app.observability import logs
-from app.settings import Settings, read_settings
+from app.settings import read_settings
 from model_store import Checkpoint, ModelStore
 from model_store.errors import TwinlensError
 
@@ -42,7 +43,7 @@ def main(arguments: list[str]) -> int:
     threadpool_limits(1, user_api="blas")
     keep_freed_memory()
     most = largest_batch(settings.max_batch, device)
-    make = partial(_made, settings=settings, device=device, max_batch=most)
+    make = partial(_warm, make=engine_maker(settings, device), max_batch=most)
     server = DeviceServer(Path(arguments[0]), ModelStore(settings.model_store), make, most)
     Thread(target=server.serve, name="twinlens-device-server", daemon=True).start()
     while os.getppid() == parent:
@@ -51,16 +52,8 @@ def main(arguments: list[str]) -> int:
     os._exit(0)
 
 
-def _made(checkpoint: Checkpoint, *, settings: Settings, device: str, max_batch: int) -> Engine:
-    _ = checkpoint.reference
-    engine = make_engine(
-        checkpoint,
-        engine=settings.engine,
-        device=device,
-        precision=settings.precision,
-        threads=settings.compute_threads,
-        cache=settings.engine_cache,
-    )
+def _warm(checkpoint: Checkpoint, make: Callable[[Checkpoint], Engine], max_batch: int) -> Engine:
+    engine = make(checkpoint)
     try:
         engine.warm_up(max_batch)
     except BaseException:

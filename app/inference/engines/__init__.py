@@ -1,5 +1,7 @@
 """Engines by name. A new one is one new file and one entry here."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +18,7 @@ from app.inference.engines.cpu import make_cpu_engine
 from app.inference.engines.cuda import make_cuda_engine
 from app.inference.engines.torch_cuda import TorchCudaEngine
 from app.inference.errors import InferenceError
-from app.settings import EngineName, PrecisionName
+from app.settings import EngineName, PrecisionName, Settings
 from model_store import Checkpoint
 from model_store.cpus import available_cpus
 
@@ -27,6 +29,7 @@ __all__ = [
     "UInt8Batch",
     "calls_at_once",
     "choose_device",
+    "engine_maker",
     "largest_batch",
     "make_engine",
 ]
@@ -75,6 +78,23 @@ def largest_batch(wanted: int, device: str) -> int:
     if wanted:
         return wanted
     return max(_MOST_CPU, available_cpus()) if device == "cpu" else _MOST_CUDA
+
+
+def engine_maker(settings: Settings, device: str) -> Callable[[Checkpoint], Engine]:
+    """`make_engine` as the settings would have it.
+
+    Args:
+        settings: The service's.
+        device: From `choose_device`.
+    """
+    return partial(
+        make_engine,
+        engine=settings.engine,
+        device=device,
+        precision=settings.precision,
+        threads=settings.compute_threads,
+        cache=settings.engine_cache,
+    )
 
 
 def make_engine(
