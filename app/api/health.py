@@ -27,6 +27,10 @@ async def livez() -> Response:
 async def readyz(request: Request) -> Response:
     """Answers 200 once models are loaded and warm; not while draining or broken."""
     reason = service_of(request).unready_reason()
+    siblings = siblings_of(request)
+    if reason is None and siblings is not None:
+        # The next connection may come to any of them.
+        reason = await siblings.unready_reason()
     if reason is not None:
         raise NotReady(reason)
     return json_response({"status": "ready"})

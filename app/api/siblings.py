@@ -22,6 +22,9 @@ class Siblings(Protocol):
     async def exposition(self) -> str:
         """The metrics of all processes as one service's, in Prometheus' text format."""
 
+    async def unready_reason(self) -> str | None:
+        """Why requests that come to another process would not be served; None if all would."""
+
     async def look(self) -> None:
         """Has the others look through the store now; what one of them cannot do is logged."""
 

@@ -1,7 +1,7 @@
 """How the front-ends of one service ask each other.
 
-Over a unix socket, one question a connection: `metrics`, `ready` or `reload` and the end of the
-line. The answer is a line with `OK` or `ERROR` and the number of bytes that follow it.
+Over a unix socket, one question a connection: `metrics`, `ready`, `hindrance` or `reload` and the
+end of the line. The answer is a line with `OK` or `ERROR` and the number of bytes that follow it.
 """
 
 import asyncio
@@ -50,6 +50,7 @@ class SocketSiblings:
         self._server: asyncio.AbstractServer | None = None
         self._inherited: str | None = None
         self._telling = asyncio.Lock()
+        self._listening = False
 
     async def open(self, service: Service) -> None:
         """Begins to answer the others, on behalf of this process's service.
@@ -68,6 +69,7 @@ class SocketSiblings:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_FIRST_LOOK_SECONDS):
                     await service.first_look()
+        self._listening = True
 
     async def close(self) -> None:
         """Answers them no more."""
@@ -88,6 +90,14 @@ class SocketSiblings:
         merged = await asyncio.to_thread(merge, answering, silent)
         return merged + _ANSWERING.format(float(len(answering)))
 
+    async def unready_reason(self) -> str | None:
+        """Why requests that come to another process would not be served; None if all would.
+
+        One that has died, or does not listen again yet, gets no requests.
+        """
+        found = await asyncio.gather(*map(self._hindrance_of, self._others))
+        return next(filter(None, found), None)
+
     async def look(self) -> None:
         """Has the others look through the store now; what one of them cannot do is logged."""
         await asyncio.gather(*map(self._look_of, self._others))
@@ -98,6 +108,12 @@ class SocketSiblings:
         except SiblingError:
             return False
         return True
+
+    async def _hindrance_of(self, other: int) -> str | None:
+        try:
+            return await self._ask(other, "hindrance", _READY_SECONDS) or None
+        except SiblingError:
+            return None
 
     async def _exposition_of(self, other: int) -> str | None:
         try:
@@ -152,6 +168,8 @@ class SocketSiblings:
             if (reason := self._service.unready_reason()) is not None:
                 raise SiblingError(reason)
             return ""
+        if question == "hindrance":
+            return (self._service.unready_reason() or "") if self._listening else ""
         if question == "reload":
             await self._service.look()
             return ""

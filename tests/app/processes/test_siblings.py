@@ -173,9 +173,17 @@ def test_who_comes_later_waits_for_its_models_while_another_is_ready(
                 await asyncio.sleep(0)
             assert answering(await one.exposition()) == 2
             assert not opening.done()
+            # Nothing comes to it yet, so that it is in nobody's way.
+            second.unready = "models are being loaded"
+            assert await one.unready_reason() is None
             second.looked.set()
         async with asyncio.timeout(20):
             await opening
+        second.unready = "it hangs"
+        assert await one.unready_reason() == "it hangs"
+        second.unready = None
+        assert await one.unready_reason() is None
+        assert await two.unready_reason() == first.unready
         await one.close()
         await two.close()
 
