@@ -14,7 +14,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def recipe(tmp_path):
     path = str(write_recipe(tmp_path / "r.yaml", SMALL_RECIPE))
-    return lambda *overrides: load_recipe(path, overrides)
+    return lambda *overrides: load_recipe(path, ["precision=auto", *overrides])
 
 
 def settled_precision(recipe: Recipe, device: torch.device) -> tuple[Recipe, str]:
