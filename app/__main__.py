@@ -6,13 +6,11 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from threadpoolctl import threadpool_limits
-
 from app.api.guard import is_loopback
 from app.exits import EXIT_USAGE
 from app.inference.engines import choose_device
 from app.main import create_app
-from app.memory import keep_freed_memory
+from app.memory import spare_cores_and_memory
 from app.observability import logs
 from app.protocol import server_config
 from app.security import command
@@ -42,7 +40,7 @@ def main(arguments: list[str]) -> int:
         logs.configure(settings.log_level)
         if settings.processes > 1:
             _become_parent(settings)
-        _spare_cores_and_memory()
+        spare_cores_and_memory()
         app = create_app(settings)
     except TwinlensError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -61,7 +59,7 @@ def _command(arguments: list[str]) -> int:
     if arguments[0] == "front-end" and len(arguments) == _FRONT_END_WORDS:
         from app.processes import front_end
 
-        _spare_cores_and_memory()
+        spare_cores_and_memory()
         return front_end.main(Path(arguments[1]), int(arguments[2]))
     if arguments[0] in ("-h", "--help"):
         print(_USAGE)
@@ -94,13 +92,6 @@ def _become_parent(settings: Settings) -> NoReturn:
             log_level=settings.log_level,
         )
     )
-
-
-def _spare_cores_and_memory() -> None:
-    # NumPy's own threads spin for 30 ms after each small product, on cores that the network
-    # wants: with many requests in flight that took a third of the throughput.
-    threadpool_limits(1, user_api="blas")
-    keep_freed_memory()
 
 
 def _warn(settings: Settings) -> None:

@@ -10,11 +10,9 @@ from functools import partial
 from pathlib import Path
 from threading import Thread
 
-from threadpoolctl import threadpool_limits
-
 from app.inference.device.server import DeviceServer
 from app.inference.engines import Engine, choose_device, engine_maker, largest_batch
-from app.memory import keep_freed_memory
+from app.memory import spare_cores_and_memory
 from app.observability import logs
 from app.settings import read_settings
 from model_store import Checkpoint, ModelStore
@@ -40,8 +38,7 @@ def main(arguments: list[str]) -> int:
     # Whoever is at the terminal ends the service by its parent.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logs.configure(settings.log_level)
-    threadpool_limits(1, user_api="blas")
-    keep_freed_memory()
+    spare_cores_and_memory()
     most = largest_batch(settings.max_batch, device)
     make = partial(_warm, make=engine_maker(settings, device), max_batch=most)
     server = DeviceServer(Path(arguments[0]), ModelStore(settings.model_store), make, most)

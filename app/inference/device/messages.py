@@ -106,11 +106,9 @@ class Failed:
 
     Attributes:
         reason: For users or for logs, as the error's kind would have it.
-        for_users: Whether it is one of Twinlens' own errors, which are written for users.
     """
 
     reason: str
-    for_users: bool
 
 
 Message = Load | Loaded | Share | Compute | Done | Failed

@@ -229,6 +229,5 @@ def _fetched_from(memory: SharedMemory, device: str) -> Iterator[None]:
 
 
 def _failure(error: Exception) -> Failed:
-    if isinstance(error, TwinlensError):
-        return Failed(str(error), for_users=True)
-    return Failed(f"{type(error).__name__}: {error}", for_users=False)
+    known = isinstance(error, TwinlensError)
+    return Failed(str(error) if known else f"{type(error).__name__}: {error}")
