@@ -10,6 +10,8 @@ from model_store.network import Side
 
 Forward = Callable[[UInt8Batch], Features]
 
+_MANY = 1_000_000
+
 
 @dataclass(frozen=True)
 class Contender:
@@ -25,8 +27,9 @@ class Contender:
 
     @classmethod
     def of(cls, engine: Engine) -> "Contender":
-        """An engine, called by as many threads as the service calls it by."""
-        return cls(lambda images: engine.features(images, Side.LEFT), engine.concurrency.own_calls)
+        """An engine, called by as many threads as the service calls it by when it is busy."""
+        most = engine.concurrency.own_calls(_MANY, lone=False)
+        return cls(lambda images: engine.features(images, Side.LEFT), most)
 
     def rate(self, images: UInt8Batch, seconds: float) -> float:
         """Images a second, over at least one call of each caller.

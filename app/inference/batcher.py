@@ -8,6 +8,7 @@ from threading import Condition, Thread
 from time import perf_counter
 from weakref import WeakKeyDictionary
 
+from app.inference.callers import Callers
 from app.inference.engines.base import Engine
 from app.inference.errors import CLOSING, EngineFailed, NotReady
 from app.inference.lane import Lane
@@ -56,10 +57,11 @@ class Batcher:
     Args:
         max_batch: Most images in a batch.
         threads: Most batches with the device at a time.
+        callers: Who wants the images.
         metrics: Where sizes, times and failures go on record.
     """
 
-    def __init__(self, *, max_batch: int, threads: int, metrics: Metrics) -> None:
+    def __init__(self, *, max_batch: int, threads: int, callers: Callers, metrics: Metrics) -> None:
         self._loop = asyncio.get_running_loop()
         self._max_batch = max_batch
         self._metrics = metrics
@@ -68,7 +70,7 @@ class Batcher:
         self._condition = Condition()
         # Guarded by the condition, as is the schedule. Batches in work are by the number of their
         # thread. Threads of an older generation have been given up.
-        self._schedule = Schedule(max_batch, self._limits)
+        self._schedule = Schedule(max_batch, self._limits, callers)
         self._closing = False
         self._fault: Fault | None = None
         self._generation = 0
@@ -244,7 +246,7 @@ class Batcher:
         for slot in slots:
             self._metrics.stage("queue", started - slot.queued)
         images = [slot.image for slot in slots if slot.image is not None]
-        outcomes = runner.run(lane, images)
+        outcomes = runner.run(lane, images, batch.lone_images)
         self._metrics.batch(lane.model, len(slots), perf_counter() - started)
         self._answer(list(zip(slots, outcomes, strict=True)))
         with self._condition:

@@ -10,6 +10,7 @@ import numpy as np
 from app.inference.admission import Admission
 from app.inference.batcher import Batcher
 from app.inference.cache import EmbeddingCache, Key, cache_key
+from app.inference.callers import Callers
 from app.inference.catalogue import LoadedModel
 from app.inference.decode import Decoder, Decoding
 from app.inference.errors import TooManyBytes
@@ -60,6 +61,7 @@ class Embedder:
         repeats: Is told of images that are asked for again, and of new ones.
         decoder: From bytes to the network's size.
         batcher: From there to embeddings.
+        callers: Is told of who waits; the batcher asks it.
         max_image_bytes: An encoded image that has more is refused.
         metrics: Where hits and misses go on record.
     """
@@ -72,6 +74,7 @@ class Embedder:
         repeats: Repeats,
         decoder: Decoder,
         batcher: Batcher,
+        callers: Callers,
         max_image_bytes: int,
         metrics: Metrics,
     ) -> None:
@@ -80,6 +83,7 @@ class Embedder:
         self._repeats = repeats
         self._decoder = decoder
         self._batcher = batcher
+        self._callers = callers
         self._max_image_bytes = max_image_bytes
         self._metrics = metrics
         self._flights: dict[Key, _Flight] = {}
@@ -101,6 +105,8 @@ class Embedder:
                 )
         rows: list[Row | None] = [None] * len(images)
         flights = self._start(model, images, rows)
+        if flights:
+            self._callers.enter(len(flights))
         try:
             if flights:
                 # The loop's next turn tells of a client that sent everything and left at once.
@@ -112,6 +118,8 @@ class Embedder:
                 for index in sorted(flights, key=lambda i: not _failed(flights[i].answer)):
                     rows[index] = _result(flights[index].answer, images[index].label)
         finally:
+            if flights:
+                self._callers.leave(len(flights))
             for flight in flights.values():
                 self._leave(flight)
         return _gathered(model, [row for row in rows if row is not None])

@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from app.inference.engines.base import Engine, HasRoom, UInt8Batch
+from app.inference.engines.base import Engine, HasRoom, ServesOneCaller, UInt8Batch
 from app.inference.errors import EngineFailed
 from app.inference.lane import Lane
 from app.inference.rows import Row, Rows
@@ -52,12 +52,15 @@ class BatchRunner:
         self._rooms: WeakKeyDictionary[Engine, UInt8Batch] = WeakKeyDictionary()
         self._failed_batches = failed_batches
 
-    def run(self, lane: Lane, images: Sequence[UInt8Image]) -> list[Row | EngineFailed]:
+    def run(
+        self, lane: Lane, images: Sequence[UInt8Image], lone_images: int = 0
+    ) -> list[Row | EngineFailed]:
         """Embeds images that share a lane.
 
         Args:
             lane: Theirs.
             images: At least one, uint8 (height, width, channels), all of one shape.
+            lone_images: All images of their caller if nobody else is about, else 0.
 
         Returns:
             For each image, in order, its row, which owns its memory, or why there is none.
@@ -66,7 +69,7 @@ class BatchRunner:
         if len(images) > most:
             return [*self.run(lane, images[:most]), *self.run(lane, images[most:])]
         try:
-            rows = self._embed(lane, self._assemble(lane, images))
+            rows = self._embed(lane, self._assemble(lane, images), lone_images)
         except Exception as error:
             self._metrics.engine_failed(lane.model, "batch")
             if len(images) > 1 and out_of_memory(error):
@@ -128,9 +131,13 @@ class BatchRunner:
             _logger.exception("%s failed on one image alone", lane.model)
             return self._failure(lane, error)
 
-    def _embed(self, lane: Lane, images: UInt8Batch) -> Rows:
+    def _embed(self, lane: Lane, images: UInt8Batch, lone_images: int = 0) -> Rows:
         self._before_call()
-        features = lane.engine.features(images, lane.side)
+        engine = lane.engine
+        if lone_images and isinstance(engine, ServesOneCaller):
+            features = engine.features_for_one(images, lane.side, lone_images)
+        else:
+            features = engine.features(images, lane.side)
         if features.shape != (len(images), lane.dimension):
             raise EngineFailed(
                 f"the engine gave an array of shape {features.shape} for {len(images)} image(s) of "

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
+from app.inference.callers import Callers
 from app.inference.engines.base import Engine
 from app.inference.lane import Lane
 from app.inference.rows import Row
@@ -38,11 +39,13 @@ class Batch:
     Attributes:
         lane: Of all its images.
         slots: Those without an answer.
+        lone_images: All images of their caller if nobody else is about, else 0.
         since: When the engine was last called.
     """
 
     lane: Lane
     slots: Sequence[Slot]
+    lone_images: int = 0
     since: float = field(default_factory=perf_counter)
 
 
@@ -58,11 +61,13 @@ class Schedule:
     Args:
         max_batch: Most images in a batch.
         limits: Fewer than that, by engine.
+        callers: Whose images they are.
     """
 
-    def __init__(self, max_batch: int, limits: Mapping[Engine, int]) -> None:
+    def __init__(self, max_batch: int, limits: Mapping[Engine, int], callers: Callers) -> None:
         self._max_batch = max_batch
         self._limits = limits
+        self._callers = callers
         # A lane is a key exactly while images of it wait; the order of the keys is the order of
         # the turns.
         self._waiting: dict[Lane, deque[Slot]] = {}
@@ -117,7 +122,8 @@ class Schedule:
             waiting = len(self._waiting[lane])
             full = waiting >= self._most(lane, waiting)
             own = lane.engine.concurrency
-            if working.count(lane.engine) >= (own.own_calls if full else own.own_streams):
+            at_once = own.own_calls if full else own.own_streams
+            if working.count(lane.engine) >= at_once(self._about(waiting), lone=self._lone):
                 continue
             limits = [own, *(engine.concurrency for engine in working)]
             room = min(limit.calls if full else limit.streams for limit in limits)
@@ -130,7 +136,7 @@ class Schedule:
         slots = [queue.popleft() for _ in range(self._share(lane, len(queue)))]
         if queue:
             self._waiting[lane] = queue
-        batch = self._in_work[thread] = Batch(lane, slots)
+        batch = self._in_work[thread] = Batch(lane, slots, self._callers.lone_images)
         return batch
 
     def at(self, thread: int) -> Batch | None:
@@ -145,14 +151,22 @@ class Schedule:
         """Images of the next batch: what waits, shared between the streams that are free."""
         working = [batch.lane.engine for batch in self._in_work.values()]
         own = lane.engine.concurrency
-        free = min(own.streams - len(working), own.own_streams - working.count(lane.engine))
+        streams = own.own_streams(self._about(waiting), lone=self._lone)
+        free = min(own.streams - len(working), streams - working.count(lane.engine))
         return min(-(-waiting // max(1, free)), self._most(lane, waiting))
 
     def _most(self, lane: Lane, waiting: int) -> int:
         """Most images of the next batch."""
         own = lane.engine.concurrency
-        about = waiting + sum(len(batch.slots) for batch in self._in_work.values())
-        if about <= own.alone:
+        if self._about(waiting) <= own.alone:
             return 1
         limit = self._limits.get(lane.engine, self._max_batch)
         return min(limit, own.batch or limit)
+
+    @property
+    def _lone(self) -> bool:
+        return self._callers.lone_images > 0
+
+    def _about(self, waiting: int) -> int:
+        """Images that wait or are in work."""
+        return waiting + sum(len(batch.slots) for batch in self._in_work.values())

@@ -10,6 +10,7 @@ import torch
 from app.inference.admission import Admission
 from app.inference.batcher import Batcher
 from app.inference.cache import EmbeddingCache
+from app.inference.callers import Callers
 from app.inference.catalogue import Catalogue
 from app.inference.compare import Inference
 from app.inference.decode import Decoder
@@ -68,9 +69,11 @@ class Service:
             max_pixels=settings.max_pixels,
             metrics=metrics,
         )
+        callers = Callers()
         self._batcher = Batcher(
             max_batch=max_batch,
             threads=calls_at_once(self._device, settings.compute_threads),
+            callers=callers,
             metrics=metrics,
         )
         self._supervisor = Supervisor(
@@ -91,6 +94,7 @@ class Service:
                 repeats=self._repeats,
                 decoder=self._decoder,
                 batcher=self._batcher,
+                callers=callers,
                 max_image_bytes=settings.max_image_bytes,
                 metrics=metrics,
             ),

@@ -25,6 +25,8 @@ class Concurrency:
         batch: Images of a call from which on more make it no faster; None where more do, or where
             that is unknown.
         own: Of `streams`, how many calls of this very engine are worth while; None for all.
+        few: What `own` says holds while no more images than these wait or are computed, unless
+            they are all of one caller; None for always.
         alone: While no more images than these wait or are computed, each gets a call of its own.
     """
 
@@ -32,17 +34,23 @@ class Concurrency:
     calls: int = 1
     batch: int | None = None
     own: int | None = None
+    few: int | None = None
     alone: int = 0
 
-    @property
-    def own_streams(self) -> int:
-        """Of `streams`, those that calls of this engine should take."""
-        return self.streams if self.own is None else min(self.own, self.streams)
+    def own_streams(self, images: int, *, lone: bool) -> int:
+        """Of `streams`, those that calls of this engine should take.
 
-    @property
-    def own_calls(self) -> int:
-        """Of `calls`, those that this engine should be given."""
-        return self.own_streams * self.calls // self.streams
+        Args:
+            images: That wait or are computed.
+            lone: Whether they are all of one caller.
+        """
+        if self.own is None or (self.few is not None and (lone or images > self.few)):
+            return self.streams
+        return min(self.own, self.streams)
+
+    def own_calls(self, images: int, *, lone: bool) -> int:
+        """Of `calls`, those that this engine should be given; as `own_streams`."""
+        return self.own_streams(images, lone=lone) * self.calls // self.streams
 
 
 ONE_AT_A_TIME = Concurrency()
@@ -63,6 +71,21 @@ class HasRoom(Protocol):
 
         Returns:
             uint8 (most, height, width, channels). What lies in it stays as it is during a call.
+        """
+        ...
+
+
+@runtime_checkable
+class ServesOneCaller(Protocol):
+    """An engine that computes another way while all cores are there for one caller."""
+
+    def features_for_one(self, batch: UInt8Batch, side: Side, images: int) -> Features:
+        """As `Engine.features`, and the same features.
+
+        Args:
+            batch: As `Engine.features`.
+            side: Likewise.
+            images: All that the caller wants, those of the batch included.
         """
         ...
 

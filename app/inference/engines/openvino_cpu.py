@@ -1,10 +1,9 @@
 """OpenVINO on the CPU."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from queue import SimpleQueue
 from threading import Lock
 
 import numpy as np
@@ -12,30 +11,31 @@ import openvino as ov
 
 from app.inference.engines.base import CALLS_PER_STREAM, Concurrency, Features, UInt8Batch
 from app.inference.engines.beside import beside_seconds
-from app.inference.engines.openvino_runtime import runtime
+from app.inference.engines.openvino_streams import PIECE, Plan, Streams, computed
 from app.inference.engines.timing import best_seconds
-from app.inference.slices import starting_threads_that_compute
 from model_store.network import Side
-
-_TYPES = {"float32": ov.Type.f32, "bfloat16": ov.Type.bf16}
-
-_Requests = SimpleQueue[ov.InferRequest]
-
-_PIECE = 4
-"""Images in a large piece: from there on the images a second of one thread hardly grow."""
 
 _TRIALS = 3
 
+_SHARED = 1.75
+"""How many times as much an image costs beside its network where both take turns on all cores:
+caches are emptied, and threads wait for the interpreter while whoever has it waits for a core. With
+it, what two CPUs did in float32 and bfloat16 comes out within a tenth (docs/performance.md)."""
+
+_FEW = 2
+"""How often the images that its calls hold are few; more show that the network is what all wait
+for."""
+
 
 class OpenVinoEngine:
-    """Runs each call on one thread from end to end, in pieces of four images and of one.
+    """Runs each call on one thread from end to end, and keeps some cores free of it if that pays.
 
-    Only an image that comes alone while there is no other call is computed by all threads: two
-    need about two thirds of the time, and a tenth more of the processors'.
+    Where one core can do nearly all that the network needs, the network stays on one while few
+    images are about, and decoding and Python on another: each finds its own in the caches, and
+    nobody who has the interpreter waits for a core. With many about, they share all cores.
 
-    For pieces of other sizes OpenVINO would have to plan for shapes it does not know, which costs a
-    tenth to a fifth of its speed; and with the sizes fixed, an image's features hardly depend on
-    how many came with it.
+    Only an image that comes alone is computed by all threads: two need about two thirds of the
+    time, and a tenth more of the processors'.
 
     Args:
         models: A branch for each side, as `conversion.convert` makes them.
@@ -48,8 +48,9 @@ class OpenVinoEngine:
         device: `cpu`.
         precision: As given.
         reason: As given.
-        concurrency: A stream a thread; `warm_up` finds out whether this network is worth them all,
-            and whether a few images had better go alone, or rather all of them together.
+        concurrency: A stream a thread; `warm_up` finds out how many this network is worth, and
+            whether a few images had better go alone, or rather all of them together. It computes on
+            one thread until then.
 
     Raises:
         RuntimeError: OpenVINO cannot compile a model.
@@ -68,101 +69,88 @@ class OpenVinoEngine:
     ) -> None:
         self.precision = precision
         self.reason = reason
-        self.concurrency = Concurrency(threads, CALLS_PER_STREAM * threads, _PIECE)
-        settings = {
-            "INFERENCE_PRECISION_HINT": _TYPES[precision],
-            "NUM_STREAMS": threads,
-            "INFERENCE_NUM_THREADS": threads,
-            # Decoding wants the cores too; a thread bound to one could not give way.
-            "ENABLE_CPU_PINNING": False,
-        }
-        self._requests: dict[tuple[Side, int], _Requests] = {}
+        self.concurrency = Concurrency(threads, CALLS_PER_STREAM * threads, PIECE)
+        self._plan = Plan(models, precision)
+        # Those that come first get calls first.
+        self._streams = [Streams(self._plan, 1)]
+        self._calls = [0]
         self._by_all: dict[Side, ov.InferRequest] = {}
-        for side, model in models.items():
-            image = model.input(0).partial_shape[1:]
-            self._dimension = int(model.output(0).partial_shape[1].get_length())
-            for size in (1, _PIECE):
-                fixed = model.clone()
-                fixed.reshape(ov.PartialShape([size, *image]))
-                compiled = _compiled(fixed, settings)
-                idle = _Requests()
-                for _ in range(self.concurrency.calls):
-                    idle.put(compiled.create_infer_request())
-                self._requests[side, size] = idle
-                if size == 1 and threads > 1:
-                    one_stream = _compiled(fixed, {**settings, "NUM_STREAMS": 1})
-                    self._by_all[side] = one_stream.create_infer_request()
-        self._shape = tuple(int(length.get_length()) for length in image)
         self._lock = Lock()
-        self._calls = 0
 
     def features(self, batch: UInt8Batch, side: Side) -> Features:
         """As `Engine.features`."""
-        if (side, 1) not in self._requests:
-            side = Side.LEFT
-        batch = np.ascontiguousarray(batch)
-        with self._lock:
-            self._calls += 1
-            # A call that finds no other has the only request of this kind to itself.
-            request = self._by_all.get(side) if self._calls == len(batch) == 1 else None
-        try:
-            if request is not None:
-                return _computed(request, batch).copy()
-            return self._in_pieces(batch, side)
-        finally:
-            with self._lock:
-                self._calls -= 1
+        return self._on(self._first_with_room, batch, side)
 
-    def _in_pieces(self, batch: UInt8Batch, side: Side) -> Features:
-        found = np.empty((len(batch), self._dimension), np.float32)
-        start = 0
-        for size in _cut(len(batch)):
-            idle = self._requests[side, size]
-            request = idle.get()
-            try:
-                found[start : start + size] = _computed(request, batch[start : start + size])
-            finally:
-                idle.put(request)
-            start += size
-        return found
+    def features_for_one(self, batch: UInt8Batch, side: Side, images: int) -> Features:
+        """As `ServesOneCaller.features_for_one`."""
+        if images == 1 and self._by_all:
+            with self._lock:
+                # There is one request of this kind.
+                request = None if any(self._calls) else self._by_all.get(self._known(side))
+                self._calls[0] += request is not None
+            if request is not None:
+                try:
+                    return computed(request, np.ascontiguousarray(batch)).copy()
+                finally:
+                    with self._lock:
+                        self._calls[0] -= 1
+        return self._on(self._least_busy, batch, side)
 
     def warm_up(self, max_batch: int) -> None:
-        """Runs pieces on each thread, a lone image on all of them, and then some for their time."""
-        # Two images at least: a lone one is computed by all threads, and tells nothing of one.
-        piece = np.zeros((max(2, min(max_batch, _PIECE)), *self._shape), np.uint8)
-        with ThreadPoolExecutor(self.concurrency.streams) as callers:
-            for side in dict.fromkeys(side for side, _ in self._requests):
-                for batch in (piece, piece[:1]):
-                    calls = [batch] * self.concurrency.streams
-                    list(callers.map(partial(self.features, side=side), calls))
-                self.features(piece[:1], side)
+        """Finds out what the network takes, plans it accordingly, and runs each plan once."""
+        piece = np.zeros((max(1, min(max_batch, PIECE)), *self._plan.shape), np.uint8)
+        self._run(piece)
         (seconds,) = best_seconds((self,), piece, turns=_TRIALS)
-        each, beside = seconds / len(piece), beside_seconds()
-        self.concurrency = suited(self.concurrency, each, beside)
+        threads = self.concurrency.streams
+        if threads == 1:
+            return
+        self.concurrency = suited(self.concurrency, seconds / len(piece), beside_seconds())
+        own, few = self.concurrency.own or threads, self.concurrency.few
+        counts = [own] if few is None else [own, threads - own]
+        first = self._streams if own == 1 else [Streams(self._plan, own)]
+        self._streams = [*first, *(Streams(self._plan, count) for count in counts[1:])]
+        self._calls = [0] * len(counts)
+        for side in self._plan.models:
+            compiled = self._plan.compiled(side, 1, streams=1, threads=threads)
+            self._by_all[side] = compiled.create_infer_request()
+        self._run(piece)
+        for side in self._plan.models:
+            self.features_for_one(piece[:1], side, 1)
 
     def close(self) -> None:
         """Gives back memory and threads."""
-        self._requests.clear()
+        self._streams.clear()
         self._by_all.clear()
 
+    def _run(self, piece: UInt8Batch) -> None:
+        for streams in self._streams:
+            with ThreadPoolExecutor(streams.count) as callers:
+                for side in self._plan.models:
+                    for batch in (piece, piece[:1]):
+                        calls = [batch] * streams.count
+                        list(callers.map(partial(streams.features, side=side), calls))
 
-def _compiled(model: ov.Model, settings: Mapping[str, object]) -> ov.CompiledModel:
-    """The network planned for this machine, with the threads that will run it."""
-    with starting_threads_that_compute():
-        return runtime().compile_model(model, "CPU", dict(settings))
+    def _known(self, side: Side) -> Side:
+        return side if side in self._plan.models else Side.LEFT
 
+    def _on(self, choose: Callable[[], int], batch: UInt8Batch, side: Side) -> Features:
+        with self._lock:
+            chosen = choose()
+            self._calls[chosen] += 1
+        try:
+            return self._streams[chosen].features(np.ascontiguousarray(batch), self._known(side))
+        finally:
+            with self._lock:
+                self._calls[chosen] -= 1
 
-def _computed(request: ov.InferRequest, piece: UInt8Batch) -> Features:
-    """What the network makes of a piece; it lies in the request's memory."""
-    request.start_async({0: piece}, share_inputs=True)
-    request.wait()
-    found: Features = request.get_output_tensor(0).data
-    return found
+    def _first_with_room(self) -> int:
+        for index, streams in enumerate(self._streams):
+            if self._calls[index] < streams.calls:
+                return index
+        return self._least_busy()
 
-
-def _cut(count: int) -> list[int]:
-    large, small = divmod(count, _PIECE)
-    return [_PIECE] * large + [1] * small
+    def _least_busy(self) -> int:
+        return min(range(len(self._streams)), key=lambda i: self._calls[i] / self._streams[i].count)
 
 
 def suited(most: Concurrency, seconds: float, beside: float) -> Concurrency:
@@ -170,6 +158,9 @@ def suited(most: Concurrency, seconds: float, beside: float) -> Concurrency:
 
     While it needs no more than one core's share of all that is done for an image, a second stream
     gains nothing: the cores are at work as it is, and batches get smaller and threads more.
+
+    A network that needs more gets some of the cores for itself while few images are about, if the
+    slower one of the two, network and all else, is then faster than both sharing all cores.
 
     Images of a network that costs less than what is done around a batch share large batches. A few
     images of a slower one go to it one by one: in one call each would wait for the last one, and
@@ -180,7 +171,17 @@ def suited(most: Concurrency, seconds: float, beside: float) -> Concurrency:
         seconds: What the network needs for an image.
         beside: What an image costs beside that.
     """
+    cores, few = most.streams, None
+    if seconds * cores <= seconds + beside:
+        own = 1
+    else:
+        apart, own = max(
+            (min(count / seconds, (cores - count) / beside), count) for count in range(1, cores)
+        )
+        if apart > cores / (seconds + _SHARED * beside):
+            few = _FEW * own * CALLS_PER_STREAM * PIECE
+        else:
+            own = cores
     quick = seconds <= beside
-    own = 1 if seconds * most.streams <= seconds + beside else most.streams
-    alone = 0 if quick else most.streams * _PIECE
-    return replace(most, own=own, alone=alone, batch=None if quick else _PIECE)
+    alone = 0 if quick else own * PIECE
+    return replace(most, own=own, few=few, alone=alone, batch=None if quick else PIECE)

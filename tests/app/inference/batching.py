@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from app.inference.batcher import Batcher
+from app.inference.callers import Callers
 from app.inference.engines.base import Concurrency
 from app.inference.lane import Lane
 from app.inference.rows import Row
@@ -16,11 +17,14 @@ from tests.app.material import MeanEngine
 SIDE_BY_SIDE = Concurrency(streams=2, calls=3, batch=3)
 
 
-def with_batcher(scenario: Callable[[Batcher], Awaitable[None]], max_batch: int = 4) -> Metrics:
+def with_batcher(
+    scenario: Callable[[Batcher], Awaitable[None]],
+    max_batch: int = 4,
+) -> Metrics:
     metrics = Metrics()
 
     async def main() -> None:
-        batcher = Batcher(max_batch=max_batch, threads=4, metrics=metrics)
+        batcher = Batcher(max_batch=max_batch, threads=4, callers=Callers(), metrics=metrics)
         try:
             await asyncio.wait_for(scenario(batcher), 30)
         finally:

@@ -3,6 +3,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from app.inference.engines import (
     cpu,
     make_engine,
     openvino_cpu,
+    openvino_streams,
 )
 from app.inference.engines.agreement import Bound, EngineDisagrees
 from app.inference.engines.base import Concurrency
@@ -139,7 +141,7 @@ def test_each_side_has_its_own_branch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "streams", "alone", "batch"), [(0.0, 1, 0, None), (0.04, 2, 8, 4)]
+    ("seconds", "streams", "alone", "batch"), [(0.0, 1, 0, None), (0.2, 2, 8, 4)]
 )
 def test_a_network_that_takes_next_to_no_time_is_content_with_one_stream_and_batches(
     monkeypatch: pytest.MonkeyPatch, seconds: float, streams: int, alone: int, batch: int | None
@@ -150,11 +152,12 @@ def test_a_network_that_takes_next_to_no_time_is_content_with_one_stream_and_bat
 
     monkeypatch.setattr(OpenVinoEngine, "features", features)
     engine = engine_for(in_openvino())
-    assert engine.concurrency.own_streams == 2
     engine.warm_up(4)
     assert engine.concurrency.streams == 2
-    assert engine.concurrency.own_streams == streams
-    assert engine.concurrency.own_calls == 2 * streams
+    assert engine.concurrency.few is None
+    assert engine.concurrency.own_streams(1, lone=False) == streams
+    assert engine.concurrency.own_calls(1, lone=False) == 2 * streams
+    assert engine.concurrency.own_calls(1000, lone=True) == 2 * streams
     assert engine.concurrency.alone == alone
     assert engine.concurrency.batch == batch
     engine.close()
@@ -162,10 +165,25 @@ def test_a_network_that_takes_next_to_no_time_is_content_with_one_stream_and_bat
 
 def test_what_is_slow_depends_on_what_an_image_costs_beside_the_network() -> None:
     most = Concurrency(streams=2, calls=4, batch=4)
-    on_a_slow_cpu = suited(most, 0.0024, beside=0.003)
-    assert (on_a_slow_cpu.own_streams, on_a_slow_cpu.alone, on_a_slow_cpu.batch) == (1, 0, None)
-    on_a_fast_one = suited(most, 0.0024, beside=0.0018)
-    assert (on_a_fast_one.own_streams, on_a_fast_one.alone, on_a_fast_one.batch) == (2, 8, 4)
+    quick = replace(most, own=1, few=None, alone=0, batch=None)
+    assert suited(most, 0.0024, beside=0.003) == quick
+    # One core does 417 images a second beside one for all else; both shared, 361.
+    apart = replace(most, own=1, few=16, alone=4)
+    assert suited(most, 0.0024, beside=0.0018) == apart
+    # 137 beside 156, and then 228 beside 266.
+    shared = replace(most, own=2, few=None, alone=8)
+    assert suited(most, 0.0073, beside=0.00315) == shared
+    assert suited(most, 0.00438, beside=0.0018) == shared
+
+
+def test_with_more_cores_as_many_are_the_networks_as_suits_both() -> None:
+    most = Concurrency(streams=8, calls=16, batch=4)
+    # Five cores do 1,000 images a second, and the other three 1,000.
+    found = suited(most, 0.005, beside=0.003)
+    assert found == replace(most, own=5, few=80, alone=20)
+    # Nearly all is the network: seven of eight cores are less than eight shared.
+    assert suited(most, 0.1, beside=0.001).own == 8
+    assert suited(replace(most, streams=1, calls=2), 0.1, beside=0.001).own == 1
 
 
 def test_what_an_image_costs_beside_the_network_is_found_once() -> None:
@@ -174,36 +192,110 @@ def test_what_an_image_costs_beside_the_network_is_found_once() -> None:
     assert beside_seconds() == found
 
 
-def test_a_lone_image_is_computed_by_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+class Watch:
+    """Which streams compute: the number of threads of each call's plan, in order."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.threads: list[int] = []
+        self.plans: list[int] = []
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self._computed = openvino_streams.computed
+        for module in (openvino_streams, openvino_cpu):
+            monkeypatch.setattr(module, "computed", self._watched)
+
+    def _watched(self, request: ov.InferRequest, piece: np.ndarray) -> np.ndarray:
+        compiled = request.get_compiled_model()
+        self.threads.append(compiled.get_property("INFERENCE_NUM_THREADS"))
+        self.plans.append(compiled.get_property("NUM_STREAMS"))
+        assert self.go_on.wait(30)
+        return self._computed(request, piece)
+
+    def reached(self, count: int) -> None:
+        end = time.monotonic() + 30
+        while len(self.threads) < count:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+
+def slow_for(seconds: float, monkeypatch: pytest.MonkeyPatch) -> OpenVinoEngine:
+    """An engine whose network counts as one that takes so many seconds, beside 1.8 ms."""
+    monkeypatch.setattr(openvino_cpu, "beside_seconds", lambda: 0.0018)
+    monkeypatch.setattr(openvino_cpu, "best_seconds", lambda *_, **__: [seconds * 4])
     engine = engine_for(in_openvino())
     engine.warm_up(4)
-    computed = openvino_cpu._computed
-    streams: list[int] = []
-    inside, go_on = threading.Event(), threading.Event()
-    go_on.set()
+    return engine
 
-    def watched(request: ov.InferRequest, piece: np.ndarray) -> np.ndarray:
-        streams.append(request.get_compiled_model().get_property("NUM_STREAMS"))
-        inside.set()
-        assert go_on.wait(30)
-        return computed(request, piece)
 
-    monkeypatch.setattr(openvino_cpu, "_computed", watched)
+@pytest.mark.parametrize("seconds", [0.0004, 0.0024, 0.0073])
+def test_a_lone_image_is_computed_by_all_threads(
+    monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    engine = slow_for(seconds, monkeypatch)
+    watch = Watch(monkeypatch)
     image = prepare(pixels(0), network().preprocessing)[None]
-    lone = engine.features(image, Side.LEFT)
-    inside.clear()
-    go_on.clear()
+    lone = engine.features_for_one(image, Side.RIGHT, 1)
+    assert (watch.threads, watch.plans) == ([2], [1])
+    one_of_two = engine.features_for_one(image, Side.LEFT, 2)
+    in_company = engine.features(image, Side.LEFT)
+    assert watch.threads[1:] == watch.plans[1:], "a thread a stream"
+    assert cosine(np.concatenate([one_of_two, in_company]), lone).min() >= 0.99999
+    watch.go_on.clear()
     with ThreadPoolExecutor(2) as callers:
-        first = callers.submit(engine.features, image, Side.LEFT)
-        assert inside.wait(30)
-        second = callers.submit(engine.features, image, Side.LEFT)
-        while len(streams) < 3:
-            time.sleep(0.01)
-        go_on.set()
+        first = callers.submit(engine.features_for_one, image, Side.LEFT, 1)
+        watch.reached(4)
+        second = callers.submit(engine.features_for_one, image, Side.LEFT, 1)
+        watch.reached(5)
+        watch.go_on.set()
         both = np.concatenate([first.result(), second.result()])
-    engine.features(np.repeat(image, 2, axis=0), Side.LEFT)
-    assert streams == [1, 1, 2, 2, 2], "lone, lone, beside another, two in a call"
+    assert watch.plans[3] == 1
+    assert watch.threads[3] == 2
+    assert watch.threads[4] == watch.plans[4], "the plan for a lone image has one request"
     assert cosine(both, np.repeat(lone, 2, axis=0)).min() >= 0.99999
+    engine.close()
+
+
+def test_calls_go_to_the_first_streams_as_long_as_these_have_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = slow_for(0.0024, monkeypatch)
+    assert engine.concurrency == Concurrency(2, 4, batch=4, own=1, few=16, alone=4)
+    image = prepare(pixels(0), network().preprocessing)[None]
+    given: list[int] = []
+    go_on = threading.Event()
+
+    def watched(streams, batch, side):
+        given.append(engine._streams.index(streams))
+        assert go_on.wait(30)
+        return np.zeros((len(batch), 16), np.float32)
+
+    monkeypatch.setattr(openvino_streams.Streams, "features", watched)
+
+    def until(count: int) -> None:
+        end = time.monotonic() + 30
+        while len(given) < count:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    with ThreadPoolExecutor(7) as callers:
+        work = []
+        for count in range(1, 6):
+            work.append(callers.submit(engine.features, image, Side.LEFT))
+            until(count)
+        go_on.set()
+        for done in work:
+            done.result()
+        assert given == [0, 0, 1, 1, 0], "and beyond that to those with the fewest"
+        given.clear()
+        go_on.clear()
+        work = []
+        for count in range(1, 3):
+            work.append(callers.submit(engine.features_for_one, image, Side.LEFT, 2))
+            until(count)
+        go_on.set()
+        for done in work:
+            done.result()
+    assert given == [0, 1], "of one caller side by side"
     engine.close()
 
 
@@ -261,7 +353,7 @@ def test_bfloat16_is_taken_where_it_is_worth_it(tmp_path: Path, monkeypatch) -> 
 @pytest.mark.usefixtures("once")
 def test_what_bfloat16_cannot_compile_float32_runs(tmp_path: Path, monkeypatch) -> None:
     # A type that OpenVINO refuses for good stands in for a network that it refuses in bfloat16.
-    monkeypatch.setitem(openvino_cpu._TYPES, "bfloat16", ov.Type.string)
+    monkeypatch.setitem(openvino_streams._TYPES, "bfloat16", ov.Type.string)
     engine = make_engine(
         saved(tmp_path, network()), engine="auto", device="cpu", threads=1, cache=tmp_path / "cache"
     )

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from app.inference.callers import Callers
 from app.inference.engines.base import Concurrency
 from app.inference.lane import Lane
 from app.inference.schedule import Schedule, Slot
@@ -12,10 +13,18 @@ from tests.app.material import MeanEngine, grey, lane
 # Up to four images go to it one by one, two of them to wait behind the two that it is at.
 FEW_ALONE = Concurrency(streams=2, calls=4, batch=3, alone=4)
 
+# One stream while no more than five images are about: one call, and one behind it.
+ONE_FOR_FEW = Concurrency(streams=2, calls=4, batch=3, own=1, few=5)
+
 
 @pytest.fixture
-def schedule() -> Schedule:
-    return Schedule(max_batch=8, limits={})
+def callers() -> Callers:
+    return Callers()
+
+
+@pytest.fixture
+def schedule(callers: Callers) -> Schedule:
+    return Schedule(max_batch=8, limits={}, callers=callers)
 
 
 def waiting(schedule: Schedule, where: Lane, count: int) -> list[Slot]:
@@ -71,6 +80,54 @@ def test_what_is_computed_counts_as_well(schedule: Schedule) -> None:
     schedule.done(0)
     schedule.done(1)
     assert taken(schedule) == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes", "left"),
+    [
+        (2, [2], 0),
+        # Those that fill a batch may wait behind it.
+        (5, [3], 2),
+        # More than few: both streams, with a batch behind each.
+        (6, [3, 3], 0),
+        (14, [3, 3, 3, 3], 2),
+    ],
+)
+def test_with_few_images_about_an_engine_keeps_to_its_own_streams(
+    schedule: Schedule, count: int, sizes: list[int], left: int
+) -> None:
+    waiting(schedule, lane(MeanEngine(ONE_FOR_FEW)), count)
+
+    assert taken(schedule) == sizes
+    assert schedule.depth == left
+
+
+def test_what_is_computed_is_about_as_well(schedule: Schedule) -> None:
+    only = lane(MeanEngine(ONE_FOR_FEW))
+    waiting(schedule, only, 3)
+    assert len(schedule.take(only, 0).slots) == 3
+    waiting(schedule, only, 2)
+    assert schedule.turn() is None
+
+    waiting(schedule, only, 1)
+    assert schedule.turn() is only
+    assert len(schedule.take(only, 1).slots) == 3
+
+
+def test_a_caller_without_company_has_all_streams(schedule: Schedule, callers: Callers) -> None:
+    callers.enter(4)
+    only = lane(MeanEngine(ONE_FOR_FEW))
+    waiting(schedule, only, 4)
+
+    assert [len(schedule.take(only, thread).slots) for thread in range(2)] == [2, 2]
+    assert schedule.at(1).lone_images == 4
+
+    callers.enter(1)
+    waiting(schedule, only, 1)
+    assert schedule.turn() is None
+    schedule.done(0)
+    schedule.done(1)
+    assert schedule.take(only, 0).lone_images == 0
 
 
 def test_an_engine_that_names_no_such_number_gets_batches(schedule: Schedule) -> None:

@@ -176,6 +176,46 @@ def test_the_queue_is_bounded_in_images_and_frees_itself(store) -> None:
     run(store, scenario, queue_images=4, max_images=4)
 
 
+class OneCallerEngine(MeanEngine):
+    """It also remembers how many images the caller had whom it served alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lone: list[int] = []
+
+    def features_for_one(self, batch: np.ndarray, side: Side, images: int) -> np.ndarray:
+        self.lone.append(images)
+        return self.features(batch, side)
+
+
+def test_an_engine_is_told_when_it_serves_a_single_caller(store) -> None:
+    async def scenario(service: Service) -> None:
+        engine = OneCallerEngine()
+        with_engine(service, engine)
+        await service.inference.embed([image(1)])
+        await service.inference.compare(image(1), image(2))
+        assert set(engine.lone) == {1, 2}
+        engine = OneCallerEngine()
+        with_engine(service, engine)
+        engine.gate.clear()
+        first = asyncio.create_task(service.inference.embed([image(3)]))
+        assert await asyncio.to_thread(engine.entered.acquire, timeout=30)
+        left = asyncio.create_task(service.inference.embed([image(4)]))
+        second = asyncio.create_task(service.inference.embed([image(5)]))
+        await asyncio.sleep(0.01)
+        left.cancel()
+        engine.gate.set()
+        await asyncio.gather(first, second)
+        assert engine.lone == [1], "the first one, before there was another"
+        with pytest.raises(UnsupportedImageType):
+            await service.inference.embed([EncodedImage("image", b"no image at all")])
+        await asyncio.sleep(0.1)
+        await service.inference.embed([image(6)])
+        assert engine.lone == [1, 1], "nobody who has left is counted any more"
+
+    run(store, scenario, cache_bytes=0)
+
+
 def test_errors_name_the_image_and_spare_the_others(store) -> None:
     async def scenario(service: Service) -> None:
         bad = EncodedImage("images[1]", b"no image at all")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from app.inference import supervisor as module
 from app.inference.batcher import Batcher
+from app.inference.callers import Callers
 from app.inference.errors import EngineFailed, NotReady
 from app.inference.supervisor import Supervisor
 from app.observability.metrics import Metrics
@@ -60,7 +61,7 @@ def supervised(
     metrics = Metrics()
 
     async def main() -> None:
-        batcher = Batcher(max_batch=4, threads=2, metrics=metrics)
+        batcher = Batcher(max_batch=4, threads=2, callers=Callers(), metrics=metrics)
         supervisor = Supervisor(
             batcher, rebuild=rebuild, watchdog_seconds=watchdog_seconds, metrics=metrics
         )
