@@ -14,7 +14,7 @@ _SPEC = Preprocessing(
     height=224, width=224, mode="RGB", resize="crop", mean=(0.5,) * 3, std=(0.5,) * 3
 )
 _SIZE = (464, 348)
-_TURNS = 7
+_TURNS = 20
 _ALL_TO_DECODING = 3.0
 """Decoding is a third of it: as much again goes to caches that others use in between, and HTTP, the
 queue and Python take the rest (docs/performance.md, "Where an image's time goes")."""

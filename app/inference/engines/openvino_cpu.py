@@ -15,7 +15,7 @@ from app.inference.engines.openvino_streams import PIECE, Plan, Streams, compute
 from app.inference.engines.timing import best_seconds
 from model_store.network import Side
 
-_TRIALS = 3
+_TRIALS = 8
 
 _SHARED = 1.75
 """How many times as much an image costs beside its network where both take turns on all cores:
