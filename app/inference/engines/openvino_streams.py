@@ -56,8 +56,9 @@ class Plan:
             "INFERENCE_PRECISION_HINT": _TYPES[self.precision],
             "NUM_STREAMS": streams,
             "INFERENCE_NUM_THREADS": threads,
-            # Decoding wants the cores too; a thread bound to one could not give way.
-            "ENABLE_CPU_PINNING": False,
+            # Decoding wants the cores too; a thread bound to one could not give way. Several threads
+            # at one image, of which there is no other, must not be put on the same core instead.
+            "ENABLE_CPU_PINNING": threads > streams,
         }
         with starting_threads_that_compute():
             return runtime().compile_model(fixed, "CPU", settings)
