@@ -56,8 +56,8 @@ class Plan:
             "INFERENCE_PRECISION_HINT": _TYPES[self.precision],
             "NUM_STREAMS": streams,
             "INFERENCE_NUM_THREADS": threads,
-            # Decoding wants the cores too; a thread bound to one could not give way. Several threads
-            # at one image, of which there is no other, must not be put on the same core instead.
+            # Decoding wants the cores too; a thread bound to one could not give way. But those that
+            # share a lone image would often be put on the same core.
             "ENABLE_CPU_PINNING": threads > streams,
         }
         with starting_threads_that_compute():
