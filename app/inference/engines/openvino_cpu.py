@@ -101,10 +101,10 @@ class OpenVinoEngine:
         piece = np.zeros((max(1, min(max_batch, PIECE)), *self._plan.shape), np.uint8)
         self._run(piece)
         (seconds,) = best_seconds((self,), piece, turns=_TRIALS)
+        self.concurrency = suited(self.concurrency, seconds / len(piece), beside_seconds())
         threads = self.concurrency.streams
         if threads == 1:
             return
-        self.concurrency = suited(self.concurrency, seconds / len(piece), beside_seconds())
         own, few = self.concurrency.own or threads, self.concurrency.few
         counts = [own] if few is None else [own, threads - own]
         first = self._streams if own == 1 else [Streams(self._plan, own)]

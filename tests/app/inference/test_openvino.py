@@ -176,6 +176,18 @@ def test_what_is_slow_depends_on_what_an_image_costs_beside_the_network() -> Non
     assert suited(most, 0.00438, beside=0.0018) == shared
 
 
+@pytest.mark.parametrize(("seconds", "alone", "batch"), [(0.0004, 0, None), (0.0024, 4, 4)])
+def test_on_one_core_quick_networks_get_large_batches_too(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, alone: int, batch: int | None
+) -> None:
+    engine = slow_for(seconds, monkeypatch, threads=1)
+    assert engine.concurrency == Concurrency(1, 2, batch=batch, own=1, alone=alone)
+    image = prepare(pixels(0), network().preprocessing)[None]
+    lone = engine.features_for_one(image, Side.LEFT, 1)
+    np.testing.assert_array_equal(lone, engine.features(image, Side.LEFT))
+    engine.close()
+
+
 def test_with_more_cores_as_many_are_the_networks_as_suits_both() -> None:
     most = Concurrency(streams=8, calls=16, batch=4)
     # Five cores do 1,000 images a second, and the other three 1,000.
@@ -218,11 +230,11 @@ class Watch:
             time.sleep(0.01)
 
 
-def slow_for(seconds: float, monkeypatch: pytest.MonkeyPatch) -> OpenVinoEngine:
+def slow_for(seconds: float, monkeypatch: pytest.MonkeyPatch, threads: int = 2) -> OpenVinoEngine:
     """An engine whose network counts as one that takes so many seconds, beside 1.8 ms."""
     monkeypatch.setattr(openvino_cpu, "beside_seconds", lambda: 0.0018)
     monkeypatch.setattr(openvino_cpu, "best_seconds", lambda *_, **__: [seconds * 4])
-    engine = engine_for(in_openvino())
+    engine = engine_for(in_openvino(), threads=threads)
     engine.warm_up(4)
     return engine
 
