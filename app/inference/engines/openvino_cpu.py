@@ -15,7 +15,10 @@ from app.inference.engines.openvino_streams import PIECE, Plan, Streams, compute
 from app.inference.engines.timing import best_seconds
 from model_store.network import Side
 
-_TRIALS = 8
+_MEASURED_SECONDS = 0.25
+_TRIALS = (3, 24)
+"""At least and at most, as many as the time allows: a moment in which something else has the core
+must not decide."""
 
 _SHARED = 1.75
 """How many times as much an image costs beside its network where both take turns on all cores:
@@ -100,7 +103,7 @@ class OpenVinoEngine:
         """Finds out what the network takes, plans it accordingly, and runs each plan once."""
         piece = np.zeros((max(1, min(max_batch, PIECE)), *self._plan.shape), np.uint8)
         self._run(piece)
-        (seconds,) = best_seconds((self,), piece, turns=_TRIALS)
+        seconds = self._seconds(piece)
         self.concurrency = suited(self.concurrency, seconds / len(piece), beside_seconds())
         threads = self.concurrency.streams
         if threads == 1:
@@ -121,6 +124,13 @@ class OpenVinoEngine:
         """Gives back memory and threads."""
         self._streams.clear()
         self._by_all.clear()
+
+    def _seconds(self, piece: UInt8Batch) -> float:
+        least, most = _TRIALS
+        (once,) = best_seconds((self,), piece, turns=1)
+        turns = max(least, min(most, int(_MEASURED_SECONDS / once)))
+        (seconds,) = best_seconds((self,), piece, turns=turns)
+        return seconds
 
     def _run(self, piece: UInt8Batch) -> None:
         for streams in self._streams:
