@@ -107,8 +107,7 @@ class Embedder:
         flights = self._start(model, images, rows)
         if flights:
             self._callers.enter(len(flights))
-        try:
-            if flights:
+            try:
                 # The loop's next turn tells of a client that sent everything and left at once.
                 await asyncio.sleep(0)
                 for flight in flights.values():
@@ -117,11 +116,10 @@ class Embedder:
                 await asyncio.wait(answers, return_when=asyncio.FIRST_EXCEPTION)
                 for index in sorted(flights, key=lambda i: not _failed(flights[i].answer)):
                     rows[index] = _result(flights[index].answer, images[index].label)
-        finally:
-            if flights:
+            finally:
                 self._callers.leave(len(flights))
-            for flight in flights.values():
-                self._leave(flight)
+                for flight in flights.values():
+                    self._leave(flight)
         return _gathered(model, [row for row in rows if row is not None])
 
     def _start(

@@ -120,10 +120,11 @@ class Schedule:
         for lane in self._waiting:
             # What would wait inside the engine may as well wait here, unless it cannot grow.
             waiting = len(self._waiting[lane])
-            full = waiting >= self._most(lane, waiting)
+            about = self._about(waiting)
+            full = waiting >= self._most(lane, about)
             own = lane.engine.concurrency
             at_once = own.own_calls if full else own.own_streams
-            if working.count(lane.engine) >= at_once(self._about(waiting), lone=self._lone):
+            if working.count(lane.engine) >= at_once(about, lone=self._lone):
                 continue
             limits = [own, *(engine.concurrency for engine in working)]
             room = min(limit.calls if full else limit.streams for limit in limits)
@@ -151,14 +152,15 @@ class Schedule:
         """Images of the next batch: what waits, shared between the streams that are free."""
         working = [batch.lane.engine for batch in self._in_work.values()]
         own = lane.engine.concurrency
-        streams = own.own_streams(self._about(waiting), lone=self._lone)
+        about = self._about(waiting)
+        streams = own.own_streams(about, lone=self._lone)
         free = min(own.streams - len(working), streams - working.count(lane.engine))
-        return min(-(-waiting // max(1, free)), self._most(lane, waiting))
+        return min(-(-waiting // max(1, free)), self._most(lane, about))
 
-    def _most(self, lane: Lane, waiting: int) -> int:
-        """Most images of the next batch."""
+    def _most(self, lane: Lane, about: int) -> int:
+        """Most images of the next batch, while so many wait or are in work."""
         own = lane.engine.concurrency
-        if self._about(waiting) <= own.alone:
+        if about <= own.alone:
             return 1
         limit = self._limits.get(lane.engine, self._max_batch)
         return min(limit, own.batch or limit)

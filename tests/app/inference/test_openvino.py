@@ -1,7 +1,7 @@
 import functools
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +32,7 @@ from model_store.preprocessing import Preprocessing, prepare
 from model_store.probe import Probe
 from tests.app.inference.conversions import cosine, in_openvino, saved
 from tests.app.material import network, pixels
+from tests.app.serving import wait_until
 
 
 def engine_for(models: Mapping[Side, ov.Model], threads: int = 2, precision: str = "float32"):
@@ -224,10 +225,7 @@ class Watch:
         return self._computed(request, piece)
 
     def reached(self, count: int) -> None:
-        end = time.monotonic() + 30
-        while len(self.threads) < count:
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        wait_until(lambda: len(self.threads) >= count)
 
 
 def slow_for(seconds: float, monkeypatch: pytest.MonkeyPatch, threads: int = 2) -> OpenVinoEngine:
@@ -283,31 +281,24 @@ def test_calls_go_to_the_first_streams_as_long_as_these_have_room(
 
     monkeypatch.setattr(openvino_streams.Streams, "features", watched)
 
-    def until(count: int) -> None:
-        end = time.monotonic() + 30
-        while len(given) < count:
-            assert time.monotonic() < end
-            time.sleep(0.01)
-
-    with ThreadPoolExecutor(7) as callers:
-        work = []
-        for count in range(1, 6):
-            work.append(callers.submit(engine.features, image, Side.LEFT))
-            until(count)
-        go_on.set()
-        for done in work:
-            done.result()
-        assert given == [0, 0, 1, 1, 0], "and beyond that to those with the fewest"
+    def streams_of(call: Callable[[], object], count: int) -> list[int]:
+        """Which streams so many calls at once are given, one after another."""
         given.clear()
         go_on.clear()
-        work = []
-        for count in range(1, 3):
-            work.append(callers.submit(engine.features_for_one, image, Side.LEFT, 2))
-            until(count)
-        go_on.set()
-        for done in work:
-            done.result()
-    assert given == [0, 1], "of one caller side by side"
+        with ThreadPoolExecutor(count) as callers:
+            work = []
+            for number in range(1, count + 1):
+                work.append(callers.submit(call))
+                wait_until(lambda most=number: len(given) >= most)
+            go_on.set()
+            for done in work:
+                done.result()
+        return given.copy()
+
+    in_company = streams_of(lambda: engine.features(image, Side.LEFT), 5)
+    assert in_company == [0, 0, 1, 1, 0], "and beyond that to those with the fewest"
+    of_one = streams_of(lambda: engine.features_for_one(image, Side.LEFT, 2), 2)
+    assert of_one == [0, 1], "of one caller side by side"
     engine.close()
 
 

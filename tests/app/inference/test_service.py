@@ -15,6 +15,7 @@ from app.inference.service import Service, running
 from app.settings import Settings
 from model_store.errors import UndecodableImage, UnsupportedImageType
 from model_store.network import Side
+from tests.app.inference.batching import entered
 from tests.app.material import MeanEngine, picture
 from tests.app.serving import wait_until
 
@@ -199,7 +200,7 @@ def test_an_engine_is_told_when_it_serves_a_single_caller(store) -> None:
         with_engine(service, engine)
         engine.gate.clear()
         first = asyncio.create_task(service.inference.embed([image(3)]))
-        assert await asyncio.to_thread(engine.entered.acquire, timeout=30)
+        await entered(engine)
         left = asyncio.create_task(service.inference.embed([image(4)]))
         second = asyncio.create_task(service.inference.embed([image(5)]))
         await asyncio.sleep(0.01)
