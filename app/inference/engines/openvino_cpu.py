@@ -1,5 +1,6 @@
 """OpenVINO on the CPU."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,7 +12,7 @@ import openvino as ov
 
 from app.inference.engines.base import CALLS_PER_STREAM, Concurrency, Features, UInt8Batch
 from app.inference.engines.beside import beside_seconds
-from app.inference.engines.openvino_streams import PIECE, Plan, Streams, computed
+from app.inference.engines.openvino_streams import PIECE, AllThreads, Place, Plan, Streams
 from app.inference.engines.timing import best_seconds
 from model_store.network import Side
 
@@ -75,9 +76,9 @@ class OpenVinoEngine:
         self.concurrency = Concurrency(threads, CALLS_PER_STREAM * threads, PIECE)
         self._plan = Plan(models, precision)
         # Those that come first get calls first.
-        self._streams = [Streams(self._plan, 1)]
-        self._calls = [0]
-        self._by_all: dict[Side, ov.InferRequest] = {}
+        self._streams: list[Place] = [Streams(self._plan, 1)]
+        self._for_one: Place | None = None
+        self._busy: Counter[Place] = Counter()
         self._lock = Lock()
 
     def features(self, batch: UInt8Batch, side: Side) -> Features:
@@ -86,18 +87,7 @@ class OpenVinoEngine:
 
     def features_for_one(self, batch: UInt8Batch, side: Side, images: int) -> Features:
         """As `ServesOneCaller.features_for_one`."""
-        if images == 1 and self._by_all:
-            with self._lock:
-                # There is one request of this kind.
-                request = None if any(self._calls) else self._by_all.get(self._known(side))
-                self._calls[0] += request is not None
-            if request is not None:
-                try:
-                    return computed(request, np.ascontiguousarray(batch)).copy()
-                finally:
-                    with self._lock:
-                        self._calls[0] -= 1
-        return self._on(self._least_busy, batch, side)
+        return self._on(self._free_for_one if images == 1 else self._least_busy, batch, side)
 
     def warm_up(self, max_batch: int) -> None:
         """Finds out what the network takes, plans it accordingly, and runs each plan once."""
@@ -112,10 +102,7 @@ class OpenVinoEngine:
         counts = [own] if few is None else [own, threads - own]
         first = self._streams if own == 1 else [Streams(self._plan, own)]
         self._streams = [*first, *(Streams(self._plan, count) for count in counts[1:])]
-        self._calls = [0] * len(counts)
-        for side in self._plan.models:
-            compiled = self._plan.compiled(side, 1, streams=1, threads=threads)
-            self._by_all[side] = compiled.create_infer_request()
+        self._for_one = AllThreads(self._plan, threads)
         self._run(piece)
         for side in self._plan.models:
             self.features_for_one(piece[:1], side, 1)
@@ -123,7 +110,7 @@ class OpenVinoEngine:
     def close(self) -> None:
         """Gives back memory and threads."""
         self._streams.clear()
-        self._by_all.clear()
+        self._for_one = None
 
     def _seconds(self, piece: UInt8Batch) -> float:
         least, most = _TRIALS
@@ -143,24 +130,28 @@ class OpenVinoEngine:
     def _known(self, side: Side) -> Side:
         return side if side in self._plan.models else Side.LEFT
 
-    def _on(self, choose: Callable[[], int], batch: UInt8Batch, side: Side) -> Features:
+    def _on(self, choose: Callable[[], Place], batch: UInt8Batch, side: Side) -> Features:
         with self._lock:
-            chosen = choose()
-            self._calls[chosen] += 1
+            place = choose()
+            self._busy[place] += 1
         try:
-            return self._streams[chosen].features(np.ascontiguousarray(batch), self._known(side))
+            return place.features(np.ascontiguousarray(batch), self._known(side))
         finally:
             with self._lock:
-                self._calls[chosen] -= 1
+                self._busy[place] -= 1
 
-    def _first_with_room(self) -> int:
-        for index, streams in enumerate(self._streams):
-            if self._calls[index] < streams.calls:
-                return index
+    def _first_with_room(self) -> Place:
+        for place in self._streams:
+            if self._busy[place] < place.calls:
+                return place
         return self._least_busy()
 
-    def _least_busy(self) -> int:
-        return min(range(len(self._streams)), key=lambda i: self._calls[i] / self._streams[i].count)
+    def _least_busy(self) -> Place:
+        return min(self._streams, key=lambda place: self._busy[place] / place.count)
+
+    def _free_for_one(self) -> Place:
+        idle = not self._busy.total()
+        return self._for_one if self._for_one is not None and idle else self._least_busy()
 
 
 def suited(most: Concurrency, seconds: float, beside: float) -> Concurrency:

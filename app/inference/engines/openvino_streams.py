@@ -1,8 +1,9 @@
-"""A network that OpenVINO has planned for some threads."""
+"""Places where OpenVINO computes a network, each planned for some threads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from queue import SimpleQueue
+from typing import Protocol
 
 import numpy as np
 import openvino as ov
@@ -64,6 +65,22 @@ class Plan:
             return runtime().compile_model(fixed, "CPU", settings)
 
 
+class Place(Protocol):
+    """Where calls are computed.
+
+    Attributes:
+        count: Calls computed at once.
+        calls: Calls that it can be given at once.
+    """
+
+    count: int
+    calls: int
+
+    def features(self, batch: UInt8Batch, side: Side) -> Features:
+        """As `Engine.features`, of a side that has a model; it may be given `calls` at once."""
+        ...
+
+
 class Streams:
     """Some streams, a thread each, and as many calls again that may wait behind them.
 
@@ -78,7 +95,7 @@ class Streams:
 
     Attributes:
         count: As given.
-        calls: Calls that they can be given at once.
+        calls: As `Place`.
 
     Raises:
         RuntimeError: OpenVINO cannot compile a model.
@@ -98,7 +115,7 @@ class Streams:
                 self._requests[side, size] = idle
 
     def features(self, batch: UInt8Batch, side: Side) -> Features:
-        """As `Engine.features`, of a side that has a model; from as many threads as wish."""
+        """As `Place.features`; more calls than it has wait."""
         found = np.empty((len(batch), self._dimension), np.float32)
         start = 0
         for size in _cut(len(batch)):
@@ -110,6 +127,35 @@ class Streams:
                 idle.put(request)
             start += size
         return found
+
+
+class AllThreads:
+    """All threads at one image, one image at a time.
+
+    Args:
+        plan: What they compute.
+        threads: How many.
+
+    Attributes:
+        count: 1.
+        calls: 1.
+
+    Raises:
+        RuntimeError: OpenVINO cannot compile a model.
+    """
+
+    count = 1
+    calls = 1
+
+    def __init__(self, plan: Plan, threads: int) -> None:
+        self._requests = {
+            side: plan.compiled(side, 1, streams=1, threads=threads).create_infer_request()
+            for side in plan.models
+        }
+
+    def features(self, batch: UInt8Batch, side: Side) -> Features:
+        """As `Place.features`."""
+        return computed(self._requests[side], batch).copy()
 
 
 def computed(request: ov.InferRequest, piece: UInt8Batch) -> Features:

@@ -214,8 +214,7 @@ class Watch:
         self.go_on = threading.Event()
         self.go_on.set()
         self._computed = openvino_streams.computed
-        for module in (openvino_streams, openvino_cpu):
-            monkeypatch.setattr(module, "computed", self._watched)
+        monkeypatch.setattr(openvino_streams, "computed", self._watched)
 
     def _watched(self, request: ov.InferRequest, piece: np.ndarray) -> np.ndarray:
         compiled = request.get_compiled_model()
