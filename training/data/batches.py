@@ -59,6 +59,10 @@ class Batches:
         self._per_step = per_step
         self._mine = range(per_step) if mine is None else mine
 
+    def of(self, step: int) -> tuple[Making, ...]:
+        """The batches of one step, be it beyond the end of the run."""
+        return self._step(step)
+
     def following(self, step: int) -> Iterator[tuple[Making, ...]]:
         """The batches of each step from a step on, to the end of the run."""
         pending: deque[Future[tuple[Making, ...]]] = deque()
@@ -74,7 +78,7 @@ class Batches:
             thread.shutdown(cancel_futures=True)
 
     def _step(self, step: int) -> tuple[Making, ...]:
-        progress = (step + 0.5) / self._steps
+        progress = min(1.0, (step + 0.5) / max(1, self._steps))
         first = step * self._per_step
         return tuple(
             partial(self._ready, self._read(number, progress), number)

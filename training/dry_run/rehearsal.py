@@ -45,7 +45,7 @@ class Rehearsal:
         parameters: Values of the network.
         frozen: Of those, what does not learn in the first step.
         memory: What training takes.
-        seconds: A step's.
+        seconds: A step's; 0 if there is none.
     """
 
     text: str
@@ -58,7 +58,7 @@ class Rehearsal:
 
 
 def rehearse(request: FitRequest, picture: Path, reporter: Reporter) -> Rehearsal:
-    """Does what `fit` would do, for three steps, and keeps nothing of it but a picture.
+    """Does what `fit` would do, for at most three steps, and keeps nothing of it but a picture.
 
     Args:
         request: What would be asked of `fit`.
@@ -88,19 +88,21 @@ def rehearse(request: FitRequest, picture: Path, reporter: Reporter) -> Rehearsa
             begin=lambda network: reporter.say("\n".join(origin.fill(network).lines())),
             frozen_steps=frozen_steps,
         )
-        makings = next(batches.following(0))
+        makings = batches.of(0)
         batch = makings[0]()
         with writing(picture, "name another file after --dry-run"):
             replace_file(picture, batch_png(batch))
         shapes = layers(learner.network, batch.images[:2])
         enter_training(learner.network, Frozen(frozen_steps > 0, recipe.freeze.statistics))
         side_by_side = len(makings) if device.type == "cpu" else 1
-        activations = activation_bytes(learner, batch.images) * side_by_side
-        seconds = time_of_a_step(learner, repeated(makings, _FIRST_STEPS, device)).seconds
+        activations, seconds = 0, 0.0
+        if plan.steps > 0:
+            activations = activation_bytes(learner, batch.images) * side_by_side
+            seconds = time_of_a_step(learner, repeated(makings, _FIRST_STEPS, device)).seconds
     memory = footprint(learner, activations, _held(job))
     parameters = sum(parameter.numel() for parameter in learner.network.parameters())
     backbone = sum(parameter.numel() for parameter in backbone_parameters(learner.network))
-    frozen = backbone if frozen_steps > 0 else 0
+    frozen = parameters if plan.steps == 0 else backbone if frozen_steps > 0 else 0
     text = "\n\n".join(
         [
             recipe_table(recipe, job.record.recipe),
@@ -173,6 +175,9 @@ def _memory_table(memory: Footprint, images: int, side_by_side: int) -> str:
 
 
 def _length_table(plan: Plan, seconds: float, device: torch.device, *, validates: bool) -> str:
+    if plan.steps == 0:
+        kept = "0: the weights stay as they are at the start"
+        return table("length", ("", ""), [("steps", kept)])
     looks = sorted(plan.validations)
     shown = ", ".join(f"{step:,}" for step in looks[:10]) + (" …" if len(looks) > 10 else "")
     rows = [

@@ -75,6 +75,16 @@ def test_what_is_frozen_does_not_learn(fit):
     assert f"{whole:,} parameters, {whole - backbone:,} of which learn" in said
 
 
+def test_a_recipe_without_steps_is_rehearsed_without_any(fit, tmp_path):
+    status, said, _ = fit("--dry-run", "--set", "max_steps=0")
+    assert status == 0
+    lines = [" ".join(line.split()) for line in said.splitlines()]
+    assert "steps 0: the weights stay as they are at the start" in lines
+    assert "21,384 parameters, 0 of which learn" in said
+    assert "gradients 0.0" in lines
+    assert (tmp_path / "dry-run.png").is_file()
+
+
 def test_what_fit_refuses_is_refused(fit, tmp_path):
     status, _, told = fit("--dry-run", "--set", "loss.name=contrastive")
     assert status == 1
