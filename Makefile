@@ -23,7 +23,7 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[training,development]'
 	@touch $@
 
-serve: $(READY)  ## Serve the shipped models on http://127.0.0.1:$(PORT) (PORT=8000).
+serve: $(READY)  ## Serve the shipped models on http://127.0.0.1:8000 (PORT=8000).
 	@$(BIN)/python -m model_store import photos
 	TWINLENS_PORT=$(PORT) $(BIN)/python -m app
 
@@ -74,9 +74,9 @@ bench-engines: $(VENV)/.benchmarks  ## Measure the CPU engine beside others (the
 	@$(BIN)/python -m model_store import photos
 	$(BIN)/python -m benchmarks.engines --json engines.json --plot engines.png
 
-bench-all: bench bench-growth bench-peers bench-engines  ## All of these but training, one after another.
+bench-all: bench bench-growth bench-peers bench-engines  ## All of these but those of GPU and training.
 
-bench-training: $(READY)  ## Measure training speed against a plain loop (some minutes).
+bench-training: $(READY)  ## Measure training against a plain loop (minutes; reads TWINLENS_DATA).
 	$(BIN)/python -m benchmarks.training
 
 $(VENV)/.deployment: $(READY)
@@ -89,8 +89,8 @@ deploy-lint: $(VENV)/.deployment  ## Dockerfile, composition, alerts, dashboard 
 deploy-check: $(READY)  ## Real containers behind the balancer, under load (needs Docker; minutes).
 	$(BIN)/python -m benchmarks.deployment --write docs/deploy.md
 
-torture: $(READY)  ## Overload, faults and hostile input, for an hour (SCALE=small: minutes).
-	$(BIN)/python -m torture --scale $(SCALE) --report docs/reliability.md
+torture: $(READY)  ## Overload, faults and hostile input, for an hour (SCALE=small: a quarter of one).
+	$(BIN)/python -m torture --scale $(SCALE) --report torture.md
 
 clean:  ## Remove the virtual environment and caches.
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(OLDEST) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -44,7 +44,7 @@ class Settings(BaseSettings):
         protected_namespaces=(),
     )
 
-    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every one.")
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all interfaces.")
     port: int = Field(8000, ge=0, le=65_535, description="Port to listen on; 0 for a free one.")
 
     api_keys: Path | None = Field(
@@ -60,8 +60,8 @@ class Settings(BaseSettings):
     )
     cors_origins: str = Field(
         "",
-        description="Web origins whose pages may ask, such as https://shop.example, separated by "
-        "commas; none by default.",
+        description="Web origins whose pages may call the service, such as https://shop.example, "
+        "separated by commas; none by default.",
     )
 
     model_store: Path = Field(SHIPPED, description="Folder that holds the models.")
@@ -78,19 +78,21 @@ class Settings(BaseSettings):
     )
     engine: EngineName = Field(
         "auto",
-        description="What runs the networks: torch, or on the CPU openvino; auto: the fastest.",
+        description="What runs the networks: torch, or on the CPU openvino; auto: openvino where it "
+        "can.",
     )
     precision: PrecisionName = Field(
         "auto",
-        description="What networks are computed in: float32; on CUDA float16 or bfloat16; with "
-        "openvino bfloat16. auto: half precision where it is much faster and agrees with float32.",
+        description="Number format networks are computed in: float32; on CUDA float16 or "
+        "bfloat16; with openvino bfloat16. auto: half precision where it is much faster and agrees "
+        "with float32.",
     )
     engine_cache: Path = Field(
         Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "twinlens" / "engines",
         description="Folder for networks converted to an engine's form; made anew if it is lost.",
     )
     compute_threads: int = Field(
-        0, ge=0, le=1024, description="Threads a network runs on with the CPU; 0: one for each CPU."
+        0, ge=0, le=1024, description="CPU threads for a network; 0: one for each CPU."
     )
     processes: int = Field(
         1,
@@ -106,7 +108,7 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=1024,
-        description="Most images in a batch; 0: 256 on CUDA, 8 on the CPU or its cores if more.",
+        description="Most images in a batch; 0: 256 on CUDA, 8 on the CPU, or one a core if more.",
     )
     cache_bytes: int = Field(
         64 * _MIB, ge=0, description="Memory for embeddings of images seen before; 0 for none."
@@ -130,7 +132,7 @@ class Settings(BaseSettings):
     queue_images: int = Field(
         256,
         ge=2,
-        description="Most images waiting or in work at once; what comes on top is answered 429.",
+        description="Most images queued or in progress; further requests are answered 429.",
     )
     queue_bytes: int = Field(
         512 * _MIB,
@@ -166,7 +168,7 @@ class Settings(BaseSettings):
         "the extra `tracing`.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severity that is logged; info has a line for each request."
+        "info", description="Lowest severity logged; info has a line for each request."
     )
 
     @field_validator("default_model")

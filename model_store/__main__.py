@@ -57,7 +57,7 @@ def _list(store: ModelStore) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m model_store",
-        description="Looking into a model store, and the few changes that need no training.",
+        description="Inspect a model store, and make the changes that need no training.",
     )
     parser.set_defaults(store=Path(os.environ.get("TWINLENS_MODEL_STORE") or SHIPPED))
     # Before the command or after it; a default of the second would undo the first.

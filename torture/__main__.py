@@ -30,17 +30,7 @@ _TRIALS: dict[str, Callable[[Scale, Path], Outcome]] = {
     "http": fuzz.http,
     "schema": fuzz.schema,
 }
-_INTRODUCTION = """\
-# Reliability
-
-What the service and `fit` were put through, and what came of it. Written by `make torture`, which
-takes about an hour at full scale; `make torture SCALE=small` takes a quarter of one. The load is
-made on the machine that serves it, so that goodput and latencies are worse than they would be
-alone. Faults of the device (out of memory, raising, hanging, dying) are in the tests, with an
-engine that fails on demand: `tests/app/inference/test_supervisor.py`, `tests/app/test_faults.py`.
-So are checkpoints that are whole and yet compute something else than when they were saved
-(`tests/app/inference/test_loader.py`).
-"""
+_TITLE = "# What `python -m torture` found\n"
 
 
 def main() -> int:
@@ -67,7 +57,7 @@ def main() -> int:
             passed = passed and outcome.passed
             sections.append(_section(trial, outcome, time.monotonic() - started))
             print(sections[-1], file=sys.stderr, flush=True)
-    report = "\n".join([_INTRODUCTION, _circumstances(scale), *sections])
+    report = "\n".join([_TITLE, _circumstances(scale), *sections])
     if chosen.report is None:
         print(report)
     else:

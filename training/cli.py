@@ -11,9 +11,9 @@ _COMMANDS = {
     "fit": "train a model on a folder of images",
     "evaluate": "measure a model on a folder of images",
     "cross-validate": "train and measure a recipe, leaving out each class once",
-    "calibrate": "choose a model's threshold and probabilities anew",
+    "calibrate": "recalibrate a model's threshold and probabilities",
     "predict": "compare two pictures with a model",
-    "report": "write all that is known of a model as one HTML file",
+    "report": "write everything known about a model to one HTML file",
 }
 
 _INTERRUPTED = 130
@@ -26,7 +26,9 @@ def _sentence(summary: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the process's exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(prog="python -m training", description="Train and judge.")
+    parser = argparse.ArgumentParser(
+        prog="python -m training", description="Train and evaluate models."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     # A command's module, with all the libraries it pulls in, is loaded only when it is asked for.
     asked = next((argument for argument in given if argument in _COMMANDS), None)

@@ -32,7 +32,7 @@ class Tracing:
         except ImportError as error:
             raise TracingUnavailable(
                 "TWINLENS_OTLP_ENDPOINT is set and OpenTelemetry is not installed; "
-                "pip install 'twinlens[tracing]', or leave it unset"
+                "pip install '.[tracing]', or leave it unset"
             ) from error
         self._provider = TracerProvider(resource=Resource.create({"service.name": "twinlens"}))
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))

@@ -21,8 +21,8 @@ def main(arguments: list[str]) -> int:
         help="the file of keys; TWINLENS_API_KEYS if not given",
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    create = commands.add_parser("create", parents=[common], help="make a key, and show it once")
-    create.add_argument("name", type=_name, help="whose it is")
+    create = commands.add_parser("create", parents=[common], help="create a key and show it once")
+    create.add_argument("name", type=_name, help="owner of the key")
     create.add_argument(
         "--scope",
         choices=[scope.value for scope in Scope],
@@ -36,9 +36,7 @@ def main(arguments: list[str]) -> int:
         help="how many it may send; 0 for no limit (default: as TWINLENS_RATE_LIMIT says)",
     )
     commands.add_parser("list", parents=[common], help="the keys there are")
-    revoke = commands.add_parser(
-        "revoke", parents=[common], help="make a key worthless within a second"
-    )
+    revoke = commands.add_parser("revoke", parents=[common], help="revoke a key, within a second")
     revoke.add_argument(
         "id", help="the part between the key's first two underscores, as `list` shows it"
     )

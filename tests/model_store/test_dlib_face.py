@@ -35,7 +35,7 @@ SPEC = Preprocessing(
 )
 with_weights = pytest.mark.skipif(
     importlib.util.find_spec(PACKAGE) is None,
-    reason=f"{PACKAGE} is not installed; pip install 'twinlens[faces]'",
+    reason=f"{PACKAGE} is not installed; pip install '.[faces]'",
 )
 
 

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     target.add_argument(
         "--far",
         type=share,
-        help="false-accept rate that the threshold may have at most, such as 0.01",
+        help="highest false-accept rate allowed at the threshold, such as 0.01",
     )
     target.add_argument(
         "--describe-only",
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole_number(1),
         default=MAX_IMPOSTORS,
         metavar="N",
-        help=f"above it, a sample of impostor pairs (default: {MAX_IMPOSTORS:,})",
+        help=f"most impostor pairs; of more, a sample is taken (default: {MAX_IMPOSTORS:,})",
     )
 
 

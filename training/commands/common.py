@@ -3,6 +3,8 @@
 import argparse
 import math
 import os
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,18 @@ import torch
 from model_store.cpus import available_cpus
 from model_store.store import SHIPPED, ModelStore
 from training.errors import TrainingError
+
+
+def typed(program: str) -> str:
+    """What to type for `python` or another program of the environment that runs.
+
+    Its name alone where the shell would find that one, else its path, as seen from here.
+    """
+    beside = Path(sys.executable).with_name(program)
+    if shutil.which(program) == str(beside):
+        return program
+    here = Path.cwd()
+    return str(beside.relative_to(here) if beside.is_relative_to(here) else beside)
 
 
 def add_store(parser: argparse.ArgumentParser) -> None:

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pictures",
         type=Path,
         metavar="DIR",
-        help="write PNG pictures there: ROC, DET, score histogram, and what was judged worst",
+        help="write PNG pictures there: ROC, DET, score histogram, and the worst mistakes",
     )
     parser.add_argument(
         "--record",
@@ -53,13 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ways",
         type=whole_number(2),
         default=WAYS,
-        help=f"one-shot: candidates of a query (default: {WAYS})",
+        help=f"one-shot: candidates per query (default: {WAYS})",
     )
     parser.add_argument(
         "--trials",
         type=whole_number(1),
         default=TRIALS,
-        help=f"one-shot: queries (default: {TRIALS:,})",
+        help=f"one-shot: number of queries (default: {TRIALS:,})",
     )
 
 

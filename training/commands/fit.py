@@ -15,6 +15,7 @@ from training.commands.common import (
     chosen_device,
     chosen_store,
     time_in,
+    typed,
     whole_number,
 )
 from training.commands.recipes import add_recipe, prepare_for
@@ -38,20 +39,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder or zip: class/image, group/class/image, or train/ and val/ of either",
     )
-    parser.add_argument("--name", required=True, help="what the model is to be called")
+    parser.add_argument("--name", required=True, help="name of the model")
     add_recipe(parser)
     parser.add_argument(
         "--minutes",
         type=time_in("minutes"),
         metavar="MINUTES",
-        help="what it may take at most, choosing and judging included (default: as long as the "
+        help="time limit, choosing and evaluation included (default: as long as the "
         f"recipe says; {MINUTES:g} where there is no --recipe)",
     )
     parser.add_argument(
         "--holdout",
         type=Path,
         metavar="DIR",
-        help="classes that validate and calibrate; all of --data then trains",
+        help="classes used to validate and calibrate; all of --data is then trained on",
     )
     parser.add_argument(
         "--right",
@@ -62,12 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "the left",
     )
     parser.add_argument(
-        "--seed", type=whole_number(0), help="the seed of all randomness (recipe: seed)"
+        "--seed", type=whole_number(0), help="seed of all randomness (recipe: seed)"
     )
     unfinished = parser.add_mutually_exclusive_group()
-    unfinished.add_argument("--resume", action="store_true", help="go on with an unfinished run")
+    unfinished.add_argument("--resume", action="store_true", help="continue an unfinished run")
     unfinished.add_argument(
-        "--restart", action="store_true", help="throw an unfinished run away and begin anew"
+        "--restart", action="store_true", help="discard an unfinished run and start over"
     )
     unfinished.add_argument(
         "--dry-run",
@@ -83,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=time_in("seconds", may_be_zero=True),
         default=60.0,
         metavar="SECONDS",
-        help="how often the state is saved, so that --resume finds it; 0 for after every step "
+        help="time between two savings of the state for --resume; 0 for after every step "
         "(default: 60)",
     )
     parser.add_argument(
@@ -120,7 +121,7 @@ def run(options: argparse.Namespace) -> int:
         resume=options.resume,
         restart=options.restart,
         save_every=options.save_every,
-        command=_command(options, resume=False),
+        command=shlex.join(_command(options)),
         tensorboard=options.tensorboard,
         minutes=options.minutes,
     )
@@ -149,11 +150,13 @@ def _interrupted(options: argparse.Namespace, store: ModelStore) -> str:
         return (
             "interrupted before the first step: nothing is kept, and the same command begins anew"
         )
-    return f"interrupted; go on with:\n  {_command(options, resume=True)}"
+    program, *words = _command(options)
+    again = shlex.join([typed(program), *words, "--resume"])
+    return f"interrupted; go on with:\n  {again}"
 
 
-def _command(options: argparse.Namespace, *, resume: bool) -> str:
-    """The command as it can be typed again."""
+def _command(options: argparse.Namespace) -> list[str]:
+    """The command's words."""
     count = Processes.of_environment().count
     words = ["python"] if count == 1 else ["torchrun", "--nproc-per-node", str(count)]
     words += ["-m", "training", "fit", "--data", str(options.data), "--name", options.name]
@@ -172,14 +175,12 @@ def _command(options: argparse.Namespace, *, resume: bool) -> str:
         words += ["--store", str(options.store)]
     if options.device != "auto":
         words += ["--device", options.device]
-    if resume:
-        words.append("--resume")
-    return shlex.join(words)
+    return words
 
 
 def _report_command(options: argparse.Namespace) -> str:
     """What shows the model on the classes that validate it."""
-    words = ["python", "-m", "training", "report", options.name]
+    words = [typed("python"), "-m", "training", "report", options.name]
     words += ["--data", str(options.holdout or options.data)]
     if options.store != SHIPPED:
         words += ["--store", str(options.store)]
@@ -206,7 +207,7 @@ def _summary(store: ModelStore, reference: Reference) -> str:
                 f"of {figures['trials']:,} trials"
             )
     if manifest.calibration is None:
-        lines.append("  not calibrated; run: python -m training calibrate")
+        lines.append(f"  not calibrated; run: {typed('python')} -m training calibrate")
     else:
         lines.append(
             f"  threshold {manifest.calibration.threshold:.4g} for a false-accept rate of "
@@ -215,7 +216,7 @@ def _summary(store: ModelStore, reference: Reference) -> str:
     where = "" if store.root == SHIPPED else f"TWINLENS_MODEL_STORE={shlex.quote(str(store.root))} "
     lines += [
         "serve it, and compare two images:",
-        f"  {where}python -m app",
+        f"  {where}{shlex.quote(typed('python'))} -m app",
         (
             f"  curl -F image_a=@one.png -F image_b=@two.png -F model={reference.name} "
             "http://127.0.0.1:8000/compare"

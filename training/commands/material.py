@@ -57,7 +57,7 @@ def add_material(parser: argparse.ArgumentParser) -> None:
         "data, those of the same names; new: all that it was not trained on (default: all)",
     )
     parser.add_argument(
-        "--seed", type=whole_number(0), default=0, help="of samples and intervals (default: 0)"
+        "--seed", type=whole_number(0), default=0, help="seed of samples and intervals (default: 0)"
     )
     add_store(parser)
     add_device(parser)

@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="FILE.png",
-        help="draw both pictures and the verdict there (default: on the terminal, if it has the "
-        "colours)",
+        help="draw both pictures and the verdict to this file (default: on the terminal, if it "
+        "has the colours)",
     )
     add_store(parser)
     add_device(parser)

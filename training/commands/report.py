@@ -55,20 +55,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole_number(4),
         default=_MAX_IMAGES,
         metavar="N",
-        help=f"above it, a sample of the images of --data (default: {_MAX_IMAGES:,})",
+        help=f"most images of --data; of more, a sample is taken (default: {_MAX_IMAGES:,})",
     )
     parser.add_argument(
         "--max-impostors",
         type=whole_number(1),
         default=_MAX_IMPOSTORS,
         metavar="N",
-        help=f"above it, a sample of impostor pairs (default: {_MAX_IMPOSTORS:,})",
+        help=f"most impostor pairs; of more, a sample is taken (default: {_MAX_IMPOSTORS:,})",
     )
     parser.add_argument(
         "--seed",
         type=whole_number(0),
         default=0,
-        help="of samples, intervals and the map (default: 0)",
+        help="seed of samples, intervals and the map (default: 0)",
     )
     add_store(parser)
     add_device(parser)

@@ -36,7 +36,7 @@ def check_tensorboard() -> None:
     if importlib.util.find_spec("tensorboard") is None:
         raise TrainingError(
             "--tensorboard needs the package tensorboard; install it with "
-            "pip install 'twinlens[tensorboard]', or leave the option out (history.csv and "
+            "pip install '.[tensorboard]', or leave the option out (history.csv and "
             "curve.png have the same figures)"
         )
 

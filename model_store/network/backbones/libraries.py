@@ -67,8 +67,7 @@ class Timm(nn.Module):
             import timm
         except ImportError as error:
             raise StoreError(
-                f"the backbone '{architecture}' needs timm; install it with "
-                "pip install 'twinlens[timm]'"
+                f"the backbone '{architecture}' needs timm; install it with pip install '.[timm]'"
             ) from error
         if architecture not in timm.list_models():
             raise UnknownComponent(

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -108,7 +109,11 @@ def test_ctrl_c(place, whole, store):
 
 def test_ctrl_c_while_it_is_judged(place, whole, store, capsys):
     assert _interrupted_in("training.fit.fitting.publish", place, store, "--resume") == 130
-    assert "go on with:\n  python -m training fit" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    program, *words = shlex.split(told.partition("go on with:\n")[2])
+    assert shutil.which(program) == sys.executable
+    assert words[:3] == ["-m", "training", "fit"]
+    assert words[-1] == "--resume"
     assert main(arguments(place, store, "--resume")) == 0
     assert digest(store) == whole
 

@@ -61,7 +61,7 @@ def test_what_was_written_beyond_the_saved_state_is_not_shown_twice(tmp_path):
 def test_without_the_library_it_says_how_to_get_it(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     assert fitted(tmp_path) == 1
-    assert "twinlens[tensorboard]" in capsys.readouterr().err
+    assert ".[tensorboard]" in capsys.readouterr().err
     assert not (tmp_path / "store").exists()
 
 
