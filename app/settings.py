@@ -78,7 +78,7 @@ class Settings(BaseSettings):
     )
     engine: EngineName = Field(
         "auto",
-        description="What runs the networks: torch, or on the CPU openvino; auto: openvino where it "
+        description="What runs networks: torch, or on the CPU openvino; auto: openvino where it "
         "can.",
     )
     precision: PrecisionName = Field(
