@@ -157,12 +157,13 @@ def _refusing(path: Path, otherwise: str) -> Iterator[Path]:
     try:
         yield path
     except OSError as error:
-        reason = f"it cannot be read ({error.strerror})"
+        raise _damaged(path, f"it cannot be read ({error.strerror})", otherwise) from error
     except StoreError as error:
-        reason = str(error)
-    else:
-        return
-    raise CheckpointDamaged(f"{path}: {reason}; restore it from a copy or {otherwise}")
+        raise _damaged(path, str(error), otherwise) from error
+
+
+def _damaged(path: Path, reason: str, otherwise: str) -> CheckpointDamaged:
+    return CheckpointDamaged(f"{path}: {reason}; restore it from a copy or {otherwise}")
 
 
 def check_digest(path: Path, data: bytes, expected: WeightsFile) -> None:

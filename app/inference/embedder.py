@@ -106,18 +106,19 @@ class Embedder:
         rows: list[Row | None] = [None] * len(images)
         flights = self._start(model, images, rows)
         if flights:
-            self._callers.enter(len(flights))
+            # An image that is given twice is computed once.
+            answers = {flight.answer for flight in flights.values()}
+            self._callers.enter(len(answers))
             try:
                 # The loop's next turn tells of a client that sent everything and left at once.
                 await asyncio.sleep(0)
                 for flight in flights.values():
                     self._decode(model, flight)
-                answers = {flight.answer for flight in flights.values()}
                 await asyncio.wait(answers, return_when=asyncio.FIRST_EXCEPTION)
                 for index in sorted(flights, key=lambda i: not _failed(flights[i].answer)):
                     rows[index] = _result(flights[index].answer, images[index].label)
             finally:
-                self._callers.leave(len(flights))
+                self._callers.leave(len(answers))
                 for flight in flights.values():
                     self._leave(flight)
         return _gathered(model, [row for row in rows if row is not None])

@@ -66,13 +66,15 @@ class Library:
     async def look(self) -> Catalogue:
         """Looks through the store now, and serves what is found.
 
+        What could not be loaded for a reason outside its files is tried again, too.
+
         Raises:
             NotReady: Loading has not begun.
             StoreError: The store cannot be read.
         """
         if self._loading is None:
             raise NotReady("no models are being loaded yet; ask again in a few seconds")
-        return await self._change(self._loader.update)
+        return await self._change(lambda current: self._loader.update(current, at_once=True))
 
     async def rebuild(self, name: str) -> None:
         """Puts a new engine in place of a model's.

@@ -1,8 +1,9 @@
 """Brings a catalogue up to date with the store: new versions in beside the old, then a switch."""
 
 import logging
+import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.inference.catalogue import Catalogue, LoadedModel, Refusal
@@ -19,7 +20,28 @@ _logger = logging.getLogger(__name__)
 MakeEngine = Callable[[Checkpoint], Engine]
 """Makes an engine of a checkpoint, not yet warm; may raise `InferenceError`."""
 
+_RETRY_SECONDS = 5.0
+_LONGEST_RETRY_SECONDS = 600.0
+
 _Fingerprint = tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """A version that could not be loaded.
+
+    Attributes:
+        files: As they were.
+        error: Why, for users.
+        retry: Monotonic time from which it is worth another try with the same files; None for
+            never.
+        delay: Seconds from this try to the next.
+    """
+
+    files: _Fingerprint
+    error: str
+    retry: float | None
+    delay: float
 
 
 class Loader:
@@ -47,15 +69,20 @@ class Loader:
         self._make = make
         self._max_batch = max_batch
         self._metrics = metrics
-        self._refused: dict[tuple[str, int], tuple[_Fingerprint, str]] = {}
+        self._refused: dict[tuple[str, int], _Refused] = {}
         self._warned: str | None = None
 
-    def update(self, current: Catalogue) -> Catalogue:
+    def update(self, current: Catalogue, *, at_once: bool = False) -> Catalogue:
         """The catalogue that should take the current one's place; the same one if all is as it was.
 
         For each model the newest version that can be loaded: one that cannot is refused and
-        remembered, and not tried again until its files change. A store that cannot be read, or
-        that seems to have lost every model, changes nothing.
+        remembered. It is not tried again until its files change; but where the reason was not in
+        them (memory was short, a device process died), it is, after ever longer times. A store that
+        cannot be read, or that seems to have lost every model, changes nothing.
+
+        Args:
+            current: What is loaded.
+            at_once: Whether what would be tried again some time is tried now.
 
         Raises:
             StoreError: The store cannot be read, and nothing is loaded that could go on.
@@ -75,7 +102,7 @@ class Loader:
         self._warned = None
         models = {name: current.models[name] for name in hidden}
         for name in names:
-            model = self._newest(name, current.models.get(name))
+            model = self._newest(name, current.models.get(name), at_once=at_once)
             if model is not None:
                 models[name] = model
         self._refused = {
@@ -84,8 +111,8 @@ class Loader:
             if version in self._versions(name)
         }
         refused = tuple(
-            Refusal(name, version, error)
-            for (name, version), (_, error) in sorted(self._refused.items())
+            Refusal(name, version, refused.error)
+            for (name, version), refused in sorted(self._refused.items())
         )
         models = dict(sorted(models.items()))
         found = replace(self._with_index(current), models=models, refused=refused)
@@ -116,14 +143,20 @@ class Loader:
             return replace(current, default=self._default or current.default)
         return replace(current, default=self._default or index.default, aliases=index.aliases)
 
-    def _newest(self, name: str, loaded: LoadedModel | None) -> LoadedModel | None:
+    def _newest(
+        self, name: str, loaded: LoadedModel | None, *, at_once: bool
+    ) -> LoadedModel | None:
         versions = self._versions(name)
         for version in reversed(versions):
             if loaded is not None and loaded.version == version:
                 return loaded
             fingerprint = _fingerprint(self._store.root / name / str(version))
             known = self._refused.get((name, version))
-            if known is not None and known[0] == fingerprint:
+            if known is not None and known.files != fingerprint:
+                known = None
+            if known is not None and (
+                known.retry is None or (known.retry > time.monotonic() and not at_once)
+            ):
                 continue
             try:
                 model = self._load(name, version)
@@ -131,7 +164,8 @@ class Loader:
             # the version that serves now must go on.
             except Exception as error:
                 _logger.exception("model refused", extra=fields(model=name, version=version))
-                self._refuse(name, version, fingerprint, error)
+                delay = _RETRY_SECONDS if known is None else 2 * known.delay
+                self._refuse(name, version, fingerprint, error, delay)
             else:
                 self._refused.pop((name, version), None)
                 return model
@@ -177,15 +211,30 @@ class Loader:
         )
         return LoadedModel(checkpoint.manifest, checkpoint.network, engine, checkpoint.typicality)
 
-    def _refuse(self, name: str, version: int, files: _Fingerprint, error: Exception) -> None:
+    def _refuse(
+        self, name: str, version: int, files: _Fingerprint, error: Exception, delay: float
+    ) -> None:
         # The messages of Twinlens' own errors are for users; others may say anything.
         message = (
             str(error)
             if isinstance(error, (StoreError, InferenceError))
             else f"{type(error).__name__}: {error}"
         )
-        self._refused[name, version] = (files, message)
+        delay = min(delay, _LONGEST_RETRY_SECONDS)
+        retry = None if _in_the_files(error) else time.monotonic() + delay
+        self._refused[name, version] = _Refused(files, message, retry, delay)
         self._metrics.model_load(name, loaded=False)
+
+
+def _in_the_files(error: Exception) -> bool:
+    """Whether loading the same files again could only end the same way."""
+    return isinstance(error, _Unsound) or (
+        isinstance(error, StoreError) and not isinstance(error.__cause__, OSError)
+    )
+
+
+class _Unsound(InferenceError):
+    """A model does not compute what it should."""
 
 
 def _check(engine: Engine, checkpoint: Checkpoint) -> None:
@@ -193,18 +242,18 @@ def _check(engine: Engine, checkpoint: Checkpoint) -> None:
     manifest = checkpoint.manifest
     model = f"model '{manifest.name}' version {manifest.version}"
     if not checkpoint.reference.finite:
-        raise InferenceError(
+        raise _Unsound(
             f"{model} gives no finite embeddings of {manifest.dimension} values; train it again"
         )
     try:
         check(engine, checkpoint.reference)
     except EngineDisagrees as error:
         if checkpoint.probe is None:
-            raise InferenceError(
+            raise _Unsound(
                 f"{model} gives another embedding of a known image than its network does: {error}; "
                 "choose another engine"
             ) from error
-        raise InferenceError(
+        raise _Unsound(
             f"{model} gives another embedding of a known image here than when it was saved: "
             f"{error}; choose another engine, use the versions of PyTorch and Twinlens that it was "
             "saved with, or train or import it again"

@@ -40,7 +40,7 @@ class Supervisor:
         self._rebuild = rebuild
         self._watchdog_seconds = watchdog_seconds
         self._metrics = metrics
-        self._mended: float | None = None
+        self._mended: dict[str | None, float] = {}
         self.failure: str | None = None
 
     async def watch(self) -> None:
@@ -56,7 +56,8 @@ class Supervisor:
     async def _mend(self, fault: Fault) -> str | None:
         """None once it is mended, else why it is not."""
         now = asyncio.get_running_loop().time()
-        if self._mended is not None and now - self._mended < _TRUST_SECONDS:
+        # What ends one model's engine may end those of others, each of which is mended once.
+        if now - self._mended.get(fault.model, -_TRUST_SECONDS) < _TRUST_SECONDS:
             return f"{fault.reason}, again after it was mended; the process ends"
         if fault.model is not None:
             try:
@@ -71,7 +72,7 @@ class Supervisor:
                     "the process ends"
                 )
             self._metrics.engine_rebuilt(fault.model, mended=True)
-        self._mended = now
+        self._mended[fault.model] = now
         self._batcher.recover()
         _logger.warning("mended: %s", fault.reason)
         return None

@@ -111,7 +111,10 @@ class RemoteEngine:
         self._all: list[_Line] = []
         # Lines that belong to no thread's room.
         self._spare: SimpleQueue[_Line] = SimpleQueue()
-        self._spare.put(self._kept(_Line(first, manifest, min(self._most, _SPARE_IMAGES))))
+        spare = min(self._most, _SPARE_IMAGES)
+        self._spare.put(self._kept(_Line(first, manifest, spare)))
+        for _ in range(self.concurrency.calls - 1):
+            self._spare.put(self._kept(self._line(spare)))
         self._rooms: dict[int, _Line] = {}
 
     def room(self, most: int) -> UInt8Batch:
@@ -124,7 +127,12 @@ class RemoteEngine:
         """
         if most > self._most:
             raise ValueError(f"{most} images at once, and the device process takes {self._most}")
-        line = self._kept(self._line(most))
+        try:
+            line = self._kept(self._line(most))
+        except InferenceError:
+            # Where the engine was replaced for another process, this one's still serves by the
+            # lines it has; and where the device process has ended, these tell.
+            return np.empty((most, *self._manifest.preprocessing.shape), np.uint8)
         with self._lock:
             self._rooms[line.address] = line
         return line.images
@@ -170,13 +178,10 @@ class RemoteEngine:
         return line
 
     def _line(self, most: int) -> _Line:
-        try:
-            connection, loaded = self._connected()
-        except InferenceError as error:
-            raise DeviceFailed(str(error)) from error
+        connection, loaded = self._connected()
         if loaded.number != self.number:
             connection.close()
-            raise DeviceFailed("the device process has another engine for this model by now")
+            raise InferenceError("the device process has another engine for this model by now")
         return _Line(connection, self._manifest, most)
 
     def _connected(

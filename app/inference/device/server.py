@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 from threading import Lock, Thread
@@ -53,14 +53,6 @@ class _Held:
     holders: int = 1
 
 
-@dataclass(eq=False)
-class _Making:
-    """Whoever wants an engine of one key waits here until it is made."""
-
-    lock: Lock = field(default_factory=Lock)
-    held: _Held | None = None
-
-
 class DeviceServer:
     """Makes engines of what a store holds, and computes with them, a thread for a connection.
 
@@ -82,7 +74,10 @@ class DeviceServer:
         # From anywhere on: not those that a process before this one gave.
         self._numbers = count(secrets.randbits(48))
         self._lock = Lock()
-        self._makings: dict[_Key, _Making] = {}
+        self._engines: dict[_Key, _Held] = {}
+        # Kernels can be recorded for one engine at a time, and with no other one's memory given
+        # back meanwhile.
+        self._making = Lock()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with contextlib.suppress(FileNotFoundError):
             path.unlink()  # Of a process before, which has ended.
@@ -153,19 +148,22 @@ class DeviceServer:
 
     def _hold(self, asked: Load) -> _Held:
         key = (asked.model, asked.version, asked.sha256)
+        held = self._held(key, asked.instead)
+        if held is None:
+            with self._making:
+                held = self._held(key, asked.instead) or self._made(key)
+                with self._lock:
+                    self._engines[key] = held
+        return held
+
+    def _held(self, key: _Key, instead: int) -> _Held | None:
+        """The engine that there is, held once more; one that failed is let be: it may hang."""
         with self._lock:
-            making = self._makings.setdefault(key, _Making())
-        with making.lock:
-            with self._lock:
-                held = making.held
-                # One that failed may hang for ever: it is let be, as are those who still hold it.
-                if held is not None and held.number != asked.instead:
-                    held.holders += 1
-                    return held
-            made = self._made(key)
-            with self._lock:
-                making.held = made
-            return made
+            held = self._engines.get(key)
+            if held is None or held.number == instead:
+                return None
+            held.holders += 1
+            return held
 
     def _made(self, key: _Key) -> _Held:
         name, version, sha256 = key
@@ -191,11 +189,11 @@ class DeviceServer:
     def _let_go(self, held: _Held) -> None:
         with self._lock:
             held.holders -= 1
-            making = self._makings[held.key]
-            if held.holders or making.held is not held:
+            if held.holders or self._engines.get(held.key) is not held:
                 return
-            making.held = None
-        held.engine.close()
+            del self._engines[held.key]
+        with self._making:
+            held.engine.close()
 
     def _description(self, held: _Held) -> Loaded:
         engine = held.engine

@@ -166,7 +166,10 @@ class TorchCudaEngine:
     def close(self) -> None:
         """Gives the device's memory back."""
         self._graphs.clear()
-        self._network.branches.to("cpu")
+        self._places = SimpleQueue()
+        # Nobody wants the weights any more: on `meta` they have no values, and nothing is copied.
+        self._network.branches.to("meta")
+        torch.cuda.empty_cache()
 
     def _owner(self, side: Side) -> Side:
         """The side whose branch embeds the images of a side."""

@@ -1,11 +1,13 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from app.inference import loader as module
 from app.inference.catalogue import Catalogue
 from app.inference.engines import Engine, make_engine
 from app.inference.engines.base import ONE_AT_A_TIME
@@ -99,6 +101,32 @@ def test_a_mended_version_is_tried_again(tmp_path) -> None:
     assert not first.models
     (path / "weights.safetensors").write_bytes(good)
     found = subject.update(first)
+    assert found.models["tiny"].version == 1
+    assert not found.refused
+
+
+def test_what_failed_for_a_reason_outside_its_files_is_tried_again(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ModelStore(tmp_path)
+    store.save("tiny", network())
+    clock = SimpleNamespace(now=100)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    tried: list[int] = []
+
+    def make(checkpoint: Checkpoint) -> Engine:
+        tried.append(clock.now)
+        if len(tried) <= 4:
+            raise RuntimeError("the device process has ended")
+        return on_torch(checkpoint)
+
+    subject = loader(store, make=make)
+    found = subject.update(Catalogue())
+    assert "the device process has ended" in found.refused[0].error
+    for clock.now in range(101, 140):
+        found = subject.update(found)
+    assert tried == [100, 105, 115, 135], "after ever longer times"
+    found = subject.update(found, at_once=True)
     assert found.models["tiny"].version == 1
     assert not found.refused
 

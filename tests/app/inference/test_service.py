@@ -217,6 +217,16 @@ def test_an_engine_is_told_when_it_serves_a_single_caller(store) -> None:
     run(store, scenario, cache_bytes=0)
 
 
+def test_an_image_against_itself_is_a_single_one(store) -> None:
+    async def scenario(service: Service) -> None:
+        engine = OneCallerEngine()
+        with_engine(service, engine)
+        await service.inference.compare(image(1), image(1))
+        assert engine.lone == [1]
+
+    run(store, scenario)
+
+
 def test_errors_name_the_image_and_spare_the_others(store) -> None:
     async def scenario(service: Service) -> None:
         bad = EncodedImage("images[1]", b"no image at all")

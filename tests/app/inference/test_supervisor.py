@@ -155,6 +155,25 @@ def test_a_broken_engine_is_rebuilt_once_and_the_second_time_is_the_last() -> No
     assert metrics.registry.get_sample_value("twinlens_engine_rebuilds_total", labels) == 1
 
 
+def test_engines_that_end_together_are_all_rebuilt() -> None:
+    rebuilt: list[str] = []
+
+    async def rebuild(model: str) -> None:
+        rebuilt.append(model)
+
+    async def scenario(batcher: Batcher, supervisor: Supervisor) -> None:
+        for name in ("one", "other"):
+            engine = FaultyEngine(["die"])
+            with pytest.raises(EngineFailed):
+                await submit(batcher, lane(engine, name=name), grey(1))
+            await until(lambda: batcher.fault is None)
+            assert (await submit(batcher, lane(engine, name=name), grey(2))).embedding[0] == 2
+        assert supervisor.failure is None
+
+    supervised(scenario, rebuild)
+    assert rebuilt == ["one", "other"]
+
+
 @pytest.mark.parametrize("how", ["raises", "hangs"])
 def test_rebuilding_that_fails_is_the_end(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_REBUILD_SECONDS", 0.01)

@@ -182,7 +182,7 @@ class TestDlib:
 
     def test_without_the_package_it_says_what_to_do(self, monkeypatch):
         monkeypatch.setattr("model_store.imports.dlib_face.PACKAGE", "no_such_package_of_faces")
-        with pytest.raises(TrainingError, match=r"twinlens\[faces\].*--recipe portraits"):
+        with pytest.raises(TrainingError, match=r"'\.\[faces\]'.*--recipe portraits"):
             open_origin(Start(backbone="dlib"), spec_of("dlib-face"), ModelStore(Path("none")))
 
 

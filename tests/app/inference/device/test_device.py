@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event, Thread
+from threading import Barrier, Event, Thread
 
 import numpy as np
 import pytest
@@ -42,12 +42,15 @@ class Noted:
         self.concurrency = Concurrency(streams=2, calls=4, batch=3)
         self.addresses: list[int] = []
         self.error: Exception | None = None
+        self.together: Barrier | None = None
         self.closed = Event()
 
     def features(self, batch: np.ndarray, side: Side) -> np.ndarray:
         self.addresses.append(int(batch.ctypes.data))
         if self.error is not None:
             raise self.error
+        if self.together is not None:
+            self.together.wait(10)
         return self._engine.features(batch, side)
 
     def warm_up(self, max_batch: int) -> None:
@@ -193,6 +196,33 @@ def test_one_that_failed_is_replaced_once_for_all(tmp_path: Path) -> None:
         assert len(made) == 2
         # What is in use elsewhere, perhaps hanging, is not touched.
         assert not made[0].closed.is_set()
+
+
+def test_who_still_has_an_engine_that_was_replaced_goes_on_with_it(tmp_path: Path) -> None:
+    store = fill_store(tmp_path / "store")
+    batch = batch_of(3)
+    with served(tmp_path, store) as (path, made):
+        failing, sound = RemoteEngines(path), RemoteEngines(path)
+        engines = [each.make(store.manifest("tiny")) for each in (failing, sound)]
+        engines.append(failing.make(store.manifest("tiny")))
+        assert len(made) == 2
+        room = engines[1].room(MOST)[:3]
+        room[:] = batch
+        assert np.allclose(engines[1].features(room, Side.LEFT), expected(batch), atol=1e-5)
+        assert (len(made[0].addresses), len(made[1].addresses)) == (1, 0)
+        for engine in engines:
+            engine.close()
+
+
+def test_lone_images_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    store = fill_store(tmp_path / "store")
+    with served(tmp_path, store) as (path, made), ThreadPoolExecutor(4) as callers:
+        engine = RemoteEngine(path, store.manifest("tiny"))
+        made[0].together = Barrier(engine.concurrency.calls)
+        batch = batch_of(engine.concurrency.calls)
+        found = callers.map(lambda image: engine.features(image[None], Side.LEFT), batch)
+        assert np.allclose(np.concatenate(list(found)), expected(batch), atol=1e-5)
+        engine.close()
 
 
 def test_want_of_memory_is_known_as_such(tmp_path: Path) -> None:
