@@ -89,6 +89,7 @@ def _become_parent(settings: Settings) -> NoReturn:
             port=settings.port,
             processes=settings.processes,
             drain_seconds=settings.drain_seconds,
+            watchdog_seconds=settings.watchdog_seconds,
             log_level=settings.log_level,
         )
     )

@@ -106,6 +106,10 @@ class Child:
             self._replaced = True
             self._send(signal.SIGTERM)
 
+    def kill(self) -> None:
+        """Ends it at once; it is started again as if it had ended by itself."""
+        self._send(signal.SIGKILL)
+
     def _send(self, number: signal.Signals) -> None:
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):

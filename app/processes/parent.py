@@ -21,6 +21,7 @@ from typing import NoReturn
 from app.exits import EXIT_BROKEN, EXIT_FORCED, EXIT_USAGE
 from app.observability import logs
 from app.processes.folder import Folder
+from app.processes.hung import end_if_hung
 from app.processes.keeper import USUAL, Child, Patience
 from app.processes.listening import bind, port_of
 
@@ -43,6 +44,7 @@ class Plan:
         port: Likewise.
         processes: Front-ends to start.
         drain_seconds: As the setting.
+        watchdog_seconds: Likewise.
         log_level: Likewise.
     """
 
@@ -50,6 +52,7 @@ class Plan:
     port: int
     processes: int
     drain_seconds: float
+    watchdog_seconds: float
     log_level: str
 
 
@@ -62,6 +65,7 @@ class Parent:
         environment: The children's.
         folder: Where they meet.
         drain_seconds: How long front-ends may take to drain.
+        watchdog_seconds: How long a front-end may take to answer.
         patience: How soon children that end are started again.
     """
 
@@ -73,10 +77,12 @@ class Parent:
         environment: dict[str, str],
         folder: Folder,
         drain_seconds: float,
+        watchdog_seconds: float,
         patience: Patience = USUAL,
     ) -> None:
         self._folder = folder
         self._drain_seconds = drain_seconds
+        self._watchdog_seconds = watchdog_seconds
         # Only this process has the writing end, so that reading ends when this process does.
         stdin, self._leash = os.pipe()
         self._device = Child("device process", device, stdin, environment, patience=patience)
@@ -102,9 +108,17 @@ class Parent:
         device = asyncio.create_task(self._device.keep())
         front_ends = [asyncio.create_task(child.keep()) for child in self._front_ends]
         ending = asyncio.create_task(self._ending.wait())
+        watching = [
+            asyncio.create_task(
+                end_if_hung(child, self._folder.socket(number), self._watchdog_seconds)
+            )
+            for number, child in enumerate(self._front_ends)
+        ]
         first, _ = await asyncio.wait(
-            [ending, device, *front_ends], return_when=asyncio.FIRST_COMPLETED
+            [ending, device, *front_ends, *watching], return_when=asyncio.FIRST_COMPLETED
         )
+        for watch in watching:
+            watch.cancel()
         for task in first:
             # Raises what a task has raised: nothing is as it should be then, and the children end
             # with this process.
@@ -230,6 +244,7 @@ def _run(plan: Plan, folder: Folder) -> int:
             environment={**os.environ, "TWINLENS_PORT": str(port_of(held))},
             folder=folder,
             drain_seconds=plan.drain_seconds,
+            watchdog_seconds=plan.watchdog_seconds,
         )
         return await parent.run()
 

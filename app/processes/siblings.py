@@ -18,6 +18,8 @@ _logger = logging.getLogger(__name__)
 
 _METRICS_SECONDS = 1.0
 _READY_SECONDS = 1.0
+# A busy moment is no reason to lose a whole service.
+_HUNG_SECONDS = 5.0
 _FIRST_LOOK_SECONDS = 120.0
 # A model may have to be loaded and warmed up.
 _RELOAD_SECONDS = 120.0
@@ -31,6 +33,10 @@ twinlens_processes_answering {}
 
 class SiblingError(TwinlensError):
     """A sibling does not answer, or could not do what it was asked."""
+
+
+class SiblingSilent(SiblingError):
+    """A sibling takes connections and does not answer in time."""
 
 
 class SocketSiblings:
@@ -51,6 +57,7 @@ class SocketSiblings:
         self._inherited: str | None = None
         self._telling = asyncio.Lock()
         self._listening = False
+        self._silent_since: dict[int, float] = {}
 
     async def open(self, service: Service) -> None:
         """Begins to answer the others, on behalf of this process's service.
@@ -93,7 +100,7 @@ class SocketSiblings:
     async def unready_reason(self) -> str | None:
         """Why requests that come to another process would not be served; None if all would.
 
-        One that has died, or does not listen again yet, gets no requests.
+        One that has died, or does not listen again yet, gets no requests; one that hangs does.
         """
         found = await asyncio.gather(*map(self._hindrance_of, self._others))
         return next(filter(None, found), None)
@@ -110,10 +117,16 @@ class SocketSiblings:
         return True
 
     async def _hindrance_of(self, other: int) -> str | None:
+        asked = asyncio.get_running_loop().time()
         try:
-            return await self._ask(other, "hindrance", _READY_SECONDS) or None
+            hindrance = await self._ask(other, "hindrance", _READY_SECONDS)
+        except SiblingSilent as error:
+            since = self._silent_since.setdefault(other, asked)
+            return str(error) if asked - since >= _HUNG_SECONDS else None
         except SiblingError:
-            return None
+            hindrance = ""
+        self._silent_since.pop(other, None)
+        return hindrance or None
 
     async def _exposition_of(self, other: int) -> str | None:
         try:
@@ -139,7 +152,7 @@ class SocketSiblings:
                 finally:
                     writer.close()
         except TimeoutError:
-            raise SiblingError(f"front-end {other} did not answer within {seconds:g} s") from None
+            raise SiblingSilent(f"front-end {other} did not answer within {seconds:g} s") from None
         except (OSError, EOFError, ValueError) as error:
             raise SiblingError(f"front-end {other} does not answer ({error})") from error
         if result != "OK":

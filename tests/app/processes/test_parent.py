@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from app.processes import hung
 from app.processes import parent as module
 from app.processes.folder import Folder
 from app.processes.keeper import Patience
@@ -53,7 +54,10 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def run(
-    path: Path, *front_ends: list[str], then: Callable[[], Awaitable[None]] | None = None
+    path: Path,
+    *front_ends: list[str],
+    then: Callable[[], Awaitable[None]] | None = None,
+    watchdog_seconds: float = 60.0,
 ) -> int:
     """A parent's exit status; unless it ends by itself, it is sent SIGTERM after `then`."""
 
@@ -64,6 +68,7 @@ def run(
             environment=dict(os.environ),
             folder=Folder(path),
             drain_seconds=0.1,
+            watchdog_seconds=watchdog_seconds,
             patience=HASTY,
         )
         running = asyncio.create_task(parent.run())
@@ -182,6 +187,42 @@ def test_who_does_not_end_in_time_is_killed(
     assert run(tmp_path, program(tmp_path, "one", deaf), then=then) == 1
     assert "front-end 0 does not end and is killed" in caplog.text
     assert "one ends" in lines(tmp_path)
+
+
+# As a front-end that answers its siblings until it is stopped.
+ANSWERS = """
+import socket, threading
+path = str(here / "0.sock")
+pathlib.Path(path).unlink(missing_ok=True)
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(path)
+listener.listen()
+def answer():
+    while True:
+        connection, _ = listener.accept()
+        connection.recv(100)
+        connection.sendall(b"OK 0\\n")
+        connection.close()
+threading.Thread(target=answer, daemon=True).start()
+"""
+
+
+def test_a_front_end_that_hangs_is_killed_and_another_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
+) -> None:
+    monkeypatch.setattr(hung, "_LOOK_SECONDS", 0.02)
+
+    async def then() -> None:
+        await until((tmp_path / "0.sock").exists)
+        await asyncio.sleep(0.3)
+        (first,) = started(tmp_path, "one")
+        os.kill(first, signal.SIGSTOP)
+        await until(lambda: len(started(tmp_path, "one")) == 2)
+
+    words = program(tmp_path, "one", ANSWERS + SERVES)
+    assert run(tmp_path, words, then=then, watchdog_seconds=2.0) == 0
+    assert "front-end 0 has not answered for 2 s and is killed" in caplog.text
+    assert len(started(tmp_path, "one")) == 2, "the one that answers is left alone"
 
 
 def test_children_are_no_part_of_the_terminals_group(tmp_path: Path) -> None:

@@ -55,6 +55,12 @@ async def running(path: Path, *stores: Store) -> AsyncIterator[list[SocketSiblin
             await siblings.close()
 
 
+async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Takes questions and answers none."""
+    with contextlib.closing(writer):
+        await reader.read()
+
+
 def requests(exposition: str) -> float:
     labels = (("method", "POST"), ("route", "/compare"), ("status", "200"))
     return values(exposition)["twinlens_requests_total", labels]
@@ -104,10 +110,6 @@ def test_one_that_is_mute_is_waited_for_no_longer_than_a_bound(
     monkeypatch.setattr(module, "_METRICS_SECONDS", 0.05)
 
     async def run() -> None:
-        async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            with contextlib.closing(writer):
-                await reader.read()
-
         async with running(tmp_path, Store(3), Store(4)) as (one, two):
             await two.close()
             Folder(tmp_path).socket(1).unlink(missing_ok=True)
@@ -118,6 +120,32 @@ def test_one_that_is_mute_is_waited_for_no_longer_than_a_bound(
 
     asyncio.run(run())
     assert "within 0.05 s" in caplog.text
+
+
+def test_one_that_hangs_makes_the_service_unready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_READY_SECONDS", 0.05)
+    monkeypatch.setattr(module, "_HUNG_SECONDS", 0.2)
+
+    async def run() -> None:
+        async with running(tmp_path, Store(), Store()) as (one, two):
+            assert await one.unready_reason() is None
+            await two.close()
+            Folder(tmp_path).socket(1).unlink(missing_ok=True)
+            assert await one.unready_reason() is None, "nobody listens"
+            server = await asyncio.start_unix_server(mute, Folder(tmp_path).socket(1))
+            assert await one.unready_reason() is None, "it may be busy for a moment"
+            await asyncio.sleep(0.2)
+            assert "front-end 1 did not answer" in (await one.unready_reason() or "")
+            server.close()
+            Folder(tmp_path).socket(1).unlink(missing_ok=True)
+            again = SocketSiblings(Folder(tmp_path), 1, 2)
+            await again.open(Store())  # type: ignore[arg-type]
+            assert await one.unready_reason() is None
+            await again.close()
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("reply", [b"OK 100\ntwinlens_ready 1", b"", b"OK\n", b"nonsense"])
