@@ -85,9 +85,9 @@ class Calibration(BaseModel):
         threshold: The score at which `same` begins, itself included, in the metric's unit.
         target_far: The false-accept rate the threshold was chosen for.
         far: The false-accept rate measured at the threshold, on the calibration pairs.
-        far_interval: Its 95 % confidence interval.
+        far_interval: Where, with 95 % confidence, that of as many other classes is expected.
         frr: The false-reject rate measured at the threshold.
-        frr_interval: Its 95 % confidence interval.
+        frr_interval: As `far_interval`.
         classes: Classes the calibration pairs came from.
         genuine_pairs: Pairs of one class among them.
         impostor_pairs: Pairs of two classes among them.

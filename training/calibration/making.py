@@ -7,7 +7,6 @@ import numpy as np
 from model_store.calibration import Calibration, ScoreDistribution
 from training.calibration.choosing import choose_curve
 from training.calibration.sufficiency import calibration_warnings
-from training.evaluation.intervals import clopper_pearson, hull
 from training.evaluation.metrics import alike, roc
 from training.evaluation.pairs import ScoredPairs
 from training.evaluation.protocols.verification import rates_intervals
@@ -40,9 +39,8 @@ def calibrate(
 ) -> Calibrated:
     """Chooses and fits the curve, and chooses the threshold for a false-accept rate.
 
-    The intervals are hulls of two: drawing classes anew, which allows for pairs that depend on
-    each other; and Clopper–Pearson on the pairs, which does not shrink to nothing where not one
-    error was seen.
+    The intervals are those in which the rates of as many other classes, or groups of classes, are
+    expected (`rates_intervals`).
 
     Args:
         scored: Pairs of classes that the network was not trained on.
@@ -54,10 +52,7 @@ def calibrate(
     """
     chosen = choose_curve(scored, prior=prior, seed=seed)
     point = roc(scored.genuine_alike, scored.impostor_alike).at_far(target_far)
-    far_drawn, frr_drawn = rates_intervals(scored, point.threshold, seed)
-    impostors, genuine = len(scored.impostor), len(scored.genuine)
-    far = clopper_pearson(round(point.far * impostors), impostors)
-    frr = clopper_pearson(round(point.frr * genuine), genuine)
+    far_interval, frr_interval = rates_intervals(scored, point.threshold, seed)
     calibration = Calibration(
         curve=chosen.curve,
         log_losses=chosen.log_losses,
@@ -65,12 +60,12 @@ def calibrate(
         threshold=float(alike(point.threshold, scored.metric)),
         target_far=target_far,
         far=point.far,
-        far_interval=hull(far, far_drawn or (0.0, 1.0)),
+        far_interval=far_interval,
         frr=point.frr,
-        frr_interval=hull(frr, frr_drawn or (0.0, 1.0)),
+        frr_interval=frr_interval,
         classes=scored.classes,
-        genuine_pairs=genuine,
-        impostor_pairs=impostors,
+        genuine_pairs=len(scored.genuine),
+        impostor_pairs=len(scored.impostor),
         distribution=distribution_of(scored),
         data=data,
         data_digest=data_digest,

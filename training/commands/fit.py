@@ -192,6 +192,14 @@ def _ways(figures: Mapping[str, JsonValue]) -> str:
     return f"{most}" if fewest == most else f"{fewest} to {most}"
 
 
+def _within(interval: JsonValue, form: str) -> str:
+    """A figure's 95 % interval, or that there is none."""
+    if not isinstance(interval, list):
+        return " (too few classes for an interval)"
+    low, high = interval
+    return f" ({low:{form}} to {high:{form}})"
+
+
 def _summary(store: ModelStore, reference: Reference) -> str:
     manifest = store.manifest(reference.name, reference.version)
     lines = [f"{reference.name} version {reference.version}: {reference.path}"]
@@ -199,19 +207,22 @@ def _summary(store: ModelStore, reference: Reference) -> str:
         figures = evaluation.figures
         if evaluation.protocol == "verification":
             lines.append(
-                f"  verification: AUC {figures['auc']:.4f}, equal error rate {figures['eer']:.2%}"
+                f"  verification: AUC {figures['auc']:.4f}{_within(figures['auc_interval'], '.4f')}, "
+                f"equal error rate {figures['eer']:.2%}{_within(figures['eer_interval'], '.2%')}"
             )
         elif evaluation.protocol == "one-shot":
             lines.append(
-                f"  one-shot, {_ways(figures)} ways: {figures['accuracy']:.2%} "
-                f"of {figures['trials']:,} trials"
+                f"  one-shot, {_ways(figures)} ways: {figures['accuracy']:.2%}"
+                f"{_within(figures['interval'], '.2%')} of {figures['trials']:,} trials"
             )
     if manifest.calibration is None:
         lines.append(f"  not calibrated; run: {typed('python')} -m training calibrate")
     else:
         lines.append(
             f"  threshold {manifest.calibration.threshold:.4g} for a false-accept rate of "
-            f"{manifest.calibration.target_far:g}"
+            f"{manifest.calibration.target_far:g}; of other classes expect "
+            f"{manifest.calibration.far_interval[0]:.2%} to "
+            f"{manifest.calibration.far_interval[1]:.2%}"
         )
     where = "" if store.root == SHIPPED else f"TWINLENS_MODEL_STORE={shlex.quote(str(store.root))} "
     lines += [

@@ -32,11 +32,12 @@ class AtThreshold(Figures):
         threshold: The model's own, in the metric's unit.
         target_far: The false-accept rate it was chosen for.
         far: Measured here.
-        far_interval: By drawing classes anew; None where they are too few.
+        far_interval: Where that of as many other classes is expected (`rate_of_others`); None in
+            figures of older versions where there were too few to draw.
         frr: Measured here.
         frr_interval: As `far_interval`.
         accuracy: Genuine and impostor pairs weighing half each.
-        accuracy_interval: As `far_interval`.
+        accuracy_interval: By drawing classes anew; None where they are too few.
     """
 
     threshold: float

@@ -13,6 +13,7 @@ Interval = tuple[float, float]
 REPLICATES = 200
 _LEVEL = 0.95
 _TAILS = (50 * (1 - _LEVEL), 100 - 50 * (1 - _LEVEL))
+_UPPER = (1 + _LEVEL) / 2
 
 
 def clopper_pearson(hits: int, trials: int) -> Interval:
@@ -115,47 +116,62 @@ def bootstrap_by_class(
     }
 
 
-def bootstrap_rates(
-    wrong: npt.NDArray[np.bool_],
-    classes: Indices,
-    *,
-    seed: int,
-    replicates: int = 1000,
-) -> Interval | None:
-    """The interval of an error rate of pairs, as `bootstrap_by_class` would give it, but faster.
+def rate_of_others(
+    wrong: npt.NDArray[np.bool_], units: Indices, *, seed: int, replicates: int = 1000
+) -> Interval:
+    """Where the error rate of as many other units of the kind is to be expected.
+
+    A threshold is chosen on some classes and used on others, and the rates of both vary. So the
+    interval is that of the rate times the ratio of two independent draws of these units. It is
+    widened by √(k/(k−1)) · t/z, for k units and Student's and the normal distribution's quantiles:
+    few units vary more than drawing them anew shows. And it holds Clopper and Pearson's, which does
+    not shrink to nothing where not one error was seen.
 
     Args:
-        wrong: Bool (P,), which pairs were decided wrongly.
-        classes: int64 (P, 2), the classes of impostor pairs; or (P,), the class of genuine pairs.
+        wrong: Bool (P,), which pairs were decided wrongly; at least one pair.
+        units: int64 (P, 2) of impostor pairs or (P,) of genuine pairs: their classes; or the groups
+            of these, whose classes are alike.
         seed: Of the draws.
         replicates: Draws.
-
-    Returns:
-        None where the classes are too few for draws to hold such pairs.
     """
-    names, index = np.unique(classes, return_inverse=True)
-    count = len(names)
+    exact = clopper_pearson(int(np.count_nonzero(wrong)), len(wrong))
+    count = len(np.unique(units))
     generator = np.random.default_rng(seed)
+    one, other = (_drawn(wrong, units, generator, replicates) for _ in range(2))
+    there = (one[1] > 0) & (other[1] > 0)
+    if count < 2 or 2 * np.count_nonzero(there) < replicates:
+        return (0.0, 1.0)
+    # Half an error more: a draw without any is no reason to expect none for ever.
+    logs = [np.log((errors[there] + 0.5) / (pairs[there] + 1)) for errors, pairs in (one, other)]
+    low, high = np.percentile(logs[0] - logs[1], _TAILS)
+    wider = np.sqrt(count / (count - 1)) * stats.t.ppf(_UPPER, count - 1) / stats.norm.ppf(_UPPER)
+    rate = float(np.mean(wrong))
+    expected = (rate * float(np.exp(wider * low)), min(1.0, rate * float(np.exp(wider * high))))
+    return hull(exact, expected)
+
+
+def _drawn(
+    wrong: npt.NDArray[np.bool_], units: Indices, generator: np.random.Generator, replicates: int
+) -> tuple[Floats, Floats]:
+    """Errors and pairs of each draw of as many units: float64 (replicates,) each."""
+    names, index = np.unique(units, return_inverse=True)
+    count = len(names)
     drawn = generator.integers(0, count, size=(replicates, count))
     offsets = np.arange(replicates)[:, None] * count
     times = np.bincount((drawn + offsets).ravel(), minlength=replicates * count)
     times = times.reshape(replicates, count).astype(np.float64)
-    if classes.ndim == 1:
-        errors = times @ np.bincount(index.ravel(), weights=wrong, minlength=count)
-        pairs = times @ np.bincount(index.ravel(), minlength=count)
-    else:
-        # Pairs of the same two classes weigh the same, so they are counted once and for all.
-        where = tuple(index.reshape(-1, 2).T)
-        shape = (count, count)
-        by_class = [
-            sparse.coo_matrix((value, where), shape).tocsr()
-            for value in (wrong.astype(np.float64), np.ones(len(wrong)))
-        ]
-        errors, pairs = (((table.T @ times.T).T * times).sum(axis=1) for table in by_class)
-    there = pairs > 0
-    if 2 * np.count_nonzero(there) < replicates:
-        return None
-    return _percentiles(errors[there] / pairs[there])
+    # Of a genuine pair there is one unit, which it comes with as a pair within a unit does.
+    first, second = (index, index) if units.ndim == 1 else index.reshape(-1, 2).T
+
+    def drawn_sum(values: Floats) -> Floats:
+        # Pairs of the same two units weigh the same, so they are counted once and for all.
+        table = sparse.coo_matrix((values, (first, second)), (count, count)).tocsr()
+        within = table.diagonal()
+        across = table - sparse.diags(within)
+        found: Floats = ((across.T @ times.T).T * times).sum(axis=1) + times @ within
+        return found
+
+    return drawn_sum(wrong.astype(np.float64)), drawn_sum(np.ones(len(wrong)))
 
 
 def hull(*intervals: Interval) -> Interval:

@@ -29,6 +29,7 @@ class ScoredPairs:
         genuine_pairs: Which images they are.
         impostor_pairs: Likewise.
         images: Images that could have taken part.
+        group_of_class: int64, the group of each class by its number; None where there are none.
     """
 
     metric: Metric
@@ -39,6 +40,7 @@ class ScoredPairs:
     genuine_pairs: Pairs
     impostor_pairs: Pairs
     images: int
+    group_of_class: Indices | None = None
 
     @property
     def classes(self) -> int:
@@ -102,7 +104,15 @@ def score_folder(
         genuine_pairs=genuine,
         impostor_pairs=impostor,
         images=len(left.labels) + (0 if pool.itself else len(other.labels)),
+        group_of_class=_groups(left, pool),
     )
+
+
+def _groups(left: EmbeddedFolder, pool: PairPool) -> Indices | None:
+    entries = left.folder.classes
+    if pool.right.max() >= len(entries) or not all(entry.group for entry in entries):
+        return None
+    return np.unique([entry.group for entry in entries], return_inverse=True)[1].astype(np.int64)
 
 
 def pair_pool(left: EmbeddedFolder, right: EmbeddedFolder | None) -> PairPool:

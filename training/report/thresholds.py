@@ -8,7 +8,7 @@ from training.calibration.sufficiency import (
     FALSE_ACCEPTS_TO_RELY,
     FALSE_ACCEPTS_TO_SEE,
 )
-from training.evaluation.intervals import Interval, clopper_pearson, hull
+from training.evaluation.intervals import Interval
 from training.evaluation.metrics import alike, roc
 from training.evaluation.pairs import ScoredPairs
 from training.evaluation.protocols.verification import rates_intervals
@@ -47,7 +47,7 @@ def wanted_rates(
 ) -> tuple[Wanted, ...]:
     """The threshold for each rate, as `calibrate` would choose it on these pairs.
 
-    Intervals are, as there, hulls of two: classes drawn anew, and Clopper–Pearson on the pairs.
+    Intervals are as there (`rates_intervals`).
 
     Args:
         scored: Pairs.
@@ -55,23 +55,19 @@ def wanted_rates(
         targets: The rates wanted, each in (0, 1).
     """
     curve = roc(scored.genuine_alike, scored.impostor_alike)
-    genuine, impostors = len(scored.genuine), len(scored.impostor)
+    impostors = len(scored.impostor)
     found = []
     for target in targets:
         point = curve.at_far(target)
-        far_drawn, frr_drawn = rates_intervals(scored, point.threshold, seed)
+        far_interval, frr_interval = rates_intervals(scored, point.threshold, seed)
         found.append(
             Wanted(
                 target=target,
                 threshold=float(alike(point.threshold, scored.metric)),
                 far=point.far,
-                far_interval=hull(
-                    clopper_pearson(round(point.far * impostors), impostors), far_drawn or (0, 1)
-                ),
+                far_interval=far_interval,
                 frr=point.frr,
-                frr_interval=hull(
-                    clopper_pearson(round(point.frr * genuine), genuine), frr_drawn or (0, 1)
-                ),
+                frr_interval=frr_interval,
                 advice=_advice(target, impostors),
                 told=impostors * target >= FALSE_ACCEPTS_TO_SEE,
             )

@@ -1,13 +1,16 @@
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from training.evaluation import intervals
 from training.evaluation.intervals import (
     bootstrap_by_class,
     bootstrap_mean,
-    bootstrap_rates,
     clopper_pearson,
     hull,
+    rate_of_others,
 )
 from training.evaluation.metrics import Ranking, Roc
 
@@ -110,25 +113,56 @@ def test_of_two_classes_too_few_draws_hold_both_kinds_to_say_nothing_at_all():
     assert found in ({}, {"auc": (1.0, 1.0)})
 
 
-def test_rates_agree_with_the_general_way():
-    genuine, impostor, genuine_class, impostor_classes = made_up(10)
-    ranking = Ranking(genuine, impostor)
-    index = int(np.searchsorted(ranking.thresholds, 0.05))
-    figures = {"far": lambda roc: float(roc.far[index]), "frr": lambda roc: float(roc.frr[index])}
-    general = bootstrap_by_class(
-        ranking, genuine_class, impostor_classes, figures, seed=0, replicates=4000
-    )
-    threshold = ranking.thresholds[index]
-    far = bootstrap_rates(impostor >= threshold, impostor_classes, seed=1, replicates=4000)
-    frr = bootstrap_rates(genuine < threshold, genuine_class, seed=1, replicates=4000)
-    assert far == pytest.approx(general["far"], abs=0.02)
-    assert frr == pytest.approx(general["frr"], abs=0.02)
+def drawn_by_a_loop(wrong, units, seed, replicates):
+    """Errors and pairs of draws: a pair of two units as often as both, one within a unit as it."""
+    names = np.unique(units)
+    generator = np.random.default_rng(seed)
+    errors, pairs = [], []
+    for row in generator.integers(0, len(names), size=(replicates, len(names))):
+        drawn = names[row].tolist()
+        times = [
+            math.prod(drawn.count(unit) for unit in set(np.atleast_1d(pair).tolist()))
+            for pair in units
+        ]
+        errors.append(sum(count for count, bad in zip(times, wrong, strict=True) if bad))
+        pairs.append(sum(times))
+    return errors, pairs
 
 
-def test_rates_of_two_classes_are_none_or_an_interval():
-    found = bootstrap_rates(np.array([True]), np.array([[0, 1]]), seed=0)
-    assert found in (None, (1.0, 1.0))
-    assert bootstrap_rates(np.array([True, False]), np.array([4, 4]), seed=0) == (0.5, 0.5)
+@pytest.mark.parametrize("shape", [(300, 2), (300,)])
+def test_draws_agree_with_a_loop(shape):
+    generator = np.random.default_rng(0)
+    units = generator.integers(0, 7, size=shape) + 5
+    wrong = generator.random(300) < 0.2
+    errors, pairs = intervals._drawn(wrong, units, np.random.default_rng(3), 40)
+    slow_errors, slow_pairs = drawn_by_a_loop(wrong, units, 3, 40)
+    assert errors.tolist() == slow_errors
+    assert pairs.tolist() == slow_pairs
+
+
+def test_the_rate_of_other_groups_lies_where_it_is_expected():
+    generator = np.random.default_rng(0)
+
+    def rates(groups):
+        """Errors of 400 pairs in each of some groups, whose rates differ twofold and more."""
+        own = 0.02 * np.exp(0.5 * generator.normal(size=groups))
+        return np.repeat(np.arange(groups), 400), generator.random(400 * groups) < np.repeat(
+            own, 400
+        )
+
+    inside = []
+    for _ in range(200):
+        groups, wrong = rates(5)
+        low, high = rate_of_others(wrong, groups, seed=1, replicates=200)
+        inside.append(low <= rates(5)[1].mean() <= high)
+    assert np.mean(inside) >= 0.93
+
+
+def test_few_pairs_without_an_error_promise_little():
+    none = np.zeros(9, dtype=bool)
+    low, high = rate_of_others(none, np.array([[0, 1], [0, 2], [1, 2]] * 3), seed=0)
+    assert (low, high) == (0, pytest.approx(clopper_pearson(0, 9)[1]))
+    assert rate_of_others(none, np.full(9, 4), seed=0) == (0.0, 1.0), "nor does one class"
 
 
 def test_the_hull_holds_all():

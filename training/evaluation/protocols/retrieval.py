@@ -10,7 +10,7 @@ from training.errors import DataError
 from training.evaluation.answers import NONE, Answers, best_of
 from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.figures import RetrievalFigures
-from training.evaluation.intervals import Interval, bootstrap_mean
+from training.evaluation.intervals import Interval, bootstrap_mean, clopper_pearson, hull
 from training.evaluation.metrics import Floats, Indices, alike
 from training.evaluation.pairs import match_labels
 from training.evaluation.scoring import score_matrix
@@ -141,6 +141,11 @@ def retrieval_figures(found: Search, *, seed: int = 0) -> RetrievalFigures:
     def interval(values: npt.ArrayLike) -> Interval:
         return bootstrap_mean(values, found.classes, seed=seed)
 
+    def of_share(right: npt.NDArray[np.bool_]) -> Interval:
+        # Where all are right in every draw, so they are not among whatever else may be asked.
+        exact = clopper_pearson(int(np.count_nonzero(right)), len(right))
+        return hull(interval(right), exact)
+
     return RetrievalFigures(
         queries=len(found.ranks),
         excluded_queries=found.excluded,
@@ -148,9 +153,9 @@ def retrieval_figures(found: Search, *, seed: int = 0) -> RetrievalFigures:
         classes=len(np.unique(found.classes)),
         leave_one_out=found.leave_one_out,
         recall_at_1=float(np.mean(first <= 1)),
-        recall_at_1_interval=interval(first <= 1),
+        recall_at_1_interval=of_share(first <= 1),
         recall_at_5=float(np.mean(first <= 5)),
-        recall_at_5_interval=interval(first <= 5),
+        recall_at_5_interval=of_share(first <= 5),
         map=float(precision.mean()),
         map_interval=interval(precision),
         seed=seed,

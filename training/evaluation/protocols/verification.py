@@ -8,7 +8,7 @@ from model_store.calibration import Calibration, evidence
 from model_store.network import SiameseNetwork
 from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.figures import AtThreshold, VerificationFigures
-from training.evaluation.intervals import Interval, bootstrap_by_class, bootstrap_rates
+from training.evaluation.intervals import Interval, bootstrap_by_class, rate_of_others
 from training.evaluation.metrics import (
     Binned,
     Floats,
@@ -20,6 +20,9 @@ from training.evaluation.metrics import (
     rates_at,
 )
 from training.evaluation.pairs import MAX_IMPOSTORS, ScoredPairs, score_folder
+
+_GROUPS_WANTED = 4
+"""Of fewer groups nothing can be told by drawing groups anew."""
 
 FARS = ("0.10", "0.05", "0.01")
 
@@ -165,17 +168,25 @@ def _at_threshold(
     )
 
 
-def rates_intervals(
-    scored: ScoredPairs, threshold: float, seed: int
-) -> tuple[Interval | None, Interval | None]:
-    """The intervals of the false-accept and the false-reject rate at a threshold.
+def rates_intervals(scored: ScoredPairs, threshold: float, seed: int) -> tuple[Interval, Interval]:
+    """Where the false-accept and the false-reject rate of as many other classes are expected.
+
+    Where classes come in four groups or more, such as alphabets, of as many other groups: those of
+    one group are alike, and a threshold chosen on some alphabets meets others.
 
     Args:
         scored: Pairs.
         threshold: Turned so that higher is alike.
-        seed: Of the draws of classes.
+        seed: Of the draws.
     """
+    groups, impostors, genuine = (
+        scored.group_of_class,
+        scored.impostor_classes,
+        scored.genuine_class,
+    )
+    if groups is not None and len(np.unique(groups[genuine])) >= _GROUPS_WANTED:
+        impostors, genuine = groups[impostors], groups[genuine]
     return (
-        bootstrap_rates(scored.impostor_alike >= threshold, scored.impostor_classes, seed=seed),
-        bootstrap_rates(scored.genuine_alike < threshold, scored.genuine_class, seed=seed),
+        rate_of_others(scored.impostor_alike >= threshold, impostors, seed=seed),
+        rate_of_others(scored.genuine_alike < threshold, genuine, seed=seed),
     )

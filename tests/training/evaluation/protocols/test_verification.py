@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -150,4 +151,17 @@ def test_rates_at_a_threshold_vary_with_the_classes_drawn():
     far, frr = rates_intervals(scored, threshold=-2.0, seed=0)
     assert far[0] <= np.mean(scored.impostor <= 2.0) <= far[1]
     assert frr[0] <= np.mean(scored.genuine > 2.0) <= frr[1]
-    assert rates_intervals(scored, threshold=1.0, seed=0) == ((0, 0), (1, 1))
+    (none, few), (most, all_of_them) = rates_intervals(scored, threshold=1.0, seed=0)
+    assert (none, all_of_them) == (0, 1)
+    assert few < 0.01
+    assert most > 0.9
+
+
+def test_rates_of_a_few_groups_are_less_certain_than_those_of_their_classes():
+    pairs = score_folder(small.network("euclidean"), clouds(classes=12, spread=0.8))
+    grouped = replace(pairs, group_of_class=np.arange(12) // 3)
+    by_class, by_group = (rates_intervals(each, -2.0, 0)[0] for each in (pairs, grouped))
+    assert by_group[0] <= by_class[0]
+    assert by_class[1] <= by_group[1]
+    few = replace(pairs, group_of_class=np.arange(12) // 4)
+    assert rates_intervals(few, -2.0, 0)[0] == by_class, "three alphabets cannot be drawn anew"
