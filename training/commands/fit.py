@@ -207,7 +207,8 @@ def _summary(store: ModelStore, reference: Reference) -> str:
         figures = evaluation.figures
         if evaluation.protocol == "verification":
             lines.append(
-                f"  verification: AUC {figures['auc']:.4f}{_within(figures['auc_interval'], '.4f')}, "
+                f"  verification: AUC {figures['auc']:.4f}"
+                f"{_within(figures['auc_interval'], '.4f')}, "
                 f"equal error rate {figures['eer']:.2%}{_within(figures['eer_interval'], '.2%')}"
             )
         elif evaluation.protocol == "one-shot":
