@@ -149,4 +149,4 @@ def _rows(calibration: Calibration | None) -> dict[str, str]:
 
 
 def _with_interval(rate: float, interval: tuple[float, float]) -> str:
-    return f"{rate:.4f} ({interval[0]:.4f} – {interval[1]:.4f})"
+    return f"{rate:.4f} ({interval[0]:.4f} – {interval[1]:.4f} of other classes, 95 %)"

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from model_store.errors import TwinlensError
 from model_store.store import SHIPPED, ModelStore, Reference
+from training.commands import report
 from training.commands.common import (
     add_device,
     add_store,
@@ -28,6 +30,7 @@ from training.run.folder import Run
 from training.run.tensorboard import check_tensorboard
 
 _INTERRUPTED = 130
+_REPORTED_IMAGES = 1_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -140,8 +143,24 @@ def run(options: argparse.Namespace) -> int:
         print(_interrupted(options, store), file=sys.stderr)
         return _INTERRUPTED
     print(_summary(store, reference))
-    print(f"see it all, thresholds and worst pairs too:\n  {_report_command(options)}")
+    if options.recipe is not None or not _reported(options):
+        again = shlex.join([typed("python"), "-m", "training", "report", *_report_words(options)])
+        print(f"see it all, thresholds and worst pairs too:\n  {again}")
     return 0
+
+
+def _reported(options: argparse.Namespace) -> bool:
+    """Writes the report of a model for whose making nothing was chosen; false if it cannot."""
+    parser = argparse.ArgumentParser()
+    report.add_arguments(parser)
+    words = [*_report_words(options), "--max-images", str(_REPORTED_IMAGES)]
+    try:
+        report.run(parser.parse_args([*words, "--device", options.device]))
+    # The model is made, whatever becomes of its report.
+    except TwinlensError as error:
+        print(f"note: there is no report: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def _interrupted(options: argparse.Namespace, store: ModelStore) -> str:
@@ -178,13 +197,12 @@ def _command(options: argparse.Namespace) -> list[str]:
     return words
 
 
-def _report_command(options: argparse.Namespace) -> str:
-    """What shows the model on the classes that validate it."""
-    words = [typed("python"), "-m", "training", "report", options.name]
-    words += ["--data", str(options.holdout or options.data)]
+def _report_words(options: argparse.Namespace) -> list[str]:
+    """What `report` is to be told to show the model on the classes that validate it."""
+    words = [options.name, "--data", str(options.holdout or options.data)]
     if options.store != SHIPPED:
         words += ["--store", str(options.store)]
-    return shlex.join(words)
+    return words
 
 
 def _ways(figures: Mapping[str, JsonValue]) -> str:

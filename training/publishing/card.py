@@ -157,11 +157,11 @@ def _calibration(calibration: Calibration | None) -> list[str]:
             f"{calibration.target_far:g} on {calibration.data}"
         ),
         (
-            f"- False-accept rate there {calibration.far:.4f}, 95 % interval "
+            f"- False-accept rate there {calibration.far:.4f}, of other classes (95 %) "
             f"{_cell(list(calibration.far_interval))}"
         ),
         (
-            f"- False-reject rate there {calibration.frr:.4f}, 95 % interval "
+            f"- False-reject rate there {calibration.frr:.4f}, of other classes (95 %) "
             f"{_cell(list(calibration.frr_interval))}"
         ),
         f"- Probabilities assume a prior of {calibration.prior:g} for genuine pairs",

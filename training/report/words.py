@@ -67,9 +67,10 @@ def what_that_costs(calibration: Calibration) -> str:
     return (
         f"On the {calibration.impostor_pairs:,} impostor and {calibration.genuine_pairs:,} "
         f"genuine pairs of {calibration.classes:,} classes that it was chosen on, it let in "
-        f"{percent(calibration.far)} of the impostors ({range_of(calibration.far_interval)}) and "
-        f"refused {percent(calibration.frr)} of the genuine pairs "
-        f"({range_of(calibration.frr_interval)}). Probabilities assume that "
+        f"{percent(calibration.far)} of the impostors and refused {percent(calibration.frr)} of "
+        "the genuine pairs; of as many other classes it should, with 95 % confidence, let in "
+        f"{range_of(calibration.far_interval)} and refuse {range_of(calibration.frr_interval)}. "
+        "Probabilities assume that "
         f"{percent(calibration.prior)} of all pairs are genuine."
     )
 

@@ -239,17 +239,29 @@ class TestRefused:
 
 
 class TestWithoutARecipe:
-    def test_it_chooses_trains_and_says_why(self, command, store, capsys):
+    def test_it_chooses_trains_says_why_and_reports(
+        self, command, store, capsys, tmp_path, monkeypatch
+    ):
+        monkeypatch.chdir(tmp_path)
         assert command("--minutes", "2", "--set", "max_steps=2", recipe=False) == 0
+        page = (tmp_path / "m-report.html").read_text()
+        assert "images of 2 classes" in page
         err = capsys.readouterr().err
         assert "tried before training" in err
         assert "because" in err
         card = (store.find("m").path / "card.md").read_text()
         assert "tried before training" in card
 
-    def test_weights_may_be_kept_as_they_were(self, command, store):
+    def test_weights_may_be_kept_and_the_report_has_no_place_to_go(
+        self, command, store, capsys, tmp_path, monkeypatch
+    ):
+        (tmp_path / "here" / "m-report.html").mkdir(parents=True)
+        monkeypatch.chdir(tmp_path / "here")
         assert command("--set", "max_steps=0", recipe=False) == 0
         assert store.manifest("m").calibration is not None
+        said = capsys.readouterr()
+        assert "there is no report" in said.err
+        assert "training report m --data" in said.out
 
 
 def test_the_record_of_an_evaluation_is_json(command, store):

@@ -133,9 +133,9 @@ def _thresholds(content: Content, measured: Measured) -> Html:
         "wanted false-accept rate",
         "threshold",
         "false accepts here",
-        "95 % interval",
+        "of other classes (95 %)",
         "false rejects here",
-        "95 % interval",
+        "of other classes (95 %)",
     )
     rows: list[tuple[Child, ...]] = []
     for entry in measured.wanted:
@@ -191,9 +191,9 @@ def _kept_thresholds(content: Content) -> Html:
             "wanted false-accept rate",
             "threshold",
             "false accepts",
-            "95 % interval",
+            "of other classes (95 %)",
             "false rejects",
-            "95 % interval",
+            "of other classes (95 %)",
         )
         row = (
             f"at most {percent(own.target_far)}",
