@@ -20,6 +20,7 @@ from app.api.work import charge, compute, json_response, receive, service_of
 from app.inference.compare import Comparison
 from app.inference.embedder import EncodedImage
 from app.inference.engines.base import Embeddings
+from app.inference.service import Service
 from model_store.network import Side
 
 router = APIRouter(tags=["compare"])
@@ -49,13 +50,14 @@ async def compare(request: Request) -> Response:
         dict(request.query_params),
         known=_PAIR_FIELDS,
         required=("image_a", "image_b"),
+        max_image_bytes=settings.max_image_bytes,
     )
-    charge(request, 2)
     work = service.inference.compare(
         fields.image("image_a", Side.LEFT),
         fields.image("image_b", Side.RIGHT),
         fields.text("model"),
     )
+    charge(request, 2)
     comparison = await compute(request, work)
     context_of(request.scope).log.update(model=comparison.model.name, images=2)
     typicality = comparison.typicality
@@ -93,12 +95,18 @@ async def compare_many(request: Request) -> Response:
         frozenset({"embeddings"}),
     )
     body = await receive(request, limits, expected="query, candidates and optionally model")
-    fields = Fields(body, dict(request.query_params), known=_MANY_FIELDS, required=("query",))
+    fields = Fields(
+        body,
+        dict(request.query_params),
+        known=_MANY_FIELDS,
+        required=("query",),
+        max_image_bytes=settings.max_image_bytes,
+    )
     name = fields.text("model")
     dimension = service.catalogue.find(name).manifest.dimension
-    candidates = _candidates(fields, dimension, settings.max_candidates)
-    charge(request, 1 + (len(candidates) if isinstance(candidates, list) else 0))
+    candidates = _candidates(fields, service, dimension)
     work = service.inference.compare_many(_query(fields), candidates, name)
+    charge(request, 1 + (len(candidates) if isinstance(candidates, list) else 0))
     comparison = await compute(request, work)
     context_of(request.scope).log.update(model=comparison.model.name, candidates=len(candidates))
     model = comparison.model
@@ -134,16 +142,23 @@ def _judged(comparison: Comparison) -> dict[str, object]:
     }
 
 
-def _query(fields: Fields) -> EncodedImage | Embeddings:
+def _query_is_an_embedding(fields: Fields) -> bool:
+    """Whether it is: a JSON list of numbers is one embedding, not many queries."""
     values = fields.values("query")
-    if values and not isinstance(values[0], (str, bytes)):
-        # A JSON list of numbers is one embedding, not many queries.
-        rows: Embeddings = embeddings_from_json("query", [values])
+    return bool(values) and not isinstance(values[0], (str, bytes))
+
+
+def _query(fields: Fields) -> EncodedImage | Embeddings:
+    if _query_is_an_embedding(fields):
+        rows: Embeddings = embeddings_from_json("query", [fields.values("query")])
         return np.ascontiguousarray(rows[0])
     return fields.image("query", Side.LEFT)
 
 
-def _candidates(fields: Fields, dimension: int, limit: int) -> list[EncodedImage] | Embeddings:
+def _candidates(
+    fields: Fields, service: Service, dimension: int
+) -> list[EncodedImage] | Embeddings:
+    limit = service.settings.max_candidates
     values = fields.values("candidates")
     raw = fields.values("embeddings")
     if bool(values) == bool(raw):
@@ -160,4 +175,5 @@ def _candidates(fields: Fields, dimension: int, limit: int) -> list[EncodedImage
     if is_embedding(values[0]):
         check_count("candidates", len(values), limit)
         return embeddings_from_json("candidates", values)
+    service.inference.check_count(len(values) + (not _query_is_an_embedding(fields)))
     return fields.images("candidates", Side.RIGHT)

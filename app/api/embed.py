@@ -56,10 +56,18 @@ async def embed(request: Request) -> Response:
     body = await receive(
         request, limits, expected="images and optionally model and side", raw_field="images"
     )
-    fields = Fields(body, dict(request.query_params), known=_FIELDS, required=("images",))
+    fields = Fields(
+        body,
+        dict(request.query_params),
+        known=_FIELDS,
+        required=("images",),
+        max_image_bytes=settings.max_image_bytes,
+    )
+    service.inference.check_count(len(fields.values("images")))
     images = fields.images("images", fields.side())
+    work = service.inference.embed(images, fields.text("model"))
     charge(request, len(images))
-    result = await compute(request, service.inference.embed(images, fields.text("model")))
+    result = await compute(request, work)
     model, rows = result.model, result.embeddings
     typicality = None if result.typicality is None else result.typicality.tolist()
     context_of(request.scope).log.update(model=model.name, images=len(images))

@@ -94,6 +94,18 @@ class Inference:
         self._max_images = max_images
         self._metrics = metrics
 
+    def check_count(self, images: int) -> None:
+        """Refuses more images than one call may have; may be asked before they are decoded.
+
+        Raises:
+            InvalidInput: There are too many.
+        """
+        if images > self._max_images:
+            raise InvalidInput(
+                f"{images:,} images are over the limit of {self._max_images} a request; "
+                "send them in several requests"
+            )
+
     async def embed(self, images: Sequence[EncodedImage], model: str | None = None) -> Embedded:
         """Embeds images.
 
@@ -165,11 +177,7 @@ class Inference:
     async def _embed(self, model: LoadedModel, images: Sequence[EncodedImage]) -> Rows:
         if not images:
             raise InvalidInput("there are no images; send at least one")
-        if len(images) > self._max_images:
-            raise InvalidInput(
-                f"{len(images)} images are over the limit of {self._max_images} a request; "
-                "send them in several requests"
-            )
+        self.check_count(len(images))
         rows = await self._embedder.embed(model, images)
         if rows.typicality is not None:
             self._metrics.distributions.typicality(model.manifest, rows.typicality)

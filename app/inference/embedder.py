@@ -98,11 +98,7 @@ class Embedder:
             EngineFailed: The engine failed on one of them.
         """
         for image in images:
-            if len(image.data) > self._max_image_bytes:
-                raise TooManyBytes(
-                    f"{image.label}: the image has {len(image.data):,} bytes, over the limit of "
-                    f"{self._max_image_bytes:,}; send a smaller one"
-                )
+            check_size(image.label, len(image.data), self._max_image_bytes)
         rows: list[Row | None] = [None] * len(images)
         flights = self._start(model, images, rows)
         if flights:
@@ -194,6 +190,24 @@ class Embedder:
     def _forget(self, flight: _Flight) -> None:
         if flight.key is not None and self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
+
+
+def check_size(label: str, size: int, limit: int) -> None:
+    """Refuses an encoded image over a limit.
+
+    Args:
+        label: What the message calls it.
+        size: Its bytes.
+        limit: Most that it may have.
+
+    Raises:
+        TooManyBytes: It has more.
+    """
+    if size > limit:
+        raise TooManyBytes(
+            f"{label}: the image has {size:,} bytes, over the limit of {limit:,}; send a smaller "
+            "one"
+        )
 
 
 def _gathered(model: LoadedModel, rows: Sequence[Row]) -> Rows:

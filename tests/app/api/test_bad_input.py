@@ -2,6 +2,7 @@
 
 import base64
 import struct
+import tracemalloc
 import zlib
 
 import httpx
@@ -9,6 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.api.fields import Fields
+from app.api.uploads import Body
+from model_store.network import Side
 from tests.app.material import DIMENSION, encode, picture, pixels
 from tests.app.serving import Running
 
@@ -185,6 +189,63 @@ def test_too_many_images_and_too_large_ones(client: httpx.Client) -> None:
 def test_several_images_where_one_belongs(client: httpx.Client) -> None:
     files = [("image_a", GOOD), ("image_a", GOOD), ("image_b", GOOD)]
     problem(client.post("/compare", files=files), 400, "image_a", "exactly one")
+
+
+_UNDECODED = "!"
+"""Base64 that is none: who complains of anything else has not decoded it."""
+
+
+def test_images_in_json_are_counted_before_they_are_decoded(client: httpx.Client) -> None:
+    good = base64.b64encode(GOOD).decode()
+    many = [_UNDECODED] * 16
+    answer = client.post("/embed", json={"images": [*many, good]})
+    problem(answer, 400, "17 images", "limit of 16")
+    answer = client.post("/compare/many", json={"query": good, "candidates": many})
+    problem(answer, 400, "17 images", "limit of 16")
+    query = [1.0] * DIMENSION
+    answer = client.post("/compare/many", json={"query": query, "candidates": [good] * 16})
+    assert answer.status_code == 200, answer.text
+    answer = client.post("/compare/many", json={"query": query, "candidates": [*many, good]})
+    problem(answer, 400, "17 images", "limit of 16")
+    answer = client.post("/compare", json={"image_a": many, "image_b": good})
+    problem(answer, 400, "image_a: 16 images", "exactly one")
+    answer = client.post("/compare/many", json={"query": many, "candidates": [good]})
+    problem(answer, 400, "query: 16 images", "exactly one")
+
+
+def test_images_in_json_are_measured_before_they_are_decoded(client: httpx.Client) -> None:
+    text = _UNDECODED * 1_333_340
+    problem(client.post("/embed", json={"images": text}), 413, "1,000,005", "1,000,000")
+    for size in (999_998, 999_999, 1_000_000):  # Padded by one sign, none, two.
+        text = base64.b64encode(bytes(size)).decode()
+        problem(client.post("/embed", json={"images": text}), 415)
+
+
+def test_base64_may_have_white_space_in_it(client: httpx.Client) -> None:
+    good = base64.b64encode(GOOD).decode()
+    spaced = " \r\n\t".join(good[start : start + 7] for start in range(0, len(good), 7))
+    answers = [client.post("/embed", json={"images": text}) for text in (good, spaced)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].json() == answers[1].json()
+
+
+def test_white_space_takes_no_memory_to_speak_of() -> None:
+    text = "AA A " * 200_000
+    fields = Fields(
+        Body("json", {"images": [text]}, len(text)),
+        {},
+        known=("images",),
+        required=("images",),
+        max_image_bytes=len(text),
+    )
+    tracemalloc.start()
+    try:
+        (image,) = fields.images("images", Side.LEFT)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert image.data == bytes(len(text) // 5 * 9 // 4)
+    assert peak < 3 * len(text)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Who is let in, what answers carry, and what logs never hold."""
 
+import base64
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,6 +112,31 @@ def test_a_rate_holds_for_images(guarded: Running) -> None:
     assert int(answer.headers["retry-after"]) > 1000
     assert answer.json()["type"].endswith("rate-limited")
     assert embed(guarded, READ).status_code == 200
+
+
+def test_what_is_refused_as_too_much_costs_its_key_nothing_to_speak_of(
+    store: Path, tmp_path: Path
+) -> None:
+    key, record = new_key("own", images_per_second=1.0)
+    write_keys(tmp_path / "keys.json", (record,))
+    text = base64.b64encode(picture(1)).decode()
+    refused = (
+        ("/embed", {"images": [text] * 100}, 400),
+        ("/compare/many", {"query": text, "candidates": [text] * 100}, 400),
+        ("/embed", {"images": [*[text] * 9, "A" * 100_000]}, 413),
+        ("/embed", {"images": [*[text] * 9, "no-base64"]}, 400),
+        ("/compare/many", {"query": "no-base64", "candidates": [text] * 9}, 400),
+    )
+    with in_thread(
+        store, store_poll_seconds=0, api_keys=tmp_path / "keys.json", max_image_bytes=50_000
+    ) as running:
+        headers = {"x-api-key": key}
+        # Ten images may come at once, and each request that is read costs one.
+        for path, body, status in refused:
+            answer = running.client.post(path, json=body, headers=headers)
+            assert answer.status_code == status, answer.text
+        answer = running.client.post("/embed", json={"images": [text] * 5}, headers=headers)
+        assert answer.status_code == 200, answer.text
 
 
 def test_other_origins(guarded: Running, server: Running) -> None:
