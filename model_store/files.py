@@ -3,6 +3,7 @@
 import hashlib
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 _CHUNK = 1 << 20
@@ -25,11 +26,19 @@ def write_durably(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Replaces a file in one step: a reader sees the old bytes or the new, never a part."""
+def replace_file(path: Path, data: bytes, prepare: Callable[[Path], None] | None = None) -> None:
+    """Replaces a file in one step: a reader sees the old bytes or the new, never a part.
+
+    Args:
+        path: The file.
+        data: Its new content.
+        prepare: Done to the new file before it takes the old one's place.
+    """
     incoming = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         write_durably(incoming, data)
+        if prepare is not None:
+            prepare(incoming)
         incoming.replace(path)
     finally:
         incoming.unlink(missing_ok=True)

@@ -8,8 +8,10 @@ import hashlib
 import hmac
 import json
 import logging
+import os
 import re
 import secrets
+import stat
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -107,33 +109,63 @@ def read_keys(path: Path) -> tuple[KeyRecord, ...]:
 
 
 def write_keys(path: Path, keys: tuple[KeyRecord, ...]) -> None:
-    """Replaces a file of keys, readable to its owner only.
+    """Replaces a file of keys; a new one is readable to its owner only.
 
     Raises:
-        KeyFileError: It cannot be written.
+        KeyFileError: It cannot be written, or not so that it stays its owner's.
     """
     content = _KeyFile(keys=keys).model_dump(mode="json")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, (json.dumps(content, indent=2) + "\n").encode())
-        path.chmod(0o600)
+        before = path.stat() if path.exists() else None
+        replace_file(
+            path,
+            (json.dumps(content, indent=2) + "\n").encode(),
+            prepare=lambda incoming: _keep_readable(incoming, before),
+        )
     except OSError as error:
         raise KeyFileError(f"{path} cannot be written ({error.strerror})") from error
+
+
+def _keep_readable(incoming: Path, before: os.stat_result | None) -> None:
+    """Gives a file of keys to those who could read the one before.
+
+    Whoever writes it may be root, and a service that could not read it would go on letting in
+    revoked keys.
+
+    Raises:
+        KeyFileError: This user may not give files away.
+    """
+    if before is None:
+        incoming.chmod(0o600)
+        return
+    made = incoming.stat()
+    if (made.st_uid, made.st_gid) != (before.st_uid, before.st_gid):
+        try:
+            os.chown(incoming, before.st_uid, before.st_gid)
+        except PermissionError as error:
+            raise KeyFileError(
+                f"the file of API keys is user {before.st_uid}'s and group {before.st_gid}'s and "
+                "could not stay so; run this as that user, or as root"
+            ) from error
+    incoming.chmod(stat.S_IMODE(before.st_mode))
 
 
 class Keyring:
     """The keys that are good now: those of a file, looked at again when it changes.
 
+    A file that cannot be read is tried again every second, and leaves the keys as they were.
+
     Args:
         path: The file.
 
     Raises:
-        KeyFileError: As `read_keys`; later changes that cannot be read leave the keys as they were.
+        KeyFileError: As `read_keys`.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._stamp = self._now()
+        self._stamp = self._complained_of = self._now()
         self._keys = {record.id: record for record in read_keys(path)}
         self._looked = monotonic()
 
@@ -156,13 +188,15 @@ class Keyring:
         stamp = self._now()
         if stamp == self._stamp:
             return
-        self._stamp = stamp
         try:
             self._keys = {record.id: record for record in read_keys(self._path)}
         except KeyFileError:
-            _logger.exception("the API keys stay as they were")
+            if stamp != self._complained_of:
+                _logger.exception("the API keys stay as they were, revoked ones too")
+            self._complained_of = stamp
         else:
             _logger.info("%d API keys read anew", len(self._keys))
+            self._stamp = self._complained_of = stamp
 
     def _now(self) -> tuple[int, int, int] | None:
         try:

@@ -1,5 +1,7 @@
+import os
 import stat
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -52,6 +54,57 @@ def test_keys_that_come_and_go_are_noticed_and_a_bad_file_changes_nothing(
         assert ring.find(new)
     file.unlink()
     assert ring.find(new)
+
+
+def test_what_could_not_be_read_is_tried_again_and_said_once(
+    file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(keys, "_LOOK_SECONDS", -1.0)
+    leaked, record = new_key("leaked")
+    other, second = new_key("other")
+    write_keys(file, (record, second))
+    ring = Keyring(file)
+    write_keys(file, (second,))
+
+    def denied(path: Path) -> NoReturn:
+        raise KeyFileError("Permission denied")
+
+    # Root, whom tests in a container run as, may read everything.
+    with monkeypatch.context() as patch:
+        patch.setattr(keys, "read_keys", denied)
+        for _ in range(3):
+            assert ring.find(leaked)
+    assert [entry.levelname for entry in caplog.records] == ["ERROR"]
+    # The file is as it was, and can be read again.
+    assert ring.find(leaked) is None
+    assert ring.find(other)
+
+
+def test_who_may_read_a_file_of_keys_may_do_so_after_a_change(file: Path) -> None:
+    _, record = new_key("one")
+    write_keys(file, (record,))
+    file.chmod(0o640)
+    write_keys(file, ())
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_a_file_of_keys_stays_its_owners(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, record = new_key("one")
+    write_keys(file, (record,))
+    os.chown(file, 10001, 10002)
+    write_keys(file, ())
+    assert (file.stat().st_uid, file.stat().st_gid) == (10001, 10002)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+    def denied(*_: object) -> NoReturn:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chown", denied)
+    with pytest.raises(KeyFileError, match="user 10001"):
+        write_keys(file, (record,))
+    assert read_keys(file) == ()
+    assert [path.name for path in file.parent.iterdir()] == ["keys.json"]
 
 
 def test_a_file_that_is_none_is_said(tmp_path: Path) -> None:
