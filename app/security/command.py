@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from app.security.keys import MAX_NAME, KeyFileError, Scope, new_key, read_keys, write_keys
+from app.security.keys import MAX_NAME, Scope, add_key, new_key, read_keys, revoke_key
 from model_store.errors import TwinlensError
 
 
@@ -69,22 +69,15 @@ def _rate(text: str) -> float:
 
 def _run(chosen: argparse.Namespace) -> None:
     path: Path = chosen.file
-    there = read_keys(path) if path.exists() or chosen.command != "create" else ()
     if chosen.command == "create":
         key, record = new_key(chosen.name, Scope(chosen.scope), chosen.images_per_second)
-        write_keys(path, (*there, record))
+        add_key(path, record)
         print(key)
         print(f"This is shown once. {path} holds its digest only.", file=sys.stderr)
     elif chosen.command == "revoke":
-        left = tuple(record for record in there if record.id != chosen.id)
-        if len(left) == len(there):
-            raise KeyFileError(
-                f"{path} holds no key with the id '{chosen.id}'; python -m app key list --file "
-                f"{path} shows the ids"
-            )
-        write_keys(path, left)
+        revoke_key(path, chosen.id)
     else:
-        for record in there:
+        for record in read_keys(path):
             rate = record.images_per_second
             limit = "" if rate is None else f"{rate:g} images/s"
             print(f"{record.id}  {record.scope}  {record.created:%Y-%m-%d}  {record.name}  {limit}")

@@ -4,6 +4,7 @@ A key is `tl_<id>_<secret>`. Its secret has 256 random bits, so that one round o
 hashing it needs: there is nothing to guess, unlike with a password.
 """
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -12,6 +13,7 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -125,6 +127,59 @@ def write_keys(path: Path, keys: tuple[KeyRecord, ...]) -> None:
         )
     except OSError as error:
         raise KeyFileError(f"{path} cannot be written ({error.strerror})") from error
+
+
+def add_key(path: Path, record: KeyRecord) -> None:
+    """Adds a key to a file, which is made if it is not there.
+
+    Raises:
+        KeyFileError: As `read_keys` and `write_keys`.
+    """
+    with _alone_in(path.parent, make=True):
+        there = read_keys(path) if path.exists() else ()
+        write_keys(path, (*there, record))
+
+
+def revoke_key(path: Path, identity: str) -> None:
+    """Takes a key out of a file.
+
+    Raises:
+        KeyFileError: The file holds none of that id; or as `read_keys` and `write_keys`.
+    """
+    with _alone_in(path.parent):
+        there = read_keys(path)
+        left = tuple(record for record in there if record.id != identity)
+        if len(left) == len(there):
+            raise KeyFileError(
+                f"{path} holds no key with the id '{identity}'; python -m app key list --file "
+                f"{path} shows the ids"
+            )
+        write_keys(path, left)
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path, *, make: bool = False) -> Iterator[None]:
+    """Keeps other commands from changing a file in the folder between a read and a write of it.
+
+    The folder has the lock: the file is another one after each change, and a further one for the
+    lock would belong to whoever came first.
+
+    Raises:
+        KeyFileError: The folder cannot be opened, or made.
+    """
+    import fcntl  # Not on Windows, where the service runs all the same.
+
+    try:
+        if make:
+            folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise KeyFileError(f"the folder {folder} cannot be opened ({error.strerror})") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _keep_readable(incoming: Path, before: os.stat_result | None) -> None:

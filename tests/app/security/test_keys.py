@@ -1,5 +1,6 @@
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NoReturn
 
@@ -156,6 +157,33 @@ def test_the_command(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [record.name for record in read_keys(file)] == ["boss"]
     assert command.main(["revoke", "00000000", *where]) == 2
     assert "holds no key" in capsys.readouterr().err
+
+
+def test_keys_that_are_made_and_revoked_at_once_are_all_kept_and_gone(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--file", str(file)]
+    old = [new_key(f"old {number}")[1] for number in range(12)]
+    write_keys(file, tuple(old))
+    with ThreadPoolExecutor(12) as pool:
+        made = [pool.submit(command.main, ["create", f"new {n}", *where]) for n in range(12)]
+        gone = [pool.submit(command.main, ["revoke", record.id, *where]) for record in old]
+        assert {done.result() for done in (*made, *gone)} == {0}
+    assert sorted(record.name for record in read_keys(file)) == sorted(
+        f"new {number}" for number in range(12)
+    )
+    ring = Keyring(file)
+    assert all(ring.find(key) for key in capsys.readouterr().out.split())
+    assert [path.name for path in file.parent.iterdir()] == ["keys.json"]
+
+
+def test_a_folder_that_is_none_is_said_and_not_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    absent = tmp_path / "absent" / "keys.json"
+    assert command.main(["revoke", "00000000", "--file", str(absent)]) == 2
+    assert str(absent.parent) in capsys.readouterr().err
+    assert not absent.parent.exists()
 
 
 def test_a_bucket_counts_images_however_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
