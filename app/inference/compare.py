@@ -13,7 +13,7 @@ from app.inference.embedder import Embedder, EncodedImage
 from app.inference.engines.base import Embeddings
 from app.inference.errors import InvalidInput
 from app.inference.rows import Floats, Rows
-from app.inference.scoring import Judgement, check_finite, judge
+from app.inference.scoring import Judgement, check_values, judge
 from app.observability.metrics import Metrics
 from model_store.typicality import in_distribution
 
@@ -158,7 +158,7 @@ class Inference:
             images = [query] if isinstance(query, EncodedImage) else []
             if not isinstance(query, EncodedImage):
                 _check_width(chosen, "query", query[None])
-                check_finite("query", query)
+                check_values("query", query[None])
             if isinstance(candidates, np.ndarray):
                 _check_width(chosen, "candidates", candidates)
             else:

@@ -16,6 +16,10 @@ Floats = npt.NDArray[np.float64]
 _VALUES_AT_ONCE = 1 << 18
 """A megabyte: read from memory once, then from the processor's cache."""
 
+_LARGEST_SQUARE = 1e37
+"""Most that an embedding's squares may add up to: the length of the difference of two such is then
+within float32's range."""
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -46,7 +50,8 @@ def judge(model: LoadedModel, left: Embeddings, right: Embeddings) -> Judgement:
         right: (N, dimension), on the right side.
 
     Raises:
-        InvalidInput: One of the embeddings on the right has values that are not finite.
+        InvalidInput: One of the embeddings on the right has values that are not finite, or values
+            are too large for the comparator.
     """
     scores = np.empty(len(right))
     with torch.inference_mode():
@@ -54,12 +59,15 @@ def judge(model: LoadedModel, left: Embeddings, right: Embeddings) -> Judgement:
         step = max(1, _VALUES_AT_ONCE // right.shape[1])
         for start in range(0, len(right), step):
             block = right[start : start + step]
-            check_finite("candidates", block)
+            check_values("candidates", block)
             rows = torch.from_numpy(block)
             part = model.network.comparator(query, rows)
             if model.network.shares_weights and not model.manifest.symmetric:
                 part = (part + model.network.comparator(rows, query)) / 2
             scores[start : start + len(rows)] = part.numpy()
+    # The layers of a comparator may multiply what they are given by anything.
+    if not np.isfinite(scores).all():
+        raise InvalidInput(f"embeddings: values too large for model '{model.name}' to compare")
     calibration, metric = model.manifest.calibration, model.manifest.metric
     if calibration is None:
         return Judgement(scores, None, None, None)
@@ -72,16 +80,24 @@ def judge(model: LoadedModel, left: Embeddings, right: Embeddings) -> Judgement:
     )
 
 
-def check_finite(label: str, embeddings: Embeddings) -> None:
-    """Refuses embeddings that hold anything but numbers.
+def check_values(label: str, embeddings: Embeddings) -> None:
+    """Refuses embeddings that hold anything but numbers, or such large ones that scores overflow.
 
     Args:
         label: What the message calls them.
-        embeddings: Of any shape.
+        embeddings: (N, dimension).
 
     Raises:
-        InvalidInput: A value is infinite or not a number.
+        InvalidInput: A value is infinite or not a number, or an embedding is too long.
     """
-    # A sum of squares is finite only if every value is, but it may also be too large itself.
-    if not np.isfinite(np.vdot(embeddings, embeddings)) and not np.isfinite(embeddings).all():
+    # One sum of squares tells of all of them that they are sound. If it is too large, or not a
+    # number, it may still be that each is, and that only together they are too much.
+    if np.vdot(embeddings, embeddings) <= _LARGEST_SQUARE:
+        return
+    if not np.isfinite(embeddings).all():
         raise InvalidInput(f"{label}: embeddings must be finite numbers of float32's range")
+    if np.einsum("ij,ij->i", embeddings, embeddings).max() > _LARGEST_SQUARE:
+        raise InvalidInput(
+            f"{label}: values too large to compare; an embedding's squares must add up to "
+            f"{_LARGEST_SQUARE:g} at most"
+        )

@@ -322,6 +322,24 @@ def test_candidates_that_are_none(client: httpx.Client, candidates: object) -> N
     problem(client.post("/compare/many", json=body), 400)
 
 
+@pytest.mark.parametrize("model", ["tiny", "plain", "ordered"])
+@pytest.mark.parametrize("value", [1e20, -1e20, 3e38])
+def test_embeddings_that_are_too_large_are_refused_and_not_counted(
+    client: httpx.Client, model: str, value: float
+) -> None:
+    def scored() -> list[str]:
+        lines = client.get("/metrics").text.splitlines()
+        return [line for line in lines if line.startswith("twinlens_score_")]
+
+    before = scored()
+    large, small = [value] * DIMENSION, [1.0] * DIMENSION
+    for query, candidate, name in ((large, large, "query"), (small, large, "candidates")):
+        body = {"model": model, "query": query, "candidates": [small, candidate]}
+        answer = client.post("/compare/many", json=body)
+        problem(answer, 400, f"{name}: values too large")
+    assert scored() == before
+
+
 def test_queries_that_are_none(client: httpx.Client) -> None:
     rows = [[1.0] * DIMENSION]
     for query in ([1.0] * 3, [1.0, "x"], [[1.0] * DIMENSION], {}, 7):

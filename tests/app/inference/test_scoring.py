@@ -1,11 +1,15 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
 
 from app.inference.catalogue import LoadedModel
 from app.inference.errors import InvalidInput
-from app.inference.scoring import check_finite, judge
+from app.inference.scoring import check_values, judge
 from model_store import ModelStore
+from model_store.metric import Metric
+from model_store.network.comparators import COMPARATORS
 from tests.app.material import CALIBRATION, DIMENSION, MeanEngine, network
 
 
@@ -78,5 +82,37 @@ def test_what_is_no_number_is_refused_wherever_it_stands(tmp_path, value: float)
         judge(loaded, many[0], many)
 
 
-def test_large_numbers_are_numbers_though_their_squares_are_too_large() -> None:
-    check_finite("query", np.full((3, 4), 3e38, np.float32))
+def test_only_embeddings_that_are_too_long_themselves_are_refused() -> None:
+    rows = np.zeros((40, 4), np.float32)
+    rows[:, 0] = 3e18
+    check_values("candidates", rows)
+    rows[7, 1] = 1e19
+    with pytest.raises(InvalidInput, match="candidates: values too large"):
+        check_values("candidates", rows)
+
+
+@pytest.mark.parametrize("comparator", sorted(COMPARATORS))
+def test_every_score_is_a_number_or_refused(tmp_path, comparator: str) -> None:
+    loaded = model(tmp_path, comparator, calibrated=False)
+    for value, sign in itertools.product((1e10, 7e17, 1e20, 3e38), (1, -1)):
+        left = np.full(loaded.manifest.dimension, value, np.float32)
+        try:
+            (score,) = judge(loaded, left, sign * left[None]).scores
+        except InvalidInput as error:
+            assert value > 1e10
+            assert "too large" in str(error)
+        else:
+            assert np.isfinite(score)
+            if loaded.manifest.metric is Metric.COSINE_SIMILARITY:
+                assert score == pytest.approx(sign)
+
+
+def test_what_a_comparator_makes_too_large_is_refused(tmp_path) -> None:
+    loaded = model(tmp_path, "absolute-difference-sigmoid")
+    with torch.no_grad():
+        for layer in loaded.network.comparator.layers:
+            layer.weight.copy_(torch.where(torch.arange(layer.weight.shape[1]) % 2 == 0, 1, -1))
+            layer.weight.mul_(1e25)
+    left = np.full(loaded.manifest.dimension, 5e17, np.float32)
+    with pytest.raises(InvalidInput, match="too large for model 'm'"):
+        judge(loaded, left, -left[None])
