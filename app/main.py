@@ -97,6 +97,9 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        # Behind a proxy that ends TLS they would lead to http://, and a client that follows would
+        # send its key and its images again for all to read.
+        redirect_slashes=False,
     )
     app.state.in_flight = InFlight()
     app.state.siblings = siblings

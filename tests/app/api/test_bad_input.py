@@ -366,6 +366,9 @@ def test_paths_and_methods(client: httpx.Client) -> None:
     answer = client.get("/compare")
     problem(answer, 405, "POST")
     assert answer.headers["allow"] == "POST"
+    for path in ("/compare/", "/models/", "/static"):
+        problem(client.get(path, follow_redirects=False), 404, "/docs")
+        problem(client.post(path, content=GOOD, follow_redirects=False), 404, "/docs")
     assert client.get("/static/../../settings.py").status_code == 404
 
 
