@@ -25,8 +25,9 @@ from model_store.network import Side
 
 router = APIRouter(tags=["compare"])
 
-_PAIR_FIELDS = ("image_a", "image_b", "model")
-_MANY_FIELDS = ("query", "candidates", "embeddings", "model")
+_PARAMETERS = ("model",)
+_PAIR_FIELDS = ("image_a", "image_b", *_PARAMETERS)
+_MANY_FIELDS = ("query", "candidates", "embeddings", *_PARAMETERS)
 
 
 @router.post(
@@ -34,7 +35,7 @@ _MANY_FIELDS = ("query", "candidates", "embeddings", "model")
     summary="Compare two images",
     response_model=ComparisonAnswer,
     responses=problems(),
-    openapi_extra={**COMPARE_BODY, "parameters": parameters("model")},
+    openapi_extra={**COMPARE_BODY, "parameters": parameters(*_PARAMETERS)},
 )
 async def compare(request: Request) -> Response:
     """Whether two images show the same thing: score, calibrated probability, decision.
@@ -47,9 +48,10 @@ async def compare(request: Request) -> Response:
     body = await receive(request, limits, expected="image_a, image_b and optionally model")
     fields = Fields(
         body,
-        dict(request.query_params),
+        request.query_params.multi_items(),
         known=_PAIR_FIELDS,
         required=("image_a", "image_b"),
+        parameters=_PARAMETERS,
         max_image_bytes=settings.max_image_bytes,
     )
     work = service.inference.compare(
@@ -78,7 +80,7 @@ async def compare(request: Request) -> Response:
     summary="Compare one image with many",
     response_model=ManyAnswer,
     responses=problems(),
-    openapi_extra={**MANY_BODY, "parameters": parameters("model")},
+    openapi_extra={**MANY_BODY, "parameters": parameters(*_PARAMETERS)},
 )
 async def compare_many(request: Request) -> Response:
     """Ranks candidates by likeness to the query, most alike first.
@@ -97,9 +99,10 @@ async def compare_many(request: Request) -> Response:
     body = await receive(request, limits, expected="query, candidates and optionally model")
     fields = Fields(
         body,
-        dict(request.query_params),
+        request.query_params.multi_items(),
         known=_MANY_FIELDS,
         required=("query",),
+        parameters=_PARAMETERS,
         max_image_bytes=settings.max_image_bytes,
     )
     name = fields.text("model")

@@ -12,7 +12,8 @@ from app.api.work import charge, compute, json_response, receive, service_of
 
 router = APIRouter(tags=["embed"])
 
-_FIELDS = ("images", "model", "side")
+_PARAMETERS = ("model", "side")
+_FIELDS = ("images", *_PARAMETERS)
 _BINARY = "application/octet-stream"
 _HEADERS = {
     "X-Twinlens-Dimension": "Values of an embedding.",
@@ -40,7 +41,7 @@ _HEADERS = {
         },
         **problems(),
     },
-    openapi_extra={**EMBED_BODY, "parameters": parameters("model", "side")},
+    openapi_extra={**EMBED_BODY, "parameters": parameters(*_PARAMETERS)},
 )
 async def embed(request: Request) -> Response:
     """The embedding of each image: what `/compare` compares.
@@ -58,9 +59,10 @@ async def embed(request: Request) -> Response:
     )
     fields = Fields(
         body,
-        dict(request.query_params),
+        request.query_params.multi_items(),
         known=_FIELDS,
         required=("images",),
+        parameters=_PARAMETERS,
         max_image_bytes=settings.max_image_bytes,
     )
     service.inference.check_count(len(fields.values("images")))

@@ -26,22 +26,24 @@ class Fields:
 
     Args:
         body: What was read.
-        query: The query string's parameters; each stands in for a text field of its name.
+        query: The query string's parameters, in order; each is one more value of a text field.
         known: Names of the fields that the route reads.
         required: Names of those that must be there.
+        parameters: Names of those that may be in the query string.
         max_image_bytes: Most bytes of an image that comes as base64.
 
     Raises:
-        BadRequest: A field is missing or unknown.
+        BadRequest: A field is missing, or a field or parameter unknown.
     """
 
     def __init__(
         self,
         body: Body,
-        query: dict[str, str],
+        query: Sequence[tuple[str, str]],
         *,
         known: Sequence[str],
         required: Sequence[str],
+        parameters: Sequence[str],
         max_image_bytes: int,
     ) -> None:
         self._body = body
@@ -51,13 +53,16 @@ class Fields:
         missing = [name for name in required if name not in body.fields]
         wants = f"this route reads {', '.join(known)} (required: {', '.join(required)})"
         if missing:
-            found = ", ".join(repr(name[:50]) for name in [*body.fields][:_MAX_NAMES_SHOWN])
-            raise BadRequest(
-                f"missing: {', '.join(missing)}; {wants}; the body has {found or 'no fields'}"
-            )
+            found = _shown([*body.fields]) or "no fields"
+            raise BadRequest(f"missing: {', '.join(missing)}; {wants}; the body has {found}")
         if unknown:
-            shown = ", ".join(repr(name[:50]) for name in unknown[:_MAX_NAMES_SHOWN])
-            raise BadRequest(f"unknown: {shown}; {wants}")
+            raise BadRequest(f"unknown: {_shown(unknown)}; {wants}")
+        strange = [name for name, _ in query if name not in parameters]
+        if strange:
+            raise BadRequest(
+                f"unknown in the query string: {_shown(strange)}; this route reads "
+                f"{', '.join(parameters)} there"
+            )
 
     def __contains__(self, name: str) -> bool:
         return name in self._body.fields
@@ -72,10 +77,12 @@ class Fields:
         Raises:
             BadRequest: It is not text, or there are several.
         """
-        values = self.values(name) or [self._query.get(name, "")]
+        values = [*self.values(name), *(value for key, value in self._query if key == name)]
         if len(values) > 1:
-            raise BadRequest(f"{name}: given {len(values)} times; give it once")
-        value = values[0]
+            raise BadRequest(
+                f"{name}: given {len(values)} times; give it once, in the body or the query string"
+            )
+        value = values[0] if values else ""
         if isinstance(value, bytes):
             value = value.decode("utf-8", "replace")
         if not isinstance(value, str) or len(value) > _MAX_TEXT:
@@ -129,6 +136,11 @@ class Fields:
             _check_not_a_path(label, data)
             found.append(EncodedImage(label, data, side))
         return found
+
+
+def _shown(names: Sequence[str]) -> str:
+    """Names for a message, which a client may have chosen: not too long ones, nor too many."""
+    return ", ".join(repr(name[:50]) for name in names[:_MAX_NAMES_SHOWN])
 
 
 def is_embedding(value: object) -> bool:

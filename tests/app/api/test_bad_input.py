@@ -233,9 +233,10 @@ def test_white_space_takes_no_memory_to_speak_of() -> None:
     text = "AA A " * 200_000
     fields = Fields(
         Body("json", {"images": [text]}, len(text)),
-        {},
+        [],
         known=("images",),
         required=("images",),
+        parameters=(),
         max_image_bytes=len(text),
     )
     tracemalloc.start()
@@ -357,6 +358,41 @@ def test_raw_candidates_that_do_not_fit(client: httpx.Client) -> None:
 def test_sides_that_are_none(client: httpx.Client) -> None:
     answer = client.post("/embed", files={"images": GOOD}, data={"side": "top"})
     problem(answer, 400, "left", "right")
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("modle=plain", ("'modle'", "reads model")),
+        ("model=plain&side=left", ("'side'",)),
+        ("image_a=x", ("'image_a'",)),
+        ("modle", ("'modle'",)),
+        ("model=plain&model=tiny", ("model: given 2 times",)),
+        ("model=tiny&model=tiny", ("model: given 2 times",)),
+        ("&".join(f"{name}{'x' * 80}=1" for name in "abcdefgh"), ("'axxx", "'exxx")),
+    ],
+)
+def test_query_parameters_that_are_none(
+    client: httpx.Client, query: str, words: tuple[str, ...]
+) -> None:
+    answer = client.post(f"/compare?{query}", files={"image_a": GOOD, "image_b": GOOD})
+    said = problem(answer, 400, *words)
+    assert len(str(said["detail"])) < 500
+    answer = client.post(f"/compare/many?{query}", files={"query": GOOD, "candidates": GOOD})
+    problem(answer, 400, *words)
+
+
+def test_query_parameters_that_embedding_reads(client: httpx.Client) -> None:
+    image = {"content": GOOD, "headers": {"content-type": "image/png"}}
+    problem(client.post("/embed?sied=left", **image), 400, "'sied'", "model, side")
+    problem(client.post("/embed?side=left&side=right", **image), 400, "side: given 2 times")
+    assert client.post("/embed?model=&side=right", **image).json()["model"] == "tiny"
+
+
+def test_a_parameter_beside_a_field_of_its_name(client: httpx.Client) -> None:
+    files = {"image_a": GOOD, "image_b": GOOD}
+    answer = client.post("/compare?model=plain", files=files, data={"model": "tiny"})
+    problem(answer, 400, "model: given 2 times", "body or the query string")
 
 
 def test_paths_and_methods(client: httpx.Client) -> None:
