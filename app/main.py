@@ -12,7 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from app import web
 from app.api import admin, compare, embed, health, models, problem
 from app.api.answers import Problem
-from app.api.gate import Gate
+from app.api.gate import Gate, routes_of
 from app.api.guard import Guard
 from app.api.middleware import RequestMiddleware
 from app.api.siblings import Siblings
@@ -104,12 +104,14 @@ def create_app(
     app.state.in_flight = InFlight()
     app.state.siblings = siblings
     keyring = None if settings.api_keys is None else Keyring(settings.api_keys)
+    taking_images = routes_of((compare.router, embed.router))
     # The last one added is the outermost: also what is refused has an id and a line in the log,
     # and a browser asks by OPTIONS, without a key, whether it may ask.
-    app.add_middleware(Gate, routers=(compare.router, embed.router))
+    app.add_middleware(Gate, routes=taking_images)
     app.add_middleware(
         Guard,
         keyring=keyring,
+        paid=taking_images.keys(),
         images_per_second=settings.rate_limit,
         host=settings.host,
         processes=settings.processes,

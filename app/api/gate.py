@@ -1,6 +1,6 @@
 """Takes requests for images straight to their endpoints, or turns them away unread."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
@@ -12,6 +12,20 @@ from model_store.errors import TwinlensError
 
 # What lies in the body of one against many may all be known, or embeddings.
 _TURNED_AWAY = frozenset({"/compare", "/embed"})
+
+Routes = Mapping[tuple[str, str], APIRoute]
+"""By method and path."""
+
+
+def routes_of(routers: Iterable[APIRouter]) -> Routes:
+    """The routes of some routers."""
+    return {
+        (method, route.path): route
+        for router in routers
+        for route in router.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods or ()
+    }
 
 
 class Gate:
@@ -27,18 +41,12 @@ class Gate:
 
     Args:
         app: The application inside.
-        routers: Theirs are the routes. Each endpoint takes nothing but a `Request`.
+        routes: Each endpoint takes nothing but a `Request`.
     """
 
-    def __init__(self, app: ASGIApp, routers: Iterable[APIRouter]) -> None:
+    def __init__(self, app: ASGIApp, routes: Routes) -> None:
         self._app = app
-        self._routes = {
-            (method, route.path): route
-            for router in routers
-            for route in router.routes
-            if isinstance(route, APIRoute)
-            for method in route.methods or ()
-        }
+        self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request, as ASGI has it."""

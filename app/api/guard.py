@@ -1,7 +1,7 @@
 """Asks every request for its key before anything of its body is read."""
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -34,6 +34,7 @@ class Guard:
     Args:
         app: The application inside.
         keyring: The keys; None where none are asked for.
+        paid: The routes that take images, by method and path: what a key pays for.
         images_per_second: For keys that have no limit of their own; 0 for none.
         host: The address that the service listens on.
         processes: How many the service has; each lets in its share of a key's images.
@@ -43,12 +44,14 @@ class Guard:
         self,
         app: ASGIApp,
         keyring: Keyring | None,
+        paid: Collection[tuple[str, str]],
         images_per_second: float,
         host: str,
         processes: int = 1,
     ) -> None:
         self._app = app
         self._keyring = keyring
+        self._paid = frozenset(paid)
         self._images_per_second = images_per_second
         self._processes = processes
         self._open_admin = is_loopback(host)
@@ -94,6 +97,8 @@ class Guard:
         if admin and record.scope is not KeyScope.ADMIN:
             detail = f"key {record.id} may not do this; use one with the scope 'admin'"
             return 403, "key-not-allowed", detail, {}
+        if (scope["method"], scope["path"]) not in self._paid:
+            return None
         bucket = self._bucket(record)
         wait = 0 if bucket is None else bucket.enter()
         if wait:
