@@ -13,8 +13,9 @@ from app import web
 from app.api import admin, compare, embed, health, models, problem
 from app.api.answers import Problem
 from app.api.gate import Gate, routes_of
-from app.api.guard import Guard
+from app.api.guard import Guard, is_open
 from app.api.middleware import RequestMiddleware
+from app.api.schemas import problems
 from app.api.siblings import Siblings
 from app.inference.service import Service
 from app.observability.metrics import Metrics
@@ -146,7 +147,11 @@ def _complete_document(app: FastAPI, *, asks_for_keys: bool) -> None:
         components.setdefault("schemas", {}).setdefault("Problem", Problem.model_json_schema())
         if asks_for_keys:
             components["securitySchemes"] = _KEYS
-            document["security"] = [{name: []} for name in _KEYS]
+            for path, operations in document["paths"].items():
+                if not is_open(path):
+                    for operation in operations.values():
+                        operation["security"] = [{name: []} for name in _KEYS]
+                        operation["responses"]["401"] = problems(401)[401]
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -16,7 +16,7 @@ router = APIRouter(tags=["admin"])
     "/admin/reload",
     summary="Look through the store now",
     response_model=ReloadAnswer,
-    responses=problems(401, 403, 503),
+    responses=problems(403, 503),
 )
 async def reload(request: Request) -> Response:
     """Loads what is new in the store without waiting for the next look; an admin key's right."""

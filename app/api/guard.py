@@ -26,6 +26,11 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def is_open(path: str) -> bool:
+    """Whether no key is asked for there."""
+    return path in _OPEN or path.startswith(_OPEN_FOLDERS)
+
+
 class Guard:
     """Lets in requests with a key that is good for them, as many as it may send.
 
@@ -59,7 +64,7 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request, as ASGI has it."""
-        if scope["type"] != "http" or _is_open(scope["path"]):
+        if scope["type"] != "http" or is_open(scope["path"]):
             await self._app(scope, receive, send)
             return
         context = context_of(scope)
@@ -116,10 +121,6 @@ class Guard:
         if known is None or known[0] != rate:
             known = self._buckets[record.id] = (rate, Bucket(rate / self._processes))
         return known[1]
-
-
-def _is_open(path: str) -> bool:
-    return path in _OPEN or path.startswith(_OPEN_FOLDERS)
 
 
 def _key_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from app.api.answers import EngineAnswer, InputAnswer, ModelAnswer, ModelsAnswer, RefusedAnswer
-from app.api.schemas import problems
+from app.api.schemas import NAME, problems
 from app.api.work import json_response, service_of
 from app.inference.catalogue import Catalogue, LoadedModel
 
@@ -30,11 +30,13 @@ async def models(request: Request) -> Response:
     summary="One model",
     response_model=ModelAnswer,
     responses=problems(404, 503),
+    openapi_extra={"parameters": [NAME]},
 )
-async def model(request: Request, name: str) -> Response:
+async def model(request: Request) -> Response:
     """The model of that name or alias."""
     catalogue = service_of(request).catalogue
-    return json_response(_describe(catalogue.find(name), catalogue).model_dump(mode="json"))
+    found = catalogue.find(request.path_params["name"])
+    return json_response(_describe(found, catalogue).model_dump(mode="json"))
 
 
 def _describe(model: LoadedModel, catalogue: Catalogue) -> ModelAnswer:

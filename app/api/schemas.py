@@ -87,6 +87,15 @@ EMBED_BODY = _body(
 )
 
 
+NAME = {
+    "name": "name",
+    "in": "path",
+    "required": True,
+    "description": "Name or alias of a model.",
+    "schema": {"type": "string"},
+}
+
+
 def parameters(*names: str) -> list[dict[str, Any]]:
     """The query parameters of these names, and the header that every working route reads."""
     schemas = {"model": _MODEL, "side": _SIDE}
@@ -115,15 +124,19 @@ _PROBLEMS = {
     503: "Not ready, or draining.",
     504: "The request's time was over.",
 }
+_OF_IMAGES = (400, 404, 408, 413, 415, 422, 429, 500, 503, 504)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error answers of a route; all that a working route can give if none are named."""
+    """The error answers of a route; all that one for images can give if none are named.
+
+    That a key is missing is no route's own answer: `Guard` gives it, where there are keys.
+    """
     reference = {"schema": {"$ref": "#/components/schemas/Problem"}}
     return {
         status: {
             "description": _PROBLEMS[status],
             "content": {"application/problem+json": reference},
         }
-        for status in statuses or _PROBLEMS
+        for status in statuses or _OF_IMAGES
     }

@@ -294,6 +294,18 @@ def test_the_openapi_document_describes_every_body(client: httpx.Client) -> None
     assert "Problem" in references
 
 
+def test_the_openapi_document_promises_no_errors_but_problems(client: httpx.Client) -> None:
+    document = client.get("/openapi.json").json()
+    assert not any("ValidationError" in name for name in document["components"]["schemas"])
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            for status, answer in operation["responses"].items():
+                if int(status) >= 400:
+                    assert [*answer["content"]] == ["application/problem+json"], (path, status)
+    (name,) = document["paths"]["/models/{name}"]["get"]["parameters"]
+    assert (name["name"], name["in"], name["required"]) == ("name", "path", True)
+
+
 def test_examples_are_what_the_service_answers(client: httpx.Client) -> None:
     schemas = client.get("/openapi.json").json()["components"]["schemas"]
     files = {"image_a": picture(1), "image_b": picture(2)}

@@ -55,7 +55,13 @@ def test_no_key_no_answer(guarded: Running) -> None:
 def test_the_document_says_how_a_key_is_sent(guarded: Running, client: httpx.Client) -> None:
     document = guarded.client.get("/openapi.json").json()
     schemes = document["components"]["securitySchemes"]
-    assert {name for each in document["security"] for name in each} == set(schemes)
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            asks = {name for each in operation.get("security", ()) for name in each}
+            assert asks == (set() if path in OPEN else set(schemes)), path
+            assert ("401" in operation["responses"]) is bool(asks), path
+    assert "security" not in document
+    assert {"/models", "/models/{name}", "/admin/reload", "/livez"} < document["paths"].keys()
     for scheme in schemes.values():
         sent = (
             {scheme["name"]: READ}
@@ -63,7 +69,9 @@ def test_the_document_says_how_a_key_is_sent(guarded: Running, client: httpx.Cli
             else {"Authorization": f"{scheme['scheme'].title()} {READ}"}
         )
         assert guarded.client.get("/models", headers=sent).status_code == 200
-    assert "security" not in client.get("/openapi.json").json()
+    open_to_all = client.get("/openapi.json").text
+    assert "security" not in open_to_all
+    assert '"401"' not in open_to_all
 
 
 def test_the_key_is_asked_for_before_the_body(guarded: Running) -> None:
