@@ -88,6 +88,10 @@ class Batcher:
         with self._condition:
             return self._schedule.depth
 
+    def limit(self, engine: Engine) -> int | None:
+        """Most images in a batch of an engine that had no memory for more; None for the others."""
+        return self._limits.get(engine)
+
     @property
     def busy_seconds(self) -> float:
         """How long the device has been at its longest call of an engine; 0 while it is idle."""

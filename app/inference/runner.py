@@ -113,7 +113,6 @@ class BatchRunner:
     def _halved(self, lane: Lane, images: Sequence[UInt8Image]) -> list[Row | EngineFailed]:
         half = (len(images) + 1) // 2
         self._limits[lane.engine] = half
-        self._metrics.batch_limit(lane.model, half)
         _logger.warning(
             "the device has no memory for %d images of %s at once; it gets at most %d from now on",
             len(images),

@@ -193,6 +193,12 @@ class Service:
             "Images waiting for the device.",
             lambda: self._batcher.depth,
         )
+        self.metrics.watch_models(
+            "twinlens_batch_limit_images",
+            "Most images in a batch of a model, after the device had no memory for more; absent "
+            "as long as that has not happened.",
+            self._batch_limits,
+        )
         if self._device != "cpu" and self._computes_here:
             watch(
                 "twinlens_device_memory_bytes",
@@ -206,6 +212,13 @@ class Service:
             "1 while /readyz says ready, else 0.",
             lambda: float(self.unready_reason() is None),
         )
+
+    def _batch_limits(self) -> dict[str, float]:
+        """Of the engines that serve now: a new one starts without."""
+        limits = {
+            name: self._batcher.limit(model.engine) for name, model in self.catalogue.models.items()
+        }
+        return {name: limit for name, limit in limits.items() if limit is not None}
 
 
 def _engines(settings: Settings, device: str, socket: Path | None) -> MakeEngine:

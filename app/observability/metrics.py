@@ -1,6 +1,6 @@
 """Prometheus metrics of one service, in a registry of its own."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
 
@@ -13,12 +13,32 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from app.observability.distributions import Distributions
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _STAGES = ("read", "decode", "queue", "device", "score")
 _BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class _OfModels(Collector):
+    """A gauge that has the models which there are at the moment."""
+
+    def __init__(
+        self, name: str, description: str, values: Callable[[], Mapping[str, float]]
+    ) -> None:
+        self._name = name
+        self._description = description
+        self._values = values
+
+    def collect(self) -> Iterable[Metric]:
+        """What a scrape sees, as `prometheus_client` asks for it."""
+        family = GaugeMetricFamily(self._name, self._description, labels=["model"])
+        for model, value in self._values().items():
+            family.add_metric([model], value)
+        yield family
 
 
 class Metrics:
@@ -90,13 +110,6 @@ class Metrics:
             ["model", "what"],
             registry=self.registry,
         )
-        self._batch_limit = Gauge(
-            "twinlens_batch_limit_images",
-            "Most images in a batch of a model, after the device had no memory for more; absent "
-            "as long as that has not happened.",
-            ["model"],
-            registry=self.registry,
-        )
         self._engine_rebuilds = Counter(
             "twinlens_engine_rebuilds",
             "Engines rebuilt since they failed on everything or hung, by result (mended, failed).",
@@ -155,10 +168,6 @@ class Metrics:
         """Counts a batch or an image that an engine failed on."""
         self._engine_failures.labels(model, what).inc()
 
-    def batch_limit(self, model: str, images: int) -> None:
-        """Records that a model's batches were made smaller."""
-        self._batch_limit.labels(model).set(images)
-
     def engine_rebuilt(self, model: str, *, mended: bool) -> None:
         """Counts an attempt to rebuild an engine."""
         self._engine_rebuilds.labels(model, "mended" if mended else "failed").inc()
@@ -176,6 +185,12 @@ class Metrics:
     def watch(self, name: str, description: str, value: Callable[[], float]) -> None:
         """Adds a gauge whose value is asked for at every scrape."""
         Gauge(name, description, registry=self.registry).set_function(value)
+
+    def watch_models(
+        self, name: str, description: str, values: Callable[[], Mapping[str, float]]
+    ) -> None:
+        """Adds a gauge whose values, by model, are asked for at every scrape."""
+        self.registry.register(_OfModels(name, description, values))
 
     def exposition(self) -> bytes:
         """Everything, in Prometheus' text format."""

@@ -286,9 +286,10 @@ def test_memory_that_is_short_halves_the_batch_and_is_remembered() -> None:
         assert [row.embedding[0] for row in rows] == [*range(17)]
         sizes = [size for size, _ in engine.batches]
         assert sizes == [1, 8, 4, 2, 2, 2, 2, 2, 2, 2, 2]
+        assert batcher.limit(engine) == 2
+        assert batcher.limit(MeanEngine()) is None
 
     metrics = with_batcher(scenario, max_batch=8)
-    assert value(metrics, "twinlens_batch_limit_images", model="mean") == 2
     assert value(metrics, "twinlens_engine_failures_total", model="mean", what="image") == 0
 
 

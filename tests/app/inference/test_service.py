@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from app.inference.catalogue import Catalogue, LoadedModel
+from app.inference.compare import Embedded
 from app.inference.embedder import EncodedImage
 from app.inference.errors import EngineFailed, InferenceError, InvalidInput, QueueFull, TooManyBytes
 from app.inference.loader import Loader
@@ -261,6 +262,52 @@ def test_a_dead_device_makes_the_service_unready(store) -> None:
         assert service.catalogue.models["tiny"].engine is not engine
 
     run(store, scenario)
+
+
+class SmallEngine(MeanEngine):
+    """It has memory for one image at a time."""
+
+    def features(self, batch: np.ndarray, side: Side) -> np.ndarray:
+        rows = super().features(batch, side)
+        if len(batch) > 1:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return rows
+
+
+def test_a_limit_on_batches_is_shown_as_long_as_its_engine_serves(store) -> None:
+    async def scenario(service: Service) -> None:
+        def shown(model: str) -> float | None:
+            registry = service.metrics.registry
+            return registry.get_sample_value("twinlens_batch_limit_images", {"model": model})
+
+        async def two_wait_for(engine: SmallEngine) -> list[asyncio.Task[Embedded]]:
+            engine.gate.clear()
+            with_engine(service, engine)
+            first = asyncio.create_task(service.inference.embed([image(1)]))
+            await entered(engine)
+            rest = asyncio.create_task(service.inference.embed([image(2), image(3)]))
+            await asyncio.to_thread(wait_until, lambda: service._batcher.depth == 2)
+            return [first, rest]
+
+        engine = SmallEngine()
+        tasks = await two_wait_for(engine)
+        assert shown("tiny") is None
+        engine.gate.set()
+        await asyncio.gather(*tasks)
+        assert shown("tiny") == 1
+        assert shown("plain") is None
+        await service._library.rebuild("tiny")
+        assert shown("tiny") is None
+        # What the old engine is still at when a new one takes its place counts no more.
+        engine = SmallEngine()
+        tasks = await two_wait_for(engine)
+        await service._library.rebuild("tiny")
+        engine.gate.set()
+        await asyncio.gather(*tasks)
+        assert service._batcher.limit(engine) == 1
+        assert shown("tiny") is None
+
+    run(store, scenario, cache_bytes=0)
 
 
 def test_a_look_that_fails_is_no_harm(store, monkeypatch: pytest.MonkeyPatch) -> None:
