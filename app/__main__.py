@@ -52,10 +52,10 @@ def main(arguments: list[str]) -> int:
 def _command(arguments: list[str]) -> int:
     if arguments[0] == "key":
         return command.main(arguments[1:])
-    if arguments == ["convert"]:
+    if arguments[0] == "convert":
         from app import convert  # With OpenVINO, which a start may do without.
 
-        return convert.main()
+        return convert.main(arguments[1:])
     if arguments[0] == "front-end" and len(arguments) == _FRONT_END_WORDS:
         from app.processes import front_end
 

@@ -4,6 +4,7 @@ A start that finds them converted is ready seconds earlier. An image that is bui
 started many times, is what this is for.
 """
 
+import argparse
 import sys
 
 from app.inference.engines.conversion import ConversionFailed
@@ -13,8 +14,9 @@ from model_store.errors import StoreError, TwinlensError
 from model_store.store import ModelStore
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Runs the command; returns the process's exit status: 2 if a model could not be loaded."""
+    _parser().parse_args(arguments)
     status = 0
     try:
         settings = read_settings()
@@ -45,3 +47,12 @@ def main() -> int:
         )
         return 2
     return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog="python -m app convert",
+        description="Converts the store's models to the form that the CPU engine runs, so that the "
+        "next start need not. Takes no arguments: the models are those of TWINLENS_MODEL_STORE, "
+        "and what is made lies in TWINLENS_ENGINE_CACHE.",
+    )

@@ -82,6 +82,20 @@ def test_an_empty_store_is_said(tmp_path, monkeypatch, capsys):
     assert "holds no model" in capsys.readouterr().out
 
 
+def test_it_has_a_help_text_and_takes_no_arguments(store, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["convert", "--help"])
+    assert ended.value.code == 0
+    told = capsys.readouterr().out
+    assert told.startswith("usage: python -m app convert")
+    assert "TWINLENS_ENGINE_CACHE" in told
+    with pytest.raises(SystemExit) as ended:
+        main(["convert", "glyphs"])
+    assert ended.value.code == 2
+    assert "unrecognized arguments: glyphs" in capsys.readouterr().err
+    assert not (tmp_path / "converted").exists()
+
+
 def test_a_command_that_is_none_is_said(capsys):
     assert main(["serve"]) == 2
     said = capsys.readouterr().err
