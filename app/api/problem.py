@@ -139,9 +139,10 @@ def install(app: FastAPI) -> None:
             allowed = (error.headers or {}).get("Allow", "another method")
             detail = f"{request.method} is not possible at {request.url.path}; use {allowed}"
         context = context_of(request.scope)
+        context.problem = _title(error.status_code).lower().replace(" ", "-")
         return problem(
             error.status_code,
-            _title(error.status_code).lower().replace(" ", "-"),
+            context.problem,
             detail,
             request_id=context.request_id,
             headers=error.headers,

@@ -242,6 +242,7 @@ def test_metrics_count_what_happened(server: Running) -> None:
     compare(client, picture(90), picture(91))
     client.post("/embed", content=b"", headers={"content-type": "image/png"})
     client.get("/nothing/of/this/name")
+    client.get("/compare")
     text = client.get("/metrics").text
     for line in (
         'twinlens_requests_total{method="POST",route="/compare",status="200"}',
@@ -253,6 +254,8 @@ def test_metrics_count_what_happened(server: Running) -> None:
         'twinlens_stage_seconds_count{stage="score"}',
         'twinlens_batch_images_count{model="tiny"}',
         'twinlens_rejections_total{reason="malformed-request"}',
+        'twinlens_rejections_total{reason="not-found"}',
+        'twinlens_rejections_total{reason="method-not-allowed"}',
         'twinlens_cache_lookups_total{result="hit"}',
         'twinlens_model_loads_total{model="broken",result="refused"} 1.0',
         'twinlens_model_version{model="tiny"} 1.0',
