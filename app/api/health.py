@@ -12,12 +12,15 @@ from app.inference.errors import NotReady
 router = APIRouter(tags=["health"])
 
 
+# Some health checkers ask by HEAD; the document of the interface is none the wiser for that.
+@router.head("/livez", include_in_schema=False)
 @router.get("/livez", summary="Is the process alive?", response_model=HealthAnswer)
 async def livez() -> Response:
     """Answers 200 as long as the process answers at all."""
     return json_response({"status": "alive"})
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz",
     summary="Should requests be sent here?",

@@ -17,6 +17,9 @@ _POLICY = (
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
+# By HEAD, health checkers ask whether the pages are there.
+_READ = ["GET", "HEAD"]
+
 router = APIRouter(include_in_schema=False)
 
 
@@ -26,13 +29,13 @@ def install(app: FastAPI) -> None:
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
 
 
-@router.get("/")
+@router.api_route("/", methods=_READ)
 async def page() -> Response:
     """The page that compares two images."""
     return _page("index.html")
 
 
-@router.get("/docs")
+@router.api_route("/docs", methods=_READ)
 async def docs() -> Response:
     """The documentation of the HTTP interface."""
     return _page("docs.html")

@@ -236,6 +236,17 @@ def test_health(client: httpx.Client) -> None:
     assert client.get("/readyz").json() == {"status": "ready"}
 
 
+@pytest.mark.parametrize("path", ["/", "/docs", "/livez", "/readyz"])
+def test_health_checkers_may_ask_by_head(client: httpx.Client, path: str) -> None:
+    whole, head = client.get(path), client.head(path)
+    assert head.status_code == 200
+    assert head.content == b""
+    for name in ("content-type", "content-length", "cache-control"):
+        assert head.headers[name] == whole.headers[name]
+    # The connection goes on, which it would not with a body that nobody expects.
+    assert client.get(path).content == whole.content
+
+
 def test_metrics_count_what_happened(server: Running) -> None:
     client = server.client
     compare(client, picture(90), picture(91))
