@@ -6,6 +6,7 @@ import fastapi_offline
 from fastapi import APIRouter, FastAPI, HTTPException
 from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
 _STATIC = Path(__file__).parent / "static"
 # The package is a plain way to have Swagger UI's files; nothing of its code is used.
@@ -23,10 +24,28 @@ _READ = ["GET", "HEAD"]
 router = APIRouter(include_in_schema=False)
 
 
+class _WholeFile(FileResponse):
+    """A file, and never a part: errors of ranges would be plain text, and no problem documents."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(_without_range(scope), receive, send)
+
+
+class _WholeFiles(StaticFiles):
+    """Likewise, of a folder."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(_without_range(scope), receive, send)
+
+
+def _without_range(scope: Scope) -> Scope:
+    return {**scope, "headers": [each for each in scope["headers"] if each[0] != b"range"]}
+
+
 def install(app: FastAPI) -> None:
     """Adds the pages and their files."""
     app.include_router(router)
-    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    app.mount("/static", _WholeFiles(directory=_STATIC), name="static")
 
 
 @router.api_route("/", methods=_READ)
@@ -46,15 +65,15 @@ async def docs_file(name: str) -> Response:
     """A file of Swagger UI."""
     if name not in _SWAGGER_FILES:
         raise HTTPException(404)
-    return FileResponse(_SWAGGER_UI / name)
+    return _WholeFile(_SWAGGER_UI / name)
 
 
 @router.get("/favicon.ico")
 async def favicon() -> Response:
     """The page's icon."""
-    return FileResponse(_STATIC / "icon.svg", media_type="image/svg+xml")
+    return _WholeFile(_STATIC / "icon.svg", media_type="image/svg+xml")
 
 
 def _page(name: str) -> Response:
     headers = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
-    return FileResponse(_STATIC / name, headers=headers)
+    return _WholeFile(_STATIC / name, headers=headers)

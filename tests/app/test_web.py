@@ -1,6 +1,7 @@
 """The page knows what the service may answer; a browser is not started here."""
 
 import httpx
+import pytest
 
 from model_store.metric import Metric
 
@@ -9,3 +10,13 @@ def test_the_page_knows_every_metric(client: httpx.Client) -> None:
     script = client.get("/static/page.js").text
     for metric in Metric:
         assert f"  {metric.value}: {{ name:" in script
+
+
+@pytest.mark.parametrize("path", ["/", "/static/page.js", "/docs/swagger-ui.css", "/favicon.ico"])
+@pytest.mark.parametrize("wanted", ["bytes=0-3", "bytes=99999999-", "bytes=3-1", "nonsense"])
+def test_files_are_sent_whole_whatever_part_is_asked_for(
+    client: httpx.Client, path: str, wanted: str
+) -> None:
+    answer = client.get(path, headers={"range": wanted})
+    assert answer.status_code == 200
+    assert answer.content == client.get(path).content
