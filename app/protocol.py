@@ -1,6 +1,6 @@
 """HTTP/1.1 as uvicorn speaks it, with bounds on what a slow or endless client can hold."""
 
-from asyncio import TimerHandle, Transport
+from asyncio import AbstractEventLoop, TimerHandle, Transport
 from collections.abc import Callable
 
 import httptools
@@ -30,7 +30,9 @@ class GuardedProtocol(HttpToolsProtocol):
 
     patience = 10.0
 
-    _timer: TimerHandle | None = None
+    # A client may well send its next request while it does not read the answer to the last.
+    _reading: "_Timer"
+    _writing: "_Timer"
     # Of requests sent in a row without waiting, the one in work; `cycle` is the last one read.
     _running: RequestResponseCycle | None = None
     _in_headers = False
@@ -39,13 +41,14 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """As `asyncio.Protocol`; uvicorn declares the type of transport likewise."""
         super().connection_made(transport)
-        self.timeout_keep_alive_task = self.loop.call_later(
-            self.timeout_keep_alive, self.timeout_keep_alive_handler
-        )
+        self._reading = _Timer(self.loop, self.patience)
+        self._writing = _Timer(self.loop, self.patience)
+        self._await_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """As `asyncio.Protocol`."""
-        self._stop()
+        self._reading.stop()
+        self._writing.stop()
         self._unset_keepalive_if_required()
         self._tell_gone()
         super().connection_lost(exc)
@@ -68,12 +71,12 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._in_headers = True
         self._header_bytes = 0
-        self._start(self._headers_too_slow)
+        self._reading.start(self._headers_too_slow)
 
     def on_headers_complete(self) -> None:
         """A request's headers are there."""
         self._in_headers = False
-        self._stop()
+        self._reading.stop()
         try:
             super().on_headers_complete()
         except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
@@ -89,27 +92,46 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The end of a request."""
         if self.cycle is not None and self.cycle.response_complete:
-            self._stop()
+            self._reading.stop()
+            self._await_request()
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """The end of an answer."""
         early = self._running is not None and self._running.more_body
         super().on_response_complete()
-        if early and not self.pipeline:
+        if self.transport.is_closing():
+            self._close()
+        elif early and not self.pipeline:
             # Closing now could destroy the answer before a client that still sends has read it.
             self._unset_keepalive_if_required()
-            self._start(self.transport.close)
+            self._reading.start(self._close)
 
     def pause_writing(self) -> None:
         """The client does not read as fast as it is sent to."""
         super().pause_writing()
-        self._start(self._hang_up)
+        self._writing.start(self._hang_up)
 
     def resume_writing(self) -> None:
         """The client has read on."""
         super().resume_writing()
-        self._stop()
+        if not self.transport.is_closing():
+            self._writing.stop()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """No request has come for too long."""
+        self._close()
+
+    def _await_request(self) -> None:
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+
+    def _close(self) -> None:
+        # What was written goes out first, which a client that does not read would never let happen.
+        self.transport.close()
+        self._writing.start(self._hang_up)
 
     def _hang_up(self) -> None:
         # The task that sends must not wake to a transport that is already closed.
@@ -129,21 +151,37 @@ class GuardedProtocol(HttpToolsProtocol):
         self._refuse(b"408 Request Timeout", b"the headers were not there in time")
 
     def _refuse(self, status: bytes, why: bytes) -> None:
-        self._stop()
+        self._reading.stop()
         self.transport.write(
             b"HTTP/1.1 %b\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n"
             b"connection: close\r\n\r\n%b" % (status, len(why), why)
         )
-        self.transport.close()
+        self._close()
 
-    def _start(self, then: Callable[[], None]) -> None:
-        self._stop()
-        self._timer = self.loop.call_later(self.patience, then)
 
-    def _stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+class _Timer:
+    """Waits for one thing at a time.
+
+    Args:
+        loop: Whose time it is.
+        seconds: How long it waits.
+    """
+
+    def __init__(self, loop: AbstractEventLoop, seconds: float) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._handle: TimerHandle | None = None
+
+    def start(self, then: Callable[[], None]) -> None:
+        """Calls it if nothing stops the timer, or starts it again, in time."""
+        self.stop()
+        self._handle = self._loop.call_later(self._seconds, then)
+
+    def stop(self) -> None:
+        """Waits no more."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
 
 
 def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:

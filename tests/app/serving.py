@@ -22,6 +22,8 @@ from app.protocol import server_config
 from app.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
+# The largest answer that takes neither a model nor a body.
+LARGE = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
@@ -40,6 +42,7 @@ class Running:
     client: httpx.Client
     service: Service
     app: FastAPI
+    server: uvicorn.Server
 
 
 @contextlib.contextmanager
@@ -57,7 +60,7 @@ def in_thread(store: Path, *, wait: bool = True, **settings: object) -> Iterator
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             if wait:
                 wait_until(lambda: client.get("/readyz").status_code == 200)
-            yield Running(port, client, app.state.service, app)
+            yield Running(port, client, app.state.service, app, server)
     finally:
         server.should_exit = True
         thread.join(30)
@@ -125,6 +128,22 @@ def half_request(
     )
     assert connection.recv(1000).startswith(b"HTTP/1.1 100")
     return connection
+
+
+def reader_of_little(port: int) -> socket.socket:
+    """A connection that soon has more to read than it holds."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.settimeout(10)
+    connection.connect(("127.0.0.1", port))
+    return connection
+
+
+def send_on(connection: socket.socket) -> None:
+    """Sends requests whose answers are not waited for, one after the other."""
+    for _ in range(5):
+        time.sleep(0.02)
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
 
 
 def compare_body(left: bytes, right: bytes) -> tuple[bytes, str]:

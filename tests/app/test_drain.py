@@ -5,12 +5,22 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import httpx
 import pytest
 
 from tests.app.material import picture
-from tests.app.serving import REPOSITORY, compare_body, half_request, in_process, wait_until
+from tests.app.serving import (
+    LARGE,
+    REPOSITORY,
+    compare_body,
+    half_request,
+    in_process,
+    reader_of_little,
+    send_on,
+    wait_until,
+)
 
 
 def received(connection: socket.socket) -> bytes:
@@ -67,6 +77,24 @@ def test_the_draining_time_is_a_bound_and_a_second_signal_ends_at_once(store, bo
         wait_until(lambda: httpx.get(url).status_code == 503)
         process.popen.send_signal(signal.SIGTERM)
         assert process.popen.wait(30) == 1
+
+
+def test_a_client_that_does_not_read_is_not_waited_for_until_the_draining_time_is_over(
+    store,
+) -> None:
+    with (
+        in_process(
+            store, TWINLENS_DRAIN_SECONDS="3600", TWINLENS_SLOW_CLIENT_SECONDS="2"
+        ) as process,
+        reader_of_little(process.port) as connection,
+    ):
+        connection.sendall(LARGE * 20)
+        # Time for the server to have written all that there is room for, but not to hang up.
+        assert connection.recv(1)
+        time.sleep(1)
+        send_on(connection)
+        process.popen.send_signal(signal.SIGTERM)
+        assert process.popen.wait(30) == 0
 
 
 def test_settings_that_are_wrong_are_said_by_name() -> None:

@@ -12,7 +12,16 @@ import pytest
 
 from app.inference.catalogue import LoadedModel
 from tests.app.material import MeanEngine, picture
-from tests.app.serving import Running, compare_body, half_request, in_thread, wait_until
+from tests.app.serving import (
+    LARGE,
+    Running,
+    compare_body,
+    half_request,
+    in_thread,
+    reader_of_little,
+    send_on,
+    wait_until,
+)
 
 
 @pytest.fixture(scope="module")
@@ -282,21 +291,70 @@ def test_after_a_refused_body_that_ends_the_connection_goes_on(small: Running) -
         assert answer_of(connection).startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.parametrize(
+    ("request_", "rest"),
+    [
+        pytest.param(b"", b"", id="nothing"),
+        pytest.param(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", b"", id="a request"),
+        pytest.param(
+            b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+            b"Content-Length: 99999999\r\n\r\n",
+            bytes(99_999_999),
+            id="a body that was refused unread",
+        ),
+    ],
+)
+def test_an_idle_connection_is_closed(
+    store: Path, monkeypatch: pytest.MonkeyPatch, request_: bytes, rest: bytes
+) -> None:
+    monkeypatch.setattr("app.protocol._KEEP_ALIVE_SECONDS", 0.3)
+    with (
+        in_thread(store, store_poll_seconds=0) as running,
+        socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection,
+    ):
+        if request_:
+            connection.sendall(request_)
+            assert answer_of(connection).startswith(b"HTTP/1.1")
+        connection.sendall(rest)
+        closed(connection)
+
+
 def test_a_client_that_does_not_read_is_hung_up_on(
     small: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with socket.socket() as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.settimeout(10)
-        connection.connect(("127.0.0.1", small.port))
-        request = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
-        connection.sendall(request * 20)
+    with reader_of_little(small.port) as connection:
+        connection.sendall(LARGE * 20)
         # Nothing is in work any more, and most of it was never taken.
         in_flight = small.app.state.in_flight
         wait_until(lambda: in_flight.requests > 0)
         wait_until(lambda: in_flight.requests == 0)
         assert len(closed(connection)) < 20 * 1_000_000
     assert "unexpected error" not in caplog.text
+
+
+def test_a_client_that_sends_on_and_does_not_read_is_hung_up_on_too(small: Running) -> None:
+    with reader_of_little(small.port) as connection:
+        connection.sendall(LARGE * 20)
+        in_flight = small.app.state.in_flight
+        wait_until(lambda: in_flight.requests > 0)
+        send_on(connection)
+        wait_until(lambda: in_flight.requests == 0)
+
+
+def test_a_client_that_does_not_read_the_last_of_its_answer_is_hung_up_on(store: Path) -> None:
+    """Little enough is left that the server's transport does not ask for it to be read."""
+    with in_thread(store, store_poll_seconds=0, slow_client_seconds=0.3) as running:
+        listening = running.server.servers[0].sockets[0]
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        connections = running.server.server_state.connections
+        others = len(connections)
+        with reader_of_little(running.port) as connection:
+            connection.sendall(
+                b"GET /openapi.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            )
+            wait_until(lambda: len(connections) > others)
+            wait_until(lambda: len(connections) == others)
+            assert len(closed(connection)) < len(running.client.get("/openapi.json").content)
 
 
 def test_bodies_in_work_are_bounded_in_bytes(small: Running, engine: MeanEngine) -> None:
