@@ -9,10 +9,14 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from app.api.problem import BadRequest, HeadersTooLarge, HeadersTooSlow
+from app.api.refusal import refusal
 from app.api.sink import sink_of
 from app.settings import Settings
 
 _MAX_HEADER_BYTES = 65_536
+# Of a header beside its name and value: the colon, the space, and the line's end.
+_LINE_BYTES = 4
 _KEEP_ALIVE_SECONDS = 75
 
 
@@ -21,7 +25,11 @@ class GuardedProtocol(HttpToolsProtocol):
 
     uvicorn itself waits without end for the first request on a connection, for the rest of a
     request's headers (of any size), for the rest of a body that was answered before its end, and
-    for a client that does not read. Reading a body in time is up to whoever reads it.
+    for a client that does not read; and it keeps trailers of any size. Reading a body in time is up
+    to whoever reads it.
+
+    What is no request that the application could answer is answered here, as a problem document
+    too, once the requests before it are answered; that is the connection's end.
 
     Attributes:
         patience: Seconds for each of these; for the first byte of a connection, the time that an
@@ -36,7 +44,13 @@ class GuardedProtocol(HttpToolsProtocol):
     # Of requests sent in a row without waiting, the one in work; `cycle` is the last one read.
     _running: RequestResponseCycle | None = None
     _in_headers = False
+    _in_body = False
+    # Of the message that is being read: its headers and trailers, as far as they are whole.
     _header_bytes = 0
+    # Read since a piece of a body or the end of a message: headers and trailers, whole or not.
+    _unfinished_bytes = 0
+    # Why nothing is read any more.
+    _refusal: BadRequest | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """As `asyncio.Protocol`; uvicorn declares the type of transport likewise."""
@@ -60,30 +74,54 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """As `asyncio.Protocol`."""
-        super().data_received(data)
-        if self._in_headers:
-            self._header_bytes += len(data)
-            if self._header_bytes > _MAX_HEADER_BYTES and not self.transport.is_closing():
-                self._refuse(b"431 Request Header Fields Too Large", b"the headers are too large")
+        if self._refusal is not None:
+            return
+        self._unfinished_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            # The parser hands on what a callback raised as the context of its own error.
+            reason = error.__context__
+            self._refuse(reason if isinstance(reason, BadRequest) else _malformed(error))
+        except httptools.HttpParserUpgrade:
+            self._unsupported_upgrade_warning()
+        else:
+            if self._unfinished_bytes > _MAX_HEADER_BYTES:
+                self._refuse(_too_large())
 
     def on_message_begin(self) -> None:
         """A request's first byte."""
         super().on_message_begin()
+        # Not at any byte: empty lines between requests would keep a connection for good.
+        self._unset_keepalive_if_required()
         self._in_headers = True
         self._header_bytes = 0
         self._reading.start(self._headers_too_slow)
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; or a trailer, which nothing here asks for."""
+        self._header_bytes += len(name) + len(value) + _LINE_BYTES
+        if self._header_bytes > _MAX_HEADER_BYTES:
+            raise _too_large()
+        if self._in_headers:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """A request's headers are there."""
-        self._in_headers = False
         self._reading.stop()
+        if self._header_bytes + len(self.url) > _MAX_HEADER_BYTES:
+            raise _too_large()
         try:
             super().on_headers_complete()
-        except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
-            self._refuse(b"400 Bad Request", b"the request's target is not a valid path")
+        # The last is what uvicorn makes of a target without a path.
+        except (httptools.HttpParserInvalidURLError, UnicodeDecodeError, AttributeError):
+            raise BadRequest("the request's target is not a valid path; begin it with /") from None
+        self._in_headers = False
+        self._in_body = True
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body: to its reader at once where one waits, or into the queue."""
+        self._unfinished_bytes = 0
         sink = sink_of(self.cycle.scope)
         # What is in the queue already goes first.
         if sink is None or self.cycle.body or not sink.offer(body):
@@ -91,7 +129,9 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The end of a request."""
-        if self.cycle is not None and self.cycle.response_complete:
+        self._unfinished_bytes = 0
+        self._in_body = False
+        if self.cycle.response_complete:
             self._reading.stop()
             self._await_request()
         super().on_message_complete()
@@ -102,6 +142,8 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             self._close()
+        elif self._refusal is not None and self._in_work() is None:
+            self._say(self._refusal)
         elif early and not self.pipeline:
             # Closing now could destroy the answer before a client that still sends has read it.
             self._unset_keepalive_if_required()
@@ -138,25 +180,65 @@ class GuardedProtocol(HttpToolsProtocol):
         self._tell_gone()
         self.transport.abort()
 
+    def _in_work(self) -> RequestResponseCycle | None:
+        running = self._running
+        if running is None or running.response_complete or running.disconnected:
+            return None
+        return running
+
     def _tell_gone(self) -> None:
-        if self._running is not None and not self._running.response_complete:
-            self._running.disconnected = True
-            self._running.message_event.set()
+        running = self._in_work()
+        if running is not None:
+            running.disconnected = True
+            running.message_event.set()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
         self._running = cycle
+        self._unset_keepalive_if_required()
         super()._start_asgi_task(cycle, app)  # type: ignore[arg-type]
 
     def _headers_too_slow(self) -> None:
-        self._refuse(b"408 Request Timeout", b"the headers were not there in time")
-
-    def _refuse(self, status: bytes, why: bytes) -> None:
-        self._reading.stop()
-        self.transport.write(
-            b"HTTP/1.1 %b\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n"
-            b"connection: close\r\n\r\n%b" % (status, len(why), why)
+        if self.flow.read_paused:
+            # They may have been sent, and wait until what was sent before them is done.
+            self._reading.start(self._headers_too_slow)
+            return
+        self._refuse(
+            HeadersTooSlow(
+                f"the headers were not there within {self.patience:g} s; send them faster"
+            )
         )
+
+    def _refuse(self, error: BadRequest) -> None:
+        """Reads no more; says why, once what was asked before is answered, and closes."""
+        self._refusal = error
+        self._reading.stop()
+        begun = self._in_body and self.cycle.response_started
+        if self._in_body and self.cycle is self._running:
+            # Whoever works on it waits for the rest of its body.
+            self._tell_gone()
+        elif self._in_body:
+            self.pipeline.popleft()
+        if begun:
+            self._close()
+        elif self._in_work() is None:
+            self._say(error)
+
+    def _say(self, error: BadRequest) -> None:
+        self.transport.write(refusal(error, self.server_state.default_headers))
         self._close()
+
+
+def _too_large() -> HeadersTooLarge:
+    return HeadersTooLarge(
+        f"the request's headers are over the limit of {_MAX_HEADER_BYTES:,} bytes, its target and "
+        "trailers included; send fewer or shorter ones"
+    )
+
+
+def _malformed(error: httptools.HttpParserError) -> BadRequest:
+    return BadRequest(
+        f"this is not HTTP/1.1 as it should be ({error}); have an HTTP client library write it"
+    )
 
 
 class _Timer:

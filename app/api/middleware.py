@@ -64,7 +64,7 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _complete(message, scope["path"], context)
+                complete(message, scope["path"], context)
             await send(message)
 
         self._in_flight.requests += 1
@@ -116,8 +116,14 @@ class RequestMiddleware:
             _logger.log(level, "request", extra=fields(**line))
 
 
-def _complete(message: Message, path: str, context: RequestContext) -> None:
-    """Adds what every answer carries to the headers of this one."""
+def complete(message: Message, path: str, context: RequestContext) -> None:
+    """Adds what every answer carries to the headers of this one.
+
+    Args:
+        message: The start of the answer, as ASGI has it.
+        path: What was asked for.
+        context: The request's.
+    """
     headers = [*message.get("headers", [])]
     named = {name for name, _ in headers}
     headers.extend(header for header in _HEADERS if header[0] not in named)

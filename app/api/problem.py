@@ -57,6 +57,20 @@ class BodyTooSlow(BadRequest):
     slug = "body-too-slow"
 
 
+class HeadersTooLarge(BadRequest):
+    """A request's headers, target or trailers over the limit on bytes."""
+
+    status = 431
+    slug = "headers-too-large"
+
+
+class HeadersTooSlow(BadRequest):
+    """Headers that were not there in time."""
+
+    status = 408
+    slug = "headers-too-slow"
+
+
 class ClientGone(BadRequest):
     """The client closed the connection before its answer was there."""
 

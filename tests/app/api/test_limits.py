@@ -3,6 +3,7 @@
 import concurrent.futures
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -258,6 +259,28 @@ def test_headers_that_do_not_come_in_time(small: Running) -> None:
         assert closed(connection).startswith(b"HTTP/1.1 408")
 
 
+def test_headers_that_the_server_does_not_read_are_not_too_slow(
+    small: Running, engine: MeanEngine
+) -> None:
+    engine.gate.clear()
+    body, kind = compare_body(picture(1), picture(2))
+    live = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+    with half_request(small.port, body, kind) as connection:
+        connection.sendall(body)
+        assert engine.entered.acquire(timeout=10)
+        # With a request that waits for its turn, no more is read.
+        connection.sendall(live + live[:20])
+        time.sleep(1)
+        connection.sendall(live[20:])
+        engine.gate.set()
+        received = b""
+        while received.count(b"HTTP/1.1") < 3:
+            piece = connection.recv(65_536)
+            assert piece, received
+            received += piece
+    assert received.count(b"HTTP/1.1 200") == 3
+
+
 def test_headers_without_end(small: Running) -> None:
     with socket.create_connection(("127.0.0.1", small.port), timeout=10) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 70_000)
@@ -295,6 +318,7 @@ def test_after_a_refused_body_that_ends_the_connection_goes_on(small: Running) -
     ("request_", "rest"),
     [
         pytest.param(b"", b"", id="nothing"),
+        pytest.param(b"", b"\r\n", id="an empty line"),
         pytest.param(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", b"", id="a request"),
         pytest.param(
             b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"

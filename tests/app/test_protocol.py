@@ -1,0 +1,173 @@
+"""What is sent over a connection, byte by byte, and what comes back over it."""
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tests.app.material import picture
+from tests.app.serving import Running, compare_body, in_thread
+
+LIVE = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+CHUNKED = (
+    b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n"
+)
+
+
+@pytest.fixture(scope="module")
+def server(store: Path) -> Iterator[Running]:
+    with in_thread(store, store_poll_seconds=0, slow_client_seconds=0.5) as running:
+        yield running
+
+
+@dataclass
+class Answer:
+    """One answer of those that came over a connection."""
+
+    status: int
+    headers: dict[bytes, bytes]
+    body: bytes
+
+
+class Client:
+    """A connection of which nothing is hidden."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        # Each piece is to go out when it is sent.
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._received = self.socket.makefile("rb")
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._received.close()
+        self.socket.close()
+
+    def send(self, *pieces: bytes) -> None:
+        for piece in pieces:
+            self.socket.sendall(piece)
+
+    def answer(self) -> Answer:
+        status = int(self._received.readline().split()[1])
+        headers = {}
+        while line := self._received.readline().strip():
+            name, _, value = line.partition(b": ")
+            headers[name] = value
+        return Answer(status, headers, self._received.read(int(headers[b"content-length"])))
+
+    def ended(self) -> bool:
+        """Whether the server has closed it, and sent nothing before."""
+        try:
+            return self._received.read(1) == b""
+        except ConnectionResetError:
+            return True
+
+
+@pytest.fixture
+def client(server: Running) -> Iterator[Client]:
+    with Client(server.port) as client:
+        yield client
+
+
+def check_refusal(client: Client, status: int, slug: str) -> None:
+    """Checks that a problem of that kind comes next, and then nothing more."""
+    answer = client.answer()
+    assert answer.status == status, answer
+    assert answer.headers[b"content-type"] == b"application/problem+json"
+    assert answer.headers[b"connection"] == b"close"
+    assert answer.headers[b"x-content-type-options"] == b"nosniff"
+    content = orjson.loads(answer.body)
+    assert set(content) == {"type", "title", "status", "detail", "request_id"}
+    assert content["type"] == f"urn:twinlens:problem:{slug}"
+    assert content["status"] == status
+    assert content["request_id"].encode() == answer.headers[b"x-request-id"]
+    assert client.ended()
+
+
+MALFORMED = {
+    "no method": b"HELLO /livez HTTP/1.1\r\nHost: x\r\n\r\n",
+    "no version": b"GET /livez HTTP/9.9\r\nHost: x\r\n\r\n",
+    "no HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    "no header": b"GET /livez HTTP/1.1\r\nHo st: x\r\n\r\n",
+    "two lengths": b"POST /embed HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+    "no authority": b"GET http://[ HTTP/1.1\r\nHost: x\r\n\r\n",
+    "no path": b"GET http://127.0.0.1 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "no ASCII": b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a chunk without a length": CHUNKED + b"what\r\n",
+}
+
+
+@pytest.mark.parametrize("sent", MALFORMED.values(), ids=MALFORMED)
+def test_what_is_no_request_is_answered_with_a_problem(client: Client, sent: bytes) -> None:
+    client.send(sent)
+    check_refusal(client, 400, "malformed-request")
+
+
+@pytest.mark.parametrize("sent", MALFORMED.values(), ids=MALFORMED)
+def test_what_was_asked_before_is_answered_first(client: Client, sent: bytes) -> None:
+    body, kind = compare_body(picture(1), picture(2))
+    head = f"POST /compare HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n"
+    client.send(head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body + LIVE + sent)
+    answer = client.answer()
+    assert answer.status == 200
+    assert b'"score"' in answer.body
+    assert client.answer().body == b'{"status":"alive"}'
+    check_refusal(client, 400, "malformed-request")
+
+
+# Little over the limit: what is sent after an answer may cost the client that answer.
+LONG = b"X-Long: " + b"a" * 65_600
+MANY = b"".join(b"%04d: a\r\n" % n for n in range(7300))
+TOO_LARGE = {
+    "a long header": b"GET / HTTP/1.1\r\nHost: x\r\n" + LONG + b"\r\n\r\n",
+    "a header without end": b"GET / HTTP/1.1\r\nHost: x\r\n" + LONG,
+    "many headers": b"GET / HTTP/1.1\r\nHost: x\r\n" + MANY + b"\r\n",
+    "a long target": b"GET /" + LONG[10:] + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a long trailer": CHUNKED + b"2\r\nab\r\n0\r\n" + LONG + b"\r\n\r\n",
+    "many trailers": CHUNKED + b"0\r\n" + MANY + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("sent", TOO_LARGE.values(), ids=TOO_LARGE)
+@pytest.mark.parametrize("step", [1 << 20, 8_000], ids=["at once", "in pieces"])
+def test_headers_and_trailers_over_the_limit_are_refused(
+    client: Client, sent: bytes, step: int
+) -> None:
+    client.send(*(sent[start : start + step] for start in range(0, len(sent), step)))
+    check_refusal(client, 431, "headers-too-large")
+
+
+def test_a_trailer_without_end_is_hung_up_on(client: Client) -> None:
+    client.send(CHUNKED + b"2\r\nab\r\n0\r\nX-Long: ")
+    with pytest.raises(ConnectionError):
+        client.send(*[b"a" * 10_000] * 2_000)
+
+
+def test_trailers_are_no_headers_and_the_connection_goes_on(client: Client) -> None:
+    image = picture(1)
+    chunks = b"%x\r\n%b\r\n0\r\nX-Request-ID: mine\r\nX-Sum: 1\r\n\r\n" % (len(image), image)
+    client.send(CHUNKED + chunks + LIVE)
+    answer = client.answer()
+    assert answer.status == 200
+    assert answer.headers[b"x-request-id"] != b"mine"
+    assert client.answer().status == 200
+
+
+def test_a_body_is_not_taken_for_the_headers_behind_it(client: Client) -> None:
+    head = b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+    body = bytes(200_000)
+    client.send(head + b"Content-Length: %d\r\n\r\n" % len(body) + body + LIVE[:20], LIVE[20:])
+    assert client.answer().status == 415
+    assert client.answer().status == 200
+
+
+def test_headers_that_do_not_come_in_time(client: Client) -> None:
+    client.send(LIVE, LIVE[:20])
+    assert client.answer().status == 200
+    check_refusal(client, 408, "headers-too-slow")
