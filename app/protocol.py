@@ -78,16 +78,35 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._unfinished_bytes += len(data)
         try:
-            self.parser.feed_data(data)
+            self._parse(data)
         except httptools.HttpParserError as error:
             # The parser hands on what a callback raised as the context of its own error.
             reason = error.__context__
             self._refuse(reason if isinstance(reason, BadRequest) else _malformed(error))
-        except httptools.HttpParserUpgrade:
-            self._unsupported_upgrade_warning()
         else:
             if self._unfinished_bytes > _MAX_HEADER_BYTES:
                 self._refuse(_too_large())
+
+    def _parse(self, data: bytes | memoryview) -> None:
+        """Has the parser read on, and never stop for another protocol, since none is spoken here.
+
+        It takes a request that offers one, as Java's client does with HTTP/2, to end with its
+        headers. They are read anew without the offer, which costs other requests nothing.
+        """
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                (end,) = upgrade.args
+            else:
+                return
+            data = memoryview(data)[end:]
+            version = self.parser.get_http_version().encode()
+            lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+            lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+            # The old one may take this for the connection's last request.
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.feed_data(b"\r\n".join([*lines, b"", b""]))
 
     def on_message_begin(self) -> None:
         """A request's first byte."""
@@ -108,6 +127,10 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """A request's headers are there."""
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise BadRequest("CONNECT is for proxies, and this is none")
+            return
         self._reading.stop()
         if self._header_bytes + len(self.url) > _MAX_HEADER_BYTES:
             raise _too_large()
@@ -129,6 +152,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The end of a request."""
+        if self._in_headers:
+            return  # To be read anew.
         self._unfinished_bytes = 0
         self._in_body = False
         if self.cycle.response_complete:

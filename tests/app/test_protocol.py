@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.app.material import picture
+from tests.app.material import DIMENSION, picture
 from tests.app.serving import Running, compare_body, in_thread
 
 LIVE = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -99,6 +99,7 @@ MALFORMED = {
     "no authority": b"GET http://[ HTTP/1.1\r\nHost: x\r\n\r\n",
     "no path": b"GET http://127.0.0.1 HTTP/1.1\r\nHost: x\r\n\r\n",
     "no ASCII": b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a tunnel": b"CONNECT example.org:443 HTTP/1.1\r\nHost: x\r\n\r\n",
     "a chunk without a length": CHUNKED + b"what\r\n",
 }
 
@@ -171,3 +172,78 @@ def test_headers_that_do_not_come_in_time(client: Client) -> None:
     client.send(LIVE, LIVE[:20])
     assert client.answer().status == 200
     check_refusal(client, 408, "headers-too-slow")
+
+
+H2C = (
+    b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+    b"HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n"
+)
+WEBSOCKET = (
+    b"Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+VECTORS = orjson.dumps({"query": [1.0] * DIMENSION, "candidates": [[1.0] * DIMENSION] * 2})
+LENGTH = b"Content-Length: %d\r\n" % len(VECTORS)
+
+
+def many(headers: bytes, version: bytes = b"1.1") -> bytes:
+    """The head of a request whose body are the vectors."""
+    line = b"POST /compare/many HTTP/%b\r\n" % version
+    return line + b"Host: x\r\nContent-Type: application/json\r\n" + headers + b"\r\n"
+
+
+def check_ranked(client: Client) -> None:
+    answer = client.answer()
+    assert answer.status == 200, answer
+    assert len(orjson.loads(answer.body)["results"]) == 2
+
+
+@pytest.mark.parametrize("offer", [H2C, WEBSOCKET], ids=["h2c", "websocket"])
+def test_a_request_that_offers_another_protocol_is_answered_as_any_other(
+    client: Client, offer: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = many(offer + LENGTH)
+    for cut in range(1, len(head)):
+        client.send(head[:cut], head[cut:] + VECTORS)
+        check_ranked(client)
+    client.send(head + VECTORS)
+    check_ranked(client)
+    client.send(head, VECTORS[:10], VECTORS[10:])
+    check_ranked(client)
+    chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(VECTORS), VECTORS)
+    client.send(many(offer + b"Transfer-Encoding: chunked\r\n") + chunks)
+    check_ranked(client)
+    client.send(LIVE)
+    assert client.answer().body == b'{"status":"alive"}'
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_requests_that_offer_another_protocol_may_come_one_behind_the_other(
+    client: Client,
+) -> None:
+    client.send((many(H2C + LENGTH) + VECTORS + LIVE) * 3)
+    for _ in range(3):
+        check_ranked(client)
+        assert client.answer().body == b'{"status":"alive"}'
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        many(b"Connection: Upgrade, close\r\nUpgrade: h2c\r\n" + LENGTH),
+        many(b"Connection: Upgrade\r\nUpgrade: h2c\r\n" + LENGTH, version=b"1.0"),
+    ],
+    ids=["close", "HTTP/1.0"],
+)
+def test_the_last_request_of_a_connection_may_offer_another_protocol(
+    client: Client, head: bytes
+) -> None:
+    client.send(head + VECTORS)
+    check_ranked(client)
+    assert client.ended()
+
+
+def test_what_is_wrong_with_a_request_is_said_whatever_it_offers(client: Client) -> None:
+    client.send(LIVE + LIVE.replace(b"/livez", b"http://[").replace(b"Host: x\r\n", H2C))
+    assert client.answer().status == 200
+    check_refusal(client, 400, "malformed-request")
