@@ -17,6 +17,7 @@ from app.settings import Settings
 _MAX_HEADER_BYTES = 65_536
 # Of a header beside its name and value: the colon, the space, and the line's end.
 _LINE_BYTES = 4
+_MAX_PIECES = 16
 _KEEP_ALIVE_SECONDS = 75
 
 
@@ -49,6 +50,8 @@ class GuardedProtocol(HttpToolsProtocol):
     _header_bytes = 0
     # Read since a piece of a body or the end of a message: headers and trailers, whole or not.
     _unfinished_bytes = 0
+    # Of bodies, in what was read last.
+    _pieces = 0
     # Why nothing is read any more.
     _refusal: BadRequest | None = None
 
@@ -77,6 +80,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._refusal is not None:
             return
         self._unfinished_bytes += len(data)
+        self._pieces = 0
         try:
             self._parse(data)
         except httptools.HttpParserError as error:
@@ -145,9 +149,12 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """A piece of a body: to its reader at once where one waits, or into the queue."""
         self._unfinished_bytes = 0
+        self._pieces += 1
         sink = sink_of(self.cycle.scope)
-        # What is in the queue already goes first.
-        if sink is None or self.cycle.body or not sink.offer(body):
+        # What is in the queue already goes first. In the queue many pieces become one, and while it
+        # is full no more is read: a body in chunks of a byte leaves others their turns.
+        queued = self.cycle.body or self._pieces > _MAX_PIECES
+        if sink is None or queued or not sink.offer(body):
             super().on_body(body)
 
     def on_message_complete(self) -> None:

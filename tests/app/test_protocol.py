@@ -1,5 +1,6 @@
 """What is sent over a connection, byte by byte, and what comes back over it."""
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +8,13 @@ from pathlib import Path
 
 import orjson
 import pytest
+import uvicorn
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from uvicorn.server import ServerState
 
+from app.api.sink import Sink
+from app.protocol import GuardedProtocol
 from tests.app.material import DIMENSION, picture
 from tests.app.serving import Running, compare_body, in_thread
 
@@ -247,3 +254,63 @@ def test_what_is_wrong_with_a_request_is_said_whatever_it_offers(client: Client)
     client.send(LIVE + LIVE.replace(b"/livez", b"http://[").replace(b"Host: x\r\n", H2C))
     assert client.answer().status == 200
     check_refusal(client, 400, "malformed-request")
+
+
+class Reading(asyncio.Transport):
+    """Knows whether more is to be read, and forgets what is written."""
+
+    paused = False
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("size", "waits"), [(1, True), (200_000, False)], ids=["single bytes", "one piece"]
+)
+def test_a_body_in_many_pieces_waits_for_its_reader_and_one_in_few_does_not(
+    size: int, *, waits: bool
+) -> None:
+    """While it waits, others have their turn."""
+    content = bytes(range(250)) * 800
+    taken: list[bytes] = []
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        with Sink(taken.append).open(scope):
+            more = True
+            while more:
+                message = await receive()
+                taken.append(message["body"])
+                more = message["more_body"]
+        await Response()(scope, receive, send)
+
+    async def read() -> None:
+        config = uvicorn.Config(application, http=GuardedProtocol, ws="none", log_config=None)
+        config.load()
+        transport = Reading()
+        protocol = GuardedProtocol(config, ServerState(), {})
+        protocol.connection_made(transport)
+        protocol.data_received(CHUNKED)
+        await asyncio.sleep(0)
+        chunks = (content[start : start + size] for start in range(0, len(content), size))
+        protocol.data_received(b"".join(b"%x\r\n%b\r\n" % (len(each), each) for each in chunks))
+        assert transport.paused == waits
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not transport.paused
+        protocol.data_received(b"0\r\n\r\n")
+        (reader,) = protocol.tasks
+        await reader
+        protocol.connection_lost(ConnectionResetError())
+
+    asyncio.run(read())
+    assert b"".join(taken) == content
