@@ -4,7 +4,7 @@ import io
 import warnings
 from pathlib import Path
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from model_store.errors import ImageTooLarge, UndecodableImage, UnsupportedImageType
 from model_store.preprocessing import Preprocessing, UInt8Image, prepare
@@ -22,6 +22,16 @@ DEFAULT_MAX_PIXELS = 64_000_000
 """Pixels an image may declare unless the caller says otherwise: 64 megapixels."""
 
 _EXIF_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ON_ITS_SIDE = frozenset(_TURNS[orientation] for orientation in (5, 6, 7, 8))
 _GREY_16_BIT = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
 _ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 
@@ -97,15 +107,33 @@ def _decode_opened(image: Image.Image, max_pixels: int, spec: Preprocessing | No
             f"the image declares {image.width}x{image.height} = {pixels:,} pixels, over the limit "
             f"of {max_pixels:,}; send a smaller one"
         )
-    turned = image.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
+    if image.format != "JPEG":
+        # A PNG's EXIF may come after its pixels, and a TIFF turns itself while it is loaded.
+        image.load()
+    turn = _turn(image)
     if spec is not None and image.format == "JPEG" and image.mode in ("RGB", "L"):
         width, height = image.size
-        upright = (height, width) if turned else (width, height)
+        on_its_side = turn in _ON_ITS_SIDE
+        upright = (height, width) if on_its_side else (width, height)
         size = spec.decode_size(*upright)
-        image.draft(image.mode, size[::-1] if turned else size)
+        image.draft(image.mode, size[::-1] if on_its_side else size)
     image.load()
-    image = ImageOps.exif_transpose(image)
-    return _to_rgb_or_grey(image)
+    flat = _to_rgb_or_grey(image if turn is None else image.transpose(turn))
+    # What was opened may hold a decoder's memory, or a file mapped into it.
+    return flat.copy() if flat is image else flat
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What brings an image upright by its EXIF; metadata that cannot be read say nothing.
+
+    Not by Pillow's `exif_transpose`: that writes all tags anew, and fails where one is odd.
+    """
+    try:
+        return _TURNS.get(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 (of as many kinds as a decoder's, and the pixels are sound)
+        return None
 
 
 def _to_rgb_or_grey(image: Image.Image) -> Image.Image:
