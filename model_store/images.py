@@ -21,6 +21,9 @@ SUFFIXES = frozenset(
 DEFAULT_MAX_PIXELS = 64_000_000
 """Pixels an image may declare unless the caller says otherwise: 64 megapixels."""
 
+_JPEG = frozenset({"JPEG", "MPO"})
+"""Pillow's names of a JPEG, and of one with more pictures behind it, as many phones write."""
+
 _EXIF_ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -107,11 +110,11 @@ def _decode_opened(image: Image.Image, max_pixels: int, spec: Preprocessing | No
             f"the image declares {image.width}x{image.height} = {pixels:,} pixels, over the limit "
             f"of {max_pixels:,}; send a smaller one"
         )
-    if image.format != "JPEG":
+    if image.format not in _JPEG:
         # A PNG's EXIF may come after its pixels, and a TIFF turns itself while it is loaded.
         image.load()
     turn = _turn(image)
-    if spec is not None and image.format == "JPEG" and image.mode in ("RGB", "L"):
+    if spec is not None and image.format in _JPEG and image.mode in ("RGB", "L"):
         width, height = image.size
         on_its_side = turn in _ON_ITS_SIDE
         upright = (height, width) if on_its_side else (width, height)

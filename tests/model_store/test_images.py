@@ -155,6 +155,23 @@ def test_a_large_jpeg_decoded_small_looks_the_same(mode: str):
     assert np.abs(small.astype(int) - full.astype(int)).mean() < 2
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_the_first_of_several_pictures_in_a_jpeg_is_read_as_a_jpeg_is(orientation: int):
+    rng = np.random.default_rng(6)
+    smooth = Image.fromarray(rng.integers(0, 256, (12, 9, 3), dtype=np.uint8))
+    photo = smooth.resize((900, 1200), Image.Resampling.BICUBIC)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    alone = encoded(photo, "JPEG", exif=exif)
+    first = encoded(photo, "MPO", exif=exif, save_all=True, append_images=[half_and_half()])
+    with Image.open(io.BytesIO(first)) as opened:
+        assert opened.format == "MPO"
+    half = (0.5,) * 3
+    spec = Preprocessing(height=64, width=48, mode="RGB", resize="crop", mean=half, std=half)
+    # By the JPEG's own scaling, which is what makes it quick: other scaling has other pixels.
+    assert np.array_equal(decode_prepared(first, spec), decode_prepared(alone, spec))
+
+
 _DECODES_IN_THREADS = """
 import sys, threading, warnings
 from pathlib import Path
