@@ -67,10 +67,7 @@ def decode(
         UndecodableImage: Damaged or cut short.
     """
     try:
-        with Image.open(
-            io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS
-        ) as image:
-            return _decode_opened(image, max_pixels, spec)
+        return _to_rgb_or_grey(_upright(source, max_pixels, spec))
     except UnidentifiedImageError:
         raise UnsupportedImageType(
             "not an image of a type that is read; send JPEG, PNG, WebP, BMP, GIF, TIFF, PGM/PPM "
@@ -103,27 +100,29 @@ def decode_prepared(
     return prepare(decode(source, max_pixels=max_pixels, spec=spec), spec)
 
 
-def _decode_opened(image: Image.Image, max_pixels: int, spec: Preprocessing | None) -> Image.Image:
-    pixels = image.width * image.height
-    if pixels > max_pixels:
-        raise ImageTooLarge(
-            f"the image declares {image.width}x{image.height} = {pixels:,} pixels, over the limit "
-            f"of {max_pixels:,}; send a smaller one"
-        )
-    if image.format not in _JPEG:
-        # A PNG's EXIF may come after its pixels, and a TIFF turns itself while it is loaded.
+def _upright(source: bytes | Path, max_pixels: int, spec: Preprocessing | None) -> Image.Image:
+    """Decodes an image into a copy: what was opened goes, and its decoder's memory with it."""
+    with Image.open(
+        io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS
+    ) as image:
+        pixels = image.width * image.height
+        if pixels > max_pixels:
+            raise ImageTooLarge(
+                f"the image declares {image.width}x{image.height} = {pixels:,} pixels, over the "
+                f"limit of {max_pixels:,}; send a smaller one"
+            )
+        if image.format not in _JPEG:
+            # A PNG's EXIF may come after its pixels, and a TIFF turns itself while it is loaded.
+            image.load()
+        turn = _turn(image)
+        if spec is not None and image.format in _JPEG and image.mode in ("RGB", "L"):
+            width, height = image.size
+            on_its_side = turn in _ON_ITS_SIDE
+            upright = (height, width) if on_its_side else (width, height)
+            size = spec.decode_size(*upright)
+            image.draft(image.mode, size[::-1] if on_its_side else size)
         image.load()
-    turn = _turn(image)
-    if spec is not None and image.format in _JPEG and image.mode in ("RGB", "L"):
-        width, height = image.size
-        on_its_side = turn in _ON_ITS_SIDE
-        upright = (height, width) if on_its_side else (width, height)
-        size = spec.decode_size(*upright)
-        image.draft(image.mode, size[::-1] if on_its_side else size)
-    image.load()
-    flat = _to_rgb_or_grey(image if turn is None else image.transpose(turn))
-    # What was opened may hold a decoder's memory, or a file mapped into it.
-    return flat.copy() if flat is image else flat
+        return image.copy() if turn is None else image.transpose(turn)
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
@@ -148,7 +147,10 @@ def _to_rgb_or_grey(image: Image.Image) -> Image.Image:
         # Pillow's own conversion clips at 255; "I" comes from 16-bit PNG and PGM.
         return image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
+        if image.mode not in ("RGBA", "LA"):
+            image = image.convert("RGBA")
+        # As `Image.alpha_composite` does it, value for value, in a third of its memory.
+        white = Image.new("RGB", image.size, "white")
+        white.paste(image, mask=image)
+        return white
     return image.convert("RGB")

@@ -117,6 +117,55 @@ def test_transparency_is_laid_on_white():
     assert np.asarray(decode(encoded(palette, "PNG", transparency=0))).min() == 255
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+@pytest.mark.parametrize("wanted", ["RGB", "L"])
+def test_every_value_of_every_transparency_is_laid_on_white_exactly(mode: str, wanted: str):
+    alpha, value = np.indices((256, 256), dtype=np.uint8)
+    bands = [value, alpha] if mode == "LA" else [value, 255 - value, value // 2, alpha]
+    image = Image.fromarray(np.dstack(bands), mode)
+    one = (0.5,) * len(wanted if wanted == "RGB" else "L")
+    spec = Preprocessing(height=256, width=256, mode=wanted, mean=one, std=one)
+    white = Image.new("RGBA", image.size, "white")
+    expected = Image.alpha_composite(white, image.convert("RGBA")).convert("RGB").convert(wanted)
+    found = decode_prepared(encoded(image, "PNG"), spec)
+    assert np.array_equal(found.squeeze(), np.asarray(expected))
+
+
+_PEAKS = """
+import sys
+from pathlib import Path
+from model_store.images import decode
+
+def memory(kept):
+    (line,) = (line for line in Path("/proc/self/status").open() if line.startswith(kept))
+    return int(line.split()[1]) * 1024
+
+for name in sys.argv[1:]:
+    data = Path(name).read_bytes()
+    Path("/proc/self/clear_refs").write_text("5")  # The peak begins anew.
+    before = memory("VmRSS")
+    width, height = decode(data).size
+    print((memory("VmHWM") - before) / (width * height))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is Linux's to tell")
+def test_decoding_takes_no_more_memory_than_is_said(tmp_path: Path):
+    """In bytes a pixel, as `docs/security.md` has it; an image that has to be turned as well."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    said = {("PNG", "RGB"): 8, ("PNG", "RGBA"): 8, ("PNG", "LA"): 8, ("WEBP", "RGBA"): 16}
+    for number, (kind, mode) in enumerate(said):
+        file = tmp_path / str(number)
+        file.write_bytes(encoded(Image.new(mode, (3000, 3000)), kind, exif=exif))
+    files = [tmp_path / str(number) for number in range(len(said))]
+    ran = subprocess.run(
+        [sys.executable, "-c", _PEAKS, *files], check=True, capture_output=True, text=True
+    )
+    for one, peak in zip(said, ran.stdout.split(), strict=True):
+        assert float(peak) < said[one] + 0.5, one
+
+
 def test_cmyk_becomes_rgb():
     image = decode(encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG"))
     assert image.mode == "RGB"
