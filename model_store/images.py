@@ -4,7 +4,8 @@ import io
 import warnings
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+import numpy as np
+from PIL import Image, ImageChops, UnidentifiedImageError
 
 from model_store.errors import ImageTooLarge, UndecodableImage, UnsupportedImageType
 from model_store.preprocessing import Preprocessing, UInt8Image, prepare
@@ -36,6 +37,8 @@ _TURNS = {
 }
 _ON_ITS_SIDE = frozenset(_TURNS[orientation] for orientation in (5, 6, 7, 8))
 _GREY_16_BIT = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
+_KEY = "transparency"
+_WIDENED = {"L;2": 255 // 3, "L;4": 255 // 15}
 _ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 
 # Pillow warns of odd metadata in images that decode well, and of large ones, of which the limit
@@ -111,6 +114,9 @@ def _upright(source: bytes | Path, max_pixels: int, spec: Preprocessing | None) 
                 f"the image declares {image.width}x{image.height} = {pixels:,} pixels, over the "
                 f"limit of {max_pixels:,}; send a smaller one"
             )
+        if image.format == "PNG" and image.mode == "L" and _KEY in image.info:
+            # Pillow widens grey of 2 and 4 bits to 8, but not the key.
+            image.info[_KEY] *= _WIDENED.get(str(image.tile[0].args), 1)
         if image.format not in _JPEG:
             # A PNG's EXIF may come after its pixels, and a TIFF turns itself while it is loaded.
             image.load()
@@ -139,14 +145,17 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 
 
 def _to_rgb_or_grey(image: Image.Image) -> Image.Image:
-    if image.mode in ("RGB", "L"):
-        return image
-    if image.mode == "1":
-        return image.convert("L")
     if image.mode in _GREY_16_BIT or image.mode == "I":
         # Pillow's own conversion clips at 255; "I" comes from 16-bit PNG and PGM.
-        return image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
-    if image.mode in _ALPHA_MODES or "transparency" in image.info:
+        grey = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+        if (key := image.info.get(_KEY)) is not None:
+            grey.paste("white", mask=Image.fromarray(np.asarray(image) == key))
+        return grey
+    if image.mode == "1":
+        image = image.convert("L")
+    if image.mode in ("RGB", "L"):
+        return _key_on_white(image)
+    if image.mode in _ALPHA_MODES or _KEY in image.info:
         if image.mode not in ("RGBA", "LA"):
             image = image.convert("RGBA")
         # As `Image.alpha_composite` does it, value for value, in a third of its memory.
@@ -154,3 +163,19 @@ def _to_rgb_or_grey(image: Image.Image) -> Image.Image:
         white.paste(image, mask=image)
         return white
     return image.convert("RGB")
+
+
+def _key_on_white(image: Image.Image) -> Image.Image:
+    """Makes the colour white that a PNG or GIF without an alpha channel declares transparent."""
+    key = image.info.pop(_KEY, None)
+    if key is None:
+        return image
+    colour = key if image.mode == "RGB" else (key,)
+    # Of 16 bits a channel Pillow keeps the upper 8, but all of the key.
+    shift = 8 if max(colour) > 255 else 0
+    mask = None
+    for channel, value in enumerate(colour):
+        same = image.getchannel(channel).point([255 * (v == value >> shift) for v in range(256)])
+        mask = same if mask is None else ImageChops.darker(mask, same)
+    image.paste("white", mask=mask)
+    return image

@@ -20,6 +20,21 @@ def encoded(image: Image.Image, kind: str, **options) -> bytes:
     return buffer.getvalue()
 
 
+def png(
+    width: int, height: int, *, depth: int, colour: int, rows: bytes, key: bytes = b""
+) -> bytes:
+    """A PNG as Pillow does not write it: of any depth, its rows as they are given."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    chunks = [b"IHDR" + header, b"IDAT" + zlib.compress(rows), b"IEND"]
+    if key:
+        chunks.insert(1, b"tRNS" + key)
+    whole = [
+        struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        for chunk in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(whole)
+
+
 def half_and_half(width: int = 64, height: int = 32) -> Image.Image:
     """Left half black, right half white."""
     pixels = np.zeros((height, width, 3), dtype=np.uint8)
@@ -117,12 +132,47 @@ def test_transparency_is_laid_on_white():
     assert np.asarray(decode(encoded(palette, "PNG", transparency=0))).min() == 255
 
 
+@pytest.mark.parametrize(
+    ("mode", "kind"), [("L", "PNG"), ("L", "GIF"), ("1", "PNG"), ("RGB", "PNG")]
+)
+def test_a_colour_that_is_declared_transparent_is_laid_on_white(mode: str, kind: str):
+    pixels = np.random.default_rng(7).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    pixels[20:30] = 0
+    stored = Image.fromarray(pixels)
+    stored = stored if mode == "RGB" else stored.getchannel(0).convert(mode)
+    data = encoded(stored, kind, transparency=(0, 0, 0) if mode == "RGB" else 0)
+    with Image.open(io.BytesIO(data)) as opened:
+        assert opened.mode == mode
+    expected = np.array(stored.convert("RGB"))
+    expected[(expected == 0).all(axis=2)] = 255
+    assert np.array_equal(np.asarray(decode(data).convert("RGB")), expected)
+
+
+@pytest.mark.parametrize(
+    ("depth", "colour", "row", "key", "expected"),
+    [
+        (2, 0, "1b", "0001", [0, 255, 170, 255]),
+        (4, 0, "35", "0003", [255, 85]),
+        # Another grey than the key's, though the same when rounded to 8 bits.
+        (16, 0, "0000 0001 8080", "0001", [0, 255, 128]),
+        (16, 2, "8000 8000 8000 4000 8000 8000", "8000 8000 8000", [255] * 3 + [64, 128, 128]),
+    ],
+)
+def test_the_transparent_colour_is_of_the_files_depth(
+    depth: int, colour: int, row: str, key: str, expected: list[int]
+):
+    rows = b"\0" + bytes.fromhex(row)
+    width = len(expected) // (3 if colour == 2 else 1)
+    data = png(width, 1, depth=depth, colour=colour, rows=rows, key=bytes.fromhex(key))
+    assert np.asarray(decode(data)).ravel().tolist() == expected
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 @pytest.mark.parametrize("wanted", ["RGB", "L"])
 def test_every_value_of_every_transparency_is_laid_on_white_exactly(mode: str, wanted: str):
     alpha, value = np.indices((256, 256), dtype=np.uint8)
     bands = [value, alpha] if mode == "LA" else [value, 255 - value, value // 2, alpha]
-    image = Image.fromarray(np.dstack(bands), mode)
+    image = Image.fromarray(np.dstack(bands))
     one = (0.5,) * len(wanted if wanted == "RGB" else "L")
     spec = Preprocessing(height=256, width=256, mode=wanted, mean=one, std=one)
     white = Image.new("RGBA", image.size, "white")
@@ -182,14 +232,8 @@ def test_of_an_animation_the_first_frame_is_taken():
 
 @pytest.mark.parametrize("side", [10_000, 30_000])
 def test_too_many_declared_pixels_are_refused_before_decoding(side: int):
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    chunk = b"IHDR" + header
-    png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk
-    png += struct.pack(">I", zlib.crc32(chunk))
-    idat = b"IDAT" + zlib.compress(b"\0")
-    png += struct.pack(">I", len(idat) - 4) + idat + struct.pack(">I", zlib.crc32(idat))
     with pytest.raises(ImageTooLarge, match="pixels"):
-        decode(png)
+        decode(png(side, side, depth=8, colour=2, rows=b"\0"))
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
