@@ -236,6 +236,32 @@ def test_too_many_declared_pixels_are_refused_before_decoding(side: int):
         decode(png(side, side, depth=8, colour=2, rows=b"\0"))
 
 
+@pytest.mark.parametrize("size", [(1, 5_000_000), (5_000_000, 1)])
+def test_a_side_that_would_cost_more_than_its_pixels_is_refused(size: tuple[int, int]):
+    with pytest.raises(ImageTooLarge, match="no side may have more than 4,000,000"):
+        decode(png(*size, depth=8, colour=2, rows=b"\0"))
+    long = encoded(Image.new("L", (1, 60_000)), "PNG")
+    assert decode(long, max_pixels=60_000).size == (1, 60_000)
+
+
+def tiled_tiff(side: int, tile: int, *, kind: int = 4) -> bytes:
+    """A grey square in one tile, whose sides are given as numbers of some kind of TIFF's."""
+    data = zlib.compress(bytes(tile * tile))
+    tags = [(256, 4, side), (257, 4, side), (258, 4, 8), (259, 4, 8), (262, 4, 1)]
+    tags += [(322, kind, tile), (323, kind, tile), (324, 4, 122), (325, 4, len(data))]
+    ifd = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + ifd + bytes(4) + data
+
+
+def test_a_tile_larger_than_what_is_allowed_is_refused_however_small_the_image():
+    assert decode(tiled_tiff(64, 64)).size == (64, 64)
+    assert decode(tiled_tiff(64, 1024)).size == (64, 64)
+    with pytest.raises(ImageTooLarge, match="tiles of 1024x1024 = 1,048,576 pixels"):
+        decode(tiled_tiff(64, 1024), max_pixels=1_000_000)
+    with pytest.raises(UndecodableImage, match="no whole numbers"):
+        decode(tiled_tiff(64, 64, kind=1))
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_a_large_jpeg_decoded_small_looks_the_same(mode: str):
     rng = np.random.default_rng(5)
