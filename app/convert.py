@@ -1,14 +1,16 @@
 """`python -m app convert`: converts the store's models ahead of serving.
 
-A start that finds them converted is ready seconds earlier. An image that is built with them, and
-started many times, is what this is for.
+A start that finds them converted is ready seconds earlier, and computes them in the precision that
+was found to be right for a CPU like this one. An image that is built with them, and started many
+times, is what this is for.
 """
 
 import argparse
 import sys
 
-from app.inference.engines.conversion import ConversionFailed
+from app.inference.engines import make_engine
 from app.inference.engines.converted import ConvertedModels
+from app.inference.errors import InferenceError
 from app.settings import read_settings
 from model_store.errors import StoreError, TwinlensError
 from model_store.store import ModelStore
@@ -30,7 +32,11 @@ def main(arguments: list[str]) -> int:
                 checkpoint = store.load(reference.name)
                 for side in checkpoint.network.sides:
                     folder.put(checkpoint, side)
-            except ConversionFailed as error:
+                # It finds out, and keeps, in which precision.
+                make_engine(
+                    checkpoint, engine="openvino", device="cpu", cache=settings.engine_cache
+                ).close()
+            except InferenceError as error:
                 print(f"{reference.name}: stays with PyTorch: {error}")
             except StoreError as error:
                 print(f"error: {reference.name}: {error}", file=sys.stderr)

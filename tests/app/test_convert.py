@@ -6,7 +6,7 @@ import os
 import pytest
 
 from app.__main__ import main
-from app.inference.engines import converted, make_engine
+from app.inference.engines import converted, cpu, make_engine
 from app.inference.engines.conversion import ConversionFailed
 from model_store import ModelStore
 from model_store.network import Side
@@ -32,12 +32,13 @@ def test_what_is_converted_is_not_converted_again(store, tmp_path, monkeypatch, 
     assert len(list((tmp_path / "converted").iterdir())) == 3  # Two of them for the sides of one.
 
     def again(*_: object) -> None:
-        raise AssertionError("converted again")
+        raise AssertionError("converted or measured again")
 
     def read_only(*_: object) -> None:
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(converted, "convert", again)
+    monkeypatch.setattr(cpu, "_measured", again)
     monkeypatch.setattr(os, "utime", read_only)
     checkpoint = store.load("two")
     with caplog.at_level(logging.WARNING):

@@ -67,6 +67,10 @@ class ConvertedModels:
             )
         return model
 
+    def folder(self, checkpoint: Checkpoint) -> Path:
+        """Where a network lies, and what else is known of it; there only if it could be kept."""
+        return self._folder / _key(checkpoint, Side.LEFT)
+
     def put(self, checkpoint: Checkpoint, side: Side) -> None:
         """Converts a branch ahead of its use, unless the folder has it.
 

@@ -1,5 +1,6 @@
 """Which engine runs a network on the CPU, and in what precision."""
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -31,7 +32,10 @@ _WORTH_ROUNDING = 1.5
 times as fast and more, the others no faster than in float32 or slower. What a busy machine adds to
 a measurement must not decide: replicas that chose differently would give different scores."""
 
-_TRIALS = 6
+_MEASURED_SECONDS = 1.0
+_TRIALS = (6, 60)
+"""At least and at most, as many as the time allows. It is measured once and kept, so it may take
+long enough to find each precision undisturbed."""
 
 
 def make_cpu_engine(
@@ -79,7 +83,6 @@ def _openvino(
 ) -> "OpenVinoEngine":
     try:
         from app.inference.engines.converted import ConvertedModels
-        from app.inference.engines.openvino_runtime import runtime
     except ImportError as error:
         raise InferenceError(
             f"OpenVINO cannot be loaded ({error}); install the package openvino for this machine, "
@@ -87,25 +90,55 @@ def _openvino(
         ) from error
     converted = ConvertedModels(cache)
     models = {side: converted.get(checkpoint, side) for side in checkpoint.network.sides}
-    probe = checkpoint.reference
     if precision != "auto":
-        return _checked(models, precision, threads, "precision set by PRECISION", probe)
-    exact = _checked(models, "float32", threads, "this CPU has no bfloat16", probe)
+        return _checked(
+            models, precision, threads, "precision set by PRECISION", checkpoint.reference
+        )
+    return _fastest(models, threads, checkpoint, converted.folder(checkpoint))
+
+
+def _fastest(
+    models: "Mapping[Side, ov.Model]", threads: int, checkpoint: Checkpoint, folder: Path
+) -> "OpenVinoEngine":
+    """In bfloat16 where that is much faster on CPUs like this one, as `folder` has it; else not."""
+    from app.inference.engines.gains import keep_gain, read_gain
+    from app.inference.engines.openvino_runtime import runtime
+
+    probe = checkpoint.reference
     if "BF16" not in runtime().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        return exact
+        return _checked(models, "float32", threads, "this CPU has no bfloat16", probe)
     try:
-        rounded = _checked(models, "bfloat16", threads, "", probe)
+        gain = read_gain(folder)
+        if gain is None:
+            gain = keep_gain(folder, _measured(models, checkpoint))
+        if gain >= _WORTH_ROUNDING:
+            reason = f"bfloat16 is {gain:.1f} times as fast as float32 on this CPU"
+            return _checked(models, "bfloat16", threads, reason, probe)
     except InferenceError as error:
-        exact.reason = f"float32, because {error}"
-        return exact
-    gain = _gain(rounded, exact, checkpoint)
-    if gain < _WORTH_ROUNDING:
-        rounded.close()
-        exact.reason = f"float32, because bfloat16 is {gain:.1f} times as fast on this CPU"
-        return exact
-    exact.close()
-    rounded.reason = f"bfloat16 is {gain:.1f} times as fast as float32 on this CPU"
-    return rounded
+        return _checked(models, "float32", threads, f"float32, because {error}", probe)
+    reason = f"float32, because bfloat16 is {gain:.1f} times as fast on this CPU"
+    return _checked(models, "float32", threads, reason, probe)
+
+
+def _measured(models: "Mapping[Side, ov.Model]", checkpoint: Checkpoint) -> float:
+    """How many times as fast bfloat16 is as float32, on one thread.
+
+    Raises:
+        InferenceError: One of them computes something else, or cannot be compiled.
+    """
+    with contextlib.ExitStack() as closing:
+        both = []
+        for precision in ("bfloat16", "float32"):
+            engine = _checked(models, precision, 1, "", checkpoint.reference)
+            closing.callback(engine.close)
+            both.append(engine)
+        count = both[0].concurrency.batch or 1
+        blank = np.zeros((count, *checkpoint.manifest.preprocessing.shape), np.uint8)
+        least, most = _TRIALS
+        once = sum(best_seconds(both, blank, turns=1))
+        turns = max(least, min(most, int(_MEASURED_SECONDS / once)))
+        fast, slow = best_seconds(both, blank, turns=turns)
+    return slow / fast
 
 
 def _checked(
@@ -136,11 +169,3 @@ def _checked(
         raise
     _logger.info("engine agrees with PyTorch", extra=fields(precision=precision, **asdict(found)))
     return engine
-
-
-def _gain(one: Engine, other: Engine, checkpoint: Checkpoint) -> float:
-    """How many times as fast one engine is as another."""
-    count = one.concurrency.batch or 1
-    blank = np.zeros((count, *checkpoint.manifest.preprocessing.shape), np.uint8)
-    fast, slow = best_seconds((one, other), blank, turns=_TRIALS)
-    return slow / fast

@@ -16,6 +16,7 @@ from app.inference.engines import (
     agreement,
     conversion,
     cpu,
+    gains,
     make_engine,
     openvino_cpu,
     openvino_streams,
@@ -350,6 +351,49 @@ def test_bfloat16_is_taken_where_it_is_worth_it(tmp_path: Path, monkeypatch) -> 
     with pytest.raises(EngineDisagrees):
         make_engine(checkpoint, **{**options, "precision": "bfloat16"})
     engine.close()
+
+
+@pytest.mark.usefixtures("once")
+def test_a_start_goes_by_what_the_first_one_measured(tmp_path: Path, monkeypatch) -> None:
+    checkpoint = saved(tmp_path, network())
+    options = {"engine": "auto", "device": "cpu", "threads": 1, "cache": tmp_path / "cache"}
+    monkeypatch.setattr(cpu, "best_seconds", lambda *_, **__: [0.001, 0.0022])
+    first = make_engine(checkpoint, **options)
+    first.close()
+    if "no bfloat16" in first.reason:
+        pytest.skip("this CPU has no bfloat16")
+    assert (first.precision, first.reason) == (
+        "bfloat16",
+        "bfloat16 is 2.2 times as fast as float32 on this CPU",
+    )
+    # A busy moment would decide otherwise.
+    monkeypatch.setattr(cpu, "best_seconds", lambda *_, **__: [0.001, 0.0012])
+    again = make_engine(checkpoint, **options)
+    again.close()
+    assert (again.precision, again.reason) == (first.precision, first.reason)
+    # On another kind of CPU that shares the folder it is measured.
+    gains._name.cache_clear()
+    monkeypatch.setattr(gains, "_flags", lambda: ["avx512_of_another_cpu"])
+    elsewhere = make_engine(checkpoint, **options)
+    elsewhere.close()
+    gains._name.cache_clear()
+    assert (elsewhere.precision, elsewhere.reason) == (
+        "float32",
+        "float32, because bfloat16 is 1.2 times as fast on this CPU",
+    )
+
+
+def test_all_go_by_the_gain_that_was_kept_first(tmp_path: Path, caplog) -> None:
+    assert gains.read_gain(tmp_path) is None
+    assert gains.keep_gain(tmp_path, 2.2) == gains.read_gain(tmp_path) == 2.2
+    assert gains.keep_gain(tmp_path, 1.2) == gains.read_gain(tmp_path) == 2.2
+    (file,) = tmp_path.iterdir()
+    file.write_text("")
+    assert gains.read_gain(tmp_path) is None
+    assert gains.keep_gain(tmp_path, 1.2) == gains.read_gain(tmp_path) == 1.2
+    assert not caplog.text
+    assert gains.keep_gain(tmp_path / "absent", 1.7) == 1.7
+    assert "TWINLENS_PRECISION" in caplog.text
 
 
 @pytest.mark.usefixtures("once")
