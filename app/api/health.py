@@ -28,7 +28,7 @@ async def livez() -> Response:
     responses=problems(503),
 )
 async def readyz(request: Request) -> Response:
-    """Answers 200 once models are loaded and warm; not while draining or broken."""
+    """Answers 200 once models, the default one among them, are warm; not if draining or broken."""
     reason = service_of(request).unready_reason()
     siblings = siblings_of(request)
     if reason is None and siblings is not None:

@@ -37,6 +37,7 @@ class Library:
         self._catalogue = Catalogue()
         self._first_look = asyncio.Event()
         self._failure: str | None = None
+        self._has_served = False
         self._thread = ThreadPoolExecutor(1, "twinlens-load")
         self._loading: asyncio.Task[None] | None = None
         # Whoever makes a catalogue from the present one must be alone until it is in place.
@@ -85,11 +86,15 @@ class Library:
         await self._change(lambda current: self._loader.rebuild(current, name), retire=False)
 
     def unready_reason(self) -> str | None:
-        """Why there is no model; None where there is one."""
+        """Why there is no model for those who name none; None where there was one.
+
+        What has served goes on, whatever becomes of the store: the models that are left are better
+        than no service.
+        """
         if not self._first_look.is_set():
             return "models are being loaded; ask again in a few seconds"
         if self._catalogue.models:
-            return None
+            return None if self._has_served else _missing_default(self._catalogue)
         if self._failure is not None:
             return self._failure
         refused = "; ".join(
@@ -142,6 +147,8 @@ class Library:
         """Puts a catalogue in place; gives the models that the one before had and it has not."""
         old = self._catalogue
         self._catalogue = catalogue
+        missing = _missing_default(catalogue)
+        self._has_served |= bool(catalogue.models) and missing is None
         versions = {name: model.version for name, model in catalogue.models.items()}
         self._metrics.model_versions(versions)
         self._metrics.distributions.serve(
@@ -155,12 +162,22 @@ class Library:
                 refused=[f"{r.name}/{r.version}" for r in catalogue.refused],
             ),
         )
-        if catalogue.default is not None and catalogue.default_model is None:
-            _logger.warning(
-                "the default model '%s' is not loaded; import or train it, or choose another with "
-                "python -m model_store default NAME or TWINLENS_DEFAULT_MODEL",
-                catalogue.default,
-            )
+        if missing is not None:
+            _logger.warning("%s", missing)
         return [
             model for name, model in old.models.items() if catalogue.models.get(name) is not model
         ]
+
+
+def _missing_default(catalogue: Catalogue) -> str | None:
+    """What is wrong with the default model; None where it is loaded, or none is chosen."""
+    if catalogue.default is None or catalogue.default_model is not None:
+        return None
+    name = catalogue.aliases.get(catalogue.default, catalogue.default)
+    # The newest version comes last.
+    errors = [refusal.error for refusal in catalogue.refused if refusal.name == name]
+    why = f" ({errors[-1]})" if errors else ""
+    return (
+        f"the default model '{catalogue.default}' is not loaded{why}; import or train it, or choose "
+        "another with python -m model_store default NAME or TWINLENS_DEFAULT_MODEL"
+    )

@@ -1,6 +1,7 @@
 """Readiness, and models that change while they are served."""
 
 import concurrent.futures
+import shutil
 
 import httpx
 
@@ -52,6 +53,35 @@ def test_a_store_of_broken_models_says_why(tmp_path) -> None:
         client = running.client
         wait_until(lambda: "weights.safetensors" in client.get("/readyz").json()["detail"])
         assert client.get("/models").json()["failed"][0]["version"] == 1
+
+
+def test_a_start_without_the_default_model_is_unready_until_it_is_there(tmp_path) -> None:
+    store = fill_store(tmp_path)
+    weights = store.find("tiny").path / "weights.safetensors"
+    good = weights.read_bytes()
+    weights.write_bytes(good[:-100])
+    with in_thread(tmp_path, wait=False) as running:
+        client = running.client
+        wait_until(lambda: "'tiny' is not loaded" in client.get("/readyz").json()["detail"])
+        answer = client.get("/readyz")
+        assert answer.status_code == 503
+        assert "weights.safetensors" in answer.json()["detail"]
+        assert running.service.metrics.registry.get_sample_value("twinlens_ready") == 0
+        weights.write_bytes(good)
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+        # What has served goes on for those who name a model.
+        shutil.rmtree(tmp_path / "tiny")
+        wait_until(lambda: compare(running).status_code == 404)
+        assert client.get("/readyz").status_code == 200
+
+
+def test_a_default_model_that_is_not_there_is_named_by_readyz(tmp_path) -> None:
+    fill_store(tmp_path)
+    with in_thread(tmp_path, wait=False, default_model="foto") as running:
+        wait_until(lambda: "'foto' is not" in running.client.get("/readyz").json()["detail"])
+        answer = running.client.get("/readyz")
+        assert answer.status_code == 503
+        assert "TWINLENS_DEFAULT_MODEL" in answer.json()["detail"]
 
 
 def test_a_new_version_is_switched_to_without_losing_a_request(tmp_path) -> None:
