@@ -232,6 +232,7 @@ class Batcher:
         with self._condition:
             if generation == self._generation:
                 self._schedule.done(number)
+                self._metrics.device_load(self._schedule.load)
             while generation == self._generation and (lane := self._schedule.turn()) is None:
                 if self._closing and not self._schedule.depth:
                     self._condition.notify_all()  # The others need not wait any longer either.
@@ -240,6 +241,7 @@ class Batcher:
             if generation != self._generation or lane is None:
                 return None
             batch = self._schedule.take(lane, number)
+            self._metrics.device_load(self._schedule.load)
             if self._schedule.turn() is not None:
                 self._condition.notify()
             return batch
@@ -267,6 +269,7 @@ class Batcher:
             self._generation += 1
             self._fault = fault
             in_work, waiting = self._schedule.abandon(), self._schedule.clear()
+            self._metrics.device_load(0.0)
             self._condition.notify_all()
         _logger.error("fault: %s", fault.reason)
         failed = EngineFailed(f"{fault.reason}, and this image was in work; try another model")

@@ -178,6 +178,6 @@ def _missing_default(catalogue: Catalogue) -> str | None:
     errors = [refusal.error for refusal in catalogue.refused if refusal.name == name]
     why = f" ({errors[-1]})" if errors else ""
     return (
-        f"the default model '{catalogue.default}' is not loaded{why}; import or train it, or choose "
-        "another with python -m model_store default NAME or TWINLENS_DEFAULT_MODEL"
+        f"the default model '{catalogue.default}' is not loaded{why}; import or train it, or "
+        "choose another with python -m model_store default NAME or TWINLENS_DEFAULT_MODEL"
     )

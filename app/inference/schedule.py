@@ -1,7 +1,7 @@
 """Images that wait for the device, the batches that it is at, and whose turn it is."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -82,6 +82,20 @@ class Schedule:
     def longest(self) -> Batch | None:
         """The batch whose call of an engine has lasted longest; None while the device is idle."""
         return min(self._in_work.values(), key=lambda batch: batch.since, default=None)
+
+    @property
+    def load(self) -> float:
+        """The part of the device that is used now: 1 where no call more would be computed at once.
+
+        Calls that wait behind others inside the engine count for nothing.
+        """
+        calls = Counter(batch.lane.engine for batch in self._in_work.values())
+        about = self._about(self.depth)
+        used = 0.0
+        for engine, count in calls.items():
+            own = engine.concurrency
+            used += min(count, own.own_streams(about, lone=self._lone)) / own.worth
+        return min(1.0, used)
 
     def add(self, slot: Slot) -> None:
         """Puts an image at the end of its lane."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from threading import Lock
 from time import perf_counter
 
 from prometheus_client import (
@@ -71,12 +72,21 @@ class Metrics:
         self._stage_seconds = Histogram(
             "twinlens_stage_seconds",
             "Time by stage: read (a body), decode (an image), queue (an image's wait for the "
-            "device), device (a batch), score (a request's comparisons).",
+            "device), device (a batch, with its wait inside the engine), score (a request's "
+            "comparisons).",
             ["stage"],
             buckets=_SECONDS,
             registry=self.registry,
         )
         self._stages = {stage: self._stage_seconds.labels(stage) for stage in _STAGES}
+        self._device_busy = Counter(
+            "twinlens_device_busy_seconds",
+            "Seconds of the device's time that were used; one each second where it never rests.",
+            registry=self.registry,
+        )
+        self._load = 0.0
+        self._load_since = perf_counter()
+        self._load_lock = Lock()
         self._batch_images = Histogram(
             "twinlens_batch_images",
             "Images in a batch.",
@@ -151,6 +161,13 @@ class Metrics:
         """Records a batch that the device has computed."""
         self._batch_images.labels(model).observe(images)
         self.stage("device", seconds)
+
+    def device_load(self, load: float) -> None:
+        """Records that from now on this part of the device is used, from 0 to 1."""
+        with self._load_lock:
+            now = perf_counter()
+            self._device_busy.inc(self._load * (now - self._load_since))
+            self._load, self._load_since = load, now
 
     def rejected(self, reason: str) -> None:
         """Counts a request that was not served."""

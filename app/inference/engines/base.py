@@ -48,6 +48,11 @@ class Concurrency:
             return self.streams
         return min(self.own, self.streams)
 
+    @property
+    def worth(self) -> int:
+        """Calls of this engine that are computed side by side when ever so many images wait."""
+        return self.streams if self.few is not None else self.own_streams(0, lone=False)
+
     def own_calls(self, images: int, *, lone: bool) -> int:
         """Of `calls`, those that this engine should be given; as `own_streams`."""
         return self.own_streams(images, lone=lone) * self.calls // self.streams

@@ -149,3 +149,35 @@ def test_images_come_out_in_order_and_once(schedule: Schedule) -> None:
     assert schedule.clear() == slots[4:]
     assert schedule.longest is None
     assert schedule.depth == 0
+
+
+def test_the_load_is_the_part_of_the_device_that_computes(schedule: Schedule) -> None:
+    only = lane(MeanEngine(FEW_ALONE))
+    assert schedule.load == 0
+    waiting(schedule, only, 4)
+    schedule.take(only, 0)
+    assert schedule.load == 0.5
+    for thread in range(1, 4):
+        schedule.take(only, thread)
+        # The third and fourth call wait behind the other two.
+        assert schedule.load == 1
+    for thread in range(3):
+        schedule.done(thread)
+    assert schedule.load == 0.5
+    schedule.abandon()
+    assert schedule.load == 0
+
+
+def test_the_load_counts_what_few_images_leave_to_others_as_free(schedule: Schedule) -> None:
+    only = lane(MeanEngine(ONE_FOR_FEW))
+    waiting(schedule, only, 5)
+    assert taken(schedule) == [3]
+    assert schedule.load == 0.5, "with more images about there would be two calls"
+    waiting(schedule, only, 1)
+    schedule.take(only, 1)
+    assert schedule.load == 1
+    content = lane(MeanEngine(Concurrency(streams=2, calls=4, batch=3, own=1)))
+    schedule.abandon()
+    waiting(schedule, content, 1)
+    schedule.take(content, 0)
+    assert schedule.load == 1, "it never has more than one"

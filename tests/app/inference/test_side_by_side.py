@@ -1,13 +1,21 @@
 """The batcher before an engine that takes several calls at once."""
 
 import asyncio
+from time import perf_counter
 
 from app.inference.batcher import Batcher
 from app.inference.engines.base import Concurrency
 from app.inference.errors import EngineFailed
 from app.inference.lane import Lane
 from app.inference.rows import Row
-from tests.app.inference.batching import SIDE_BY_SIDE, at_rest, entered, submit, with_batcher
+from tests.app.inference.batching import (
+    SIDE_BY_SIDE,
+    at_rest,
+    entered,
+    submit,
+    value,
+    with_batcher,
+)
 from tests.app.material import MeanEngine, grey, lane
 
 # Likewise, but that one of the two is enough for the engine.
@@ -39,6 +47,25 @@ def test_the_next_batch_begins_beside_the_first_where_the_engine_has_two_streams
         assert [row.embedding[0] for row in rows] == [0, 1, 2, 3]
 
     with_batcher(scenario)
+
+
+def test_calls_side_by_side_take_the_devices_time_once() -> None:
+    took = 0.0
+
+    async def scenario(batcher: Batcher) -> None:
+        nonlocal took
+        engine = MeanEngine(SIDE_BY_SIDE)
+        started = perf_counter()
+        _, tasks = await both_streams_busy(batcher, engine)
+        await asyncio.sleep(0.2)
+        engine.gate.set()
+        await asyncio.gather(*tasks)
+        await at_rest()
+        took = perf_counter() - started
+
+    metrics = with_batcher(scenario)
+    assert 0.2 <= value(metrics, "twinlens_device_busy_seconds_total") <= took
+    assert value(metrics, "twinlens_stage_seconds_sum", stage="device") >= 0.4
 
 
 def test_what_waits_is_shared_between_the_streams() -> None:
