@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.context import Ids, RequestContext, new_context
 from app.api.problem import CLIENT_CLOSED_REQUEST, problem
+from app.inference.service import Service
 from app.observability.logs import fields
 from app.observability.metrics import Metrics
 
@@ -65,6 +66,9 @@ class RequestMiddleware:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 complete(message, scope["path"], context)
+                if _draining(scope):
+                    # Whoever keeps the connection would send its next request here, too.
+                    message["headers"].append((b"connection", b"close"))
             await send(message)
 
         self._in_flight.requests += 1
@@ -114,6 +118,11 @@ class RequestMiddleware:
             if context.problem is not None:
                 line["problem"] = context.problem
             _logger.log(level, "request", extra=fields(**line))
+
+
+def _draining(scope: Scope) -> bool:
+    service: Service | None = getattr(scope["app"].state, "service", None)
+    return service is not None and service.draining
 
 
 def complete(message: Message, path: str, context: RequestContext) -> None:

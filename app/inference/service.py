@@ -146,6 +146,11 @@ class Service:
         self._draining = True
 
     @property
+    def draining(self) -> bool:
+        """Whether requests should be sent elsewhere for good."""
+        return self._draining
+
+    @property
     def failure(self) -> str | None:
         """Why the process must be started anew; None as long as it need not."""
         return self._supervisor.failure

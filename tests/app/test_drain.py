@@ -44,7 +44,8 @@ def test_sigterm_finishes_what_was_accepted_and_exits_0(store, body) -> None:
             process.popen.send_signal(signal.SIGTERM)
             wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 503)
             assert "shutting down" in httpx.get(f"{url}/readyz").json()["detail"]
-            assert httpx.get(f"{url}/livez").status_code == 200
+            alive = httpx.get(f"{url}/livez", headers={"connection": "keep-alive"})
+            assert (alive.status_code, alive.headers["connection"]) == (200, "close")
             new = httpx.post(f"{url}/compare", content=content, headers={"content-type": kind})
             assert new.status_code == 503
             assert process.popen.poll() is None

@@ -1,6 +1,7 @@
 """The image's and the composition's files, as the tools that read them see them."""
 
 import json
+import re
 import subprocess
 
 import yaml
@@ -59,6 +60,15 @@ def test_a_replica_may_drain_before_it_is_killed():
 
 def test_the_balancer_accepts_its_configuration():
     tool("haproxy", "-c", "-f", DEPLOY / "haproxy" / "haproxy.cfg")
+
+
+def test_the_balancer_reads_paths_as_the_service_does_decoded():
+    # The service answers /%6detrics as /metrics.
+    text = (DEPLOY / "haproxy" / "haproxy.cfg").read_text()
+    public = text[text.index("frontend public") : text.index("backend replicas")]
+    conditions = re.findall(r"\{ (path\S*) [^}]*\}", public)
+    assert len(conditions) == 3
+    assert set(conditions) == {"path,url_dec"}
 
 
 def test_what_goes_into_the_build_is_what_the_dockerfile_copies():
