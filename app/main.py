@@ -105,6 +105,8 @@ def create_app(
     app.state.in_flight = InFlight()
     app.state.siblings = siblings
     keyring = None if settings.api_keys is None else Keyring(settings.api_keys)
+    if keyring is not None:
+        metrics.api_keys_stale.set_function(lambda: float(keyring.stale))
     taking_images = routes_of((compare.router, embed.router))
     # The last one added is the outermost: also what is refused has an id and a line in the log,
     # and a browser asks by OPTIONS, without a key, whether it may ask.

@@ -48,6 +48,7 @@ class Metrics:
     Attributes:
         registry: Where the metrics live; no other service shares it.
         distributions: Of scores and of typicality.
+        api_keys_stale: Whether the keys in use are older than their file.
     """
 
     def __init__(self) -> None:
@@ -87,6 +88,11 @@ class Metrics:
         self._load = 0.0
         self._load_since = perf_counter()
         self._load_lock = Lock()
+        self.api_keys_stale = Gauge(
+            "twinlens_api_keys_stale",
+            "1 while the file of API keys cannot be read and the keys before it stay good, else 0.",
+            registry=self.registry,
+        )
         self._batch_images = Histogram(
             "twinlens_batch_images",
             "Images in a batch.",

@@ -23,6 +23,7 @@ _LEAST = frozenset(
 _GREATEST = frozenset(
     {
         "python_info",
+        "twinlens_api_keys_stale",
         "twinlens_calibration_score_share",
         "twinlens_calibration_typicality_share",
         "twinlens_device_memory_bytes",

@@ -215,11 +215,15 @@ class Keyring:
         path: The file.
 
     Raises:
-        KeyFileError: As `read_keys`.
+        KeyFileError: As `read_keys`; later changes that cannot be read leave the keys as they were.
+
+    Attributes:
+        stale: Whether the last change could not be read.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.stale = False
         self._stamp = self._complained_of = self._now()
         self._keys = {record.id: record for record in read_keys(path)}
         self._looked = monotonic()
@@ -246,10 +250,12 @@ class Keyring:
         try:
             self._keys = {record.id: record for record in read_keys(self._path)}
         except KeyFileError:
+            self.stale = True
             if stamp != self._complained_of:
                 _logger.exception("the API keys stay as they were, revoked ones too")
             self._complained_of = stamp
         else:
+            self.stale = False
             _logger.info("%d API keys read anew", len(self._keys))
             self._stamp = self._complained_of = stamp
 

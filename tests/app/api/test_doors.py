@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from app.observability.logs import JsonFormatter
+from app.security import keys
 from app.security.keys import Scope, new_key, write_keys
 from model_store import ModelStore
 from tests.app.material import fill_store, network, picture
@@ -255,3 +256,16 @@ def test_each_of_several_processes_lets_in_its_share_of_a_keys_images(
             ]
             assert set(answers[:let_in]) <= {400, 503}
             assert answers[let_in] == 429
+
+
+def test_keys_that_cannot_be_read_any_more_are_told_to_prometheus(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(keys, "_LOOK_SECONDS", -1.0)
+    fill_store(tmp_path / "models")
+    file = tmp_path / "keys.json"
+    write_keys(file, (_READ,))
+    with in_thread(tmp_path / "models", store_poll_seconds=0, api_keys=file) as running:
+        assert embed(running, READ).status_code == 200
+        assert "twinlens_api_keys_stale 0.0" in running.client.get("/metrics").text
+        file.write_text("{")
+        assert embed(running, READ).status_code == 200
+        assert "twinlens_api_keys_stale 1.0" in running.client.get("/metrics").text

@@ -53,8 +53,13 @@ def test_keys_that_come_and_go_are_noticed_and_a_bad_file_changes_nothing(
     for damage in ("{", '{"keys": [1]}', '{"key": []}'):
         file.write_text(damage)
         assert ring.find(new)
+        assert ring.stale
+    write_keys(file, (second,))
+    assert ring.find(new)
+    assert not ring.stale
     file.unlink()
     assert ring.find(new)
+    assert ring.stale
 
 
 def test_what_could_not_be_read_is_tried_again_and_said_once(
