@@ -5,8 +5,10 @@ import os
 import sys
 from pathlib import Path
 
-from model_store.errors import StoreError
+from model_store.checkpoint import WEIGHTS
+from model_store.errors import CheckpointDamaged, StoreError
 from model_store.imports import import_model, importable
+from model_store.manifest import Manifest
 from model_store.store import SHIPPED, ModelStore
 
 
@@ -16,8 +18,8 @@ def main(arguments: list[str] | None = None) -> int:
     store = ModelStore(options.store)
     try:
         if options.command == "list":
-            _list(store)
-        elif options.command == "import":
+            return _list(store, check=options.check)
+        if options.command == "import":
             reference = import_model(options.name, store)
             print(f"{reference.name} version {reference.version}: {reference.path}")
         elif options.command == "default":
@@ -32,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _list(store: ModelStore) -> None:
+def _list(store: ModelStore, *, check: bool) -> int:
     references = store.models()
     if not references:
         print(
@@ -41,17 +43,39 @@ def _list(store: ModelStore) -> None:
             file=sys.stderr,
         )
     default = store.index().default
-    for reference in references:
-        try:
-            manifest = store.manifest(reference.name)
-        except StoreError as error:
-            print(f"{reference.name:<20} {reference.version:>3}  unusable: {error}")
-            continue
-        mark = "  (default)" if reference.name == default else ""
-        print(
-            f"{manifest.name:<20} {manifest.version:>3}  {manifest.metric}, "
-            f"{manifest.dimension} values{mark}  {manifest.description}"
+    status = 0
+    for name in (reference.name for reference in references):
+        answers = False
+        # A service takes the first one that it can load.
+        for version in reversed(store.versions(name)):
+            try:
+                manifest = _inspected(store, name, version, check=check)
+            except StoreError as error:
+                print(f"{name:<20} {version:>3}  unusable: {error}")
+                status = 1 if check else 0
+                continue
+            mark = "  (default)" if name == default and not answers else ""
+            answers = True
+            print(
+                f"{name:<20} {version:>3}  {manifest.metric}, "
+                f"{manifest.dimension} values{mark}  {manifest.description}"
+            )
+    return status
+
+
+def _inspected(store: ModelStore, name: str, version: int, *, check: bool) -> Manifest:
+    """A version's manifest, if its weights have the right size; with `check`, if it loads."""
+    if check:
+        return store.load(name, version).manifest
+    manifest = store.manifest(name, version)
+    weights = store.find(name, version).path / WEIGHTS
+    found = weights.stat().st_size if weights.is_file() else 0
+    if found != manifest.weights.bytes:
+        raise CheckpointDamaged(
+            f"{weights} has {found:,} of {manifest.weights.bytes:,} bytes; restore it from a copy, "
+            "or train or import it again"
         )
+    return manifest
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,7 +100,13 @@ def _parser() -> argparse.ArgumentParser:
         described = f"{summary[0].upper()}{summary[1:]}."
         return commands.add_parser(name, parents=[where], help=summary, description=described)
 
-    add("list", "what the store holds")
+    listing = add("list", "what the store holds: every version, the newest first")
+    listing.add_argument(
+        "--check",
+        action="store_true",
+        help="load each version, which compares every file with its digest; the exit status is 1 "
+        "if one is unusable",
+    )
     importing = add("import", "bring in a model whose weights come in a package")
     importing.add_argument(
         "name",

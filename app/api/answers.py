@@ -157,6 +157,10 @@ class ModelAnswer(BaseModel):
         "to; null where the model cannot tell."
     )
     evaluations: list[Evaluation]
+    weights_sha256: str = Field(
+        description="Digest of the weights: where replicas tell the same, they compute the same "
+        "embeddings, but for the precision of their engines."
+    )
     engine: EngineAnswer
 
 

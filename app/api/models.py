@@ -55,6 +55,7 @@ def _describe(model: LoadedModel, catalogue: Catalogue) -> ModelAnswer:
         calibration=manifest.calibration,
         typicality=manifest.typicality,
         evaluations=list(manifest.evaluations),
+        weights_sha256=manifest.weights.sha256,
         engine=EngineAnswer(
             name=engine.name,
             device=engine.device,

@@ -70,15 +70,17 @@ class Loader:
         self._max_batch = max_batch
         self._metrics = metrics
         self._refused: dict[tuple[str, int], _Refused] = {}
+        self._files: dict[tuple[str, int], _Fingerprint] = {}
         self._warned: str | None = None
 
     def update(self, current: Catalogue, *, at_once: bool = False) -> Catalogue:
         """The catalogue that should take the current one's place; the same one if all is as it was.
 
-        For each model the newest version that can be loaded: one that cannot is refused and
-        remembered. It is not tried again until its files change; but where the reason was not in
-        them (memory was short, a device process died), it is, after ever longer times. A store that
-        cannot be read, or that seems to have lost every model, changes nothing.
+        For each model the newest version that can be loaded, and anew where its files were
+        replaced: one that cannot is refused and remembered. It is not tried again until its files
+        change; but where the reason was not in them (memory was short, a device process died), it
+        is, after ever longer times. A store that cannot be read, or that seems to have lost every
+        model, changes nothing.
 
         Args:
             current: What is loaded.
@@ -148,34 +150,47 @@ class Loader:
     ) -> LoadedModel | None:
         versions = self._versions(name)
         for version in reversed(versions):
-            if loaded is not None and loaded.version == version:
-                return loaded
-            fingerprint = _fingerprint(self._store.root / name / str(version))
-            known = self._refused.get((name, version))
-            if known is not None and known.files != fingerprint:
-                known = None
-            if known is not None and (
-                known.retry is None or (known.retry > time.monotonic() and not at_once)
-            ):
-                continue
-            try:
-                model = self._load(name, version)
-            # Whatever is wrong with one model (also: the device's memory is full), the others and
-            # the version that serves now must go on.
-            except Exception as error:
-                _logger.exception("model refused", extra=fields(model=name, version=version))
-                delay = _RETRY_SECONDS if known is None else 2 * known.delay
-                self._refuse(name, version, fingerprint, error, delay)
-            else:
+            serving = loaded is not None and loaded.version == version
+            if serving and self._files.get((name, version)) == self._fingerprint(name, version):
                 self._refused.pop((name, version), None)
+                return loaded
+            model = self._try(name, version, at_once=at_once)
+            if model is not None:
                 return model
+            if serving:
+                break  # It goes on as it was loaded, rather than an older one.
         return loaded if loaded and (loaded.version in versions or self._hidden(name)) else None
+
+    def _try(self, name: str, version: int, *, at_once: bool) -> LoadedModel | None:
+        """A version, unless it cannot be loaded, or was refused and nothing has changed."""
+        fingerprint = self._fingerprint(name, version)
+        known = self._refused.get((name, version))
+        if known is not None and known.files != fingerprint:
+            known = None
+        if known is not None and (
+            known.retry is None or (known.retry > time.monotonic() and not at_once)
+        ):
+            return None
+        try:
+            model = self._load(name, version)
+        # Whatever is wrong with one model (also: the device's memory is full), the others and
+        # the version that serves now must go on.
+        except Exception as error:
+            _logger.exception("model refused", extra=fields(model=name, version=version))
+            delay = _RETRY_SECONDS if known is None else 2 * known.delay
+            self._refuse(name, version, fingerprint, error, delay)
+            return None
+        self._refused.pop((name, version), None)
+        return model
 
     def _versions(self, name: str) -> list[int]:
         try:
             return self._store.versions(name)
         except OSError:
             return []
+
+    def _fingerprint(self, name: str, version: int) -> _Fingerprint:
+        return _fingerprint(self._store.root / name / str(version))
 
     def _hidden(self, name: str) -> bool:
         """Whether a model is there and cannot be looked at."""
@@ -187,6 +202,8 @@ class Loader:
         return False
 
     def _load(self, name: str, version: int) -> LoadedModel:
+        # Before they are read: what is replaced meanwhile is loaded at the next look.
+        files = self._fingerprint(name, version)
         checkpoint = self._store.load(name, version)
         # Where none is stored the network is asked, which has to be before an engine takes it over.
         _ = checkpoint.reference
@@ -197,6 +214,7 @@ class Loader:
         except BaseException:
             engine.close()
             raise
+        self._files[name, version] = files
         self._metrics.model_load(name, loaded=True)
         _logger.info(
             "model loaded",

@@ -1,6 +1,8 @@
 """What kustomize makes of the overlays, against the schemas of Kubernetes and of the operator."""
 
 import functools
+import os
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -102,3 +104,32 @@ def test_a_store_is_filled_before_the_service_reads_it(store):
     ]
     assert "models" in [mount["name"] for mount in initial["volumeMounts"]]
     assert "models" in [volume["name"] for volume in pod["volumes"]]
+
+
+def test_a_claim_is_filled_with_whole_versions_and_keeps_what_it_has(tmp_path):
+    (initial,) = deployment(built("cpu", "store-claim"))["initContainers"]
+    image, claim = tmp_path / "models", tmp_path / "store"
+    for name, content in (("glyphs/1", "new"), ("photos/1", "new"), ("photos/2", "new")):
+        (image / name).mkdir(parents=True)
+        (image / name / "weights").write_text(content)
+    (image / "store.json").write_text("new")
+    (claim / "photos" / "1").mkdir(parents=True)
+    (claim / "photos" / "1" / "weights").write_text("own")
+    # What an interrupted copy of the same pod has left.
+    (claim / "photos" / ".incoming-pod").mkdir()
+    (claim / "photos" / ".incoming-pod" / "weights").write_text("ne")
+    shell, flags, script = initial["command"]
+    script = script.replace("/models", str(image)).replace("/store/", f"{claim}/")
+    for _ in range(2):
+        subprocess.run([shell, flags, script], check=True, env={**os.environ, "HOSTNAME": "pod"})
+        found = {
+            str(file.relative_to(claim)): file.read_text()
+            for file in claim.rglob("*")
+            if file.is_file()
+        }
+        assert found == {
+            "glyphs/1/weights": "new",
+            "photos/1/weights": "own",
+            "photos/2/weights": "new",
+            "store.json": "new",
+        }

@@ -54,3 +54,30 @@ def test_a_store_that_is_no_folder_is_an_error_in_one_line(
         assert error.startswith("error: ")
         assert str(file) in error
         assert len(error.splitlines()) == 1
+
+
+def test_every_version_is_listed_with_its_state(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ModelStore(store).set_default("glyphs")
+    ModelStore(store).revise("glyphs")
+    truncated = ModelStore(store).revise("glyphs").path / "weights.safetensors"
+    truncated.write_bytes(truncated.read_bytes()[:-100])
+    flipped = store / "glyphs" / "1" / "weights.safetensors"
+    data = bytearray(flipped.read_bytes())
+    data[-1] ^= 1
+    flipped.write_bytes(data)
+    assert main(["list", "--store", str(store)]) == 0
+    third, second, first = capsys.readouterr().out.splitlines()
+    assert f"3  unusable: {truncated} has " in third
+    assert "  2  " in second
+    assert "(default)" in second
+    assert "unusable" not in first
+    assert main(["list", "--check", "--store", str(store)]) == 1
+    third, second, first = capsys.readouterr().out.splitlines()
+    assert "unusable: " in third
+    assert "(default)" in second
+    assert f"1  unusable: {flipped} is not the file its manifest describes" in first
+    shutil.rmtree(store / "glyphs" / "1")
+    shutil.rmtree(store / "glyphs" / "3")
+    assert main(["list", "--check", "--store", str(store)]) == 0

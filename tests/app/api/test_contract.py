@@ -1,7 +1,9 @@
 """The HTTP contract, over a real server."""
 
 import base64
+import hashlib
 import json
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -207,7 +209,7 @@ def test_compare_many_with_ten_thousand_candidates(client: httpx.Client) -> None
     np.testing.assert_allclose([scores[n] for n in range(10_000)], expected, atol=2e-3)
 
 
-def test_models(client: httpx.Client) -> None:
+def test_models(client: httpx.Client, store: Path) -> None:
     content = client.get("/models").json()
     assert content["default"] == "tiny"
     assert [model["name"] for model in content["models"]] == ["ordered", "plain", "sided", "tiny"]
@@ -220,6 +222,8 @@ def test_models(client: httpx.Client) -> None:
     assert tiny["aliases"] == ["small"]
     assert tiny["input"] == {"height": 32, "width": 32, "mode": "RGB", "resize": "stretch"}
     assert tiny["dimension"] == DIMENSION
+    weights = (store / "tiny" / "1" / "weights.safetensors").read_bytes()
+    assert tiny["weights_sha256"] == hashlib.sha256(weights).hexdigest()
     assert tiny["calibration"]["target_far"] == CALIBRATION.target_far
     assert tiny["engine"] == {
         "name": "torch",

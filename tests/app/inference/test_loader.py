@@ -105,6 +105,41 @@ def test_a_mended_version_is_tried_again(tmp_path) -> None:
     assert not found.refused
 
 
+def test_a_version_whose_files_are_replaced_is_loaded_anew(tmp_path) -> None:
+    store = ModelStore(tmp_path / "store")
+    path = store.save("tiny", network()).path
+    other = ModelStore(tmp_path / "other").save("tiny", network(seed=1)).path
+    subject = loader(store)
+    first = subject.update(Catalogue())
+    assert subject.update(first) is first
+    # Half of it is there: what was loaded goes on.
+    shutil.copy(other / "weights.safetensors", path)
+    second = subject.update(first)
+    assert second.models["tiny"] is first.models["tiny"]
+    assert [refusal.version for refusal in second.refused] == [1]
+    for file in other.iterdir():
+        shutil.copy(file, path)
+    third = subject.update(second)
+    assert third.models["tiny"].identity != first.models["tiny"].identity
+    assert not third.refused
+    assert subject.update(third) is third
+
+
+def test_a_version_that_is_damaged_while_it_serves_does_not_bring_back_an_older_one(
+    tmp_path,
+) -> None:
+    store = ModelStore(tmp_path)
+    store.save("tiny", network())
+    path = store.save("tiny", network(seed=1)).path
+    subject = loader(store)
+    first = subject.update(Catalogue())
+    damage(path)
+    second = subject.update(first)
+    assert second.models["tiny"] is first.models["tiny"]
+    assert [refusal.version for refusal in second.refused] == [2]
+    assert subject.update(second) is second
+
+
 def test_what_failed_for_a_reason_outside_its_files_is_tried_again(
     tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
