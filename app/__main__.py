@@ -106,6 +106,11 @@ def _warn(settings: Settings) -> None:
             "TWINLENS_API_KEYS=FILE, or keep strangers out by other means",
             settings.host,
         )
+    if settings.api_keys is None and settings.rate_limit:
+        _logger.warning(
+            "TWINLENS_RATE_LIMIT changes nothing without API keys, because it is what a key may "
+            "send; set TWINLENS_API_KEYS, or limit clients at the proxy"
+        )
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ class Settings(BaseSettings):
         0.0,
         ge=0,
         allow_inf_nan=False,
-        description="Images a second that one API key may send; 0: no limit.",
+        description="Images a second that one API key may send; 0: no limit. Nothing without keys.",
     )
     cors_origins: str = Field(
         "",

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model_store.errors import TwinlensError
 
+_SERVICE = "service.name"
 _NOT_TRACED = "livez,readyz,metrics"
 
 
@@ -34,7 +35,11 @@ class Tracing:
                 "TWINLENS_OTLP_ENDPOINT is set and OpenTelemetry is not installed; "
                 "pip install '.[tracing]', or leave it unset"
             ) from error
-        self._provider = TracerProvider(resource=Resource.create({"service.name": "twinlens"}))
+        # From OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES, or else a name that says it is none.
+        resource = Resource.create()
+        if str(resource.attributes[_SERVICE]).startswith("unknown_service"):
+            resource = resource.merge(Resource({_SERVICE: "twinlens"}))
+        self._provider = TracerProvider(resource=resource)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
 
     def around(self, app: ASGIApp) -> ASGIApp:
@@ -42,7 +47,8 @@ class Tracing:
         from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 
         traced: ASGIApp = OpenTelemetryMiddleware(
-            _with_span_as_parent(app),
+            _within_span(app),
+            default_span_details=lambda scope: (scope.get("method", scope["type"]), {}),
             tracer_provider=self._provider,
             excluded_urls=_NOT_TRACED,
             exclude_spans=["receive", "send"],
@@ -54,16 +60,31 @@ class Tracing:
         self._provider.shutdown()
 
 
-def _with_span_as_parent(app: ASGIApp) -> Callable[[Scope, Receive, Send], object]:
-    """Tells the application of its span as if the client had sent it: logs then name the trace."""
+def _within_span(app: ASGIApp) -> Callable[[Scope, Receive, Send], object]:
+    """Tells the application of its span as if the client had sent it: logs then name the trace.
+
+    The span is named by its route, once that is known. Paths would be names without end, which
+    strangers choose.
+    """
     from opentelemetry import trace
 
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
-        span = trace.get_current_span().get_span_context()
-        if scope["type"] == "http" and span.is_valid:
-            parent = f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
-            others = [header for header in scope["headers"] if header[0] != b"traceparent"]
-            scope["headers"] = [*others, (b"traceparent", parent.encode("ascii"))]
-        await app(scope, receive, send)
+        span = trace.get_current_span()
+        context = span.get_span_context()
+        if scope["type"] != "http" or not context.is_valid:
+            await app(scope, receive, send)
+            return
+        parent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+        others = [header for header in scope["headers"] if header[0] != b"traceparent"]
+        scope["headers"] = [*others, (b"traceparent", parent.encode("ascii"))]
+
+        async def send_named(message: Message) -> None:
+            route = getattr(scope.get("route"), "path", None)
+            # The span ends with the answer.
+            if message["type"] == "http.response.start" and route is not None:
+                span.update_name(f"{scope['method']} {route}")
+            await send(message)
+
+        await app(scope, receive, send_named)
 
     return inner

@@ -19,6 +19,12 @@ def test_open_to_others_without_keys_is_warned_of(store: Path) -> None:
     assert any("without API keys" in str(line["message"]) for line in warnings)
 
 
+def test_a_rate_limit_that_nobody_has_is_warned_of(store: Path) -> None:
+    with in_process(store, TWINLENS_RATE_LIMIT="10") as process:
+        warnings = [line for line in process.lines if line["level"] == "warning"]
+    assert any("TWINLENS_RATE_LIMIT changes nothing" in str(line["message"]) for line in warnings)
+
+
 def test_with_keys_nothing_is_warned_of_and_the_key_is_asked_for(
     store: Path, tmp_path: Path
 ) -> None:

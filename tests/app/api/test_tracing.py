@@ -50,3 +50,20 @@ def test_a_requests_span_is_part_of_the_clients_trace(
     assert bytes.fromhex(alone) in spans
     assert b"twinlens" in spans
     assert b"livez" not in spans
+
+
+def test_spans_are_named_by_route_and_the_service_by_the_environment(
+    store: Path, collector: tuple[str, list[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint, received = collector
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "pictures-of-the-shop")
+    with in_thread(store, store_poll_seconds=0, otlp_endpoint=endpoint) as running:
+        assert running.client.get("/models/tiny").status_code == 200
+        assert running.client.get("/strangers/choice").status_code == 404
+        assert running.client.post("/embed").status_code == 400
+    spans = b"".join(received)
+    assert b"pictures-of-the-shop" in spans
+    assert b"GET /models/{name}" in spans
+    assert b"POST /embed" in spans
+    # As an attribute only.
+    assert b"GET /strangers" not in spans
