@@ -101,6 +101,7 @@ def create_app(
         # Behind a proxy that ends TLS they would lead to http://, and a client that follows would
         # send its key and its images again for all to read.
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.in_flight = InFlight()
     app.state.siblings = siblings

@@ -73,7 +73,7 @@ async def embed(request: Request) -> Response:
     model, rows = result.model, result.embeddings
     typicality = None if result.typicality is None else result.typicality.tolist()
     context_of(request.scope).log.update(model=model.name, images=len(images))
-    if _BINARY in request.headers.get("accept", ""):
+    if _wants_binary(request.headers.get("accept", "")):
         listed = ",".join(f"{value:.6g}" for value in typicality or ())
         values = (str(rows.shape[1]), str(rows.shape[0]), model.name, str(model.version), listed)
         return Response(
@@ -91,3 +91,23 @@ async def embed(request: Request) -> Response:
             "in_distribution": result.in_distribution,
         }
     )
+
+
+def _wants_binary(accept: str) -> bool:
+    """Whether raw numbers are asked for by name, and JSON not rather than them."""
+    weights = {}
+    for part in accept.split(","):
+        media_type, *options = (word.strip().lower() for word in part.split(";"))
+        weights[media_type] = 1.0
+        for option in options:
+            if option.startswith("q="):
+                weights[media_type] = _weight(option[2:])
+    binary = weights.get(_BINARY, 0.0)
+    return binary > 0 and binary >= weights.get("application/json", 0.0)
+
+
+def _weight(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0

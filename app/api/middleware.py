@@ -100,7 +100,8 @@ class RequestMiddleware:
         route = getattr(scope.get("route"), "path", "other")
         method = scope["method"] if route != "other" else "ANY"
         self._metrics.request(route, method, status, seconds)
-        if context.problem is not None:
+        # That probes are told what they ask for refuses nobody anything.
+        if context.problem is not None and route not in _QUIET:
             self._metrics.rejected(context.problem)
         level = logging.DEBUG if route in _QUIET else logging.INFO
         if _logger.isEnabledFor(level):

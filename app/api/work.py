@@ -10,7 +10,7 @@ from fastapi import Request, Response
 
 from app.api.context import context_of
 from app.api.limits import Limits
-from app.api.problem import BadRequest, BodyTooSlow, ClientGone
+from app.api.problem import BadRequest, BodyTooSlow, ClientGone, UnsupportedBody
 from app.api.uploads import Body, read_body
 from app.inference.errors import DeadlinePassed, NotReady
 from app.inference.service import Service
@@ -37,6 +37,7 @@ async def receive(
 
     Raises:
         NotReady: No request can be served now.
+        UnsupportedBody: It is compressed, or as `read_body`.
         BodyTooSlow: The body was not there in time.
         QueueFull: The requests in work leave no room for the body's bytes.
         BadRequest, TooManyBytes: As `read_body`.
@@ -45,6 +46,11 @@ async def receive(
     reason = service.unready_reason()
     if reason is not None:
         raise NotReady(reason)
+    encoding = request.headers.get("content-encoding", "")
+    if encoding.lower() not in ("", "identity"):
+        raise UnsupportedBody(
+            f"a body with Content-Encoding '{encoding[:100]}' is not read here; send it as it is"
+        )
     deadline = _deadline(request)
     reservation = service.admission.reserve()
     context_of(request.scope).reservation = reservation

@@ -1,6 +1,7 @@
 """The HTTP contract, over a real server."""
 
 import base64
+import gzip
 import hashlib
 import json
 from pathlib import Path
@@ -292,6 +293,43 @@ def test_request_ids(client: httpx.Client) -> None:
         assert len(made) == 16
     error = client.get("/models/absent", headers={"x-request-id": "e-1"})
     assert error.json()["request_id"] == error.headers["x-request-id"] == "e-1"
+
+
+@pytest.mark.parametrize(
+    ("accept", "binary"),
+    [
+        ("application/octet-stream", True),
+        ("application/json;q=0.5, Application/Octet-Stream", True),
+        ("application/octet-stream, application/json", True),
+        ("application/json, application/octet-stream;q=0.1", False),
+        ("application/octet-stream;q=0", False),
+        ("application/octet-stream;q=x", False),
+        ("application/*, */*", False),
+        ("", False),
+    ],
+)
+def test_embeddings_are_raw_where_that_is_what_is_rather_wanted(
+    client: httpx.Client, accept: str, binary: bool
+) -> None:
+    answer = client.post("/embed", files={"images": picture(1)}, headers={"accept": accept})
+    kind = "application/octet-stream" if binary else "application/json"
+    assert answer.headers["content-type"] == kind
+
+
+def test_a_compressed_body_is_refused_by_its_encoding(client: httpx.Client) -> None:
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    answer = client.post("/compare", content=gzip.compress(b"{}"), headers=headers)
+    assert answer.status_code == 415
+    assert "'gzip'" in answer.json()["detail"]
+    plain = {"content-type": "image/png", "content-encoding": "identity"}
+    assert client.post("/embed", content=picture(1), headers=plain).status_code == 200
+
+
+def test_operations_are_named_as_a_client_library_would_name_them(client: httpx.Client) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    names = {way["operationId"] for ways in paths.values() for way in ways.values()}
+    assert {"compare", "compare_many", "embed", "models", "model", "readyz"} <= names
+    assert all(name.isidentifier() for name in names)
 
 
 def test_the_openapi_document_describes_every_body(client: httpx.Client) -> None:

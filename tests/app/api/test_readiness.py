@@ -26,6 +26,11 @@ def test_an_empty_store_is_unready_until_a_model_comes(tmp_path) -> None:
         assert refused.status_code == 503
         assert int(refused.headers["retry-after"]) > 0
         assert client.get("/models").json() == {"default": None, "models": [], "failed": []}
+        # Probes are told what they ask for, and only the comparison was refused.
+        rejected = running.service.metrics.registry.get_sample_value(
+            "twinlens_rejections_total", {"reason": "not-ready"}
+        )
+        assert rejected == 1
         ModelStore(tmp_path).save("tiny", network())
         wait_until(lambda: client.get("/readyz").status_code == 200)
         # The only model is the default one.
