@@ -1,6 +1,7 @@
 """`store.json`: the model that answers by default, and further names for models."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from model_store.errors import CheckpointDamaged, StoreError
 from model_store.files import replace_file
+from model_store.locks import locked
 from model_store.manifest import NAME_PATTERN
 
 INDEX = "store.json"
@@ -46,14 +48,21 @@ def read_index(root: Path) -> StoreIndex:
         ) from error
 
 
-def write_index(root: Path, index: StoreIndex) -> None:
-    """Replaces the index of a store.
+def update_index(root: Path, change: Callable[[StoreIndex], StoreIndex]) -> None:
+    """Changes the index of a store, one process after the other.
+
+    Args:
+        root: The store; those who only read it need not be able to write there, and do not wait.
+        change: Makes the new index of the one that is there.
 
     Raises:
+        CheckpointDamaged: As `read_index`.
         StoreError: It cannot be written.
     """
-    content = json.dumps(index.model_dump(mode="json"), indent=2) + "\n"
     try:
-        replace_file(root / INDEX, content.encode())
+        with locked(root):
+            index = change(read_index(root))
+            content = json.dumps(index.model_dump(mode="json"), indent=2) + "\n"
+            replace_file(root / INDEX, content.encode())
     except OSError as error:
         raise StoreError(f"cannot write {root / INDEX}: {error.strerror or error}") from error

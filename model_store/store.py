@@ -17,7 +17,7 @@ from model_store import checkpoint as checkpoints
 from model_store.calibration import Calibration
 from model_store.checkpoint import Checkpoint
 from model_store.errors import CheckpointDamaged, ModelNotFound, StoreError
-from model_store.index import StoreIndex, read_index, write_index
+from model_store.index import StoreIndex, read_index, update_index
 from model_store.manifest import (
     NAME_PATTERN,
     Evaluation,
@@ -262,7 +262,7 @@ class ModelStore:
             ModelNotFound: The store has no such model.
         """
         self.find(name)
-        write_index(self.root, self.index().model_copy(update={"default": name}))
+        update_index(self.root, lambda index: index.model_copy(update={"default": name}))
 
     def set_alias(self, alias: str, name: str) -> None:
         """Gives a model a further name.
@@ -274,8 +274,10 @@ class ModelStore:
         self.find(name)
         if self.versions(check_name(alias)):
             raise StoreError(f"'{alias}' is a model's own name; choose another alias")
-        index = self.index()
-        write_index(self.root, index.model_copy(update={"aliases": {**index.aliases, alias: name}}))
+        update_index(
+            self.root,
+            lambda index: index.model_copy(update={"aliases": {**index.aliases, alias: name}}),
+        )
 
     def _reference(self, name: str, version: int) -> Reference:
         return Reference(name, version, self.root / name / str(version))
