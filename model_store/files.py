@@ -45,6 +45,14 @@ def replace_file(path: Path, data: bytes, prepare: Callable[[Path], None] | None
     sync_folder(path.parent)
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder, and those above it, unless they are there; the disk then has all of them."""
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in new:
+        sync_folder(each.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Waits until the disk has the folder's entries, so that a rename in it survives a crash."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -10,8 +10,11 @@ from pathlib import Path
 from model_store import manifest as manifests
 from model_store.checkpoint import MANIFEST
 from model_store.errors import StoreError
-from model_store.files import sync_folder, write_durably
+from model_store.files import make_folder, sync_folder, write_durably
+from model_store.locks import locked
 from model_store.manifest import Manifest
+
+_INCOMING = ".incoming-"
 
 
 def versions_in(folder: Path) -> list[int]:
@@ -31,20 +34,37 @@ def versions_in(folder: Path) -> list[int]:
 def incoming_version(parent: Path) -> Iterator[Path]:
     """A new folder beside a model's versions, for one that is being written; gone at the end.
 
+    What others have left there who were killed while they wrote is removed.
+
     Raises:
         StoreError: Something in it could not be written.
     """
-    folder = parent / f".incoming-{os.getpid()}-{secrets.token_hex(4)}"
-    try:
-        folder.mkdir(parents=True)
-        yield folder
-    except OSError as error:
-        raise StoreError(
-            f"cannot write a checkpoint under {parent}: {error.strerror or error}; "
-            "free space or mend the permissions and try again"
-        ) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    folder = parent / f"{_INCOMING}{os.getpid()}-{secrets.token_hex(4)}"
+    with contextlib.ExitStack() as held:
+        try:
+            make_folder(parent)
+            # Between its making and its lock a new folder would look like one left behind.
+            with locked(parent):
+                _remove_abandoned(parent)
+                folder.mkdir()
+                held.enter_context(locked(folder))
+            yield folder
+        except OSError as error:
+            raise StoreError(
+                f"cannot write a checkpoint under {parent}: {error.strerror or error}; "
+                "free space or mend the permissions and try again"
+            ) from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Removes incoming folders whose lock nobody holds: their writer has ended, however it did."""
+    for folder in parent.glob(f"{_INCOMING}*"):
+        # One that has been published or removed meanwhile is no longer there.
+        with contextlib.suppress(OSError), locked(folder, wait=False) as abandoned:
+            if abandoned:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def publish_version(incoming: Path, draft: Manifest) -> int:

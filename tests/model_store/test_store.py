@@ -119,6 +119,27 @@ def test_a_revision_has_the_same_weights_and_the_new_calibration(tmp_path: Path)
     assert store.manifest("mine", 1).calibration is None, "a saved version never changes"
 
 
+def test_all_of_a_version_is_on_the_disk_before_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    real, synced = os.fsync, set()
+
+    def fsync(descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        synced.add((status.st_dev, status.st_ino))
+        real(descriptor)
+
+    def on_disk(path: Path) -> bool:
+        status = path.stat()
+        return (status.st_dev, status.st_ino) in synced
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    store = ModelStore(tmp_path / "a" / "store")
+    reference = store.save("mine", tiny.network(), files={"split.json": b"{}"})
+    for path in (*reference.path.iterdir(), reference.path, *reference.path.parents[:4]):
+        assert on_disk(path), path
+
+
 def test_default_and_aliases(filled: ModelStore):
     assert filled.index().default is None
     filled.set_default("good")

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -19,6 +21,33 @@ def test_what_is_not_published_is_gone(tmp_path: Path):
         (incoming / "weights.safetensors").write_bytes(b"half")
         assert versions_in(parent) == []
     assert list(parent.iterdir()) == []
+
+
+WRITE = """
+import sys, time
+from pathlib import Path
+from model_store.versions import incoming_version
+with incoming_version(Path(sys.argv[1])) as incoming:
+    (incoming / "weights.safetensors").write_bytes(b"half")
+    print("wrote", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_one_and_no_sooner(tmp_path: Path):
+    parent = tmp_path / "mine"
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITE, str(parent)], stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout.readline() == "wrote\n"
+        (half,) = parent.iterdir()
+        with incoming_version(parent) as incoming, incoming_version(parent):
+            assert half.is_dir(), "its writer is still at work"
+            assert incoming.is_dir()
+        writer.kill()
+    assert half.is_dir()
+    with incoming_version(parent) as incoming:
+        assert list(parent.iterdir()) == [incoming]
 
 
 def test_savers_at_the_same_moment_get_versions_of_their_own(tmp_path: Path):
