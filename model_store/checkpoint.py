@@ -17,7 +17,7 @@ from model_store import manifest as manifests
 from model_store import probe as probes
 from model_store import typicality as typicalities
 from model_store.errors import CheckpointDamaged, StoreError
-from model_store.manifest import Manifest, WeightsFile
+from model_store.manifest import Manifest
 from model_store.network.siamese import SiameseNetwork
 from model_store.probe import Probe
 from model_store.recorded import is_recorded
@@ -83,14 +83,7 @@ def load(folder: Path) -> Checkpoint:
         UnknownComponent: The network has a part that this Twinlens does not know.
     """
     manifest = read_manifest(folder)
-    path = folder / WEIGHTS
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CheckpointDamaged(
-            f"{path} cannot be read ({error.strerror}); restore it from a copy or train again"
-        ) from error
-    check_digest(path, data, manifest.weights)
+    data = read_weights(folder, manifest)
     try:
         network = SiameseNetwork(manifest.network, manifest.preprocessing)
     except StoreError as error:
@@ -104,7 +97,7 @@ def load(folder: Path) -> Checkpoint:
         network.load_state_dict(load_tensors(data))
     except (SafetensorError, RuntimeError) as error:
         raise CheckpointDamaged(
-            f"{path} does not fit the network in {MANIFEST}: {error}"
+            f"{folder / WEIGHTS} does not fit the network in {MANIFEST}: {error}"
         ) from error
     return Checkpoint(
         manifest,
@@ -113,6 +106,31 @@ def load(folder: Path) -> Checkpoint:
         read_typicality(folder, manifest),
         read_probe(folder, manifest),
     )
+
+
+def read_weights(folder: Path, manifest: Manifest) -> bytes:
+    """The bytes of the file with the weights.
+
+    Args:
+        folder: Where it lies beside the manifest.
+        manifest: What is said of it.
+
+    Raises:
+        CheckpointDamaged: The file is missing, or its size or digest are not the manifest's.
+    """
+    path, expected = folder / WEIGHTS, manifest.weights
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointDamaged(
+            f"{path} cannot be read ({error.strerror}); restore it from a copy or train again"
+        ) from error
+    if not is_recorded(data, expected):
+        raise CheckpointDamaged(
+            f"{path} is not the file its manifest describes ({len(data):,} bytes here, "
+            f"{expected.bytes:,} there, or another digest); restore it from a copy or train again"
+        )
+    return data
 
 
 def read_typicality(folder: Path, manifest: Manifest) -> Typicality | None:
@@ -164,21 +182,3 @@ def _refusing(path: Path, otherwise: str) -> Iterator[Path]:
 
 def _damaged(path: Path, reason: str, otherwise: str) -> CheckpointDamaged:
     return CheckpointDamaged(f"{path}: {reason}; restore it from a copy or {otherwise}")
-
-
-def check_digest(path: Path, data: bytes, expected: WeightsFile) -> None:
-    """Refuses weights that are not those the manifest speaks of.
-
-    Args:
-        path: Where they came from, for the message.
-        data: The file's bytes.
-        expected: What the manifest says of them.
-
-    Raises:
-        CheckpointDamaged: Size or digest differ.
-    """
-    if not is_recorded(data, expected):
-        raise CheckpointDamaged(
-            f"{path} is not the file its manifest describes ({len(data):,} bytes here, "
-            f"{expected.bytes:,} there, or another digest); restore it from a copy or train again"
-        )

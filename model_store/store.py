@@ -6,7 +6,6 @@ newer ones appear.
 """
 
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from model_store import checkpoint as checkpoints
 from model_store.calibration import Calibration
 from model_store.checkpoint import Checkpoint
 from model_store.errors import CheckpointDamaged, ModelNotFound, StoreError
+from model_store.files import write_durably
 from model_store.index import StoreIndex, read_index, update_index
 from model_store.manifest import (
     NAME_PATTERN,
@@ -202,6 +202,7 @@ class ModelStore:
     def revise(
         self,
         name: str,
+        version: int,
         *,
         calibration: Calibration | None = None,
         typicality: Typicality | None = None,
@@ -212,25 +213,28 @@ class ModelStore:
 
         Args:
             name: The model's name.
+            version: The newest version, which all that is given here was made for.
             calibration: Takes the place of the old one, if given.
-            typicality: Likewise.
+            typicality: Takes the place of the old one, if given.
             evaluations: Added to the old ones.
             files: Take the place of files of the same names, or are added.
 
         Raises:
-            StoreError: The newest version is damaged, or the new one cannot be written.
+            StoreError: There is a newer version, or this one is damaged, or the new one cannot be
+                written.
         """
-        old = self.find(name)
-        manifest = self.manifest(name, old.version)
-        weights = old.path / checkpoints.WEIGHTS
-        replaced = {checkpoints.MANIFEST, *(files or {})}
+        old = self.find(name, version)
+        manifest = self.manifest(name, version)
+        weights = checkpoints.read_weights(old.path, manifest)
+        replaced = {checkpoints.MANIFEST, checkpoints.WEIGHTS, *(files or {})}
         if typicality is not None:
             replaced.add(checkpoints.TYPICALITY)
         with incoming_version(old.path.parent) as incoming:
-            checkpoints.check_digest(weights, weights.read_bytes(), manifest.weights)
+            # Copies and no links: damage to one version's file must not reach the other's.
+            write_durably(incoming / checkpoints.WEIGHTS, weights)
             for file in old.path.iterdir():
                 if file.is_file() and file.name not in replaced:
-                    shutil.copyfile(file, incoming / file.name)
+                    write_durably(incoming / file.name, file.read_bytes())
             write_files(incoming, files or {})
             record = write_typicality(incoming, typicality)
             probe = manifest.probe
@@ -245,7 +249,7 @@ class ModelStore:
                     "evaluations": (*manifest.evaluations, *evaluations),
                 }
             )
-            return self._reference(name, publish_version(incoming, draft))
+            return self._reference(name, publish_version(incoming, draft, after=version))
 
     def index(self) -> StoreIndex:
         """The default model and the aliases; none of either where no `store.json` is.

@@ -67,18 +67,28 @@ def _remove_abandoned(parent: Path) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def publish_version(incoming: Path, draft: Manifest) -> int:
+def publish_version(incoming: Path, draft: Manifest, *, after: int | None = None) -> int:
     """Renames a folder to the next free version, however many others try the same.
 
     Args:
         incoming: From `incoming_version`, with all but the manifest in it.
         draft: The manifest, but for the version.
+        after: The version that must still be the newest, if one must.
 
     Returns:
         The version it became.
+
+    Raises:
+        StoreError: There is a newer version than `after`.
     """
     while True:
         version = max(versions_in(incoming.parent), default=0) + 1
+        if after is not None and version > after + 1:
+            raise StoreError(
+                f"'{draft.name}' has a version {version - 1} by now, with weights that may be "
+                f"others than those of version {after}, which this was made for; do it again for "
+                f"version {version - 1}"
+            )
         manifest = draft.model_copy(update={"version": version})
         (incoming / MANIFEST).unlink(missing_ok=True)
         write_durably(incoming / MANIFEST, manifests.to_bytes(manifest))

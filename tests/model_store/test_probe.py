@@ -39,7 +39,7 @@ def test_it_stays_as_it_was_given_and_through_revisions(tmp_path: Path) -> None:
     own = Probe.of(network)
     given = replace(own, features={Side.LEFT: own.features[Side.LEFT] + 1}, torch="1.0")
     store.save("mine", network, probe=given)
-    store.revise("mine", files={"note.md": b"more"})
+    store.revise("mine", 1, files={"note.md": b"more"})
     loaded = store.load("mine")
     assert loaded.manifest.version == 2
     assert loaded.probe is not None
@@ -55,7 +55,7 @@ def test_a_checkpoint_from_before_asks_its_network(tmp_path: Path) -> None:
     expected = Probe.of(tiny.network()).features[Side.LEFT]
     np.testing.assert_allclose(loaded.reference.features[Side.LEFT], expected, rtol=1e-5)
     # Calibrating anew, for one, completes it.
-    store.revise("mine")
+    store.revise("mine", 1)
     assert store.load("mine").probe is not None
 
 

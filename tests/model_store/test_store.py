@@ -109,7 +109,7 @@ def test_a_revision_has_the_same_weights_and_the_new_calibration(tmp_path: Path)
     store = ModelStore(tmp_path)
     store.save("mine", tiny.network(), files={"card.md": b"old", "split.json": b"{}"})
     before = store.manifest("mine")
-    reference = store.revise("mine", calibration=CALIBRATION, files={"card.md": b"new"})
+    reference = store.revise("mine", 1, calibration=CALIBRATION, files={"card.md": b"new"})
     after = store.load("mine").manifest
     assert reference.version == 2
     assert after.weights == before.weights
@@ -117,6 +117,29 @@ def test_a_revision_has_the_same_weights_and_the_new_calibration(tmp_path: Path)
     assert (reference.path / "card.md").read_bytes() == b"new"
     assert (reference.path / "split.json").read_bytes() == b"{}"
     assert store.manifest("mine", 1).calibration is None, "a saved version never changes"
+
+
+class Meanwhile(dict[str, bytes]):
+    """Files to be written, while another process saves a version."""
+
+    def __init__(self, store: ModelStore) -> None:
+        super().__init__({"note.md": b"late"})
+        self.store = store
+
+    def items(self):
+        self.store.save("mine", tiny.network(seed=1))
+        return super().items()
+
+
+def test_a_revision_is_never_of_weights_that_it_was_not_made_for(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    store.save("mine", tiny.network())
+    with pytest.raises(StoreError, match=r"a version 2 by now.*do it again for version 2"):
+        store.revise("mine", 1, files=Meanwhile(store))
+    assert store.versions("mine") == [1, 2]
+    with pytest.raises(StoreError, match="made for; do it again for version 2"):
+        store.revise("mine", 1, calibration=CALIBRATION)
+    assert store.revise("mine", 2, calibration=CALIBRATION).version == 3
 
 
 def test_all_of_a_version_is_on_the_disk_before_it_is_there(
@@ -137,6 +160,10 @@ def test_all_of_a_version_is_on_the_disk_before_it_is_there(
     store = ModelStore(tmp_path / "a" / "store")
     reference = store.save("mine", tiny.network(), files={"split.json": b"{}"})
     for path in (*reference.path.iterdir(), reference.path, *reference.path.parents[:4]):
+        assert on_disk(path), path
+    synced.clear()
+    reference = store.revise("mine", 1, files={"note.md": b"new"})
+    for path in (*reference.path.iterdir(), reference.path, reference.path.parent):
         assert on_disk(path), path
 
 

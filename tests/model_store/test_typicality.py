@@ -119,11 +119,11 @@ def test_a_store_keeps_it_beside_the_weights(tmp_path: Path) -> None:
     store = ModelStore(tmp_path)
     network = tiny.network()
     assert store.load(store.save("mine", network).name).typicality is None
-    store.revise("mine", typicality=description(network.dimension))
+    store.revise("mine", 1, typicality=description(network.dimension))
     loaded = store.load("mine")
     assert loaded.manifest.typicality is not None
     assert loaded.manifest.typicality.level == loaded.typicality.level == 0.02
-    store.revise("mine", files={"note.md": b"more"})
+    store.revise("mine", 2, files={"note.md": b"more"})
     assert store.load("mine").typicality is not None, "what is not given anew stays"
     file = store.find("mine").path / "typicality.safetensors"
     file.write_bytes(file.read_bytes()[:-1])

@@ -89,7 +89,9 @@ def run(options: argparse.Namespace) -> int:
     )
     for warning in (*warnings, *typicality_warnings(typicality)):
         bench.reporter.say(f"warning: {warning}")
-    reference = bench.store.revise(bench.name, calibration=calibration, typicality=typicality)
+    reference = bench.store.revise(
+        bench.name, before.version, calibration=calibration, typicality=typicality
+    )
     table = Table(title=f"{bench.name}, {before.metric}", title_justify="left")
     table.add_column("")
     table.add_column(f"version {before.version}", justify="right")

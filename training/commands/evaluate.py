@@ -82,9 +82,15 @@ def run(options: argparse.Namespace) -> int:
     console.print(_table(measured))
     if options.json is not None:
         _write_json(options, bench, measured)
+    if options.pictures is not None:
+        subtitle = f"{bench.name} version {version}, {options.protocol} on {measured.data}"
+        _write_pictures(options.pictures, measured.pictures(subtitle))
+        bench.reporter.say(f"pictures are in {options.pictures}")
+    # Last, because it may be refused: what was measured is then there all the same.
     if options.record:
         reference = bench.store.revise(
             bench.name,
+            version,
             evaluations=(
                 Evaluation(
                     protocol=options.protocol,
@@ -95,10 +101,6 @@ def run(options: argparse.Namespace) -> int:
             ),
         )
         bench.reporter.say(f"recorded in {reference.name} version {reference.version}")
-    if options.pictures is not None:
-        subtitle = f"{bench.name} version {version}, {options.protocol} on {measured.data}"
-        _write_pictures(options.pictures, measured.pictures(subtitle))
-        bench.reporter.say(f"pictures are in {options.pictures}")
     return 0
 
 

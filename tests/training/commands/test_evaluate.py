@@ -7,6 +7,7 @@ from model_store.store import ModelStore
 from tests.training import small
 from tests.training.trees import grown, png, pngs, zipped
 from training.cli import main
+from training.commands.material import Bench
 from training.data.opening import open_data
 from training.data.split import SPLIT_FILE, split_classes
 
@@ -230,6 +231,30 @@ def test_evaluating_on_the_calibrations_own_images_is_pointed_out(store, images,
     figures = json.loads(target.read_text())
     assert figures["calibration_error"] >= 0
     assert figures["at_threshold"]["far"] == store.manifest("plain").calibration.far
+
+
+@pytest.mark.parametrize("words", [("calibrate", "--far", 0.1), ("evaluate", "--record")])
+def test_weights_that_came_meanwhile_do_not_get_what_was_measured_of_others(
+    store, images, tmp_path, capsys, monkeypatch, words
+):
+    command, *more = words
+    if command == "evaluate":
+        more += ["--protocol", "verification", "--pictures", tmp_path / "pictures"]
+    embedded = Bench.sides
+
+    def sides(self, *given):
+        found = embedded(self, *given)
+        store.save("plain", small.network("cosine", seed=5))
+        return found
+
+    monkeypatch.setattr(Bench, "sides", sides)
+    assert run(store, command, "plain", "--data", images, *more) == 1
+    told = capsys.readouterr().err
+    assert "'plain' has a version 2 by now" in told
+    assert "do it again for version 2" in told
+    assert store.versions("plain") == [1, 2]
+    if command == "evaluate":
+        assert (tmp_path / "pictures" / "roc.png").is_file()
 
 
 @pytest.mark.parametrize("far", ["0", "1", "-1", "five"])

@@ -131,7 +131,7 @@ def test_what_was_said_of_a_calibration_goes_when_that_is_replaced(place):
     old = "5 classes say little about others: the true rates may lie outside the intervals"
     few = typicality_warnings(None)[0]
     card = f"# rich\n\n## Calibration\n\n- Note: {old}\n- Note: {few}\n"
-    store.revise("rich", files={"card.md": card.encode()})
+    store.revise("rich", 1, files={"card.md": card.encode()})
     assert main(calibrating(place, "rich")) == 0
     text = made(place, "rich").text
     assert "8 classes say little about others" in text
