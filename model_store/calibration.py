@@ -118,6 +118,13 @@ class Calibration(BaseModel):
         """The calibrated P(same) of one score, in (0, 1)."""
         return float(self.curve.probability(evidence(score, metric)))
 
+    def judges_as(self, other: "Calibration | None") -> bool:
+        """Whether figures measured under another calibration hold for this one."""
+        if other is None:
+            return False
+        # Where scores lie is told beside the judgement, and is no part of it.
+        return self == other.model_copy(update={"distribution": self.distribution})
+
     def same(self, score: float, metric: Metric) -> bool:
         """Whether the score lies on the alike side of the threshold, the threshold included."""
         if math.isnan(score):

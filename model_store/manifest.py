@@ -23,6 +23,7 @@ FORMAT: Literal[1] = 1
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 _DIGEST_KEY = "digest"
+_OF_CALIBRATION = ("at_threshold", "calibration_error", "calibration_error_interval")
 
 
 class WeightsFile(FileRecord):
@@ -55,6 +56,11 @@ class Evaluation(BaseModel):
     data: str
     data_digest: str = ""
     figures: dict[str, JsonValue]
+
+    def without_calibration(self) -> "Evaluation":
+        """The same without the figures of a calibration, as if the model had had none."""
+        dropped = dict.fromkeys(key for key in _OF_CALIBRATION if key in self.figures)
+        return self.model_copy(update={"figures": {**self.figures, **dropped}})
 
 
 class Provenance(BaseModel):

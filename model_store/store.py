@@ -214,7 +214,8 @@ class ModelStore:
         Args:
             name: The model's name.
             version: The newest version, which all that is given here was made for.
-            calibration: Takes the place of the old one, if given.
+            calibration: Takes the place of the old one, if given; figures that were measured of
+                that one are then dropped from the evaluations.
             typicality: Takes the place of the old one, if given.
             evaluations: Added to the old ones.
             files: Take the place of files of the same names, or are added.
@@ -229,6 +230,9 @@ class ModelStore:
         replaced = {checkpoints.MANIFEST, checkpoints.WEIGHTS, *(files or {})}
         if typicality is not None:
             replaced.add(checkpoints.TYPICALITY)
+        kept = manifest.evaluations
+        if calibration is not None and not calibration.judges_as(manifest.calibration):
+            kept = tuple(evaluation.without_calibration() for evaluation in kept)
         with incoming_version(old.path.parent) as incoming:
             # Copies and no links: damage to one version's file must not reach the other's.
             write_durably(incoming / checkpoints.WEIGHTS, weights)
@@ -246,7 +250,7 @@ class ModelStore:
                     "calibration": calibration or manifest.calibration,
                     "typicality": record or manifest.typicality,
                     "probe": probe,
-                    "evaluations": (*manifest.evaluations, *evaluations),
+                    "evaluations": (*kept, *evaluations),
                 }
             )
             return self._reference(name, publish_version(incoming, draft, after=version))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from model_store import Metric, ModelStore
 from model_store import manifest as manifests
-from model_store.calibration import Calibration, LogisticCurve
+from model_store.calibration import Calibration, LogisticCurve, ScoreDistribution
 from model_store.errors import (
     CheckpointDamaged,
     FormatTooNew,
@@ -140,6 +140,24 @@ def test_a_revision_is_never_of_weights_that_it_was_not_made_for(tmp_path: Path)
     with pytest.raises(StoreError, match="made for; do it again for version 2"):
         store.revise("mine", 1, calibration=CALIBRATION)
     assert store.revise("mine", 2, calibration=CALIBRATION).version == 3
+
+
+def test_figures_of_a_calibration_go_with_it_and_others_stay(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    figures = {"auc": 0.9, "calibration_error": 0.01, "at_threshold": {"threshold": 0.6}}
+    old = Evaluation(protocol="verification", data="x", figures=figures)
+    other = Evaluation(protocol="retrieval", data="x", figures={"map": 0.5})
+    store.save("mine", tiny.network(), calibration=CALIBRATION, evaluations=(old, other))
+    where = ScoreDistribution(scores=(1.0,), genuine=(0.9,), impostor=(0.1,))
+    same = CALIBRATION.model_copy(update={"distribution": where})
+    store.revise("mine", 1, calibration=same)
+    assert store.manifest("mine").evaluations == (old, other)
+    new = CALIBRATION.model_copy(update={"threshold": 0.7})
+    added = old.model_copy(update={"data": "y"})
+    store.revise("mine", 2, calibration=new, evaluations=(added,))
+    without, *rest = store.manifest("mine").evaluations
+    assert without.figures == {"auc": 0.9, "calibration_error": None, "at_threshold": None}
+    assert rest == [other, added]
 
 
 def test_all_of_a_version_is_on_the_disk_before_it_is_there(

@@ -1,6 +1,7 @@
 """`python -m training calibrate`: probabilities and threshold, for a user's own images."""
 
 import argparse
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -14,6 +15,7 @@ from training.commands.common import share, whole_number
 from training.commands.material import Bench, add_material
 from training.errors import DataError
 from training.evaluation.pairs import MAX_IMPOSTORS, ScoredPairs, score_folder
+from training.publishing.card import CARD_FILE, calibrated_since
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,7 +92,11 @@ def run(options: argparse.Namespace) -> int:
     for warning in (*warnings, *typicality_warnings(typicality)):
         bench.reporter.say(f"warning: {warning}")
     reference = bench.store.revise(
-        bench.name, before.version, calibration=calibration, typicality=typicality
+        bench.name,
+        before.version,
+        calibration=calibration,
+        typicality=typicality,
+        files=_card(bench.checkpoint.path),
     )
     table = Table(title=f"{bench.name}, {before.metric}", title_justify="left")
     table.add_column("")
@@ -128,6 +134,14 @@ def _calibration(
         raise DataError(f"'{before.name}' is not calibrated yet; give --far and no --describe-only")
     described_now = {"distribution": distribution_of(scored)}
     return before.calibration.model_copy(update=described_now), ()
+
+
+def _card(folder: Path) -> dict[str, bytes]:
+    """The model's card, if it can be read, with a note that its calibration is not the newest."""
+    try:
+        return {CARD_FILE: calibrated_since((folder / CARD_FILE).read_bytes())}
+    except OSError:
+        return {}
 
 
 def _rows(calibration: Calibration | None) -> dict[str, str]:

@@ -74,10 +74,10 @@ class VerificationFigures(Figures):
             not exceed the key.
         frr_at_far_interval: As `auc_interval`; the threshold is chosen anew in each draw.
         calibration_error: ECE over 15 bins, of the model's probabilities under the prior they
-            assume; None if the model is not calibrated.
+            assume; None if the model is not calibrated, or was calibrated anew since.
         calibration_error_interval: As `auc_interval`. An absolute difference is never below 0, so
             that draws of a well-calibrated model lie above its figure.
-        at_threshold: None if the model is not calibrated.
+        at_threshold: None likewise.
     """
 
     images: Count

@@ -13,6 +13,14 @@ from training.recipe.files import to_yaml
 from training.run.folder import RunRecord
 from training.run.state import Standing
 
+CARD_FILE = "card.md"
+"""The file's name beside a checkpoint."""
+
+_CALIBRATED_SINCE = (
+    b"Calibrated anew since: what this card and its pictures say of threshold, probabilities and "
+    b"the model's own kind of images is how `fit` left them. `manifest.json` has what holds now."
+)
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -86,6 +94,14 @@ def write_card(facts: Facts) -> bytes:
         "",
     ]
     return "\n".join(lines).encode()
+
+
+def calibrated_since(card: bytes) -> bytes:
+    """A card that tells how `fit` left the model, with a note below its title that says so."""
+    if _CALIBRATED_SINCE in card:
+        return card
+    title, _, rest = card.partition(b"\n")
+    return b"\n".join([title, b"", _CALIBRATED_SINCE, rest])
 
 
 def _parts(parts: Parts) -> list[str]:

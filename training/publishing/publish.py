@@ -15,7 +15,7 @@ from training.judging import Outcome, as_stored, judge
 from training.pictures.album import small_album
 from training.pictures.curves import curves_png
 from training.progress import Reporter
-from training.publishing.card import Facts, write_card
+from training.publishing.card import CARD_FILE, Facts, write_card
 from training.publishing.skipped import SKIPPED_FILE, skipped_csv, told
 from training.recipe.files import to_yaml
 from training.run.folder import HISTORY_FILE, RECIPE_FILE, START_FILE
@@ -67,7 +67,7 @@ def publish(
         notes=(*job.record.warnings, *trained.notes),
     )
     files = {
-        "card.md": write_card(facts),
+        CARD_FILE: write_card(facts),
         **_pictures(name, standing.history, outcome, kept_step),
         RECIPE_FILE: to_yaml(recipe),
         SPLIT_FILE: job.split.to_json(),

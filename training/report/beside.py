@@ -15,10 +15,10 @@ from training.history import History, from_csv
 from training.initialise.initialise import StartReport
 from training.initialise.matching import Match
 from training.pictures.album import PAIRS, RELIABILITY, ROC, SCORES
+from training.publishing.card import CARD_FILE
 from training.run.folder import HISTORY_FILE, START_FILE
 
 CURVES = "curves.png"
-CARD = "card.md"
 SKIPPED = "skipped.csv"
 
 _PICTURES = (CURVES, ROC, SCORES, RELIABILITY, PAIRS)
@@ -57,7 +57,7 @@ def read_beside(folder: Path) -> Beside:
     """Reads what lies in a checkpoint's folder; what cannot be read is among `problems`."""
     reader = _Reader(folder)
     return Beside(
-        card=reader.read(CARD, bytes.decode) or "",
+        card=reader.read(CARD_FILE, bytes.decode) or "",
         split=reader.read(SPLIT_FILE, Split.from_json),
         start=tuple(reader.read(START_FILE, _start) or ()),
         history=reader.read(HISTORY_FILE, from_csv),

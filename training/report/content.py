@@ -50,6 +50,18 @@ class Content:
                 return evaluation
         return None
 
+    def of_calibration(self, evaluation: Evaluation | None) -> bool:
+        """Whether an evaluation has figures of the model's calibration, and not of an older one."""
+        own = self.manifest.calibration
+        here = None if evaluation is None else evaluation.figures.get("at_threshold")
+        return own is not None and isinstance(here, dict) and here.get("threshold") == own.threshold
+
+    @property
+    def calibrated_since(self) -> bool:
+        """Whether the pictures that `fit` has drawn are of an older calibration, or of none."""
+        drawn = (one for one in self.manifest.evaluations if one.protocol == "verification")
+        return self.manifest.calibration is not None and not self.of_calibration(next(drawn, None))
+
 
 @dataclass(frozen=True)
 class Section:

@@ -233,6 +233,21 @@ def test_evaluating_on_the_calibrations_own_images_is_pointed_out(store, images,
     assert figures["at_threshold"]["far"] == store.manifest("plain").calibration.far
 
 
+def test_figures_of_a_replaced_calibration_are_dropped_and_the_card_says_so(store, images):
+    store.save("carded", small.network("cosine"), files={"card.md": b"# carded\n\n## Figures\n"})
+    recording = ("evaluate", "carded", "--data", images, "--protocol", "verification", "--record")
+    for far in (0.05, 0.3):
+        assert run(store, "calibrate", "carded", "--data", images, "--far", far) == 0
+        assert run(store, *recording) == 0
+    old, new = (evaluation.figures for evaluation in store.manifest("carded").evaluations)
+    assert (old["at_threshold"], old["calibration_error"]) == (None, None)
+    assert old["auc"] == new["auc"]
+    assert new["at_threshold"]["threshold"] == store.manifest("carded").calibration.threshold
+    title, _, note, _, *rest = (store.find("carded").path / "card.md").read_text().split("\n")
+    assert (title, rest) == ("# carded", ["## Figures", ""])
+    assert note.startswith("Calibrated anew since")
+
+
 @pytest.mark.parametrize("words", [("calibrate", "--far", 0.1), ("evaluate", "--record")])
 def test_weights_that_came_meanwhile_do_not_get_what_was_measured_of_others(
     store, images, tmp_path, capsys, monkeypatch, words

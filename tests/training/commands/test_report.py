@@ -11,7 +11,7 @@ from PIL import Image
 from model_store.store import SHIPPED, ModelStore
 from tests.training import small
 from tests.training.report.test_html import read
-from tests.training.trees import grown, pngs
+from tests.training.trees import grown, png, pngs
 from training.calibration import typicality_warnings
 from training.cli import main
 from training.data.opening import open_data
@@ -137,6 +137,34 @@ def test_what_was_said_of_a_calibration_goes_when_that_is_replaced(place):
     assert "8 classes say little about others" in text
     assert text.count(old) == 1  # On the card, which is of the model as it was.
     assert few.capitalize() in text  # 24 images say as little today.
+
+
+def test_rates_of_a_replaced_threshold_are_not_called_those_of_the_models_own(place):
+    store = ModelStore(place / "store")
+    assert main(calibrating(place, "rich")) == 0
+    words = ["evaluate", "rich", "--data", str(place / "images"), "--protocol", "verification"]
+    assert main([*words, "--record", "--store", str(store.root), "--device", "cpu"]) == 0
+    assert "of impostor pairs, at the model's threshold" in made(place, "rich").text
+    manifest = store.manifest("rich")
+    drawn = {name: png(1) for name in ("roc.png", "scores.png", "reliability.png")}
+    # As versions were revised that kept figures of the calibration before.
+    moved = manifest.calibration.model_copy(
+        update={"threshold": manifest.calibration.threshold / 2}
+    )
+    store.save(
+        "stale",
+        small.network("euclidean"),
+        calibration=moved,
+        evaluations=manifest.evaluations,
+        files=drawn,
+    )
+    reader = made(place, "stale")
+    assert "how well both kinds of pairs part" in reader.text
+    assert "at the model's threshold" not in reader.text
+    assert "how far probabilities are off" not in reader.text
+    assert "a threshold marked here was replaced" in reader.text
+    assert [name for name in pictures(reader) if "Reliability" in name] == []
+    assert [name for name in pictures(reader) if "ROC" in name] != []
 
 
 def test_images_of_another_kind_are_counted_and_shown(place):

@@ -78,6 +78,8 @@ def calibration(content: Content) -> Section:
     if measured is not None:
         drawn = reliability_png(measured.scored, curve, content.subtitle)
         shown = picture(drawn, _ALTERNATIVES[RELIABILITY])
+    elif content.calibrated_since:
+        shown = _needs_data(content)
     else:
         shown = _kept(content, (RELIABILITY,))
     return Section("calibration", "Calibration", joined([meaning, shown]))
@@ -227,14 +229,18 @@ def _kept_thresholds(content: Content) -> Html:
 
 def _kept(content: Content, names: tuple[str, ...]) -> Html:
     """The pictures that `fit` has drawn, as far as they are there."""
-    shown = [
+    drawn = [
         picture(data, _ALTERNATIVES[name])
         for name in names
         if (data := content.beside.picture(name)) is not None
     ]
-    if len(shown) == len(names):
-        return joined(shown)
-    return joined([*shown, _needs_data(content)])
+    notes = []
+    if drawn and content.calibrated_since:
+        replaced = "The model was calibrated anew since: a threshold marked here was replaced."
+        notes.append(paragraph(replaced, class_="quiet"))
+    if len(drawn) < len(names):
+        notes.append(_needs_data(content))
+    return joined([*drawn, *notes])
 
 
 def _needs_data(content: Content, what: str = "This needs") -> Html:
