@@ -98,12 +98,7 @@ class ModelStore:
             ModelNotFound: It is not there; the message lists what is.
             StoreError: Its folder cannot be listed.
         """
-        try:
-            versions = self.versions(check_name(name))
-        except OSError as error:
-            raise StoreError(
-                f"{self.root / name} cannot be read ({error.strerror}); mend its permissions"
-            ) from error
+        versions = self._listed(check_name(name))
         if not versions or (version is not None and version not in versions):
             there = (
                 f"versions of it: {', '.join(map(str, versions))}"
@@ -113,6 +108,18 @@ class ModelStore:
             wanted = f"model '{name}'" + (f" version {version}" if version and versions else "")
             raise ModelNotFound(f"{self.root} holds no {wanted} ({there})")
         return self._reference(name, versions[-1] if version is None else version)
+
+    def resolve(self, name: str) -> str:
+        """The model that a name stands for: the one of that name, else the one of that alias.
+
+        Returns:
+            The model's own name; the name as it is given where it is neither.
+
+        Raises:
+            StoreError: `store.json` or the model's folder cannot be read.
+        """
+        model = self.index().aliases.get(name)
+        return name if model is None or self._listed(name) else model
 
     def manifest(self, name: str, version: int | None = None) -> Manifest:
         """The manifest of a model, without its weights.
@@ -280,12 +287,21 @@ class ModelStore:
             StoreError: A model has the alias as its own name.
         """
         self.find(name)
-        if self.versions(check_name(alias)):
+        if self._listed(check_name(alias)):
             raise StoreError(f"'{alias}' is a model's own name; choose another alias")
         update_index(
             self.root,
             lambda index: index.model_copy(update={"aliases": {**index.aliases, alias: name}}),
         )
+
+    def _listed(self, name: str) -> list[int]:
+        """As `versions`, with an error for users."""
+        try:
+            return self.versions(name)
+        except OSError as error:
+            raise StoreError(
+                f"{self.root / name} cannot be read ({error.strerror}); mend its permissions"
+            ) from error
 
     def _reference(self, name: str, version: int) -> Reference:
         return Reference(name, version, self.root / name / str(version))

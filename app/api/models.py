@@ -51,7 +51,7 @@ def _describe(model: LoadedModel, catalogue: Catalogue) -> ModelAnswer:
         symmetric=manifest.symmetric,
         input=InputAnswer(height=spec.height, width=spec.width, mode=spec.mode, resize=spec.resize),
         default=catalogue.default_model == model.name,
-        aliases=sorted(alias for alias, name in catalogue.aliases.items() if name == model.name),
+        aliases=catalogue.aliases_of(model.name),
         calibration=manifest.calibration,
         typicality=manifest.typicality,
         evaluations=list(manifest.evaluations),

@@ -130,8 +130,8 @@ class Catalogue:
     def default_model(self) -> str | None:
         """The name of the loaded model that answers where a request names none."""
         if self.default is not None:
-            name = self.aliases.get(self.default, self.default)
-            return name if name in self.models else None
+            model = self._called(self.default)
+            return None if model is None else model.name
         return next(iter(self.models)) if len(self.models) == 1 else None
 
     def find(self, name: str | None) -> LoadedModel:
@@ -145,8 +145,7 @@ class Catalogue:
             raise NotReady("no model is loaded yet; ask /readyz for the reason")
         wanted = name if name is not None else self.default_model
         if wanted is not None:
-            # A model's own name goes before an alias.
-            model = self.models.get(wanted) or self.models.get(self.aliases.get(wanted, ""))
+            model = self._called(wanted)
             if model is not None:
                 return model
         loaded = ", ".join(sorted({*self.models, *self.aliases}))
@@ -159,3 +158,15 @@ class Catalogue:
             raise UnknownModel(f"{reason}; name a model: {loaded}")
         why = next((f" ({r.error})" for r in self.refused if r.name == name), "")
         raise UnknownModel(f"no model '{name}' is loaded{why}; those that are: {loaded}")
+
+    def aliases_of(self, name: str) -> list[str]:
+        """The further names by which `find` finds the model of that name, in order."""
+        return sorted(
+            alias
+            for alias, model in self.aliases.items()
+            if model == name and alias not in self.models
+        )
+
+    def _called(self, name: str) -> LoadedModel | None:
+        """The loaded model of that name or alias, as `ModelStore.resolve` has it: its own first."""
+        return self.models.get(name) or self.models.get(self.aliases.get(name, ""))

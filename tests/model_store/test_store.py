@@ -185,6 +185,20 @@ def test_all_of_a_version_is_on_the_disk_before_it_is_there(
         assert on_disk(path), path
 
 
+def test_a_name_is_a_models_own_before_it_is_an_alias(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    store.save("good", tiny.network())
+    store.set_alias("live", "good")
+    assert [store.resolve(name) for name in ("good", "live", "absent", "../x")] == [
+        "good",
+        "good",
+        "absent",
+        "../x",
+    ]
+    store.save("live", tiny.network(seed=1))
+    assert store.resolve("live") == "live"
+
+
 def test_default_and_aliases(filled: ModelStore):
     assert filled.index().default is None
     filled.set_default("good")

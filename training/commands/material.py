@@ -99,7 +99,7 @@ class Bench:
         self.reporter = Reporter()
         self.store: ModelStore = chosen_store(options)
         self.device: torch.device = chosen_device(options)
-        self.name: str = self.store.index().aliases.get(options.name, options.name)
+        self.name: str = self.store.resolve(options.name)
         self.checkpoint: Checkpoint = self.store.load(self.name)
         self.network = self.checkpoint.network.to(self.device)
         self._options = options

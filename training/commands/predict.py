@@ -50,11 +50,10 @@ def run(options: argparse.Namespace) -> int:
     files = [_read(path) for path in paths]
     images = [_decoded(path, data) for path, data in zip(paths, files, strict=True)]
     store, device = chosen_store(options), chosen_device(options)
-    index = store.index()
-    name = options.model or index.default
+    name = options.model or store.index().default
     if name is None:
         raise TrainingError(f"{store.root} has no default model; choose one with --model")
-    checkpoint = store.load(index.aliases.get(name, name))
+    checkpoint = store.load(store.resolve(name))
     prediction = predict(checkpoint, *files, device=device)
     model = f"{checkpoint.manifest.name} version {checkpoint.manifest.version}"
     console = Console(highlight=False, soft_wrap=True)

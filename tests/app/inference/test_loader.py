@@ -229,6 +229,15 @@ def test_default_and_aliases_follow_the_store(tmp_path) -> None:
     assert loader(store, default="sided").update(Catalogue()).find(None).name == "sided"
 
 
+def test_a_models_own_name_goes_before_an_alias_for_the_default_too(tmp_path) -> None:
+    store = fill_store(tmp_path)
+    store.save("small", network(seed=10))
+    found = loader(store, default="small").update(Catalogue())
+    assert found.aliases == {"small": "tiny"}
+    assert found.default_model == found.find(None).name == found.find("small").name == "small"
+    assert found.aliases_of("tiny") == [], "no request reaches it by that name"
+
+
 def test_a_default_that_is_not_there_is_said(tmp_path) -> None:
     found = loader(fill_store(tmp_path), default="broken").update(Catalogue())
     with pytest.raises(UnknownModel, match="default model 'broken'"):

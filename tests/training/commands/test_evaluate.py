@@ -127,6 +127,14 @@ def test_an_alias_names_its_model(store, images, capsys):
     assert "plain version 1" in capsys.readouterr().out
 
 
+def test_a_model_is_not_hidden_by_an_alias_of_its_name(store, images, capsys):
+    store.set_alias("nickname", "plain")
+    store.save("nickname", small.network("euclidean"))
+    words = ("evaluate", "nickname", "--data", images, "--protocol", "retrieval")
+    assert run(store, *words) == 0
+    assert "nickname version 1" in capsys.readouterr().out
+
+
 @pytest.fixture
 def trained(store, images):
     folder = open_data(images).whole
