@@ -11,6 +11,7 @@ from tests.training.scored import scored as hand_scored
 from tests.training.trees import embedded
 from training.calibration import calibrate, fit_beta, fit_isotonic, fit_logistic
 from training.calibration.choosing import METHODS, choose_curve, simplest_near_best
+from training.calibration.fitting import Evidence
 from training.evaluation.pairs import score_folder
 from training.evaluation.protocols.verification import probability_error
 
@@ -64,6 +65,32 @@ def test_any_scores_give_curves_that_never_fall(genuine, impostor, prior):
         )
         assert ((probability > 0) & (probability < 1)).all()
         assert (np.diff(probability) >= 0).all()
+
+
+@pytest.mark.parametrize("fit", [fit_logistic, fit_beta])
+@pytest.mark.parametrize(
+    ("pairs", "prior", "tolerance"),
+    [((50, 1125), 0.5, 0.5), ((50, 1125), 0.01, 0.5), ((200, 20_000), 0.001, 0.2)],
+)
+def test_a_small_prior_gives_the_posterior_that_goes_with_it(fit, pairs, prior, tolerance):
+    """Scores are N(2, 1) and N(−2, 1), so that the log-odds at 0 are the prior's own.
+
+    Targets that assume a prior of 1/2 bring them out too high by 1.0 at 0.01, by 0.7 at 0.001.
+    """
+    generator = np.random.default_rng(1)
+    genuine, impostor = (
+        generator.normal(mean, 1, n) for mean, n in zip((2, -2), pairs, strict=True)
+    )
+    found = fit(genuine, impostor, prior=prior).probability(0.0)
+    truth = np.log(prior / (1 - prior))
+    assert np.log(found / (1 - found)) == pytest.approx(truth, abs=tolerance)
+
+
+def test_a_prior_of_a_half_has_the_targets_of_platt():
+    genuine, impostor = np.random.default_rng(0).normal(size=7), np.zeros(12)
+    target = Evidence.of(genuine, impostor, 0.5).target
+    assert set(target[:7]) == {8 / 9}
+    assert set(target[7:]) == {1 / 14}
 
 
 def bent(generator, count):

@@ -1,7 +1,11 @@
 """Fitting each kind of curve by maximum likelihood under a prior.
 
-Genuine and impostor pairs are weighted to the prior. Targets are Platt's (1999), a little inside
-0 and 1: no curve promises more certainty than so many pairs can show.
+Genuine and impostor pairs are weighted to the prior. Targets lie a little inside 0 and 1: no curve
+promises more certainty than so many pairs can show. Platt (1999) takes (G + 1) / (G + 2) for G
+genuine pairs and 1 / (I + 2) for I impostor pairs, as if each kind had two pairs more, one genuine
+and one not. That is the prior 1/2. Under a prior π, 2π of the two are genuine: (G + 2π) / (G + 2)
+and 2π / (I + 2). With 1 / (I + 2), what the impostors are said to hold of genuine pairs would
+exceed a small prior, and probabilities come out far too high.
 """
 
 import math
@@ -29,7 +33,7 @@ class Evidence:
 
     Attributes:
         values: Float64 (N,), higher is alike.
-        target: Float64 (N,), Platt's.
+        target: Float64 (N,), Platt's for the prior.
         weight: Float64 (N,), summing to 1; the genuine pairs' to the prior.
         prior: The prior.
     """
@@ -48,8 +52,8 @@ class Evidence:
             np.concatenate([ours, others]),
             np.concatenate(
                 [
-                    np.full(len(ours), (len(ours) + 1) / (len(ours) + 2)),
-                    np.full(len(others), 1 / (len(others) + 2)),
+                    np.full(len(ours), (len(ours) + 2 * prior) / (len(ours) + 2)),
+                    np.full(len(others), 2 * prior / (len(others) + 2)),
                 ]
             ),
             pair_weights(len(ours), len(others), prior),
