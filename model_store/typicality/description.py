@@ -161,7 +161,7 @@ def tail_share(reference: Floats, distances: Floats) -> Floats:
     Within the reference it is the conformal p-value (1 + how many lie as far) / (1 + how many
     there are): Laxhammar, Falkman 2010; Bates et al. 2023 (arXiv 2104.08279), equation 2. Beyond
     the tenth farthest, where counting ends, the tail goes on as an exponential whose scale is the
-    mean excess there (peaks over threshold, Pickands 1975, with shape 0).
+    mean excess over it of the nine beyond it (peaks over threshold, Pickands 1975, with shape 0).
 
     Args:
         reference: float64 (N,), ascending, N ≥ 11.
@@ -175,7 +175,7 @@ def tail_share(reference: Floats, distances: Floats) -> Floats:
     edge = reference[-TAIL]
     beyond = distances > edge
     if beyond.any():
-        scale = max(float((reference[-TAIL:] - edge).mean()), 1e-6 * (1 + abs(float(edge))))
+        scale = max(float((reference[1 - TAIL :] - edge).mean()), 1e-6 * (1 + abs(float(edge))))
         begin = (1 + TAIL) / (1 + count)
         shares[beyond] = begin * np.exp((edge - distances[beyond]) / scale)
     return np.maximum(shares, LEAST)
