@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from model_store.errors import StoreError
 from model_store.network.backbones import BACKBONES
-from model_store.network.lookup import find
+from model_store.network.lookup import find, refusing
 from model_store.network.specification import BranchSpec
 from model_store.vectors import to_unit_length
 
@@ -84,12 +84,8 @@ class Branch(nn.Module):
     def __init__(self, spec: BranchSpec, in_channels: int, height: int, width: int) -> None:
         super().__init__()
         make = find(BACKBONES, "backbone", spec.backbone)
-        try:
+        with refusing(f"backbone '{spec.backbone}' cannot be built with {spec.options}"):
             self.backbone = make(in_channels=in_channels, **spec.options)
-        except (TypeError, ValueError) as error:
-            raise StoreError(
-                f"backbone '{spec.backbone}' cannot be built with {spec.options}: {error}"
-            ) from error
         self.pooling = _POOLING[spec.pooling](spec)
         shape = _output_shape(
             nn.Sequential(self.backbone, self.pooling), (in_channels, height, width)
@@ -143,13 +139,11 @@ def _output_shape(module: nn.Module, image_shape: tuple[int, int, int]) -> torch
     Found by computing on a blank: going by shapes alone, on torch's `meta` device, makes torch load
     its compiler, which costs over a second of every start.
     """
-    try:
-        with torch.inference_mode():
-            out: torch.Tensor = module.eval()(torch.zeros(1, *image_shape))
-    except RuntimeError as error:
-        channels, height, width = image_shape
-        raise StoreError(
-            f"the backbone cannot take images of {channels}x{height}x{width}: {error}"
-        ) from error
+    channels, height, width = image_shape
+    with (
+        refusing(f"the backbone cannot take images of {channels}x{height}x{width}"),
+        torch.inference_mode(),
+    ):
+        out: torch.Tensor = module.eval()(torch.zeros(1, *image_shape))
     module.train()
     return out.shape

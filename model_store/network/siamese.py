@@ -9,7 +9,7 @@ from torch import nn
 from model_store.errors import StoreError
 from model_store.network.branch import Branch, Features
 from model_store.network.comparators import COMPARATORS, Comparator
-from model_store.network.lookup import find
+from model_store.network.lookup import find, refusing
 from model_store.network.specification import NetworkSpec
 from model_store.preprocessing import Preprocessing, normalise
 
@@ -48,13 +48,9 @@ class SiameseNetwork(nn.Module):
         self.dimension = dimensions.pop()
         self.branches = nn.ModuleList(branches)
         make = find(COMPARATORS, "comparator", spec.comparator.name)
-        try:
-            self.comparator: Comparator = make(self.dimension, **spec.comparator.options)
-        except (TypeError, KeyError) as error:
-            raise StoreError(
-                f"comparator '{spec.comparator.name}' cannot be built with "
-                f"{spec.comparator.options}: {error}"
-            ) from error
+        options = spec.comparator.options
+        with refusing(f"comparator '{spec.comparator.name}' cannot be built with {options}"):
+            self.comparator: Comparator = make(self.dimension, **options)
 
     @property
     def shares_weights(self) -> bool:

@@ -198,6 +198,42 @@ def test_what_cannot_be_built_says_why():
         SiameseNetwork(tiny.network_spec("manhattan"), tiny.GREY_32)
 
 
+@pytest.mark.parametrize(
+    ("comparator", "options"),
+    [
+        ("signed-difference-sigmoid", {"dropout": 2.0}),
+        ("signed-difference-sigmoid", {"hidden": "many"}),
+        ("absolute-difference-sigmoid", {"hidden": -1}),
+        ("absolute-difference-sigmoid", {"hidden": 10**30}),
+        ("cosine", {"margin": 1}),
+    ],
+)
+def test_a_comparator_with_options_that_cannot_be_says_so(comparator: str, options: dict):
+    spec = tiny.network_spec().model_copy(
+        update={"comparator": ComparatorSpec(name=comparator, options=options)}
+    )
+    with pytest.raises(StoreError, match=f"comparator '{comparator}' cannot be built with"):
+        SiameseNetwork(spec, tiny.GREY_32)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "options"),
+    [
+        ("residual", {"widths": [4, 10**30], "blocks": [1, 1]}),
+        ("triplet-cnn", {"dropout": -1.0}),
+        ("small-cnn", {"widths": 3}),
+    ],
+)
+def test_a_backbone_with_options_that_cannot_be_says_so(backbone: str, options: dict):
+    with pytest.raises(StoreError, match=f"backbone '{backbone}' cannot be built with"):
+        build(backbone, "flatten", options=options)
+
+
+def test_a_network_for_images_of_another_size_says_so():
+    with pytest.raises(StoreError, match="cannot take images of 3x32x32: Wrong image height"):
+        build("torchvision", "none", options={"architecture": "vit_b_32"})
+
+
 SYSTEM_3 = BranchSpec(backbone="small-cnn", pooling="flatten", hidden=(500, 500), projection=5)
 
 
