@@ -161,7 +161,8 @@ def from_bytes(data: bytes, path: Path) -> Manifest:
     """
     try:
         content = json.loads(data)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    # Besides those of JSON and UTF-8, a ValueError is what an integer of thousands of digits gives.
+    except (ValueError, RecursionError) as error:
         raise CheckpointDamaged(
             f"{path} is not valid JSON ({error}); restore it from a copy or train again"
         ) from error

@@ -49,7 +49,7 @@ class Preprocessing(BaseModel):
         std: Per channel, the divisor after that.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     height: Annotated[int, Field(ge=8, le=1024)]
     width: Annotated[int, Field(ge=8, le=1024)]

@@ -34,6 +34,17 @@ def test_the_store_may_be_named_before_the_command_and_after_it(
     assert before.startswith("glyphs ")
 
 
+def test_a_broken_manifest_hides_no_other_model(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (store / "broken" / "1").mkdir(parents=True)
+    (store / "broken" / "1" / "manifest.json").write_text('{"format": ' + "1" * 5000 + "}")
+    assert main(["list", "--store", str(store)]) == 0
+    broken, glyphs = capsys.readouterr().out.splitlines()
+    assert "unusable" in broken
+    assert glyphs.startswith("glyphs ")
+
+
 def test_what_was_done_is_said_and_done(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["default", "glyphs", "--store", str(store)]) == 0
     assert main(["alias", "signs", "glyphs", "--store", str(store)]) == 0

@@ -1,4 +1,5 @@
 import json
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -118,10 +119,22 @@ def test_a_hand_edit_is_noticed():
         manifests.from_bytes(written, PATH)
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b"{", b"\xff\xfe", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "data", [b"", b"[]", b"{", b"\xff\xfe", b"[" * 100_000, b'{"format": ' + b"1" * 5000 + b"}"]
+)
 def test_what_is_no_manifest_is_refused(data: bytes):
     with pytest.raises(CheckpointDamaged, match=r"manifest\.json"):
         manifests.from_bytes(data, PATH)
+
+
+@pytest.mark.parametrize(("field", "value"), [("mean", math.nan), ("std", math.inf)])
+def test_values_that_no_image_can_be_normalised_by_are_refused(field: str, value: float):
+    content = json.loads(manifests.to_bytes(example()))
+    del content["digest"]
+    content["preprocessing"][field] = [value]
+    content["digest"] = manifests._digest(content)
+    with pytest.raises(CheckpointDamaged, match=rf"preprocessing\.{field}\.0: .*finite number"):
+        manifests.from_bytes(json.dumps(content).encode(), PATH)
 
 
 @pytest.mark.parametrize(
