@@ -18,6 +18,7 @@ from model_store import probe as probes
 from model_store import typicality as typicalities
 from model_store.errors import CheckpointDamaged, StoreError
 from model_store.manifest import Manifest
+from model_store.network.bound import AtMost
 from model_store.network.siamese import SiameseNetwork
 from model_store.probe import Probe
 from model_store.recorded import is_recorded
@@ -78,14 +79,15 @@ def load(folder: Path) -> Checkpoint:
 
     Raises:
         CheckpointDamaged: A file is missing or is not what its digest says, or the weights do not
-            fit the network.
+            fit the network, or are far fewer than it takes.
         FormatTooNew: A newer Twinlens wrote it.
         UnknownComponent: The network has a part that this Twinlens does not know.
     """
     manifest = read_manifest(folder)
     data = read_weights(folder, manifest)
     try:
-        network = SiameseNetwork(manifest.network, manifest.preprocessing)
+        with AtMost(len(data) // STORED_TYPES[manifest.weights.dtype].itemsize):
+            network = SiameseNetwork(manifest.network, manifest.preprocessing)
     except StoreError as error:
         raise type(error)(f"{folder / MANIFEST}: {error}") from error
     if network.comparator.metric is not manifest.metric or network.dimension != manifest.dimension:

@@ -20,6 +20,7 @@ from model_store.errors import (
     UnknownComponent,
 )
 from model_store.manifest import Evaluation, Provenance
+from model_store.network import BranchSpec, ComparatorSpec, NetworkSpec, SiameseNetwork
 from tests import tiny
 
 CALIBRATION = Calibration(
@@ -251,6 +252,37 @@ def test_weights_that_do_not_fit_the_network_are_refused(tmp_path: Path):
     rewrite_manifest(reference.path, network=wider, dimension=9)
     with pytest.raises(CheckpointDamaged, match=r"weights\.safetensors does not fit"):
         store.load("mine")
+
+
+@pytest.mark.parametrize(
+    "wider",
+    [
+        {"hidden": [20_000, 20_000]},
+        {"options": {"stem": 4, "widths": [4, 20_000], "blocks": [1, 1]}},
+        {"options": {"stem": 4, "widths": [4, 8], "blocks": [1, 10**9]}},
+    ],
+)
+def test_a_network_that_its_file_has_no_values_for_is_not_built(tmp_path: Path, wider: dict):
+    store = ModelStore(tmp_path)
+    reference = store.save("mine", tiny.network())
+    spec = tiny.network_spec().model_dump(mode="json")
+    spec["branches"][0].update(wider)
+    rewrite_manifest(reference.path, network=spec)
+    with pytest.raises(
+        CheckpointDamaged, match=r"manifest\.json: the network would have more values"
+    ):
+        store.load("mine")
+
+
+@pytest.mark.parametrize("architecture", ["shufflenet_v2_x0_5", "mobilenet_v3_small"])
+def test_a_classifier_that_a_library_builds_and_a_backbone_drops_is_no_reason_to_refuse(
+    tmp_path: Path, architecture: str
+):
+    branch = BranchSpec(backbone="torchvision", options={"architecture": architecture})
+    spec = NetworkSpec(branches=(branch,), comparator=ComparatorSpec(name="cosine"))
+    store = ModelStore(tmp_path)
+    store.save("mine", SiameseNetwork(spec, tiny.COLOUR_32).eval(), dtype="float16")
+    assert store.load("mine").manifest.network == spec
 
 
 def test_promises_that_the_network_does_not_keep_are_refused(tmp_path: Path):
