@@ -21,8 +21,10 @@ from training.commands.common import (
     whole_number,
 )
 from training.commands.recipes import add_recipe, prepare_for
+from training.data.sources.base import printable, shown
 from training.distributed import Processes
 from training.dry_run.rehearsal import rehearse
+from training.errors import TrainingError
 from training.fit import MINUTES, FitRequest, fit, fit_along
 from training.outputs import check_file
 from training.progress import Reporter
@@ -124,7 +126,7 @@ def run(options: argparse.Namespace) -> int:
         resume=options.resume,
         restart=options.restart,
         save_every=options.save_every,
-        command=shlex.join(_command(options)),
+        command=_recorded(options),
         tensorboard=options.tensorboard,
         minutes=options.minutes,
     )
@@ -172,6 +174,21 @@ def _interrupted(options: argparse.Namespace, store: ModelStore) -> str:
     program, *words = _command(options)
     again = shlex.join([typed(program), *words, "--resume"])
     return f"interrupted; go on with:\n  {again}"
+
+
+def _recorded(options: argparse.Namespace) -> str:
+    """The command as the model's files will have it.
+
+    Raises:
+        TrainingError: They cannot hold it: a path in it is not valid Unicode.
+    """
+    command = shlex.join(_command(options))
+    if not printable(command):
+        raise TrainingError(
+            "a path in the command is not valid Unicode, which a model's files cannot hold; rename "
+            f"it: {shown(command)}"
+        )
+    return command
 
 
 def _command(options: argparse.Namespace) -> list[str]:

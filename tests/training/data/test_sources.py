@@ -7,7 +7,7 @@ import pytest
 
 from tests.training.trees import grown, png, pngs, whole, zipped
 from training.data.opening import open_data
-from training.data.sources import FolderSource, ZipSource
+from training.data.sources import FolderSource, ZipSource, open_source
 from training.errors import DataError
 
 TWO = ["a/1.png", "a/2.png", "b/1.png", "b/2.png", "b/3.png"]
@@ -54,6 +54,16 @@ def test_a_name_that_is_no_unicode_is_named_and_left_out(tmp_path):
     (refused,) = whole(root).skipped
     refused.key.encode()
     assert "Unicode" in refused.reason
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names of bytes are POSIX")
+def test_a_path_that_is_no_unicode_is_refused_before_any_work(tmp_path):
+    folder = grown(tmp_path / os.fsdecode(b"data\xff"), pngs(TWO))
+    archive = zipped(tmp_path / os.fsdecode(b"\xfe.zip"), pngs(TWO))
+    for path in (folder, archive, archive / "a"):
+        with pytest.raises(DataError, match=r"not valid Unicode.*rename what") as refusal:
+            open_source(path)
+        str(refusal.value).encode()
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path):

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -228,6 +229,13 @@ class TestRefused:
     def test_a_name_that_cannot_be_one(self, command, capsys):
         assert command(name="A b") == 1
         assert "cannot be a model's name" in capsys.readouterr().err
+
+    @pytest.mark.skipif(os.name != "posix", reason="names of bytes are POSIX")
+    def test_a_path_that_the_models_files_cannot_hold(self, command, tmp_path, capsys):
+        store = tmp_path / os.fsdecode(b"store\xff")
+        assert command("--store", str(store)) == 1
+        assert "not valid Unicode" in capsys.readouterr().err
+        assert not store.exists()
 
     def test_data_that_is_not_there(self, command, capsys):
         assert command(data="nowhere") == 1

@@ -4,7 +4,7 @@ import zipfile
 from pathlib import Path
 
 from training.data.sources.archive import ZipSource
-from training.data.sources.base import Files, Skipped, Source
+from training.data.sources.base import Files, Skipped, Source, printable, shown
 from training.data.sources.folder import FolderSource
 from training.errors import DataError
 
@@ -15,8 +15,14 @@ def open_source(path: Path) -> Source:
     """The files at a path: a folder, a zip, or a folder inside a zip (`data.zip/inner/folder`).
 
     Raises:
-        DataError: Nothing of the kind is there.
+        DataError: Nothing of the kind is there, or its path is not valid Unicode.
     """
+    # Manifests, split and card will hold it, and are written when hours of work are done.
+    if not printable(str(path)):
+        raise DataError(
+            f"the path {shown(str(path))} is not valid Unicode, which a model's files cannot hold; "
+            "rename what is on it"
+        )
     if path.is_dir():
         return FolderSource(path)
     for candidate in (path, *path.parents):

@@ -83,6 +83,11 @@ def printable(name: str) -> bool:
     return True
 
 
+def shown(name: str) -> str:
+    """A name as it can be written anywhere: what is not valid Unicode in it becomes an escape."""
+    return name.encode(errors="backslashreplace").decode()
+
+
 def check_size(size: int) -> None:
     """Refuses to read a file of more bytes than `MAX_FILE_BYTES`.
 

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.data.sources.base import Listing, Skipped, check_size, hidden, printable
+from training.data.sources.base import Listing, Skipped, check_size, hidden, printable, shown
 from training.errors import DataError
 
 
@@ -63,5 +63,4 @@ class FolderSource:
 
 
 def _unprintable(key: str) -> Skipped:
-    shown = key.encode(errors="backslashreplace").decode()
-    return Skipped(shown, "its name is not valid Unicode; rename it")
+    return Skipped(shown(key), "its name is not valid Unicode; rename it")
