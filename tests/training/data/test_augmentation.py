@@ -1,5 +1,6 @@
 """Augmentation: the geometry against a slow loop, and what no policy may do."""
 
+import colorsys
 import math
 
 import pytest
@@ -12,7 +13,7 @@ from training.components import Component, build
 from training.data.augmentation import AUGMENTATIONS
 from training.data.augmentation.geometry import affine, displacements, warp
 from training.data.augmentation.glyphs import Glyphs
-from training.data.augmentation.jitter import Jitter
+from training.data.augmentation.jitter import Jitter, _hue_turns
 from training.errors import RecipeError
 
 STILL = {"rotation": 0.0, "scale": 0.0, "shear": 0.0, "shift": 0.0, "elastic": 0.0}
@@ -225,6 +226,41 @@ class TestJitter:
             Jitter(colour(), **light)(random_images(4, colour()), generator()),
             Jitter(colour())(random_images(4, colour()), generator()),
         )
+
+    @pytest.mark.parametrize("turned", [120.0, 240.0])
+    def test_a_third_of_a_turn_takes_each_colour_to_the_next(self, turned):
+        images = random_images(2, colour()).float()
+        found = images @ _hue_turns(torch.tensor([turned, 0.0]))
+        next_ones = images[0].roll(round(turned / 120), -1)
+        torch.testing.assert_close(found[0], next_ones, atol=1e-3, rtol=0)
+        torch.testing.assert_close(found[1], images[1], atol=1e-3, rtol=0)
+
+    def test_hue_turns_each_image_by_an_angle_of_its_own_and_leaves_greys(self):
+        spec = colour()
+        still = {"rotation": 0.0, "crop": 1.0, "aspect": 0.0}
+        still |= {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0}
+        reddish = torch.tensor([150, 100, 100], dtype=torch.uint8).expand(64, *spec.shape)
+        changed = Jitter(spec, **still, hue=30.0)(reddish.contiguous(), generator())
+        hues = [360 * colorsys.rgb_to_hsv(*pixel)[0] for pixel in (changed[:, 8, 8] / 255).tolist()]
+        turns = [(hue + 180) % 360 - 180 for hue in hues]
+        assert max(map(abs, turns)) == pytest.approx(30, abs=3)
+        assert min(turns) < -20 < 20 < max(turns)
+        grey_ones = torch.full((4, *spec.shape), 90, dtype=torch.uint8)
+        found = Jitter(spec, **still, hue=180.0)(grey_ones, generator())
+        torch.testing.assert_close(found[:, 4:12, 4:12], grey_ones[:, 4:12, 4:12].float())
+
+    def test_no_hue_is_no_other_draw_for_light(self):
+        """Recipes from before there was a hue train as they did."""
+        spec = colour()
+        images = random_images(4, spec)
+        plain = Jitter(spec, light=0.3)(images, generator())
+        assert torch.equal(Jitter(spec, light=0.3, hue=0.0)(images, generator()), plain)
+        assert not torch.equal(Jitter(spec, light=0.3, hue=9.0)(images, generator()), plain)
+
+    def test_impossible_hue(self):
+        component = Component(name="jitter", options={"hue": 181})
+        with pytest.raises(RecipeError, match="hue must be in"):
+            build(AUGMENTATIONS, "augmentation", component, colour())
 
     def test_resolution_makes_pictures_smaller_and_shows_as_much(self):
         spec = colour(8, 12)

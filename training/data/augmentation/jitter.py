@@ -1,5 +1,7 @@
 """What one thing looks like in several photographs of it."""
 
+import math
+
 import torch
 
 from model_store.preprocessing import Preprocessing
@@ -11,7 +13,7 @@ _LUMA = (0.299, 0.587, 0.114)
 
 
 class Jitter(Augmentation):
-    """A random crop, slightly turned, with other brightness, contrast and saturation.
+    """A random crop, slightly turned, with other brightness, contrast, saturation and hue.
 
     Args:
         preprocessing: What the images were prepared with.
@@ -22,6 +24,8 @@ class Jitter(Augmentation):
         brightness: Largest relative change of all values.
         contrast: Largest relative change of the distance from the image's mean.
         saturation: Largest relative change of the distance from grey.
+        hue: Degrees either way by which all colours of an image are turned around grey, in
+            [0, 180]: 120 take red to green. 0 where its colour is what tells a thing from others.
         light: Logarithm of the largest factor of each colour either way, drawn evenly for red,
             green and blue apart and of one mean: another colour of the light, or another white
             balance. Values grow by a power of the light, so that a factor of the light is one of
@@ -45,6 +49,7 @@ class Jitter(Augmentation):
         brightness: float = 0.3,
         contrast: float = 0.3,
         saturation: float = 0.3,
+        hue: float = 0.0,
         light: float = 0.0,
         mirror: float = 0.0,
         resolution: float = 1.0,
@@ -54,12 +59,15 @@ class Jitter(Augmentation):
             raise ValueError("crop must be in (0, 1], mirror in [0, 1]")
         if not 0 < resolution <= 1:
             raise ValueError("resolution must be in (0, 1]")
+        if not 0 <= hue <= 180:
+            raise ValueError("hue must be in [0, 180]")
         self.rotation = rotation
         self.crop = crop
         self.aspect = aspect
         self.brightness = brightness
         self.contrast = contrast
         self.saturation = saturation
+        self.hue = hue
         self.light = light
         self.mirror = mirror
         self.mirrors = mirror > 0
@@ -94,10 +102,21 @@ class Jitter(Augmentation):
         if images.shape[-1] == 3:
             grey = (images * _beside(images, torch.tensor(_LUMA))).sum(-1, keepdim=True)
             images = torch.lerp(grey, images, factors[2])
+            if self.hue:
+                degrees = uniform((len(images),), self.hue, generator)
+                images = images @ _beside(images, _hue_turns(degrees))
             if self.light:
                 gains = uniform((len(images), 1, 1, 3), self.light, generator)
                 images = images * _beside(images, (gains - gains.mean(-1, keepdim=True)).exp())
         return images
+
+
+def _hue_turns(degrees: torch.Tensor) -> torch.Tensor:
+    """(N, 1, 3, 3), to the right of (red, green, blue): rotations about the axis of the greys."""
+    colours = torch.arange(3)
+    apart = (colours - colours[:, None]) * (2 * math.pi / 3)
+    angles = degrees.view(-1, 1, 1, 1) * (math.pi / 180)
+    return (1 + 2 * torch.cos(angles - apart)) / 3
 
 
 def _beside(images: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
