@@ -17,6 +17,8 @@ class Row:
         learning_rate: At the last step.
         loss: Mean over the stretch.
         images_per_second: Over the stretch.
+        accuracy: Mean over the stretch of the share of each batch that was right, in the sense of
+            the loss (see there), on images as the augmentation left them; None where it has none.
         eer: Equal error rate on the validation classes, where it was validated.
         auc: Area under the ROC curve, likewise.
         one_shot: Accuracy within groups, likewise, where the data has groups.
@@ -35,6 +37,7 @@ class Row:
     learning_rate: float
     loss: float
     images_per_second: float
+    accuracy: float | None = None
     eer: float | None = None
     auc: float | None = None
     one_shot: float | None = None

@@ -27,6 +27,7 @@ from training.data.sampling import SAMPLERS
 from training.data.training_set import TrainingSet
 from training.distributed import Processes
 from training.errors import TrainingError
+from training.history import History, from_csv
 
 STEPS = 60
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
@@ -72,6 +73,10 @@ def wait_for_state(store: Path, process: subprocess.Popen[str]) -> None:
     assert state_of(store).exists(), process.communicate()[0]
 
 
+def history(store: Path) -> History:
+    return from_csv((ModelStore(store).find("m").path / "history.csv").read_bytes())
+
+
 def state_of(store: Path) -> Path:
     return store / ".runs" / "m" / "state.pt"
 
@@ -109,6 +114,9 @@ def test_together_they_come_to_what_one_comes_to(place, alone, stopped, tmp_path
     assert process.returncode == 0, told
     assert told.count("going on after step") == 1
     assert_alike(weights(store), alone)
+    ours, its = (history(root)[:5] for root in (store, place / "alone"))
+    assert [row.loss for row in ours] == pytest.approx([row.loss for row in its], rel=1e-3)
+    assert [row.accuracy for row in ours] == pytest.approx([row.accuracy for row in its])
 
 
 def test_one_goes_on_where_two_were_stopped(place, alone, stopped, tmp_path):

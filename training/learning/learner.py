@@ -36,11 +36,13 @@ class Learnt:
 
     Attributes:
         loss: Mean over its batches, a scalar on the device.
+        accuracy: Likewise; None where the loss has none.
         images: Images it went through.
         rate: The learning rate.
     """
 
     loss: torch.Tensor
+    accuracy: torch.Tensor | None
     images: int
     rate: float
 
@@ -142,23 +144,25 @@ class Learner:
             step,
             frozen=Frozen(step < self._frozen_steps, self.recipe.freeze.statistics),
         )
-        loss, images = self._take_in(results)
+        loss, accuracy = self._take_in(results)
         self.precision.unscale(self.optimiser)
         if self.recipe.clip is not None:
             nn.utils.clip_grad_norm_(self._parameters, self.recipe.clip, foreach=True)
         self.precision.step(self.optimiser)
         if self.mean is not None:
             self.mean.update(self.network, step)
-        return Learnt(loss, images, rate)
+        images = sum(result.images for result in results) * self._processes.count
+        return Learnt(loss, accuracy, images, rate)
 
-    def _take_in(self, results: Sequence[Gradients]) -> tuple[torch.Tensor, int]:
+    def _take_in(self, results: Sequence[Gradients]) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Gives every parameter the mean of its gradients, over all processes.
 
         Returns:
-            The mean loss and the images of all processes.
+            The mean loss and accuracy, likewise.
         """
         loss = torch.stack([result.loss for result in results]).mean()
-        images = sum(result.images for result in results) * self._processes.count
+        accuracies = [result.accuracy for result in results if result.accuracy is not None]
+        told = [loss, torch.stack(accuracies).mean()] if accuracies else [loss]
         each = zip(*(result.gradients for result in results), strict=True)
         gradients = [_mean(of_one) for of_one in each]
         if self._processes.count > 1:
@@ -169,14 +173,14 @@ class Learner:
                 if some
             ]
             statistics = running_statistics(self.network)
-            means = iter(self._processes.mean_of([loss, *statistics, *mine]))
-            loss = next(means)
+            means = iter(self._processes.mean_of([*told, *statistics, *mine]))
+            told = [next(means) for _ in told]
             for buffer in statistics:
                 buffer.copy_(next(means))
             gradients = [next(means) if some else None for some in used]
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
             parameter.grad = gradient
-        return loss, images
+        return told[0], told[1] if accuracies else None
 
     def _check_some_learn(self) -> None:
         """Refuses to freeze all there is."""
@@ -192,13 +196,15 @@ class Learner:
         batch = making()
         with self.precision.autocast():
             embeddings = _embedded(network, batch)
-        loss: torch.Tensor = self.loss(network, embeddings, batch)
+        measured = self.loss.measured(network, embeddings, batch)
         learning = [parameter for parameter in self._parameters if parameter.requires_grad]
-        found = iter(torch.autograd.grad(self.precision.scaled(loss), learning, allow_unused=True))
+        found = iter(
+            torch.autograd.grad(self.precision.scaled(measured.loss), learning, allow_unused=True)
+        )
         gradients = tuple(
             next(found) if parameter.requires_grad else None for parameter in self._parameters
         )
-        return Gradients(gradients, loss.detach(), len(batch.images))
+        return Gradients(gradients, measured.loss.detach(), measured.accuracy, len(batch.images))
 
 
 def _embedded(network: SiameseNetwork, batch: Batch) -> torch.Tensor:

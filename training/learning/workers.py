@@ -24,11 +24,13 @@ class Gradients:
     Attributes:
         gradients: Of every parameter; None for one that the batch makes no use of.
         loss: A scalar on the device.
+        accuracy: Likewise; None where the loss has none.
         images: Images in the batch.
     """
 
     gradients: tuple[torch.Tensor | None, ...]
     loss: torch.Tensor
+    accuracy: torch.Tensor | None
     images: int
 
 

@@ -1,10 +1,26 @@
 """What every loss offers."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import nn
 
 from model_store.network import SiameseNetwork
 from training.data.batch import Batch
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a loss makes of one batch.
+
+    Attributes:
+        loss: A scalar, averaged over the batch.
+        accuracy: The share of what the loss compares that the network has right, a scalar on the
+            loss's device without a gradient; None where the loss has no such share.
+    """
+
+    loss: torch.Tensor
+    accuracy: torch.Tensor | None = None
 
 
 class Loss(nn.Module):
@@ -23,23 +39,24 @@ class Loss(nn.Module):
         self.dimension = dimension
         self.classes = classes
 
-    def forward(
-        self, network: SiameseNetwork, embeddings: torch.Tensor, batch: Batch
-    ) -> torch.Tensor:
-        """The loss of one batch.
+    def measured(self, network: SiameseNetwork, embeddings: torch.Tensor, batch: Batch) -> Measured:
+        """The loss of one batch, and what share of it the network has right.
 
         Args:
             network: Its comparator may be wanted.
             embeddings: float32 (N, dimension), row i of `batch.images[i]`.
             batch: Labels, and pairs where the sampler drew them.
 
-        Returns:
-            A scalar, averaged over the batch.
-
         Raises:
             RecipeError: The network or the sampler does not go with this loss.
         """
         raise NotImplementedError
+
+    def forward(
+        self, network: SiameseNetwork, embeddings: torch.Tensor, batch: Batch
+    ) -> torch.Tensor:
+        """The loss alone, as `measured` has it."""
+        return self.measured(network, embeddings, batch).loss
 
     def collapsed_value(self, batch: Batch) -> float | None:
         """The loss of a batch whose embeddings are all one and the same vector.

@@ -10,21 +10,21 @@ from model_store.network import SiameseNetwork
 from model_store.network.comparators import SigmoidComparator
 from training.data.batch import Batch
 from training.errors import RecipeError
-from training.losses.base import Loss
+from training.losses.base import Loss, Measured
 
 
 class BinaryCrossEntropy(Loss):
     """−[y·ln σ(z) + (1 − y)·ln(1 − σ(z))], averaged over the pairs; y = 1 for a genuine pair.
+
+    Its accuracy is the share of the pairs whose σ(z) is on the right side of ½.
 
     Args:
         dimension: Values of an embedding.
         classes: Classes in the training data.
     """
 
-    def forward(
-        self, network: SiameseNetwork, embeddings: torch.Tensor, batch: Batch
-    ) -> torch.Tensor:
-        """As `Loss.forward`."""
+    def measured(self, network: SiameseNetwork, embeddings: torch.Tensor, batch: Batch) -> Measured:
+        """As `Loss.measured`."""
         comparator = network.comparator
         if not isinstance(comparator, SigmoidComparator):
             raise RecipeError(
@@ -37,7 +37,11 @@ class BinaryCrossEntropy(Loss):
             )
         left, right = embeddings[batch.pairs[:, 0]], embeddings[batch.pairs[:, 1]]
         logits = comparator.logit(left, right)
-        return functional.binary_cross_entropy_with_logits(logits, batch.same.to(logits.dtype))
+        same = batch.same.to(logits.dtype)
+        right = (logits.detach() > 0) == (same > 0.5)
+        return Measured(
+            functional.binary_cross_entropy_with_logits(logits, same), right.float().mean()
+        )
 
     @override
     def collapsed_value(self, batch: Batch) -> float | None:

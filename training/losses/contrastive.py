@@ -7,14 +7,16 @@ from model_store.network import SiameseNetwork
 from model_store.network.comparators import SigmoidComparator
 from training.data.batch import Batch
 from training.errors import RecipeError
-from training.losses.base import Loss
+from training.losses.accuracy import share_in_order
+from training.losses.base import Loss, Measured
 
 
 class Contrastive(Loss):
     """The contrastive loss (Hadsell, Chopra, LeCun 2006, equation 4, without its factor of ½).
 
     (1 − Y)·D² + Y·max(0, m − D)², averaged over the pairs, with Y = 1 for an impostor pair. D is
-    the comparator's distance, or 1 − its similarity.
+    the comparator's distance, or 1 − its similarity. Its accuracy is the share of all couples of a
+    genuine and an impostor pair in which the genuine pair is the nearer one.
 
     Args:
         dimension: Values of an embedding.
@@ -29,10 +31,8 @@ class Contrastive(Loss):
         self.margin = margin
 
     @override
-    def forward(
-        self, network: SiameseNetwork, embeddings: torch.Tensor, batch: Batch
-    ) -> torch.Tensor:
-        """As `Loss.forward`."""
+    def measured(self, network: SiameseNetwork, embeddings: torch.Tensor, batch: Batch) -> Measured:
+        """As `Loss.measured`."""
         if isinstance(network.comparator, SigmoidComparator):
             raise RecipeError(
                 "loss 'contrastive' needs a comparator that measures a distance; set "
@@ -45,8 +45,10 @@ class Contrastive(Loss):
         distances = 1 - scores if network.comparator.metric.higher_is_alike else scores
         genuine = batch.same * distances.square()
         impostor = (1 - batch.same) * (self.margin - distances).clamp(min=0).square()
-        loss: torch.Tensor = (genuine + impostor).mean()
-        return loss
+        same = batch.same > 0.5
+        return Measured(
+            (genuine + impostor).mean(), share_in_order(distances[None], same[None], ~same[None])
+        )
 
     @override
     def collapsed_value(self, batch: Batch) -> float | None:

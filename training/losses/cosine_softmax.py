@@ -9,14 +9,15 @@ from typing_extensions import override
 
 from model_store.network import SiameseNetwork
 from training.data.batch import Batch
-from training.losses.base import Loss
+from training.losses.base import Loss, Measured
 
 
 class CosineSoftmax(Loss):
     """The large-margin cosine loss (CosFace: Wang et al. 2018, arXiv 1801.09414, equation 4).
 
     With c_j the cosine between an embedding and the prototype of class j, the cross-entropy of
-    the logits s·(c_j − m·[j is the true class]).
+    the logits s·(c_j − m·[j is the true class]). Its accuracy is the share of the images whose
+    largest cosine, without the margin, is that of their class.
 
     Args:
         dimension: Values of an embedding.
@@ -52,19 +53,19 @@ class CosineSoftmax(Loss):
         nn.init.normal_(self.prototypes, std=dimension**-0.5)
 
     @override
-    def forward(
-        self, network: SiameseNetwork, embeddings: torch.Tensor, batch: Batch
-    ) -> torch.Tensor:
-        """As `Loss.forward`; embeddings need not have unit length."""
+    def measured(self, network: SiameseNetwork, embeddings: torch.Tensor, batch: Batch) -> Measured:
+        """As `Loss.measured`; embeddings need not have unit length."""
         cosines = functional.linear(
             functional.normalize(embeddings, dim=-1), functional.normalize(self.prototypes, dim=-1)
         )
         held_back = torch.zeros_like(cosines).scatter_(
             1, batch.labels[:, None], self._margin_at(batch.progress)
         )
-        return functional.cross_entropy(
+        loss = functional.cross_entropy(
             self.scale * (cosines - held_back), batch.labels, label_smoothing=self.label_smoothing
         )
+        right = cosines.detach().argmax(1) == batch.labels
+        return Measured(loss, right.float().mean())
 
     @override
     def collapsed_value(self, batch: Batch) -> float | None:

@@ -13,7 +13,7 @@ Miner = Callable[[torch.Tensor, torch.Tensor, float], Triplets]
 
 def every(distances: torch.Tensor, labels: torch.Tensor, margin: float) -> Triplets:  # noqa: ARG001
     """All triplets there are."""
-    positive, negative = _relations(labels)
+    positive, negative = relations(labels)
     anchors, positives, negatives = torch.nonzero(
         positive[:, :, None] & negative[:, None, :], as_tuple=True
     )
@@ -29,7 +29,7 @@ def batch_hard(
 
     Hermans, Beyer, Leibe 2017, arXiv 1703.07737, equation 5.
     """
-    positive, negative = _relations(labels)
+    positive, negative = relations(labels)
     anchors = torch.nonzero(positive.any(1) & negative.any(1)).flatten()
     farthest = distances.masked_fill(~positive, -torch.inf)[anchors].argmax(1)
     nearest = distances.masked_fill(~negative, torch.inf)[anchors].argmin(1)
@@ -43,7 +43,7 @@ def semi_hard(distances: torch.Tensor, labels: torch.Tensor, margin: float) -> T
     farther than the positive, the farthest there is is taken, as their released code does. Pairs
     whose next negative lies beyond the margin already teach nothing and are left out.
     """
-    positive, negative = _relations(labels)
+    positive, negative = relations(labels)
     anchors, positives = torch.nonzero(positive & negative.any(1)[:, None], as_tuple=True)
     near = distances[anchors, positives][:, None]
     candidates = distances[anchors]
@@ -56,7 +56,8 @@ def semi_hard(distances: torch.Tensor, labels: torch.Tensor, margin: float) -> T
     return anchors[violating], positives[violating], negatives[violating]
 
 
-def _relations(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def relations(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Bool (N, N) twice: which images are positives, which are negatives, of which anchor."""
     alike = labels[:, None] == labels
     itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     return alike & ~itself, ~alike

@@ -9,7 +9,7 @@ from typing_extensions import override
 from model_store.network import SiameseNetwork
 from training.data.batch import Batch
 from training.errors import RecipeError
-from training.losses.base import Loss
+from training.losses.base import Loss, Measured
 
 
 class Prototypical(Loss):
@@ -18,7 +18,8 @@ class Prototypical(Loss):
     The first `shots` images of each class in the batch make its prototype, their mean; the others
     are queries. A query's logits are −scale·‖query − prototype‖², and the loss is their
     cross-entropy, averaged over the queries. With shots = 1 and classes of one group, a batch is
-    a one-shot trial.
+    a one-shot trial. Its accuracy is the share of the queries that are nearest to their own
+    class's prototype.
 
     Args:
         dimension: Values of an embedding.
@@ -35,10 +36,8 @@ class Prototypical(Loss):
         self.scale = scale
 
     @override
-    def forward(
-        self, network: SiameseNetwork, embeddings: torch.Tensor, batch: Batch
-    ) -> torch.Tensor:
-        """As `Loss.forward`."""
+    def measured(self, network: SiameseNetwork, embeddings: torch.Tensor, batch: Batch) -> Measured:
+        """As `Loss.measured`."""
         present, label = torch.unique(batch.labels, return_inverse=True)
         member = functional.one_hot(label, len(present))
         rank = (member.cumsum(0) * member).sum(1) - 1
@@ -59,7 +58,10 @@ class Prototypical(Loss):
             - 2 * queries @ prototypes.T
             + prototypes.square().sum(1)
         )
-        return functional.cross_entropy(-self.scale * distances, label[query])
+        right = distances.detach().argmin(1) == label[query]
+        return Measured(
+            functional.cross_entropy(-self.scale * distances, label[query]), right.float().mean()
+        )
 
     @override
     def collapsed_value(self, batch: Batch) -> float | None:

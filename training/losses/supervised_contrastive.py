@@ -7,7 +7,8 @@ from typing_extensions import override
 from model_store.network import SiameseNetwork
 from training.data.batch import Batch
 from training.errors import RecipeError
-from training.losses.base import Loss
+from training.losses.accuracy import share_in_order
+from training.losses.base import Loss, Measured
 
 
 class SupervisedContrastive(Loss):
@@ -15,7 +16,9 @@ class SupervisedContrastive(Loss):
 
     For an anchor i with positives P(i), other images of its class, and a candidate set A(i), all
     other images:  −1/|P(i)| Σ_{p∈P(i)} ln( exp(z_i·z_p·s) / Σ_{a∈A(i)} exp(z_i·z_a·s) ), averaged
-    over the anchors that have a positive; z are the embeddings at unit length.
+    over the anchors that have a positive; z are the embeddings at unit length. Its accuracy is the
+    share of all triplets, of an anchor, a positive and a candidate of another class, whose
+    positive is the nearer one.
 
     Args:
         dimension: Values of an embedding.
@@ -44,10 +47,8 @@ class SupervisedContrastive(Loss):
         self.one_positive = one_positive
 
     @override
-    def forward(
-        self, network: SiameseNetwork, embeddings: torch.Tensor, batch: Batch
-    ) -> torch.Tensor:
-        """As `Loss.forward`; embeddings need not have unit length."""
+    def measured(self, network: SiameseNetwork, embeddings: torch.Tensor, batch: Batch) -> Measured:
+        """As `Loss.measured`; embeddings need not have unit length."""
         unit = functional.normalize(embeddings, dim=-1)
         alike = self.scale * unit @ unit.T
         positive, candidate = self._relations(batch)
@@ -65,7 +66,10 @@ class SupervisedContrastive(Loss):
         else:
             terms = alike.masked_fill(~candidate, nothing).logsumexp(1, keepdim=True) - alike
         per_anchor = (terms * positive).sum(1) / positive.sum(1).clamp(min=1)
-        return per_anchor[anchors].mean()
+        return Measured(
+            per_anchor[anchors].mean(),
+            share_in_order(-alike.detach(), positive, candidate & ~positive),
+        )
 
     @override
     def collapsed_value(self, batch: Batch) -> float | None:

@@ -9,11 +9,11 @@ from typing_extensions import override
 from model_store.network import SiameseNetwork
 from training.components import Component, build
 from training.data.batch import Batch
-from training.losses.base import Loss
+from training.losses.base import Loss, Measured
 
 
 class Total(Loss):
-    """Σ weight_k · loss_k over the same embeddings.
+    """Σ weight_k · loss_k over the same embeddings; the accuracy is the first one that there is.
 
     Args:
         dimension: Values of an embedding.
@@ -48,14 +48,14 @@ class Total(Loss):
         self.parts = nn.ModuleList(self.losses)
 
     @override
-    def forward(
-        self, network: SiameseNetwork, embeddings: torch.Tensor, batch: Batch
-    ) -> torch.Tensor:
-        """As `Loss.forward`."""
-        total = torch.zeros((), device=embeddings.device)
-        for weight, part in zip(self.weights, self.parts, strict=True):
-            total = total + weight * part(network, embeddings, batch)
-        return total
+    def measured(self, network: SiameseNetwork, embeddings: torch.Tensor, batch: Batch) -> Measured:
+        """As `Loss.measured`."""
+        total, accuracy = torch.zeros((), device=embeddings.device), None
+        for weight, part in zip(self.weights, self.losses, strict=True):
+            measured = part.measured(network, embeddings, batch)
+            total = total + weight * measured.loss
+            accuracy = measured.accuracy if accuracy is None else accuracy
+        return Measured(total, accuracy)
 
     @override
     def collapsed_value(self, batch: Batch) -> float | None:

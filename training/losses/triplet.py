@@ -9,8 +9,9 @@ from typing_extensions import override
 from model_store.network import SiameseNetwork
 from training.data.batch import Batch
 from training.errors import RecipeError
-from training.losses.base import Loss
-from training.losses.mining import MINERS
+from training.losses.accuracy import share_in_order
+from training.losses.base import Loss, Measured
+from training.losses.mining import MINERS, relations
 
 
 class _Triplet(Loss):
@@ -25,10 +26,8 @@ class _Triplet(Loss):
         self._mine = MINERS[mining]
 
     @override
-    def forward(
-        self, network: SiameseNetwork, embeddings: torch.Tensor, batch: Batch
-    ) -> torch.Tensor:
-        """As `Loss.forward`; 0 where the miner finds nothing left to learn."""
+    def measured(self, network: SiameseNetwork, embeddings: torch.Tensor, batch: Batch) -> Measured:
+        """As `Loss.measured`; 0 where the miner finds nothing left to learn."""
         if self.normalise:
             embeddings = torch.nn.functional.normalize(embeddings, dim=-1)
         distances = _distances(embeddings)
@@ -39,8 +38,10 @@ class _Triplet(Loss):
                     "a triplet loss needs two images of one class and one of another in the "
                     "batch; set sampling.name=classes-by-images"
                 )
-            return embeddings.sum() * 0
-        return self._value(distances[anchors, positives], distances[anchors, negatives])
+            loss = embeddings.sum() * 0
+        else:
+            loss = self._value(distances[anchors, positives], distances[anchors, negatives])
+        return Measured(loss, share_in_order(distances, *relations(batch.labels)))
 
     @abstractmethod
     def _value(self, near: torch.Tensor, far: torch.Tensor) -> torch.Tensor:
@@ -51,7 +52,8 @@ class TripletMargin(_Triplet):
     """max(0, d(a, p) − d(a, n) + m), averaged over the triplets mined.
 
     Schroff, Kalenichenko, Philbin 2015, arXiv 1503.03832, equation 3, with d itself where they
-    square it.
+    square it. Its accuracy is the share of all triplets of the batch, mined or not, whose positive
+    is the nearer one: miners choose by that.
 
     Args:
         dimension: Values of an embedding.
@@ -87,7 +89,8 @@ class TripletSoftmax(_Triplet):
     """The mean squared error of the softmax of the two distances against (0, 1).
 
     With d₊ = e^d(a,p) / (e^d(a,p) + e^d(a,n)) and d₋ = 1 − d₊, the loss is d₊² + (d₋ − 1)² =
-    2·d₊² (Hoffer, Ailon 2015, arXiv 1412.6622, section 3.1).
+    2·d₊² (Hoffer, Ailon 2015, arXiv 1412.6622, section 3.1). Its accuracy is as that of
+    `triplet-margin`.
 
     Args:
         dimension: Values of an embedding.

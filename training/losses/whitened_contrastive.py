@@ -7,7 +7,8 @@ from typing_extensions import override
 from model_store.network import SiameseNetwork
 from training.data.batch import Batch
 from training.errors import RecipeError
-from training.losses.base import Loss
+from training.losses.accuracy import share_in_order
+from training.losses.base import Loss, Measured
 
 _LEAST_VARIANCE = 1e-12
 _LEAST_SQUARE = 1e-8
@@ -22,7 +23,8 @@ class WhitenedContrastive(Loss):
     2006, equation 4): the mean of D² over genuine pairs and that of max(0, m − D)² over impostor
     pairs, half each. So the network learns features that a whitening by known classes makes good
     for new ones; a loss on the classes that it is fitted to would be 0 from the start. It goes with
-    `finish.projection: whitening`, which fits one to all training classes in the end.
+    `finish.projection: whitening`, which fits one to all training classes in the end. Its accuracy
+    is as that of `contrastive`, of the classes compared.
 
     With the centred embeddings of the first classes as the rows of W, S = a·WᵀW + b·I, and inner
     products under its inverse are (x·y − xWᵀ(WWᵀ + b/a·I)⁻¹Wy)/b (Woodbury), so that no matrix is
@@ -53,10 +55,8 @@ class WhitenedContrastive(Loss):
         self.known = known
 
     @override
-    def forward(
-        self, network: SiameseNetwork, embeddings: torch.Tensor, batch: Batch
-    ) -> torch.Tensor:
-        """As `Loss.forward`."""
+    def measured(self, network: SiameseNetwork, embeddings: torch.Tensor, batch: Batch) -> Measured:
+        """As `Loss.measured`."""
         fitted, labels = self._parts(batch.labels)
         rows = embeddings.float()
         products = whitened_products(
@@ -69,7 +69,10 @@ class WhitenedContrastive(Loss):
         squares = (2 - 2 * cosines[first, second]).clamp(min=_LEAST_SQUARE)
         same = of[first] == of[second]
         short = (self.margin - squares[~same].sqrt()).clamp(min=0).square()
-        return (squares[same].mean() + short.mean()) / 2
+        return Measured(
+            (squares[same].mean() + short.mean()) / 2,
+            share_in_order(squares[None], same[None], ~same[None]),
+        )
 
     def _parts(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Which images S is fitted to, bool (N,); and classes in the order they come, int64 (N,).

@@ -1,4 +1,4 @@
-"""The training curves: loss and learning rate, validation errors, distances, over the steps."""
+"""The training curves: loss and learning rate, accuracy, validation errors, distances."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ def distances(history: History) -> list[Series]:
 
 
 def curves_png(history: History, subtitle: str, *, kept_step: int | None = None) -> bytes:
-    """Draws a panel each for the loss, the errors and the distances, one above the other.
+    """Draws a panel each for loss, accuracy, errors and distances, one above the other.
 
     Args:
         history: At least one row.
@@ -64,6 +64,9 @@ def curves_png(history: History, subtitle: str, *, kept_step: int | None = None)
         kept_step: The step whose weights were kept, if it is to be marked.
     """
     panels: list[Callable[[Axes], None]] = [lambda axes: _loss(axes, history)]
+    accuracy = series(history, "accuracy", lambda row: row.accuracy)
+    if accuracy:
+        panels.append(lambda axes: _accuracy(axes, accuracy))
     found = errors(history)
     if found:
         panels.append(lambda axes: _errors(axes, found))
@@ -129,6 +132,15 @@ def _loss(axes: Axes, history: History) -> None:
     axes.patch.set_visible(False)
     axes.set_ylabel("loss")
     axes.legend(handles=lines, loc="upper right", fontsize=10)
+
+
+def _accuracy(axes: Axes, found: Series) -> None:
+    marker = "o" if len(found.steps) == 1 else ""
+    label = f"on images trained on, last {chart.percent(found.values[-1])}"
+    axes.plot(found.steps, found.values, marker=marker, color=chart.GENUINE, label=label)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    axes.set_ylabel("accuracy in training")
+    axes.legend(loc="lower right", fontsize=10)
 
 
 def _errors(axes: Axes, found: list[Series]) -> None:

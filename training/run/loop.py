@@ -155,6 +155,7 @@ class Loop:
             learning_rate=stretch.rate,
             loss=loss,
             images_per_second=stretch.speed(),
+            accuracy=stretch.mean_accuracy(),
         )
         standing = replace(standing, seconds=stretch.seconds())
         if validating and self._watch is not None:
@@ -181,16 +182,19 @@ class Loop:
 
     def _tell(self, stretch: "_Stretch", step: int) -> None:
         if time.monotonic() - stretch.told_at >= _TOLD_EVERY or step == self._plan.steps:
-            detail = (
-                f"loss {stretch.last_loss():.3f}, {stretch.speed():,.0f} images/s, "
-                f"learning rate {stretch.rate:.2g}"
-            )
-            self._task.update(step, detail)
+            accuracy = stretch.last_accuracy()
+            parts = [
+                f"loss {stretch.last_loss():.3f}",
+                *([] if accuracy is None else [f"accuracy {accuracy:.1%}"]),
+                f"{stretch.speed():,.0f} images/s",
+                f"learning rate {stretch.rate:.2g}",
+            ]
+            self._task.update(step, ", ".join(parts))
             stretch.told_at = time.monotonic()
 
 
 class _Stretch:
-    """Steps that become one row. Losses stay on the device until they are asked for."""
+    """Steps that become one row. What they measured stays on the device until it is asked for."""
 
     def __init__(self, seconds_before: float) -> None:
         self.rate = 0.0
@@ -198,10 +202,13 @@ class _Stretch:
         self._before = seconds_before
         self._began = time.monotonic()
         self._losses: list[torch.Tensor] = []
+        self._accuracies: list[torch.Tensor] = []
         self._images = 0
 
     def add(self, learnt: Learnt) -> None:
         self._losses.append(learnt.loss)
+        if learnt.accuracy is not None:
+            self._accuracies.append(learnt.accuracy)
         self._images += learnt.images
         self.rate = learnt.rate
 
@@ -210,6 +217,12 @@ class _Stretch:
 
     def last_loss(self) -> float:
         return float(self._losses[-1])
+
+    def mean_accuracy(self) -> float | None:
+        return float(torch.stack(self._accuracies).mean()) if self._accuracies else None
+
+    def last_accuracy(self) -> float | None:
+        return float(self._accuracies[-1]) if self._accuracies else None
 
     def speed(self) -> float:
         return self._images / max(time.monotonic() - self._began, 1e-9)

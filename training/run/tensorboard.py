@@ -12,6 +12,7 @@ from training.history import Row
 
 _TAGS = {
     "loss": "training/loss",
+    "accuracy": "training/accuracy",
     "collapsed_loss": "training/loss if collapsed",
     "learning_rate": "training/learning rate",
     "images_per_second": "training/images per second",

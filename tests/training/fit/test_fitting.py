@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -106,6 +107,10 @@ class TestTwoLevels:
 
     def test_the_network_has_learnt_something(self, fitted):
         assert fitted[0].manifest.evaluations[0].figures["auc"] > 0.8
+
+    def test_progress_tells_loss_accuracy_and_rate(self, fitted):
+        line = r"training: 12/12, loss [\d.]+, accuracy [\d.]+%, [\d,]+ images/s, learning rate \S+"
+        assert re.search(line, fitted[1].err)
 
     def test_again_gives_the_same_weights_as_version_2(self, fitted, command, store):
         assert command() == 0

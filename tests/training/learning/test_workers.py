@@ -54,18 +54,21 @@ def test_a_step_equals_the_loop(recipe):
     makings = [making(part) for part in range(3)]
     result = learner.step(makings, 0, 0.5)
 
-    losses, gradients, statistics = [], [], []
+    losses, accuracies, gradients, statistics = [], [], [], []
     fresh = learner_of(recipe)
     for make in makings:
         network: SiameseNetwork = copy.deepcopy(before).train()
         batch = make()
-        loss = fresh.loss(network, network.embed(batch.images), batch)
-        loss.backward()
-        losses.append(loss.item())
+        measured = fresh.loss.measured(network, network.embed(batch.images), batch)
+        measured.loss.backward()
+        losses.append(measured.loss.item())
+        accuracies.append(measured.accuracy.item())
         gradients.append([parameter.grad for parameter in network.parameters()])
         statistics.append(list(network.buffers()))
     assert result.images == 18
     assert result.loss.item() == pytest.approx(sum(losses) / 3, rel=1e-5)
+    assert result.accuracy.item() == pytest.approx(sum(accuracies) / 3)
+    assert len(set(accuracies)) > 1
     for parameter, *each in zip(learner.network.parameters(), *gradients, strict=True):
         torch.testing.assert_close(parameter.grad, sum(each) / 3, atol=3e-5, rtol=1e-3)
     for buffer, *each in zip(learner.network.buffers(), *statistics, strict=True):

@@ -103,6 +103,11 @@ def test_errors_are_drawn_where_they_were_measured():
     assert len(found) == 3
 
 
+def test_accuracy_has_a_panel_where_it_was_measured():
+    rows = (row(1), row(2, accuracy=0.5), row(3, accuracy=0.75))
+    assert opened(curves_png(rows, "m")).height == 680
+
+
 @pytest.mark.parametrize("validated", [False, True])
 def test_curves_open_with_a_panel_for_what_was_measured(validated):
     figures = {"eer": 0.1, "auc": 0.9} if validated else {}

@@ -16,6 +16,7 @@ import torch
 from model_store import ModelStore
 from tests.training.drawings import draw_folder, fit_words, fitting_place, with_recipe
 from training.cli import main
+from training.history import from_csv
 
 STEPS = 60
 
@@ -193,6 +194,19 @@ class TestUnfinished:
     def test_restart(self, place, store, whole):
         assert main(arguments(place, store, "--restart")) == 0
         assert digest(store) == whole
+
+    def test_goes_on_from_rows_of_before_accuracies_were_kept(self, place, store, whole):
+        run = store / ".runs" / "m"
+        content = torch.load(run / "state.pt", weights_only=True)
+        rows = content["history"]
+        for row in rows:
+            del row["accuracy"]
+        torch.save(content, run / "state.pt")
+        assert main(arguments(place, store, "--resume")) == 0
+        assert digest(store) == whole
+        history = from_csv((ModelStore(store).find("m").path / "history.csv").read_bytes())
+        known = [row.accuracy is not None for row in history]
+        assert known == [False] * len(rows) + [True] * (len(history) - len(rows))
 
     def test_goes_on_with_its_own_recipe_only(self, place, store, capsys):
         assert main(arguments(place, store, "--resume", "--set", "batch=3")) == 1

@@ -44,6 +44,9 @@ def test_the_scalars_of_a_run(tmp_path):
     assert [step for step, _ in found["training/loss"]] == [int(row["step"]) for row in rows]
     for (_, value), row in zip(found["training/loss"], rows, strict=True):
         assert value == pytest.approx(float(row["loss"]), rel=1e-4)
+    assert [value for _, value in found["training/accuracy"]] == pytest.approx(
+        [float(row["accuracy"]) for row in rows], rel=1e-4
+    )
     looked = [row for row in rows if row["eer"]]
     assert len(found["validation/equal error rate"]) == len(looked) == 2
     assert {"training/learning rate", "training/images per second"} <= found.keys()
