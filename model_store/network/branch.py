@@ -84,8 +84,9 @@ class Branch(nn.Module):
     def __init__(self, spec: BranchSpec, in_channels: int, height: int, width: int) -> None:
         super().__init__()
         make = find(BACKBONES, "backbone", spec.backbone)
+        sized = {"size": (height, width)} if getattr(make, "sized", False) else {}
         with refusing(f"backbone '{spec.backbone}' cannot be built with {spec.options}"):
-            self.backbone = make(in_channels=in_channels, **spec.options)
+            self.backbone = make(in_channels=in_channels, **sized, **spec.options)
         self.pooling = _POOLING[spec.pooling](spec)
         shape = _output_shape(
             nn.Sequential(self.backbone, self.pooling), (in_channels, height, width)

@@ -275,19 +275,68 @@ def test_resnets_end_in_a_pooled_vector(architecture: str, features: int):
         ("mobilenet_v3_small", 1024),
         ("efficientnet_b0", 1280),
         ("densenet121", 1024),
-        ("squeezenet1_1", None),
+        ("squeezenet1_1", 512),
         ("shufflenet_v2_x0_5", 1024),
         ("convnext_tiny", 768),
         ("googlenet", 1024),
     ],
 )
-def test_any_torchvision_network_is_a_backbone(architecture: str, features: int | None):
+def test_any_torchvision_network_is_a_backbone(architecture: str, features: int):
     options = {"architecture": architecture}
     large = Preprocessing(height=64, width=64, mode="L", mean=(0.0,), std=(1.0,))
-    network = build("torchvision", "none" if features else "flatten", large, options=options)
-    assert network.dimension == (features or network.dimension)
+    network = build("torchvision", "none", large, options=options)
+    assert network.dimension == features
     out = network.eval().embed(torch.zeros(2, 64, 64, 1, dtype=torch.uint8))
     assert out.shape == (2, network.dimension)
+
+
+def sized(height: int, width: int) -> Preprocessing:
+    return Preprocessing(height=height, width=width, mode="RGB", mean=(0.5,) * 3, std=(0.5,) * 3)
+
+
+@pytest.mark.parametrize(
+    ("library", "architecture", "size", "features"),
+    [
+        ("torchvision", "vit_b_32", (64, 64), 768),
+        ("torchvision", "swin_t", (40, 56), 768),
+        ("timm", "vit_tiny_patch16_224", (32, 48), 192),
+        ("timm", "vit_tiny_patch16_224", (105, 105), 192),
+        ("timm", "swin_tiny_patch4_window7_224", (64, 64), 768),
+        ("timm", "resnet10t", (40, 56), 512),
+    ],
+)
+def test_transformers_take_the_images_size(library, architecture, size, features):
+    pytest.importorskip(library, reason=f"the extra {library} is not installed")
+    network = build(library, "none", sized(*size), options={"architecture": architecture}).eval()
+    assert network.dimension == features
+    with torch.inference_mode():
+        out = network.embed(torch.randint(0, 256, (2, *size, 3), dtype=torch.uint8))
+    assert out.shape == (2, features)
+    assert not torch.equal(out[0], out[1])
+
+
+def test_a_transformer_at_its_own_size_is_as_the_library_builds_it():
+    timm = pytest.importorskip("timm", reason="the extra timm is not installed")
+    theirs = timm.create_model("vit_tiny_patch16_224", num_classes=0).state_dict()
+    options = {"architecture": "vit_tiny_patch16_224"}
+    ours = build("timm", "none", sized(224, 224), options=options).branches[0].backbone.network
+    shapes = {name: tensor.shape for name, tensor in ours.state_dict().items()}
+    assert shapes == {name: tensor.shape for name, tensor in theirs.items()}
+
+
+@pytest.mark.parametrize(
+    ("library", "architecture", "size", "message"),
+    [
+        ("torchvision", "vit_b_32", (65, 65), "vit_b_32 cannot be built for images of 65x65"),
+        ("torchvision", "vit_b_32", (64, 32), "vit_b_32 takes square images"),
+        ("torchvision", "maxvit_t", (96, 96), "not divisible by partition size"),
+        ("timm", "nest_tiny", (105, 105), "nest_tiny cannot be built for images of 105x105"),
+    ],
+)
+def test_a_size_that_a_transformer_cannot_have_is_refused(library, architecture, size, message):
+    pytest.importorskip(library, reason=f"the extra {library} is not installed")
+    with pytest.raises(StoreError, match=message):
+        build(library, "none", sized(*size), options={"architecture": architecture})
 
 
 def test_a_network_torchvision_does_not_have_is_refused():

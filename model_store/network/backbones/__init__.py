@@ -2,7 +2,8 @@
 
 A backbone is a module built as `Backbone(in_channels=…, **options)` that takes a normalised image
 batch, float32 (N, in_channels, height, width), and gives a feature map (N, C, h, w) or a vector
-(N, F). A backbone that looks for one kind of thing in an image says which, as
+(N, F). One whose layers may depend on the images' size says so, as `sized`, and is built with
+`size=(height, width)`, too. A backbone that looks for one kind of thing in an image says which, as
 `subject`: "face", or for anything "scene".
 """
 
