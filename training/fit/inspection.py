@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from training.data.folders import ImageFolder
 from training.data.parts import Parts
+from training.data.sampling import SAMPLERS
 from training.errors import DataError
 from training.fit.duplicates import about_duplicates
 from training.naming import named
@@ -13,12 +15,12 @@ from training.progress import Reporter
 from training.recipe import Recipe
 from training.run.planning import planned_steps
 
+Integers = npt.NDArray[np.int64]
+
 _FEW_STEPS = 200
 _FEW_CLASSES = 10
 _FEW_PAIRS = 30
 _MUCH_MORE = 10
-_BY_SIZE = "shuffled"
-"""The sampler that draws large classes more often than small ones."""
 
 
 def inspect(parts: Parts, recipe: Recipe, reporter: Reporter) -> tuple[str, ...]:
@@ -79,20 +81,49 @@ def _about_classes(folder: ImageFolder, recipe: Recipe) -> Iterator[str]:
             f"apart; add classes, to {_FEW_CLASSES} or more"
         )
     images = np.bincount(folder.labels, minlength=count)
+    yield from _about_single(folder, "to train on")
+    if recipe.max_steps != 0:
+        by_image = SAMPLERS[recipe.sampling.name].by_image
+        about_sizes = _about_small_classes if by_image else _about_worn_images
+        yield from about_sizes(folder, images)
+
+
+def _about_single(folder: ImageFolder, purpose: str) -> Iterator[str]:
+    images = np.bincount(folder.labels, minlength=len(folder.classes))
     single = [folder.classes[label].name for label in np.flatnonzero(images < 2)]
     if single:
         yield (
-            f"{len(single)} class(es) to train on have a single image, and so no pair of one "
+            f"{len(single)} class(es) {purpose} have a single image, and so no pair of one "
             f"class: {named(single)}; add an image to each, or take them away"
         )
+
+
+def _about_small_classes(folder: ImageFolder, images: Integers) -> Iterator[str]:
+    """What unequal classes do where every image is drawn alike: small ones hardly count."""
     least, most = int(images.argmin()), int(images.argmax())
-    drawn_by_size = recipe.max_steps != 0 and recipe.sampling.name == _BY_SIZE
-    if drawn_by_size and images[most] >= _MUCH_MORE * images[least]:
+    if images[most] >= _MUCH_MORE * images[least]:
         yield (
             f"classes differ much in size: '{folder.classes[most].name}' has {images[most]:,} "
             f"images to train on and '{folder.classes[least].name}' {images[least]:,}; draw "
             "classes evenly (--set sampling.name=classes-by-images or balanced-pairs), or even "
             "them out"
+        )
+
+
+def _about_worn_images(folder: ImageFolder, images: Integers) -> Iterator[str]:
+    """What they do where every class is drawn alike: the images of small ones come up too often.
+
+    Classes of a single image are told of elsewhere, and are hardly drawn.
+    """
+    paired = np.flatnonzero(images >= 2)
+    mean = images[paired].mean()
+    least = int(paired[images[paired].argmin()])
+    if mean >= _MUCH_MORE * images[least]:
+        yield (
+            f"all classes are drawn alike, and differ much in size: the {images[least]:,} images "
+            f"of '{folder.classes[least].name}' are each seen {mean / images[least]:.0f} times as "
+            "often as those of a class of mean size, and may be learnt by heart; add images to "
+            "it, or take it away"
         )
 
 
@@ -103,6 +134,7 @@ def _about_validation(parts: Parts) -> Iterator[str]:
     ):
         if folder is None:
             continue
+        yield from _about_single(folder, f"for {purpose}")
         pairs = _pairs(folder)
         if pairs < _FEW_PAIRS:
             yield (

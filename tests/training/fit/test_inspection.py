@@ -1,11 +1,13 @@
 """Warnings before a training: each of them, by name, and none where nothing is wrong."""
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from model_store import ModelStore
 from tests.training.drawings import draw_folder
 from training.cli import main
+from training.data.sampling import SAMPLERS
 
 
 def test_nothing_wrong_nothing_said(said, drawings):
@@ -39,6 +41,53 @@ def test_a_class_of_one_image_and_classes_of_many(said, drawings, by_name):
     assert f"'{large}' has 25 images" in uneven
     assert f"'{lonely}' 1" in uneven
     assert said(drawings, "sampling={name: classes-by-images, options: {images: 2}}") == (single,)
+
+
+EVENLY = (
+    "sampling={name: classes-by-images, options: {images: 2}}",
+    "sampling.name=balanced-pairs",
+)
+
+
+@pytest.mark.parametrize("sampling", EVENLY)
+def test_images_drawn_over_and_over_where_classes_are_drawn_evenly(
+    said, drawings, by_name, sampling
+):
+    pair, *others = by_name("train")
+    for path in sorted((drawings / pair).iterdir())[2:]:
+        path.unlink()
+    assert said(drawings, sampling) == ()
+    for number, large in enumerate(others[:2]):
+        for copy in range(100):
+            generator = np.random.default_rng(100 * number + copy)
+            values = generator.integers(0, 256, (32, 32), dtype=np.uint8)
+            Image.fromarray(values).save(drawings / large / f"more{copy}.png")
+    (worn,) = said(drawings, sampling)
+    # 2·105 + 7·5 + 2 images of ten classes: 24.7 on average, and 2 of the pair.
+    assert f"the 2 images of '{pair}' are each seen 12 times as often" in worn
+    assert said(drawings, sampling, "max_steps=0") == ()
+
+
+def test_a_sampler_says_itself_whether_it_draws_by_image(said, drawings, by_name, monkeypatch):
+    for path in sorted((drawings / by_name("train")[0]).iterdir())[1:]:
+        path.unlink()
+    for number in range(20):
+        values = np.random.default_rng(number).integers(0, 256, (32, 32), dtype=np.uint8)
+        Image.fromarray(values).save(drawings / by_name("train")[1] / f"more{number}.png")
+    evenly = "sampling={name: classes-by-images, options: {images: 2}}"
+    assert len(said(drawings, evenly)) == 1
+    monkeypatch.setattr(SAMPLERS["classes-by-images"], "by_image", True)
+    assert "draw classes evenly" in said(drawings, evenly)[1]
+
+
+@pytest.mark.parametrize("purpose", ["validation", "calibration"])
+def test_a_class_of_one_image_cannot_judge(said, drawings, by_name, purpose):
+    lonely = by_name(purpose)[0]
+    for path in sorted((drawings / lonely).iterdir())[1:]:
+        path.unlink()
+    (told,) = said(drawings)
+    assert told.startswith(f"1 class(es) for {purpose} have a single image")
+    assert lonely in told
 
 
 def test_few_pairs_to_validate(said, tmp_path):

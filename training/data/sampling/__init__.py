@@ -1,13 +1,11 @@
 """Samplers by name. A new one is one new file and one line here."""
 
-from collections.abc import Callable
-
 from training.data.sampling.balanced_pairs import BalancedPairs
 from training.data.sampling.base import ClassTable, Draw, Sampler
 from training.data.sampling.classes_by_images import ClassesByImages
 from training.data.sampling.shuffled import Shuffled
 
-SAMPLERS: dict[str, Callable[..., Sampler]] = {
+SAMPLERS: dict[str, type[Sampler]] = {
     "balanced-pairs": BalancedPairs,
     "classes-by-images": ClassesByImages,
     "shuffled": Shuffled,

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -83,9 +84,15 @@ class Sampler(ABC):
         batch: The size of a step, counted as the sampler says: images, or pairs.
         seed: The run's seed.
 
+    Attributes:
+        by_image: Whether every image is drawn alike, so that large classes are drawn more often
+            than small ones; if not, classes are drawn alike.
+
     Raises:
         ValueError: The table or the size does not suffice; the message says what is wanted.
     """
+
+    by_image: ClassVar[bool] = False
 
     def __init__(self, table: ClassTable, batch: int, seed: int) -> None:
         self.table = table

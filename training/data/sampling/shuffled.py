@@ -17,6 +17,8 @@ class Shuffled(Sampler):
         seed: The run's seed.
     """
 
+    by_image = True
+
     def __init__(self, table: ClassTable, batch: int, seed: int) -> None:
         super().__init__(table, batch, seed)
         if len(table) < 2 or len(table.labels) < 2:
