@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 from model_store.errors import TwinlensError
+from model_store.manifest import check_name
 from model_store.store import Reference
 from training.data.parts import open_sources
 from training.distributed import Processes
@@ -17,6 +18,9 @@ from training.recipe.tables import short_table
 from training.run.folder import Run
 from training.run.job import Job, Trained
 from training.run.session import Session
+
+_MOST_STEPS = 10**9
+"""That a name must have room for before training, not after it."""
 
 
 def fit(
@@ -65,6 +69,8 @@ def _fit(
             f"note: {len(job.split.seen)} classes that validate or calibrate are trained on too, "
             "so the figures will be for classes the model knows"
         )
+    if job.recipe.validation.keep == "every":
+        check_name(_at_step(request.name, _MOST_STEPS))
     reporter.say(short_table(job.recipe, job.record.recipe))
     with processes.joined(request.device):
         processes.from_first(Settled.of(job).to_bytes())
@@ -80,27 +86,42 @@ def _fit(
         ).train()
     if trained is None:
         return None
-    reference = _published(trained, job, request, reporter)
+    reference = _published(trained, job, run, request, reporter)
     run.remove()
     return reference
 
 
-def _published(trained: Trained, job: Job, request: FitRequest, reporter: Reporter) -> Reference:
-    """Puts what the recipe keeps into the store: where that is both, the last before the best."""
+def _published(
+    trained: Trained, job: Job, run: Run, request: FitRequest, reporter: Reporter
+) -> Reference:
+    """Puts what the recipe keeps into the store: where that is both, the last before the best.
+
+    Earlier weights of every validation get names of their own: as versions they would be served,
+    each until the next one is judged, in place of the model that was.
+    """
     put = partial(
         publish,
-        request.name,
         job=job,
         store=request.store,
         device=request.device,
         reporter=reporter,
     )
     standing = trained.standing
+    if job.recipe.validation.keep == "every":
+        for kept in run.kept():
+            if kept.step < standing.step:
+                name = _at_step(request.name, kept.step)
+                put(name, replace(trained, standing=replace(standing, best=kept)))
+                reporter.say(f"the weights of step {kept.step:,} are the model '{name}'")
     best, both = standing.best, job.recipe.validation.keep == "both"
     if both and best is not None and best.step < standing.step:
-        last = put(replace(trained, standing=replace(standing, best=None)))
+        last = put(request.name, replace(trained, standing=replace(standing, best=None)))
         reporter.say(f"the last weights are version {last.version}; the best become the next")
-    return put(trained)
+    return put(request.name, trained)
+
+
+def _at_step(name: str, step: int) -> str:
+    return f"{name}-step{step}"
 
 
 def _check_unfinished(request: FitRequest, run: Run) -> None:

@@ -129,6 +129,8 @@ def _parts(parts: Parts) -> list[str]:
 def _kept(facts: Facts) -> list[str]:
     if facts.kept_step == facts.standing.step:
         return []
+    if facts.recipe.validation.keep == "every":
+        return [f"- Kept: the weights of step {facts.kept_step:,}, on the way to a later model"]
     return [
         (
             f"- Kept: the weights of step {facts.kept_step:,}, the best validated; the figures "

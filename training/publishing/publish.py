@@ -1,5 +1,6 @@
 """Rounding, judging and saving what a run has trained."""
 
+import copy
 from collections.abc import Sequence
 from importlib.metadata import version
 
@@ -37,7 +38,7 @@ def publish(
 
     Args:
         name: The model's name.
-        trained: What training left.
+        trained: What training left; its network stays as it is.
         job: What it was about.
         store: Where it goes.
         device: Where to compute the figures.
@@ -47,7 +48,7 @@ def publish(
         TwinlensError: The figures cannot be had, or the store cannot be written.
     """
     recipe, standing = job.recipe, trained.standing
-    network, kept_step = trained.network, standing.step
+    network, kept_step = copy.deepcopy(trained.network), standing.step
     if standing.best is not None:
         network.load_state_dict(dict(standing.best.weights))
         kept_step = standing.best.step

@@ -163,8 +163,9 @@ class Validation(Section):
             from may be the best. For a start that is of use already.
         images: At most so many images of the validation classes are used for that.
         keep: Which weights are kept: the `last`; or the `best` of those validated by equal error
-            rate; or `both`, the last as a version of the model and the best as the next one. The
-            figures of the `best` flatter, as they chose it.
+            rate; or `both`, the last as a version of the model and the best as the next one; or
+            `every` one validated, the earlier ones as models of their own, called after the model
+            and the step. The figures of the `best` flatter, as they chose it.
         patience: Training ends early once so many validations in a row have brought no lower
             equal error rate; None for never. A schedule that lowers the learning rate is then cut
             off before its end: `keep: best` goes well with it.
@@ -173,7 +174,7 @@ class Validation(Section):
     times: Annotated[int, Field(ge=0)] = 10
     first: bool = False
     images: Annotated[int, Field(ge=4)] = 4000
-    keep: Literal["last", "best", "both"] = "last"
+    keep: Literal["last", "best", "both", "every"] = "last"
     patience: Annotated[int, Field(ge=1)] | None = None
 
 

@@ -7,6 +7,13 @@ from pydantic import JsonValue
 from training.recipe.recipe import Recipe
 from training.tables import table
 
+_KEPT = {
+    "last": "the last weights",
+    "best": "the best weights",
+    "both": "the last weights and the best",
+    "every": "the weights of each time",
+}
+
 
 def recipe_table(recipe: Recipe, name: str) -> str:
     """Every value of a recipe, defaults included, by the key that `--set` takes."""
@@ -33,7 +40,7 @@ def short_table(recipe: Recipe, name: str) -> str:
         ("schedule", f"{recipe.schedule.name}, warm-up {recipe.schedule.warm_up:g}"),
         ("batch", f"{recipe.batch} x {recipe.batches_per_step} a step"),
         ("length", " or ".join(length)),
-        ("validation", f"{checks.times} times, keeps the {checks.keep}"),
+        ("validation", f"{checks.times} times, keeps {_KEPT[checks.keep]}"),
         ("precision", recipe.precision),
         ("seed", str(recipe.seed)),
     ]

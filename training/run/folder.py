@@ -1,11 +1,14 @@
 """Runs under way: a folder each below the store, until the checkpoint is saved."""
 
+import io
 import os
+import pickle
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -16,6 +19,7 @@ from training.errors import TrainingError
 from training.history import History, to_csv
 from training.recipe import Recipe
 from training.recipe.files import parse_recipe, to_yaml
+from training.run.state import Kept
 
 RUNS = ".runs"
 """The folder of runs inside a store; no model can have that name."""
@@ -27,6 +31,7 @@ START_FILE = "start.json"
 _RECORD = "run.json"
 _STATE = "state.pt"
 _LOCK = "lock"
+_KEPT = "weights-*.pt"
 
 
 class RunRecord(BaseModel):
@@ -153,6 +158,21 @@ class Run:
     def write_history(self, history: History) -> None:
         """Replaces `history.csv`."""
         self._write(HISTORY_FILE, to_csv(history))
+
+    def keep(self, kept: Kept) -> None:
+        """Puts weights of a validation beside the state; the same again, if a run goes on."""
+        content = io.BytesIO()
+        torch.save((kept.step, kept.eer, dict(kept.weights)), content)
+        self._write(_KEPT.replace("*", f"{kept.step:012}"), content.getvalue())
+
+    def kept(self) -> Iterator[Kept]:
+        """What was put there, in the order of its steps."""
+        for path in sorted(self.path.glob(_KEPT)):
+            try:
+                content = torch.load(io.BytesIO(self._read(path.name)), weights_only=True)
+                yield Kept(*content)
+            except (RuntimeError, EOFError, TypeError, pickle.UnpicklingError) as error:
+                raise self._damaged(path.name, error) from error
 
     def clear(self) -> None:
         """Forgets everything but the lock."""

@@ -16,7 +16,7 @@ from training.learning.learner import Learner, Learnt
 from training.progress import Task
 from training.run.interruption import StopRequest
 from training.run.planning import Plan
-from training.run.state import Best, Standing
+from training.run.state import Kept, Standing
 from training.run.watch import Watch
 
 _TOLD_EVERY = 0.5
@@ -35,6 +35,7 @@ class Loop:
         task: Told how far it is.
         say: Told what was validated.
         note: Given each row of the history.
+        keep: Given the weights of each validation; None where that is not wanted.
         processes: Those that train along, each in `follow`: what is agreed on here in a step is
             agreed on there too.
     """
@@ -51,6 +52,7 @@ class Loop:
         task: Task,
         say: Callable[[str], None],
         note: Callable[[Row], None],
+        keep: Callable[[Kept], None] | None,
         processes: Processes,
     ) -> None:
         self._learner = learner
@@ -62,6 +64,7 @@ class Loop:
         self._task = task
         self._say = say
         self._note = note
+        self._keep = keep
         self._processes = processes
 
     def run(self, batches: Batches, standing: Standing) -> Standing:
@@ -114,7 +117,7 @@ class Loop:
         self._say(
             f"before training: equal error rate {sight.eer:.2%}, AUC {sight.auc:.4f} on {where}"
         )
-        return standing if watch.trained_on else self._with_best(standing, sight.eer)
+        return standing if watch.trained_on else self._with_kept(standing, sight.eer)
 
     def _judge(self, standing: Standing) -> None:
         verdict = None if self._guardian is None else self._guardian.verdict(standing.history)
@@ -166,19 +169,23 @@ class Loop:
                 row = replace(row, train_auc=sight.auc)
             else:
                 row = replace(row, eer=sight.eer, auc=sight.auc, one_shot=sight.one_shot)
-                standing = self._with_best(standing, sight.eer)
+                standing = self._with_kept(standing, sight.eer)
             self._say(row.described())
         self._note(row)
         return replace(standing, history=(*standing.history, row))
 
-    def _with_best(self, standing: Standing, eer: float) -> Standing:
-        if not self._plan.keep_best or (standing.best and standing.best.eer <= eer):
+    def _with_kept(self, standing: Standing, eer: float) -> Standing:
+        best = self._plan.keep_best and (standing.best is None or eer < standing.best.eer)
+        if not best and self._keep is None:
             return standing
         weights = {
             name: tensor.detach().to("cpu", copy=True)
             for name, tensor in self._learner.result.state_dict().items()
         }
-        return replace(standing, best=Best(standing.step, eer, weights))
+        kept = Kept(standing.step, eer, weights)
+        if self._keep is not None:
+            self._keep(kept)
+        return replace(standing, best=kept) if best else standing
 
     def _tell(self, stretch: "_Stretch", step: int) -> None:
         if time.monotonic() - stretch.told_at >= _TOLD_EVERY or step == self._plan.steps:

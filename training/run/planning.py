@@ -109,7 +109,7 @@ def plan_training(
         steps=steps,
         epoch_steps=epoch_steps,
         validations=validation_steps(steps, recipe.validation.times if validates else _LOOKS),
-        keep_best=recipe.validation.keep != "last",
+        keep_best=recipe.validation.keep in ("best", "both"),
         save_every=save_every,
         patience=recipe.validation.patience,
         first=recipe.validation.first and validates,

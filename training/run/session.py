@@ -182,6 +182,7 @@ class Session:
                 task=task,
                 say=self._reporter.say,
                 note=note,
+                keep=self._run.keep if self._job.recipe.validation.keep == "every" else None,
                 processes=self._processes,
             )
             standing = loop.run(batches, standing)

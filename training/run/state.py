@@ -23,8 +23,8 @@ Tensors = Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Best:
-    """The best weights so far.
+class Kept:
+    """Weights kept aside.
 
     Attributes:
         step: Steps done when they were validated.
@@ -45,13 +45,13 @@ class Standing:
         step: Steps done.
         seconds: Time spent training.
         history: What happened.
-        best: The best weights, if the recipe keeps those.
+        best: The best weights so far, if the recipe keeps those.
     """
 
     step: int = 0
     seconds: float = 0.0
     history: History = ()
-    best: Best | None = None
+    best: Kept | None = None
 
 
 def save_state(path: Path, learner: Learner, standing: Standing) -> None:
@@ -134,7 +134,7 @@ def from_bytes(data: bytes, learner: Learner) -> Standing:
         step=content["step"],
         seconds=content["seconds"],
         history=from_plain(content["history"]),
-        best=None if best is None else Best(*best),
+        best=None if best is None else Kept(*best),
     )
 
 

@@ -1,4 +1,4 @@
-"""Ending early, and keeping the best weights, the last, or both."""
+"""Ending early, and keeping the best weights, the last, both, or every one validated."""
 
 import csv
 from pathlib import Path
@@ -10,6 +10,7 @@ from model_store import ModelStore
 from tests.training.drawings import fit_words, fitting_place, with_recipe
 from training.cli import main
 from training.history import Row, validations_since_best
+from training.run.loop import Loop
 from training.run.planning import Plan
 from training.run.state import Standing
 
@@ -101,6 +102,52 @@ def test_both_the_last_and_the_best(fit):
 def test_where_the_last_is_the_best_there_is_one_version(fit):
     store = fit("validation.times=1", "validation.keep=both")
     assert store.find("m").version == 1
+
+
+def test_the_weights_of_every_validation_are_models_of_their_own(fit, capsys):
+    kept = ("mean_decay=null", "validation.times=4")
+    store = fit(*kept, "validation.keep=every")
+    names = ["m", "m-step12", "m-step18", "m-step6"]
+    assert [(found.name, found.version) for found in store.models()] == [(n, 1) for n in names]
+    assert "the weights of step 18 are the model 'm-step18'" in capsys.readouterr().err
+    assert "Kept: the weights of step 12," in (store.find("m-step12").path / "card.md").read_text()
+    assert "Kept" not in (store.find("m").path / "card.md").read_text()
+    assert len({store.manifest(name).weights.sha256 for name in names}) == 4
+    last = fit(*kept, "validation.keep=last").manifest("m", 2)
+    assert store.manifest("m", 1).weights.sha256 == last.weights.sha256
+    # What was kept of step 12 is what was validated then.
+    with (store.find("m", 1).path / "history.csv").open() as file:
+        eers = {row["step"]: float(row["eer"]) for row in csv.DictReader(file) if row["eer"]}
+    figures = store.manifest("m-step12").evaluations[0].figures
+    assert figures["eer"] == pytest.approx(eers["12"], abs=0.02)
+
+
+def test_weights_kept_before_an_interruption_are_published_after_it(place, tmp_path):
+    words = fit_words(place, tmp_path / "store")
+    sets = ("max_steps=24", "validation.times=4", "validation.keep=every", "mean_decay=null")
+    judged = Loop._judge
+
+    def interrupted(self, standing):
+        judged(self, standing)
+        if standing.step == 12:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Loop, "_judge", interrupted)
+        assert main([*words, *with_recipe(place, *sets), "--save-every", "0"]) == 130
+    assert main([*words, "--resume"]) == 0
+    names = [found.name for found in ModelStore(tmp_path / "store").models()]
+    assert names == ["m", "m-step12", "m-step18", "m-step6"]
+    assert not list((tmp_path / "store" / ".runs").iterdir())
+
+
+def test_a_name_without_room_for_steps_is_refused_before_training(place, tmp_path, capsys):
+    words = fit_words(place, tmp_path / "store")
+    words[words.index("m")] = "m" * 60
+    assert main([*words, *with_recipe(place, "validation.keep=every")]) == 1
+    told = capsys.readouterr().err
+    assert "cannot be a model's name" in told
+    assert "training" not in told
 
 
 def test_the_weights_it_starts_from_may_be_the_best(fit, place, tmp_path, capsys):
