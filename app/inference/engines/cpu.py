@@ -58,6 +58,10 @@ def make_cpu_engine(
     Raises:
         InferenceError: What was asked for by name cannot be had, or computes something else.
     """
+    if precision == "float16":
+        raise InferenceError(
+            "TWINLENS_PRECISION=float16 is for CUDA devices; on the CPU set TWINLENS_PRECISION=auto"
+        )
     if engine == "torch":
         if precision == "bfloat16":
             raise InferenceError(

@@ -323,6 +323,9 @@ def test_the_engine_says_what_it_is_and_why(tmp_path: Path) -> None:
     assert (plain.name, plain.reason) == ("torch", "set by ENGINE")
     with pytest.raises(InferenceError, match="set TWINLENS_PRECISION=auto"):
         make_engine(checkpoint, engine="torch", precision="bfloat16", **options)
+    for name in ("auto", "openvino", "torch"):
+        with pytest.raises(InferenceError, match="float16 is for CUDA devices; on the CPU set"):
+            make_engine(checkpoint, engine=name, precision="float16", **options)
     with pytest.raises(InferenceError, match="set TWINLENS_DEVICE=cpu"):
         make_engine(checkpoint, engine="openvino", **{**options, "device": "cuda:0"})
     for engine in (chosen, exact, plain):
