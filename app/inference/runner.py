@@ -19,6 +19,9 @@ _logger = logging.getLogger(__name__)
 _SUSPICIOUS_BATCHES = 3
 """Batches in a row of which no image was embedded, after which the engine itself is tested."""
 
+_OUT_OF_MEMORY = ("out of memory", "alloc_failed", "can't allocate memory")
+"""What PyTorch says of a CPU, and libraries below it (cuDNN, cuBLAS, ONNX Runtime), in words only."""
+
 
 class BatchRunner:
     """Runs batches on one thread, with the failures of an engine contained.
@@ -180,9 +183,8 @@ def out_of_memory(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
             return True
-        # Libraries below PyTorch (cuDNN, cuBLAS, ONNX Runtime) say it in words only.
         text = str(error).lower()
-        if isinstance(error, RuntimeError) and ("out of memory" in text or "alloc_failed" in text):
+        if isinstance(error, RuntimeError) and any(words in text for words in _OUT_OF_MEMORY):
             return True
         error = error.__cause__
     return False

@@ -1,7 +1,9 @@
 import asyncio
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 
 from app.inference.batcher import Batcher
 from app.inference.errors import EngineFailed, NotReady
@@ -265,12 +267,23 @@ def test_an_engine_that_fails_on_everything_is_a_fault_and_one_on_bad_images_is_
     with_batcher(scenario)
 
 
-def test_memory_that_is_short_halves_the_batch_and_is_remembered() -> None:
+def on_a_gpu() -> None:
+    raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+def on_the_cpu() -> None:
+    torch.empty(1 << 60, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("allocate", [on_a_gpu, on_the_cpu])
+def test_memory_that_is_short_halves_the_batch_and_is_remembered(
+    allocate: Callable[[], None],
+) -> None:
     class Small(MeanEngine):
         def features(self, batch: np.ndarray, side: Side) -> np.ndarray:
             rows = super().features(batch, side)
             if len(batch) > 2:
-                raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+                allocate()
             return rows
 
     async def scenario(batcher: Batcher) -> None:
