@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,6 +29,8 @@ _KEPT = 32
 
 _MODEL, _WEIGHTS, _DIGEST = "model.xml", "model.bin", "digest"
 _INCOMING = ".incoming-"
+_ABANDONED_SECONDS = 3600
+"""Age from which on nobody writes it any more: that takes seconds, if its process is not killed."""
 
 
 class ConvertedModels:
@@ -102,6 +105,7 @@ class ConvertedModels:
     def _write(self, key: str, model: ov.Model) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_private(self._folder)
+        self._remove_abandoned()
         incoming = Path(tempfile.mkdtemp(prefix=_INCOMING, dir=self._folder))
         try:
             ov.save_model(model, incoming / _MODEL, compress_to_fp16=False)
@@ -116,6 +120,13 @@ class ConvertedModels:
         finally:
             shutil.rmtree(incoming, ignore_errors=True)
         self._forget_oldest()
+
+    def _remove_abandoned(self) -> None:
+        for entry in self._folder.glob(f"{_INCOMING}*"):
+            # Another process may be done with it, or remove it too.
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - entry.stat().st_mtime > _ABANDONED_SECONDS:
+                    shutil.rmtree(entry, ignore_errors=True)
 
     def _forget_oldest(self) -> None:
         kept = [entry for entry in self._folder.iterdir() if not entry.name.startswith(_INCOMING)]

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,22 @@ def test_the_oldest_entries_go(tmp_path: Path, monkeypatch) -> None:
         store.save("tiny", network(seed=seed))
         ConvertedModels(tmp_path / "cache").get(store.load("tiny"), Side.LEFT)
     assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+@pytest.mark.usefixtures("once")
+def test_what_a_killed_process_left_goes_and_what_another_writes_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    folder.mkdir(mode=0o700)
+    left, written = folder / ".incoming-left", folder / ".incoming-written"
+    for unfinished in (left, written):
+        unfinished.mkdir()
+        (unfinished / "model.bin").write_bytes(bytes(100))
+    hours_ago = time.time() - 2 * 3600
+    os.utime(left, (hours_ago, hours_ago))
+    ConvertedModels(folder).get(saved(tmp_path, network()), Side.LEFT)
+    assert not left.exists()
+    assert (written / "model.bin").exists()
+    assert len(list(folder.iterdir())) == 2, "and what was converted"
 
 
 @pytest.mark.usefixtures("once")
