@@ -20,7 +20,7 @@ _SUSPICIOUS_BATCHES = 3
 """Batches in a row of which no image was embedded, after which the engine itself is tested."""
 
 _OUT_OF_MEMORY = ("out of memory", "alloc_failed", "can't allocate memory")
-"""What PyTorch, of a CPU's, and libraries below it (cuDNN, cuBLAS, ONNX Runtime) only say in words."""
+"""What PyTorch's CPU allocator, cuDNN, cuBLAS and ONNX Runtime say in words only."""
 
 
 class BatchRunner:
