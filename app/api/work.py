@@ -43,7 +43,7 @@ async def receive(
         BadRequest, TooManyBytes: As `read_body`.
     """
     service = service_of(request)
-    reason = service.unready_reason()
+    reason = service.hindrance()
     if reason is not None:
         raise NotReady(reason)
     encoding = request.headers.get("content-encoding", "")

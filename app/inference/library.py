@@ -85,16 +85,20 @@ class Library:
         """
         await self._change(lambda current: self._loader.rebuild(current, name), retire=False)
 
-    def unready_reason(self) -> str | None:
+    def missing_default(self) -> str | None:
         """Why there is no model for those who name none; None where there was one.
 
         What has served goes on, whatever becomes of the store: the models that are left are better
         than no service.
         """
+        return None if self._has_served else _missing_default(self._catalogue)
+
+    def hindrance(self) -> str | None:
+        """Why there is no model at all; None where there is one."""
         if not self._first_look.is_set():
             return "models are being loaded; ask again in a few seconds"
         if self._catalogue.models:
-            return None if self._has_served else _missing_default(self._catalogue)
+            return None
         if self._failure is not None:
             return self._failure
         refused = "; ".join(
@@ -121,7 +125,7 @@ class Library:
                 self._failure = f"loading models has failed ({error!r}); see the log"
                 _logger.exception("looking through the model store has failed")
             self._first_look.set()
-            reason = self.unready_reason()
+            reason = self.hindrance()
             if reason is not None and reason != said:
                 _logger.warning("%s", reason)
             said = reason

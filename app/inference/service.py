@@ -162,7 +162,7 @@ class Service:
             QueueFull: There is no room for an image, and nothing is kept of earlier ones, or they
                 hardly ever come again.
         """
-        if self.unready_reason() is not None:
+        if self.hindrance() is not None:
             return  # Said once the request is read, with a reason of its own.
         try:
             self.admission.check(1)
@@ -172,14 +172,21 @@ class Service:
             raise
 
     def unready_reason(self) -> str | None:
-        """Why no request should be sent here now; None when one may be."""
+        """Why no request should be sent here now; None when one may be.
+
+        Those that come all the same are answered as far as they can be: `hindrance`.
+        """
+        return self.hindrance() or self._library.missing_default()
+
+    def hindrance(self) -> str | None:
+        """Why no request can be answered now; None where one for some model can be."""
         if self._draining:
             return "the service is shutting down; send requests elsewhere"
         if self.failure is not None:
             return self.failure
         if self._batcher.fault is not None:
             return f"{self._batcher.fault.reason}; it is being mended"
-        return self._library.unready_reason()
+        return self._library.hindrance()
 
     def _watch(self, cache: EmbeddingCache) -> None:
         watch = self.metrics.watch
@@ -250,7 +257,7 @@ async def running(
     try:
         service.start()
         await service.first_look()
-        reason = service.unready_reason()
+        reason = service.hindrance()
         if reason is not None:
             raise InferenceError(reason)
         yield service

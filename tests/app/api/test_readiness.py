@@ -10,8 +10,9 @@ from tests.app.material import CALIBRATION, fill_store, network, picture
 from tests.app.serving import Running, in_thread, wait_until
 
 
-def compare(running: Running) -> httpx.Response:
-    return running.client.post("/compare", files={"image_a": picture(1), "image_b": picture(2)})
+def compare(running: Running, model: str | None = None) -> httpx.Response:
+    files = {"image_a": picture(1), "image_b": picture(2)}
+    return running.client.post("/compare", files=files, data={"model": model} if model else None)
 
 
 def test_an_empty_store_is_unready_until_a_model_comes(tmp_path) -> None:
@@ -72,6 +73,7 @@ def test_a_start_without_the_default_model_is_unready_until_it_is_there(tmp_path
         assert answer.status_code == 503
         assert "weights.safetensors" in answer.json()["detail"]
         assert running.service.metrics.registry.get_sample_value("twinlens_ready") == 0
+        assert compare(running, model="plain").status_code == 200, "what is loaded answers"
         weights.write_bytes(good)
         wait_until(lambda: client.get("/readyz").status_code == 200)
         # What has served goes on for those who name a model.
