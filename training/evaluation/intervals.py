@@ -122,9 +122,10 @@ def rate_of_others(
     """Where the error rate of as many other units of the kind is to be expected.
 
     A threshold is chosen on some classes and used on others, and the rates of both vary. So the
-    interval is that of the rate times the ratio of two independent draws of these units. It is
-    widened by √(k/(k−1)) · t/z, for k units and Student's and the normal distribution's quantiles:
-    few units vary more than drawing them anew shows. And it holds Clopper and Pearson's, which does
+    root of the rate, whose variance hardly depends on the rate, is moved by the difference of the
+    roots of two independent draws of these units, and squared again. That is widened by
+    √(k/(k−1)) · t/z, for k units and Student's and the normal distribution's quantiles: few units
+    vary more than drawing them anew shows. And the interval holds Clopper and Pearson's, which does
     not shrink to nothing where not one error was seen.
 
     Args:
@@ -141,12 +142,11 @@ def rate_of_others(
     there = (one[1] > 0) & (other[1] > 0)
     if count < 2 or 2 * np.count_nonzero(there) < replicates:
         return (0.0, 1.0)
-    # Half an error more: a draw without any is no reason to expect none for ever.
-    logs = [np.log((errors[there] + 0.5) / (pairs[there] + 1)) for errors, pairs in (one, other)]
-    low, high = np.percentile(logs[0] - logs[1], _TAILS)
+    roots = [np.sqrt(errors[there] / pairs[there]) for errors, pairs in (one, other)]
     wider = np.sqrt(count / (count - 1)) * stats.t.ppf(_UPPER, count - 1) / stats.norm.ppf(_UPPER)
-    rate = float(np.mean(wrong))
-    expected = (rate * float(np.exp(wider * low)), min(1.0, rate * float(np.exp(wider * high))))
+    low, high = wider * np.percentile(roots[0] - roots[1], _TAILS)
+    root = np.sqrt(np.mean(wrong))
+    expected = (float(max(0.0, root + low) ** 2), float(min(1.0, root + high) ** 2))
     return hull(exact, expected)
 
 
