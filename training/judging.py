@@ -17,7 +17,7 @@ from training.data.parts import Parts
 from training.data.sources import Skipped
 from training.evaluation.embedding import EmbeddedFolder, embed_folder
 from training.evaluation.pairs import ScoredPairs, score_folder
-from training.evaluation.protocols.one_shot import one_shot
+from training.evaluation.protocols.one_shot import can_play, one_shot
 from training.evaluation.protocols.verification import verification_figures
 from training.progress import Reporter
 from training.recipe import Recipe
@@ -185,7 +185,7 @@ def _evaluated(
             protocol="verification", data=data, data_digest=digest, figures=figures.to_json()
         )
     ]
-    if len(left.folder.group_names) > 1:
+    if can_play(left, right):
         trials = one_shot(left, network, candidates=right, seed=seed)
         found.append(
             Evaluation(protocol="one-shot", data=data, data_digest=digest, figures=trials.to_json())

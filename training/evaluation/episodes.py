@@ -58,18 +58,13 @@ class EpisodeTable:
         Raises:
             DataError: No group has two classes with two images.
         """
-        items = {label: np.flatnonzero(folder.labels == label) for label in set(folder.labels)}
-        usable = np.array(sorted(label for label in items if len(items[label]) > 1), np.int64)
-        groups = {
-            int(group): usable[folder.groups[usable] == group]
-            for group in np.unique(folder.groups[usable])
-        }
-        groups = {group: labels for group, labels in groups.items() if len(labels) > 1}
+        groups = _playable(folder)
         if not groups:
             raise DataError(
                 f"{folder.source} has no two classes (of one group) with two images each, which "
                 "one-shot trials need; give more images a class"
             )
+        items = {label: np.flatnonzero(folder.labels == label) for label in set(folder.labels)}
         enough = {group: labels for group, labels in groups.items() if len(labels) >= ways}
         groups = enough or groups
         return EpisodeTable(ways, groups, items, _drawers(folder, groups, items))
@@ -87,6 +82,21 @@ class EpisodeTable:
             first, second = generator.choice(common, 2, replace=False)
             both = np.array([(drawing[first], drawing[second]) for drawing in drawings])
         return Episode(group, both[:, 0], both[:, 1])
+
+
+def can_draw(folder: ImageFolder) -> bool:
+    """Whether some group has two classes with two images."""
+    return bool(_playable(folder))
+
+
+def _playable(folder: ImageFolder) -> dict[int, Indices]:
+    """By group, the classes that have two images, where there are two of them."""
+    usable = np.flatnonzero(np.bincount(folder.labels, minlength=len(folder.classes)) > 1)
+    groups = {
+        int(group): usable[folder.groups[usable] == group]
+        for group in np.unique(folder.groups[usable])
+    }
+    return {group: labels for group, labels in groups.items() if len(labels) > 1}
 
 
 def _drawers(

@@ -12,7 +12,7 @@ from training.errors import TrainingError
 from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.metrics import Ranking
 from training.evaluation.pairs import score_folder
-from training.evaluation.protocols.one_shot import one_shot
+from training.evaluation.protocols.one_shot import can_play, one_shot
 from training.guard.closeness import Closeness, measure
 from training.randomness import Stream, numpy_generator
 
@@ -28,7 +28,7 @@ class Sight:
     Attributes:
         eer: Equal error rate.
         auc: Area under the ROC curve.
-        one_shot: Accuracy of 20-way one-shot trials within groups; None without groups.
+        one_shot: Accuracy of 20-way one-shot trials within groups; None where none can be drawn.
         closeness: Where embeddings lie.
     """
 
@@ -85,7 +85,7 @@ class Watch:
         )
         roc = Ranking(scored.genuine_alike, scored.impostor_alike).roc()
         accuracy = None
-        if len(left.folder.group_names) > 1:
+        if can_play(left, right):
             trials = one_shot(left, network, candidates=right, trials=_TRIALS, seed=self._seed)
             accuracy = trials.accuracy
         return Sight(

@@ -5,7 +5,7 @@ import pytest
 
 from tests.training.trees import embedded
 from training.errors import DataError
-from training.evaluation.episodes import EpisodeTable
+from training.evaluation.episodes import EpisodeTable, can_draw
 
 
 def folder_of(classes, files):
@@ -89,5 +89,7 @@ def test_classes_with_a_single_image_take_no_part():
 
 @pytest.mark.parametrize("names", [["a", "a", "b"], ["g/a", "g/a", "h/a", "h/a"]])
 def test_nothing_to_tell_apart_is_refused(names):
+    folder = embedded([[0.0]] * len(names), names).folder
+    assert not can_draw(folder)
     with pytest.raises(DataError, match="two classes"):
-        EpisodeTable.of(embedded([[0.0]] * len(names), names).folder, 2)
+        EpisodeTable.of(folder, 2)

@@ -138,6 +138,12 @@ class TestThreeLevels:
         protocols = [entry.protocol for entry in checkpoint.manifest.evaluations]
         assert protocols == ["verification", "one-shot"]
 
+    def test_no_trials_where_no_group_has_two_classes_to_tell_apart(self, command, store, tmp_path):
+        data = draw_folder(tmp_path / "alone", groups=12, classes=1, images=4)
+        assert command(data=data) == 0
+        evaluations = store.load("m").manifest.evaluations
+        assert [entry.protocol for entry in evaluations] == ["verification"]
+
     def test_a_zip_is_as_good_as_a_folder(self, command, store, place, tmp_path):
         archive = tmp_path / "three.zip"
         with zipfile.ZipFile(archive, "w") as file:

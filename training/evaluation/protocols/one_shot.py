@@ -11,7 +11,7 @@ from model_store.metric import Metric
 from model_store.network import SiameseNetwork
 from training.evaluation.answers import Answers, best_of
 from training.evaluation.embedding import EmbeddedFolder
-from training.evaluation.episodes import Episode, EpisodeTable
+from training.evaluation.episodes import Episode, EpisodeTable, can_draw
 from training.evaluation.figures import OneShotFigures
 from training.evaluation.intervals import Interval, bootstrap_mean, hull
 from training.evaluation.metrics import Floats, Indices, alike
@@ -93,6 +93,22 @@ class Trials:
                     )
                 )
         return Answers.of(self.metric, entries)
+
+
+def can_play(embedded: EmbeddedFolder, candidates: EmbeddedFolder | None) -> bool:
+    """Whether trials within groups can be drawn from images that nobody chose for them.
+
+    There must be groups, two classes of one of them with two images each, and the same images on
+    both sides: what is drawn are positions, which mean other images in another folder.
+
+    Args:
+        embedded: The queries' side.
+        candidates: The candidates' side; None if it is the same.
+    """
+    folder = embedded.folder
+    if candidates is not None and candidates.folder.items != folder.items:
+        return False
+    return len(folder.group_names) > 1 and can_draw(folder)
 
 
 def one_shot(

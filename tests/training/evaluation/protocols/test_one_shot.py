@@ -7,6 +7,7 @@ from tests.training.trees import embedded
 from training.evaluation.episodes import Episode
 from training.evaluation.protocols.one_shot import (
     answered,
+    can_play,
     one_shot,
     one_shot_figures,
     play,
@@ -31,6 +32,20 @@ def test_answers_by_hand():
     (found,) = score_episodes(small.network("euclidean"), places, places, [episode])
     assert found.tolist() == [[1, 9, 19], [19, 9, 1], [14, 4, 6]]
     assert answered(-found).tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("groups", "classes", "images", "possible"),
+    [(2, 2, 2, True), (2, 1, 2, False), (2, 2, 1, False), (1, 2, 2, False)],
+)
+def test_whether_there_are_trials_within_groups(groups, classes, images, possible):
+    assert can_play(clouds(0.1, groups, classes, images), None) is possible
+
+
+def test_no_trials_within_groups_where_the_sides_show_other_images():
+    queries, candidates = clouds(0.1, images=4), clouds(0.1, images=2)
+    assert can_play(queries, queries)
+    assert not can_play(queries, candidates)
 
 
 def test_a_tie_is_wrong():
