@@ -42,18 +42,23 @@ def fit(
     """
     run = Run(request.store.root, request.name)
     with run.locked():
+        earlier = run.begun or run.resumable
         try:
-            return _fit(request, run, reporter, processes or Processes())
+            _check_unfinished(request, run)
+            job = _job(request, run, reporter)
+            if not request.resume:
+                # Not before: what ends above must not cost the steps of an earlier run.
+                run.clear()
+                earlier = False
+            return _fit(job, request, run, reporter, processes or Processes())
         except (TwinlensError, KeyboardInterrupt):
-            if not run.resumable:
+            if not (earlier or run.resumable):
                 run.remove()
             raise
 
 
-def _fit(
-    request: FitRequest, run: Run, reporter: Reporter, processes: Processes
-) -> Reference | None:
-    _check_unfinished(request, run)
+def _job(request: FitRequest, run: Run, reporter: Reporter) -> Job:
+    """What is to be trained; all that is to be known of it is said."""
     sources = open_sources(request.data, request.holdout, request.right)
     for line in sources.not_used():
         reporter.say(line)
@@ -72,6 +77,12 @@ def _fit(
     if job.recipe.validation.keep == "every":
         check_name(_at_step(request.name, _MOST_STEPS))
     reporter.say(short_table(job.recipe, job.record.recipe))
+    return job
+
+
+def _fit(
+    job: Job, request: FitRequest, run: Run, reporter: Reporter, processes: Processes
+) -> Reference | None:
     with processes.joined(request.device):
         processes.from_first(Settled.of(job).to_bytes())
         trained = Session(
@@ -129,11 +140,8 @@ def _check_unfinished(request: FitRequest, run: Run) -> None:
         raise TrainingError(
             f"no unfinished run of '{request.name}' is in {run.path.parent}; leave out --resume"
         )
-    if request.resume:
-        return
-    if run.resumable and not request.restart:
+    if run.resumable and not (request.resume or request.restart):
         raise TrainingError(
             f"a run of '{request.name}' is unfinished ({run.path}); go on with --resume, or throw "
             "it away with --restart"
         )
-    run.clear()

@@ -208,6 +208,15 @@ class TestUnfinished:
         known = [row.accuracy is not None for row in history]
         assert known == [False] * len(rows) + [True] * (len(history) - len(rows))
 
+    @pytest.mark.parametrize(
+        "wrong",
+        [["--recipe", "nothing"], ["--set", "sampling.name=nothing"], ["--data", "nowhere"]],
+    )
+    def test_is_not_thrown_away_for_one_that_cannot_begin(self, place, store, whole, wrong):
+        assert main(arguments(place, store, "--restart", *wrong)) == 1
+        assert main(arguments(place, store, "--resume")) == 0
+        assert digest(store) == whole
+
     def test_goes_on_with_its_own_recipe_only(self, place, store, capsys):
         assert main(arguments(place, store, "--resume", "--set", "batch=3")) == 1
         assert "recipe" in capsys.readouterr().err
