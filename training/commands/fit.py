@@ -32,6 +32,7 @@ from training.run.folder import Run
 from training.run.tensorboard import check_tensorboard
 
 _INTERRUPTED = 130
+_SAVE_EVERY = 60.0
 _REPORTED_IMAGES = 1_000
 
 
@@ -87,10 +88,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--save-every",
         type=time_in("seconds", may_be_zero=True),
-        default=60.0,
+        default=_SAVE_EVERY,
         metavar="SECONDS",
         help="time between two savings of the state for --resume; 0 for after every step "
-        "(default: 60)",
+        f"(default: {_SAVE_EVERY:g})",
     )
     parser.add_argument(
         "--tensorboard",
@@ -199,11 +200,12 @@ def _command(options: argparse.Namespace) -> list[str]:
     for option, value in (
         ("--recipe", options.recipe),
         *(("--set", override) for override in options.overrides),
-        ("--minutes", None if options.minutes is None else f"{options.minutes:g}"),
+        ("--minutes", options.minutes),
         ("--seed", options.seed),
         ("--holdout", options.holdout),
         ("--right", options.right),
         ("--tensorboard", options.tensorboard),
+        ("--save-every", None if options.save_every == _SAVE_EVERY else options.save_every),
     ):
         if value is not None:
             words += [option, str(value)]

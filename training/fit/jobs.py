@@ -52,6 +52,7 @@ def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
         reason="" if chosen is None else chosen.reason,
         tried="" if chosen is None else chosen.tried,
         warnings=warnings,
+        minutes=minutes,
     )
     return Job(recipe, split, record, parts, sources.name)
 
@@ -63,10 +64,19 @@ def continued_job(request: FitRequest, run: Run, sources: Sources) -> Job:
         TwinlensError: Data or recipe are not those it began with, or its files are damaged.
     """
     recipe, split, record = run.recipe(), run.split(), run.record()
+    if request.minutes not in (None, record.minutes):
+        began = "no such limit" if record.minutes is None else f"--minutes {record.minutes:g}"
+        raise RecipeError(
+            f"'{request.name}' goes on with the time it began with, {began}; leave --minutes out, "
+            "or begin anew with --restart"
+        )
     if request.recipe or request.overrides:
         wanted = load_recipe(request.recipe or str(run.path / RECIPE_FILE), request.overrides)
         if wanted.precision == "auto":
             wanted = wanted.model_copy(update={"precision": recipe.precision})
+        if record.minutes is not None:
+            cut = {"max_steps": recipe.max_steps, "max_minutes": recipe.max_minutes}
+            wanted = wanted.model_copy(update=cut)
         if wanted.model_copy(update={"guard": recipe.guard}) != recipe:
             raise RecipeError(
                 f"'{request.name}' goes on with the recipe it began with, which differs from what "

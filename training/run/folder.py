@@ -43,6 +43,8 @@ class RunRecord(BaseModel):
         reason: Why that recipe, if nobody chose it.
         tried: What else was tried before, and what it gave, as a table; empty if nothing was.
         warnings: What was said about the data and the recipe.
+        minutes: The time that its `max_steps` and `max_minutes` were set by; None where they are
+            the recipe's.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +54,7 @@ class RunRecord(BaseModel):
     reason: str = ""
     tried: str = ""
     warnings: tuple[str, ...] = ()
+    minutes: float | None = None
 
 
 class Run:

@@ -97,7 +97,7 @@ def test_interrupted_again_and_again(place, whole, store):
     state = store / ".runs" / "m" / "state.pt"
     for _ in range(3):
         before = step_of(state)
-        assert _interrupted_at_once(place, store) == 130
+        assert _interrupted_at_once(place, store, "--resume") == 130
         assert step_of(state) == before + 1
     assert main(arguments(place, store, "--resume")) == 0
     assert digest(store) == whole
@@ -128,6 +128,25 @@ def test_ctrl_c_before_the_first_step_leaves_nothing(place, tmp_path, capsys):
     assert not (store / ".runs" / "m").exists()
 
 
+def test_what_is_printed_goes_on_with_a_run_cut_to_a_time(place, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("training.fit.jobs.steps_within", lambda *_: 3)
+    store, time_limit = tmp_path / "store", ("--minutes", "12.3456789")
+    assert _interrupted_at_once(place, store, *time_limit, "--save-every", "7") == 130
+    _, *words = shlex.split(capsys.readouterr().err.partition("go on with:\n")[2])
+    assert words[words.index("--save-every") + 1] == "7.0"
+    assert main([*words[2:], "--minutes", "5"]) == 1
+    assert "goes on with the time it began with, --minutes 12.3" in capsys.readouterr().err
+    assert main([*words[2:], "--set", "batch=3"]) == 1
+    assert main(words[2:]) == 0
+    recipe = ModelStore(store).manifest("m").provenance.recipe
+    assert (recipe["max_steps"], recipe["max_minutes"] is None) == (3, False)
+
+
+def test_a_run_without_a_time_is_given_none(place, store, capsys):
+    assert main(arguments(place, store, "--resume", "--minutes", "5")) == 1
+    assert "no such limit" in capsys.readouterr().err
+
+
 def _interrupted_in(function: str, place: Path, store: Path, *further: str) -> int:
     """Runs in this process, with Ctrl-C as the function is called."""
 
@@ -145,8 +164,8 @@ def _interrupted_in(function: str, place: Path, store: Path, *further: str) -> i
         signal.signal(signal.SIGINT, before)
 
 
-def _interrupted_at_once(place: Path, store: Path) -> int:
-    """Resumes in this process, with Ctrl-C during the first step."""
+def _interrupted_at_once(place: Path, store: Path, *further: str) -> int:
+    """Begins or resumes in this process, with Ctrl-C during the first step."""
     from training.learning.learner import Learner
 
     step = Learner.step
@@ -157,7 +176,7 @@ def _interrupted_at_once(place: Path, store: Path) -> int:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Learner, "step", interrupted)
-        return main(arguments(place, store, "--resume"))
+        return main(arguments(place, store, *further))
 
 
 @pytest.mark.parametrize(("unfinished", "advice"), [(False, "begin anew"), (True, "--resume")])
