@@ -59,6 +59,8 @@ def title(axes: Axes, text: str, subtitle: str) -> None:
         fontsize=10,
         fontfamily=[face.family for face in faces(subtitle)],
         color="#555555",
+        # Names of users' folders are no formulas, whatever signs are in them.
+        parse_math=False,
     )
 
 

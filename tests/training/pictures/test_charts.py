@@ -90,6 +90,13 @@ def test_whatever_the_scores_the_pictures_open(metric, genuine, impostor, thresh
     assert sizes == {"roc.png": (900, 720), "det.png": (900, 720), "scores.png": (900, 560)}
 
 
+def test_signs_of_formulas_in_a_name_are_no_formula():
+    drawn = score_pictures(
+        scored([0.9, 0.8], [0.1]), "m on $\\frac{, prices in $", calibration=None
+    )
+    assert opened(drawn["roc.png"]).width == 900
+
+
 def row(step, **figures):
     return Row(step, step / 10, 1.0 * step, 0.1, 1 / step, 100.0, **figures)
 
