@@ -82,7 +82,7 @@ class Recipe(Section):
     schedule: Schedule = Schedule(name="cosine")
     batch: Annotated[int, Field(ge=2)]
     batches_per_step: Annotated[int, Field(ge=1, le=256)] = 1
-    epochs: Positive | None = None
+    epochs: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     max_steps: Annotated[int, Field(ge=0)] | None = None
     max_minutes: Positive | None = None
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
