@@ -19,6 +19,9 @@ from training.run.folder import RECIPE_FILE, Run, RunRecord
 from training.run.job import Job
 from training.run.planning import planned_steps
 
+_OF_SPLIT = ("split", "seed")
+"""The parts of a recipe that say which classes train."""
+
 
 def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
     """What a run that begins is about; warnings about it are said.
@@ -93,9 +96,7 @@ def _chosen(request: FitRequest, sources: Sources, reporter: Reporter) -> Chosen
 
     What would end the run later does so before minutes go into the choice.
     """
-    about_split = [
-        override for override in request.overrides if override.startswith(("split.", "seed="))
-    ]
+    about_split = [override for override in request.overrides if _section(override) in _OF_SPLIT]
     usual = load_recipe(USUAL, about_split)
     parts = make_parts(sources, make_split(sources, usual.split, usual.seed))
     check_pairs(parts)
@@ -103,6 +104,10 @@ def _chosen(request: FitRequest, sources: Sources, reporter: Reporter) -> Chosen
     if chosen.tried:
         reporter.say(chosen.tried)
     return chosen
+
+
+def _section(override: str) -> str:
+    return override.partition("=")[0].partition(".")[0].strip()
 
 
 def _within(
