@@ -109,6 +109,22 @@ class TestClassesByImages:
         indices = ClassesByImages(table([2] * 2), 8, 0, images=4).draw(0).indices
         assert sorted(np.unique(indices, return_counts=True)[1]) == [2, 2, 2, 2]
 
+    @pytest.mark.parametrize(
+        ("classes", "groups", "batch", "options", "expected"),
+        [
+            (10, None, 12, {"images": 3}, 12),
+            (4, None, 13, {"images": 3}, 13),
+            (4, None, 60, {"images": 3}, 12),
+            (8, [0] * 3 + [1] * 5, 40, {"groups": 2}, 20),
+            (8, [0] * 3 + [1] * 5, 10, {"groups": 1}, 10),
+        ],
+    )
+    def test_a_step_counts_the_images_that_it_can_give(
+        self, classes, groups, batch, options, expected
+    ):
+        sampler = ClassesByImages(table([6] * classes, groups), batch, 0, **options)
+        assert sampler.images_per_step == expected
+
     def test_classes_of_one_group(self):
         groups = [0, 0, 0, 1, 1, 1, 1, 2]
         classes = table([4] * 8, groups)

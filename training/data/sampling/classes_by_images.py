@@ -30,6 +30,7 @@ class ClassesByImages(Sampler):
         super().__init__(table, batch, seed)
         if images < 2 or groups < 0:
             raise ValueError("images must be 2 or above, groups 0 or above")
+        self._images = images
         self._share = batch // images // max(groups, 1)
         if self._share < 2:
             raise ValueError(
@@ -55,6 +56,15 @@ class ClassesByImages(Sampler):
             )
         sizes = np.array([len(pool) for pool in self._pools], dtype=np.float64)
         self._odds = sizes / sizes.sum()
+
+    @property
+    def images_per_step(self) -> int:
+        """The batch; less where there are not as many classes as it wants, in any of the groups.
+
+        An epoch of the whole batch's length would then go through a part of the images.
+        """
+        fullest = max(len(pool) for pool in self._pools)
+        return self.batch if fullest >= self._share else self._drawn * fullest * self._images
 
     def draw(self, step: int) -> Draw:
         """As `Sampler.draw`."""
