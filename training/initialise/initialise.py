@@ -12,6 +12,7 @@ from model_store.checkpoint import MANIFEST, Checkpoint
 from model_store.network import NetworkSpec, SiameseNetwork
 from model_store.network.specification import BranchSpec
 from model_store.store import ModelStore
+from training.errors import TrainingError
 from training.initialise.faces import dlib_weights
 from training.initialise.files import read_tensors
 from training.initialise.imagenet import imagenet_weights
@@ -108,6 +109,11 @@ def open_origin(start: Start, spec: NetworkSpec, store: ModelStore) -> Origin:
         return Origin(start, whole=(found.network.state_dict(), name))
     if start.backbone is None and start.right_backbone is None:
         return Origin(start)
+    if start.right_backbone is not None and len(spec.branches) == 1:
+        raise TrainingError(
+            "start.right_backbone is for a network of two branches, and this one has one; give "
+            "start.backbone"
+        )
     left = start.backbone
     right = left if start.right_backbone is None else start.right_backbone
     opened: dict[tuple[str, str], Source] = {}

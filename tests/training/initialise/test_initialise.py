@@ -103,6 +103,10 @@ class TestBackbone:
         assert same(network.branches[1].backbone, right.branches[0].backbone)
         assert not same(network.branches[0].projection, network.branches[1].projection)
 
+    def test_weights_for_a_right_side_that_is_not_there_are_refused(self):
+        with pytest.raises(TrainingError, match="two branches"):
+            begun({"right_backbone": "w.pth"}, tiny.network())
+
     def test_drawn_sides_too(self):
         network = tiny.network(sides=2)
         assert begun(None, network).copied
