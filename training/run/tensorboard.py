@@ -48,7 +48,8 @@ def scalars(folder: Path, done: int) -> Iterator[Callable[[Row], None]]:
 
     Args:
         folder: Where TensorBoard is to find them; made if it is not there.
-        done: Steps done before: what an interrupted run wrote of later ones is not shown.
+        done: Steps done before: what an interrupted run wrote of later ones is not shown, nor,
+            where it is 0, anything of an earlier run.
 
     Raises:
         TrainingError: The library is missing, or the folder cannot be written.
@@ -57,7 +58,7 @@ def scalars(folder: Path, done: int) -> Iterator[Callable[[Row], None]]:
     from torch.utils.tensorboard import SummaryWriter
 
     try:
-        writer = SummaryWriter(os.fspath(folder), purge_step=done + 1 if done else None)
+        writer = SummaryWriter(os.fspath(folder), purge_step=done + 1 if done else 0)
     except OSError as error:
         raise TrainingError(
             f"cannot write to {folder} ({error.strerror or error}); give --tensorboard another "

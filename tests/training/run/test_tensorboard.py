@@ -61,6 +61,15 @@ def test_what_was_written_beyond_the_saved_state_is_not_shown_twice(tmp_path):
     assert read(tmp_path)["training/loss"] == [(1, 1), (2, 2), (3, 23), (4, 24), (5, 25)]
 
 
+def test_a_run_that_begins_is_not_drawn_into_the_one_before(tmp_path):
+    pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
+    for steps, loss in (((0, 1, 2, 3, 4), 1.0), ((0, 2, 4), 2.0)):
+        with scalars(tmp_path, 0) as write:
+            for step in steps:
+                write(row(step, loss=loss))
+    assert read(tmp_path)["training/loss"] == [(0, 2), (2, 2), (4, 2)]
+
+
 def test_without_the_library_it_says_how_to_get_it(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     assert fitted(tmp_path) == 1
