@@ -1,7 +1,7 @@
 """What an image file is known by: its bytes, and what it looks like in 32 x 32 grey values."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -22,7 +22,11 @@ _LOOK = Preprocessing(height=_SIDE, width=_SIDE, mode="L", mean=(0.0,), std=(1.0
 _CLOSE, _NEARLY_THE_SAME = 2, 0.98
 _NEAR, _THE_SAME = 8, 0.995
 _FLAT = 2.0
-_ROWS = 2048
+# So few rows that their pairs with 20,000 others fit into memory, were all of them alike.
+_ROWS = 256
+# The share of all pairs from which on it is faster to correlate all than to gather those.
+_MANY = 1 / 64
+_GATHERED = 16_384
 
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
@@ -99,29 +103,39 @@ def perceptual_hash(looks: Floats) -> Floats:
     return np.where(low > median, 1, -1).astype(np.float32)
 
 
-def near_pairs(ours: Fingerprints, others: Fingerprints) -> Indices:
+def near_pairs(ours: Fingerprints, others: Fingerprints) -> Iterator[Indices]:
     """Images that look the same in both: other bytes, perhaps, but no other picture.
 
     The hashes differ in 8 bits of 64 at most, and the looks correlate by 0.995 at least; or in 2
     bits, and by 0.98, which thin lines need that were encoded anew. A hash alone would take simple
     drawings of different things for the same.
 
-    Returns:
-        int64 (P, 2), positions in `ours` and in `others`, in order.
+    Yields:
+        int64 (P, 2), positions in `ours` and in `others`, in order: those of some of ours at a
+        time, as of pictures that all look alike there are more than memory holds.
     """
-    pairs: list[Indices] = [np.empty((0, 2), dtype=np.int64)]
     standard = _standardised(others.looks)
     for start in range(0, len(ours.bits), _ROWS):
         product = ours.bits[start : start + _ROWS] @ others.bits.T
         rows, columns = np.nonzero(product >= 64 - 2 * _NEAR)
         close = product[rows, columns] >= 64 - 2 * _CLOSE
         mine = _standardised(ours.looks[start : start + _ROWS])
-        for at in range(0, len(rows), _ROWS * 8):
-            some = slice(at, at + _ROWS * 8)
-            correlation = np.einsum("ij,ij->i", mine[rows[some]], standard[columns[some]])
-            kept = correlation >= np.where(close[some], _NEARLY_THE_SAME, _THE_SAME)
-            pairs.append(np.stack([rows[some][kept] + start, columns[some][kept]], 1))
-    return np.concatenate(pairs)
+        if len(rows) > _MANY * product.size:
+            correlation = (mine @ standard.T)[rows, columns]
+        else:
+            correlation = _gathered(mine, standard, rows, columns)
+        kept = correlation >= np.where(close, _NEARLY_THE_SAME, _THE_SAME)
+        if kept.any():
+            yield np.stack([rows[kept] + start, columns[kept]], 1)
+
+
+def _gathered(mine: Floats, others: Floats, rows: Indices, columns: Indices) -> Floats:
+    """The products of those rows with those columns, a few at a time."""
+    found: Floats = np.empty(len(rows), dtype=np.float32)
+    for at in range(0, len(rows), _GATHERED):
+        some = slice(at, at + _GATHERED)
+        found[some] = np.einsum("ij,ij->i", mine[rows[some]], others[columns[some]])
+    return found
 
 
 def _standardised(looks: Floats) -> Floats:

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+
 from model_store.cpus import available_cpus
 from training.data.fingerprints import Fingerprints, near_pairs, take_fingerprints
 from training.data.folders import ImageFolder
@@ -106,18 +108,24 @@ def _same_file(parts: Sequence[_Part]) -> Iterator[str]:
 
 def _same_look(part: _Part, other: _Part) -> Iterator[str]:
     """One picture in two files, in two parts."""
-    pairs = [
-        (ours, theirs)
-        for ours, theirs in near_pairs(part.prints, other.prints).tolist()
-        if part.prints.digests[ours] != other.prints.digests[theirs]
-    ]
-    if not pairs:
+    files = np.unique([*part.prints.digests, *other.prints.digests], return_inverse=True)[1]
+    ours, theirs = np.split(files, [len(part.prints.digests)])
+    alike_ours, alike_theirs = np.zeros(len(ours), np.bool_), np.zeros(len(theirs), np.bool_)
+    examples: list[str] = []
+    found = 0
+    for block in near_pairs(part.prints, other.prints):
+        pairs = block[ours[block[:, 0]] != theirs[block[:, 1]]]
+        alike_ours[pairs[:, 0]] = True
+        alike_theirs[pairs[:, 1]] = True
+        found += len(pairs)
+        more = pairs[: NAMED - len(examples)].tolist()
+        examples += [f"{part.key(a)} and {other.key(b)}" for a, b in more]
+    if not found:
         return
-    ours, theirs = len({pair[0] for pair in pairs}), len({pair[1] for pair in pairs})
-    examples = [f"{part.key(a)} and {other.key(b)}" for a, b in pairs[:NAMED]]
     yield (
-        f"{ours} {part.purpose} image(s) look the same as {theirs} {other.purpose} image(s), but "
-        f"for encoding or size, so that figures flatter: {named(examples, len(pairs))}; keep "
+        f"{alike_ours.sum()} {part.purpose} image(s) look the same as {alike_theirs.sum()} "
+        f"{other.purpose} image(s), but "
+        f"for encoding or size, so that figures flatter: {named(examples, found)}; keep "
         "such images in one class, or take one of each away"
     )
 

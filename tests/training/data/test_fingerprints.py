@@ -5,7 +5,7 @@ from PIL import Image
 
 from tests.training.drawings import draw_folder
 from tests.training.trees import zipped
-from training.data.fingerprints import near_pairs, perceptual_hash, take_fingerprints
+from training.data.fingerprints import Fingerprints, near_pairs, perceptual_hash, take_fingerprints
 from training.data.opening import open_data
 
 
@@ -42,13 +42,27 @@ def test_blank_pages_are_like_no_other(tmp_path):
     files = {f"{name}/1.png": buffer.getvalue() for name in "ab"}
     folder = open_data(zipped(tmp_path / "d.zip", files)).whole
     prints = take_fingerprints(folder, folder.items, workers=1)
-    assert len(near_pairs(prints, prints)) == 0
+    assert list(near_pairs(prints, prints)) == []
     assert len(set(prints.digests)) == 1
+
+
+def test_pictures_that_all_look_alike_are_paired_a_few_at_a_time():
+    generator = np.random.default_rng(0)
+    looks = generator.uniform(60, 200, (2, 32, 32)).repeat([600, 30], axis=0)
+    looks = (looks + generator.normal(0, 1, looks.shape)).astype(np.float32)
+    prints = Fingerprints((), (), looks.reshape(-1, 1024), perceptual_hash(looks))
+    blocks = list(near_pairs(prints, prints))
+    assert max(len(np.unique(block[:, 0])) for block in blocks) < 300
+    pairs = np.concatenate(blocks)
+    first = (pairs < 600).all(1)
+    assert len(pairs) == len(np.unique(pairs, axis=0)) == 600**2 + 30**2
+    assert first.sum() == 600**2
+    assert (pairs[~first] >= 600).all()
 
 
 def test_real_photos_are_not_taken_for_one_another(data):
     opened = open_data(data / "grocery_store" / "grocery_store.zip")
     some = opened.validation.items[::4]
     prints = take_fingerprints(opened.validation, some, workers=2)
-    pairs = near_pairs(prints, prints)
+    pairs = np.concatenate(list(near_pairs(prints, prints)))
     assert pairs.tolist() == [[n, n] for n in range(len(some))]

@@ -21,6 +21,21 @@ def test_one_file_in_two_parts(said, drawings, by_name):
     assert "flatter" in told[1]
 
 
+def test_of_many_pictures_that_look_the_same_all_are_counted_and_a_few_named(
+    said, drawings, by_name
+):
+    train, calibration = by_name("train")[0], by_name("calibration")[0]
+    with Image.open(drawings / train / "00.png") as image:
+        larger = image.resize((64, 64), Image.Resampling.BICUBIC)
+        larger.save(drawings / train / "large.png")
+        for quality in (83, 85, 87, 90, 93):
+            larger.save(drawings / calibration / f"again{quality}.jpg", quality=quality)
+    (told,) = said(drawings)
+    assert "2 training image(s) look the same as 5 calibration image(s)" in told
+    assert f"{train}/00.png and {calibration}/again83.jpg" in told
+    assert "and 7 more" in told
+
+
 def test_one_picture_encoded_anew_at_another_size(said, drawings, by_name):
     train, calibration = by_name("train")[0], by_name("calibration")[0]
     with Image.open(drawings / train / "00.png") as image:
