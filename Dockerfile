@@ -1,4 +1,4 @@
-# The service, ready to serve with both shipped models:
+# The service, ready to serve with all shipped models:
 #
 #   docker build -t twinlens .
 #   docker run --rm --read-only --tmpfs /tmp -p 127.0.0.1:8000:8000 twinlens

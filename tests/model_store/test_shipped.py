@@ -17,6 +17,15 @@ def test_glyphs_ships_whole_calibrated_and_small():
     assert "## Figures" in (checkpoint.path / "card.md").read_text(encoding="utf-8")
 
 
+def test_groceries_ships_whole_and_calibrated():
+    checkpoint = ModelStore().load("groceries")
+    assert checkpoint.manifest.metric is Metric.EUCLIDEAN_DISSIMILARITY
+    assert checkpoint.manifest.calibration is not None
+    assert checkpoint.typicality is not None
+    assert checkpoint.probe is not None
+    assert "## Figures" in (checkpoint.path / "card.md").read_text(encoding="utf-8")
+
+
 def test_the_default_model_is_one_that_ships_or_is_imported():
     assert ModelStore(SHIPPED).index().default == "photos"
 
