@@ -18,7 +18,8 @@ class Footprint:
 
     Attributes:
         weights: The network, the loss, and the running mean where there is one.
-        gradients: One for each weight that learns.
+        gradients: Of each weight that learns, in each batch that is worked on at a time, and
+            their sum.
         optimiser: What the optimiser remembers.
         activations: What the forward pass of a batch keeps for the backward pass.
         images: Decoded images held in memory.
@@ -54,7 +55,8 @@ def footprint(learner: Learner, activations: int, images: int) -> Footprint:
     return Footprint(
         weights=_bytes(tensor for module in modules for tensor in module.state_dict().values())
         + _bytes(kept),
-        gradients=_bytes(gradient for gradient in gradients if gradient is not None),
+        gradients=learner.gradients_held
+        * _bytes(gradient for gradient in gradients if gradient is not None),
         optimiser=_bytes(
             value
             for state in learner.optimiser.state.values()

@@ -94,12 +94,12 @@ def rehearse(request: FitRequest, picture: Path, reporter: Reporter) -> Rehearsa
             replace_file(picture, batch_png(batch))
         shapes = layers(learner.network, batch.images[:2])
         enter_training(learner.network, Frozen(frozen_steps > 0, recipe.freeze.statistics))
-        side_by_side = len(makings) if device.type == "cpu" else 1
         activations, seconds = 0, 0.0
         if plan.steps > 0:
-            activations = activation_bytes(learner, batch.images) * side_by_side
+            activations = activation_bytes(learner, batch.images)
             seconds = time_of_a_step(learner, repeated(makings, _FIRST_STEPS, device)).seconds
-    memory = footprint(learner, activations, _held(job))
+    side_by_side = learner.side_by_side
+    memory = footprint(learner, activations * side_by_side, _held(job))
     parameters = sum(parameter.numel() for parameter in learner.network.parameters())
     backbone = sum(parameter.numel() for parameter in backbone_parameters(learner.network))
     frozen = parameters if plan.steps == 0 else backbone if frozen_steps > 0 else 0

@@ -1,6 +1,6 @@
 """The network in training: one step at a time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -111,6 +111,16 @@ class Learner:
         self._curve = with_warm_up(curve, recipe.schedule.warm_up)
 
     @property
+    def side_by_side(self) -> int:
+        """How many batches are worked on at a time, once it has made a step."""
+        return self._workers.side_by_side
+
+    @property
+    def gradients_held(self) -> int:
+        """How many gradients of a weight a step holds at a time, once it has made one."""
+        return self._workers.gradients_held
+
+    @property
     def result(self) -> SiameseNetwork:
         """The network as it would be kept now.
 
@@ -137,6 +147,8 @@ class Learner:
         """
         rate = self.learning_rate(progress)
         set_rate(self.optimiser, rate)
+        # Those of the step before would only take memory beside the new ones.
+        self.optimiser.zero_grad()
         results = self._workers.run(
             self.network,
             makings,
@@ -144,27 +156,40 @@ class Learner:
             step,
             frozen=Frozen(step < self._frozen_steps, self.recipe.freeze.statistics),
         )
-        loss, accuracy = self._take_in(results)
+        loss, accuracy, images = self._take_in(results)
         self.precision.unscale(self.optimiser)
         if self.recipe.clip is not None:
             nn.utils.clip_grad_norm_(self._parameters, self.recipe.clip, foreach=True)
         self.precision.step(self.optimiser)
         if self.mean is not None:
             self.mean.update(self.network, step)
-        images = sum(result.images for result in results) * self._processes.count
         return Learnt(loss, accuracy, images, rate)
 
-    def _take_in(self, results: Sequence[Gradients]) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def _take_in(
+        self, results: Iterable[Gradients]
+    ) -> tuple[torch.Tensor, torch.Tensor | None, int]:
         """Gives every parameter the mean of its gradients, over all processes.
 
         Returns:
-            The mean loss and accuracy, likewise.
+            The mean loss and accuracy, likewise, and the images of all processes.
         """
-        loss = torch.stack([result.loss for result in results]).mean()
-        accuracies = [result.accuracy for result in results if result.accuracy is not None]
-        told = [loss, torch.stack(accuracies).mean()] if accuracies else [loss]
-        each = zip(*(result.gradients for result in results), strict=True)
-        gradients = [_mean(of_one) for of_one in each]
+        losses: list[torch.Tensor] = []
+        accuracies: list[torch.Tensor] = []
+        images = 0
+        gradients: list[torch.Tensor | None] = [None] * len(self._parameters)
+        for result in results:
+            losses.append(result.loss)
+            if result.accuracy is not None:
+                accuracies.append(result.accuracy)
+            images += result.images * self._processes.count
+            for position, gradient in enumerate(result.gradients):
+                gradients[position] = _sum(gradients[position], gradient)
+            # Or the last ones would stay while those of the next batch are computed.
+            del result, gradient
+        told = [torch.stack(values).mean() for values in (losses, accuracies) if values]
+        if len(losses) > 1:
+            # A parameter that a batch made no use of counts as 0 there.
+            gradients = [each if each is None else each / len(losses) for each in gradients]
         if self._processes.count > 1:
             used = self._processes.any_of([gradient is not None for gradient in gradients])
             mine = [
@@ -180,7 +205,7 @@ class Learner:
             gradients = [next(means) if some else None for some in used]
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
             parameter.grad = gradient
-        return told[0], told[1] if accuracies else None
+        return told[0], told[1] if accuracies else None, images
 
     def _check_some_learn(self) -> None:
         """Refuses to freeze all there is."""
@@ -219,12 +244,7 @@ def _embedded(network: SiameseNetwork, batch: Batch) -> torch.Tensor:
     return torch.cat(halves)[torch.cat([left, right]).argsort()]
 
 
-def _mean(gradients: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
-    """The mean, in which a parameter that a batch made no use of counts as 0."""
-    found = [gradient for gradient in gradients if gradient is not None]
-    if not found:
-        return None
-    total = found[0]
-    for gradient in found[1:]:
-        total = total + gradient
-    return total if len(gradients) == 1 else total / len(gradients)
+def _sum(total: torch.Tensor | None, gradient: torch.Tensor | None) -> torch.Tensor | None:
+    if total is None or gradient is None:
+        return gradient if total is None else total
+    return total + gradient

@@ -5,8 +5,9 @@ threads, which wait for each other after every layer.
 """
 
 import copy
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -48,6 +49,9 @@ class Workers:
         mine: Which of a step's batches are worked on here; other processes work on the others.
         of: Batches a step.
         device: Where the network is.
+
+    Attributes:
+        side_by_side: How many batches are worked on at a time, once there has been a step.
     """
 
     def __init__(self, seed: int, mine: range, of: int, device: torch.device) -> None:
@@ -58,6 +62,12 @@ class Workers:
         self._device = device
         self._twins: list[SiameseNetwork] = []
         self._threads: ThreadPoolExecutor | None = None
+        self.side_by_side = 1
+
+    @property
+    def gradients_held(self) -> int:
+        """Gradients of a weight that there are at a time: of batches worked on, and their sum."""
+        return 1 if self._batches == 1 else self.side_by_side + 1
 
     def run(
         self,
@@ -67,7 +77,7 @@ class Workers:
         step: int,
         *,
         frozen: Frozen = NOTHING_FROZEN,
-    ) -> list[Gradients]:
+    ) -> Iterator[Gradients]:
         """Works on the batches of a step, in training mode.
 
         Args:
@@ -77,14 +87,17 @@ class Workers:
             step: The step's number.
             frozen: What of the backbones stays as it is.
 
-        Returns:
-            The results, in the order of the batches.
+        Yields:
+            The results, in the order of the batches. What is taken in and let go before the next
+            one is asked for takes no memory any more.
         """
         first = step * self._of + self._mine.start
         if self._batches == 1:
             enter_training(network, frozen)
             with seeded(self._seed, Stream.FORWARD, first, self._device):
-                return [work(network, makings[0])]
+                alone = work(network, makings[0])
+            yield alone
+            return
         if not self._twins:
             self._begin(network, makings[0], work)
         for twin in self._twins:
@@ -94,14 +107,34 @@ class Workers:
         for each in networks:
             enter_training(each, frozen)
         if self._threads is not None:
-            results = list(self._threads.map(work, networks, makings))
+            yield from self._worked_on(self._threads, work, networks, makings)
         else:
-            results = []
             for position, (each, making) in enumerate(zip(networks, makings, strict=True)):
                 with seeded(self._seed, Stream.FORWARD, first + position, self._device):
-                    results.append(work(each, making))
+                    result = work(each, making)
+                yield result
+                del result
         _average_statistics(networks)
-        return results
+
+    def _worked_on(
+        self,
+        threads: ThreadPoolExecutor,
+        work: Work,
+        networks: Sequence[SiameseNetwork],
+        makings: Sequence[Making],
+    ) -> Iterator[Gradients]:
+        """No batch is begun before there is room for what it teaches."""
+        waiting: deque[Future[Gradients]] = deque()
+        try:
+            for each, making in zip(networks, makings, strict=True):
+                if len(waiting) == self.side_by_side:
+                    yield waiting.popleft().result()
+                waiting.append(threads.submit(work, each, making))
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
     def _begin(self, network: SiameseNetwork, making: Making, work: Work) -> None:
         """Makes the twins; and threads, if the network is on a CPU and draws no random numbers.
@@ -118,9 +151,13 @@ class Workers:
             work(self._twins[0], making)
             if not torch.equal(before, torch.get_rng_state()):
                 return
-        each = max(1, torch.get_num_threads() // self._batches)
+        cores = torch.get_num_threads()
+        self.side_by_side = min(self._batches, cores)
         self._threads = ThreadPoolExecutor(
-            self._batches, "learner", initializer=torch.set_num_threads, initargs=(each,)
+            self.side_by_side,
+            "learner",
+            initializer=torch.set_num_threads,
+            initargs=(cores // self.side_by_side,),
         )
 
 

@@ -139,6 +139,19 @@ class TestMemory:
         assert found.weights > learnt + 4 * 20_000, "the running mean counts too"
         assert found.total == found.weights + 2 * learnt + 1100
 
+    def test_gradients_of_several_batches_count_with_their_sum(self, place):
+        threads = torch.get_num_threads()
+        torch.set_num_threads(2)
+        try:
+            recipe = load_recipe(str(place / "small.yaml"), ["batches_per_step=3"])
+            learner = Learner(recipe, 5, CPU)
+            learner.step([self.making()] * 3, 0, 0.5)
+        finally:
+            torch.set_num_threads(threads)
+        found = footprint(learner, 0, 0)
+        assert learner.side_by_side == 2
+        assert found.gradients == 3 * found.optimiser
+
     def test_activations_grow_with_the_batch(self, learner):
         images = torch.zeros(16, 32, 32, 1, dtype=torch.uint8)
         eight, sixteen = (activation_bytes(learner, images[:n]) for n in (8, 16))

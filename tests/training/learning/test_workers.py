@@ -1,6 +1,7 @@
 """Several batches a step: their mean, whoever works on them."""
 
 import copy
+import weakref
 
 import pytest
 import torch
@@ -90,6 +91,30 @@ def test_the_callers_random_state_is_left_alone(recipe):
     before = torch.get_rng_state()
     learnt(recipe, dropout=True)
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("dropout", [False, True])
+def test_no_batch_is_begun_before_another_is_taken_in(recipe, dropout):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        learner = learner_of(recipe, dropout=dropout)
+        learner.step([making(part) for part in range(3)], 0, 0.5)
+        alive, most = weakref.WeakSet(), []
+        work = learner._gradients
+
+        def noted(network, make):
+            most.append(len(alive))
+            found = work(network, make)
+            alive.add(found)
+            return found
+
+        learner._gradients = noted
+        learner.step([making(part) for part in range(3)], 1, 0.5)
+        assert most == [0, 0, 0]
+        assert learner.gradients_held == 2
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_an_error_in_one_batch_reaches_the_caller(recipe):
