@@ -34,6 +34,7 @@ def replace_file(path: Path, data: bytes, prepare: Callable[[Path], None] | None
         data: Its new content.
         prepare: Done to the new file before it takes the old one's place.
     """
+    path = path.resolve()  # What a link names is replaced, and not the link.
     incoming = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         write_durably(incoming, data)

@@ -89,7 +89,7 @@ def decode(
             "not an image of a type that is read; send JPEG, PNG, WebP, BMP, GIF, TIFF, PGM/PPM "
             "or AVIF"
         ) from None
-    except (ImageTooLarge, MemoryError):
+    except (ImageTooLarge, UnsupportedImageType, MemoryError):
         raise
     except Image.DecompressionBombError as error:
         raise ImageTooLarge(f"{error}; send a smaller image") from None
@@ -184,6 +184,11 @@ def _to_rgb_or_grey(image: Image.Image) -> Image.Image:
         if (key := image.info.get(_KEY)) is not None:
             grey.paste("white", mask=Image.fromarray(np.asarray(image) == key))
         return grey
+    if image.mode == "F":
+        raise UnsupportedImageType(
+            "the image has floating-point values, whose range nothing says; save it with 8 or 16 "
+            "bits a channel"
+        )
     if image.mode == "1":
         image = image.convert("L")
     if image.mode in ("RGB", "L"):

@@ -16,8 +16,11 @@ def check_file(path: Path, option: str) -> None:
         option: The option that names it, for the message.
 
     Raises:
-        DataError: It is a folder, its folder is not there, or may not be written to.
+        DataError: It is a folder or a device, its folder is not there, or may not be written to.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        # It would be replaced, by whoever may do that.
+        raise DataError(f"{path} is no regular file: give {option} another")
     if path.is_dir() or not path.resolve().parent.is_dir():
         raise DataError(f"{path} cannot be written: give {option} a file in a folder that exists")
     if not os.access(path if path.exists() else path.resolve().parent, os.W_OK):

@@ -329,3 +329,10 @@ def test_odd_metadata_are_nobodys_business_in_whatever_thread(tmp_path: Path):
     command = [sys.executable, "-W", "error::UserWarning", "-c", _DECODES_IN_THREADS, str(odd)]
     ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_floating_point_values_are_refused() -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)).save(buffer, "TIFF")
+    with pytest.raises(UnsupportedImageType, match="8 or 16 bits a channel"):
+        decode(buffer.getvalue())

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from model_store.files import replace_file
 from training.errors import DataError
 from training.outputs import check_file, writing
 
@@ -13,6 +14,20 @@ def test_a_folder_or_a_file_in_no_folder_is_refused_before_the_work(tmp_path: Pa
     for path in (tmp_path, tmp_path / "missing" / "new.png"):
         with pytest.raises(DataError, match="give --out a file in a folder that exists"):
             check_file(path, "--out")
+
+
+def test_a_device_is_refused_and_what_a_link_names_is_replaced(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (Path("/dev/null"), tmp_path / "pipe"):
+        with pytest.raises(DataError, match="no regular file: give --out another"):
+            check_file(path, "--out")
+    real, link = tmp_path / "real.png", tmp_path / "link.png"
+    real.touch()
+    link.symlink_to(real)
+    check_file(link, "--out")
+    replace_file(link, b"new")
+    assert link.is_symlink()
+    assert real.read_bytes() == b"new"
 
 
 def test_a_place_without_permission_is_refused_before_the_work(tmp_path: Path):

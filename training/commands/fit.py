@@ -146,7 +146,9 @@ def run(options: argparse.Namespace) -> int:
         print(_interrupted(options, store), file=sys.stderr)
         return _INTERRUPTED
     print(_summary(store, reference))
-    if options.recipe is not None or not _reported(options):
+    # A run that goes on may have had a recipe when it began.
+    chosen_here = options.recipe is None and not options.resume
+    if not (chosen_here and _reported(options)):
         again = shlex.join([typed("python"), "-m", "training", "report", *_report_words(options)])
         print(f"see it all, thresholds and worst pairs too:\n  {again}")
     return 0
@@ -260,7 +262,8 @@ def _summary(store: ModelStore, reference: Reference) -> str:
             f"  threshold {manifest.calibration.threshold:.4g} for a false-accept rate of "
             f"{manifest.calibration.target_far:g}; of other classes expect "
             f"{manifest.calibration.far_interval[0]:.2%} to "
-            f"{manifest.calibration.far_interval[1]:.2%}"
+            f"{manifest.calibration.far_interval[1]:.2%}; it refuses "
+            f"{manifest.calibration.frr:.1%} of genuine pairs"
         )
     where = "" if store.root == SHIPPED else f"TWINLENS_MODEL_STORE={shlex.quote(str(store.root))} "
     lines += [
