@@ -71,8 +71,8 @@ def test_every_version_is_listed_with_its_state(
     store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ModelStore(store).set_default("glyphs")
-    ModelStore(store).revise("glyphs")
-    truncated = ModelStore(store).revise("glyphs").path / "weights.safetensors"
+    ModelStore(store).revise("glyphs", 1)
+    truncated = ModelStore(store).revise("glyphs", 2).path / "weights.safetensors"
     truncated.write_bytes(truncated.read_bytes()[:-100])
     flipped = store / "glyphs" / "1" / "weights.safetensors"
     data = bytearray(flipped.read_bytes())

@@ -229,11 +229,6 @@ def test_a_backbone_with_options_that_cannot_be_says_so(backbone: str, options: 
         build(backbone, "flatten", options=options)
 
 
-def test_a_network_for_images_of_another_size_says_so():
-    with pytest.raises(StoreError, match="cannot take images of 3x32x32: Wrong image height"):
-        build("torchvision", "none", options={"architecture": "vit_b_32"})
-
-
 SYSTEM_3 = BranchSpec(backbone="small-cnn", pooling="flatten", hidden=(500, 500), projection=5)
 
 
