@@ -40,7 +40,7 @@ def training(content: Content) -> Section:
         if content.beside.history is not None:
             told = "The model took no step of training: its weights are those that it started from."
         return Section("training", "Training", paragraph(told, class_="quiet"))
-    body = picture(curves, "Loss, learning rate, accuracy and validation errors over the steps")
+    body = picture(curves, "Loss, learning rate and validation errors over the steps")
     return Section("training", "Training", body)
 
 
