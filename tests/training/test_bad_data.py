@@ -77,7 +77,6 @@ def mixed(root: Path) -> None:
     colour.convert("CMYK").save(folder / "cmyk.jpg")
     colour.convert("LA").save(folder / "grey alpha.png")
     Image.fromarray(values[..., 0].astype(np.uint16) * 200).save(folder / "sixteen.png")
-    Image.fromarray(values[..., 0].astype(np.float32)).save(folder / "float.tiff")
     colour.convert("L").save(folder / "grey.pgm")
     colour.resize((20_000, 8)).save(folder / "20,000 wide but flat.jpg")
 

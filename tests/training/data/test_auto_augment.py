@@ -169,7 +169,7 @@ def test_batches_keep_their_labels_and_are_the_same_whenever_made(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"policy": "cifar10"}, "policy must be one of imagenet"),
+        ({"policy": "cifar10"}, "cannot be 'cifar10': Input should be 'imagenet', 'rand-augment'"),
         ({"strength": 31}, "strength 0 to 30"),
         ({"operations": 0}, "operations must be 1"),
         ({"area": 0.0}, "area must be in"),
