@@ -65,13 +65,7 @@ def read_manifest(folder: Path) -> Manifest:
         CheckpointDamaged, FormatTooNew: As `manifest.from_bytes`; or the file is missing.
     """
     path = folder / MANIFEST
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CheckpointDamaged(
-            f"{path} cannot be read ({error.strerror}); restore it from a copy or train again"
-        ) from error
-    return manifests.from_bytes(data, path)
+    return manifests.from_bytes(_read(path), path)
 
 
 def load(folder: Path) -> Checkpoint:
@@ -121,12 +115,7 @@ def read_weights(folder: Path, manifest: Manifest) -> bytes:
         CheckpointDamaged: The file is missing, or its size or digest are not the manifest's.
     """
     path, expected = folder / WEIGHTS, manifest.weights
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CheckpointDamaged(
-            f"{path} cannot be read ({error.strerror}); restore it from a copy or train again"
-        ) from error
+    data = _read(path)
     if not is_recorded(data, expected):
         raise CheckpointDamaged(
             f"{path} is not the file its manifest describes ({len(data):,} bytes here, "
@@ -169,6 +158,15 @@ def read_probe(folder: Path, manifest: Manifest) -> Probe | None:
         return probes.from_bytes(
             path.read_bytes(), record, manifest.preprocessing.shape, manifest.dimension
         )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointDamaged(
+            f"{path} cannot be read ({error.strerror}); restore it from a copy or train again"
+        ) from error
 
 
 @contextlib.contextmanager

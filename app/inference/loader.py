@@ -70,7 +70,8 @@ class Loader:
         self._max_batch = max_batch
         self._metrics = metrics
         self._refused: dict[tuple[str, int], _Refused] = {}
-        self._files: dict[tuple[str, int], _Fingerprint] = {}
+        # Of each model, as its files were before it was loaded.
+        self._files: dict[str, _Fingerprint] = {}
         self._warned: str | None = None
 
     def update(self, current: Catalogue, *, at_once: bool = False) -> Catalogue:
@@ -128,7 +129,8 @@ class Loader:
         """
         if name not in current.models:
             return current
-        model = self._load(name, current.models[name].version)
+        version = current.models[name].version
+        model = self._load(name, version, self._fingerprint(name, version))
         return replace(current, models={**current.models, name: model})
 
     def _warn(self, message: str) -> None:
@@ -150,35 +152,38 @@ class Loader:
     ) -> LoadedModel | None:
         versions = self._versions(name)
         for version in reversed(versions):
+            # Before they are read: what is replaced meanwhile is loaded at the next look.
+            files = self._fingerprint(name, version)
             serving = loaded is not None and loaded.version == version
-            if serving and self._files.get((name, version)) == self._fingerprint(name, version):
+            if serving and self._files.get(name) == files:
                 self._refused.pop((name, version), None)
                 return loaded
-            model = self._try(name, version, at_once=at_once)
+            model = self._try(name, version, files, at_once=at_once)
             if model is not None:
                 return model
             if serving:
                 break  # It goes on as it was loaded, rather than an older one.
         return loaded if loaded and (loaded.version in versions or self._hidden(name)) else None
 
-    def _try(self, name: str, version: int, *, at_once: bool) -> LoadedModel | None:
+    def _try(
+        self, name: str, version: int, files: _Fingerprint, *, at_once: bool
+    ) -> LoadedModel | None:
         """A version, unless it cannot be loaded, or was refused and nothing has changed."""
-        fingerprint = self._fingerprint(name, version)
         known = self._refused.get((name, version))
-        if known is not None and known.files != fingerprint:
+        if known is not None and known.files != files:
             known = None
         if known is not None and (
             known.retry is None or (known.retry > time.monotonic() and not at_once)
         ):
             return None
         try:
-            model = self._load(name, version)
+            model = self._load(name, version, files)
         # Whatever is wrong with one model (also: the device's memory is full), the others and
         # the version that serves now must go on.
         except Exception as error:
             _logger.exception("model refused", extra=fields(model=name, version=version))
             delay = _RETRY_SECONDS if known is None else 2 * known.delay
-            self._refuse(name, version, fingerprint, error, delay)
+            self._refuse(name, version, files, error, delay)
             return None
         self._refused.pop((name, version), None)
         return model
@@ -201,9 +206,7 @@ class Loader:
             return True
         return False
 
-    def _load(self, name: str, version: int) -> LoadedModel:
-        # Before they are read: what is replaced meanwhile is loaded at the next look.
-        files = self._fingerprint(name, version)
+    def _load(self, name: str, version: int, files: _Fingerprint) -> LoadedModel:
         checkpoint = self._store.load(name, version)
         # Where none is stored the network is asked, which has to be before an engine takes it over.
         _ = checkpoint.reference
@@ -214,7 +217,7 @@ class Loader:
         except BaseException:
             engine.close()
             raise
-        self._files[name, version] = files
+        self._files[name] = files
         self._metrics.model_load(name, loaded=True)
         _logger.info(
             "model loaded",

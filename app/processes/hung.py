@@ -8,6 +8,7 @@ import logging
 from pathlib import Path
 
 from app.observability.logs import fields
+from app.processes.asking import ask
 from app.processes.keeper import Child
 
 _logger = logging.getLogger(__name__)
@@ -38,16 +39,10 @@ async def end_if_hung(child: Child, socket: Path, seconds: float) -> None:
 
 async def _answers(socket: Path, seconds: float) -> bool:
     try:
-        async with asyncio.timeout(seconds):
-            reader, writer = await asyncio.open_unix_connection(socket)
-            try:
-                writer.write(b"hindrance\n")
-                await reader.readline()
-            finally:
-                writer.close()
+        await ask(socket, "hindrance", seconds)
     except TimeoutError:
         return False
-    except OSError:
+    except (OSError, EOFError, ValueError):
         # It has not come so far, or has ended: the parent sees to that anyway.
         pass
     return True

@@ -1,8 +1,4 @@
-"""How the front-ends of one service ask each other.
-
-Over a unix socket, one question a connection: `metrics`, `ready`, `hindrance` or `reload` and the
-end of the line. The answer is a line with `OK` or `ERROR` and the number of bytes that follow it.
-"""
+"""What front-ends of one service ask each other: `metrics`, `ready`, `hindrance` or `reload`."""
 
 import asyncio
 import contextlib
@@ -10,6 +6,7 @@ import logging
 from pathlib import Path
 
 from app.inference.service import Service
+from app.processes.asking import ask
 from app.processes.exposition import merge
 from app.processes.folder import Folder
 from model_store.errors import TwinlensError
@@ -143,14 +140,7 @@ class SocketSiblings:
 
     async def _ask(self, other: int, question: str, seconds: float) -> str:
         try:
-            async with asyncio.timeout(seconds):
-                reader, writer = await asyncio.open_unix_connection(self._folder.socket(other))
-                try:
-                    writer.write(f"{question}\n".encode())
-                    result, _, length = (await reader.readline()).decode().partition(" ")
-                    answer = (await reader.readexactly(int(length))).decode()
-                finally:
-                    writer.close()
+            result, answer = await ask(self._folder.socket(other), question, seconds)
         except TimeoutError:
             raise SiblingSilent(f"front-end {other} did not answer within {seconds:g} s") from None
         except (OSError, EOFError, ValueError) as error:

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from model_store.errors import TwinlensError
 from model_store.files import replace_file
+from model_store.locks import locked
 
 _logger = logging.getLogger(__name__)
 
@@ -165,21 +166,23 @@ def _alone_in(folder: Path, *, make: bool = False) -> Iterator[None]:
     lock would belong to whoever came first.
 
     Raises:
-        KeyFileError: The folder cannot be opened, or made.
+        KeyFileError: The folder cannot be opened, or made, or locked.
     """
-    import fcntl  # Not on Windows, where the service runs all the same.
-
-    try:
-        if make:
-            folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise KeyFileError(f"the folder {folder} cannot be opened ({error.strerror})") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with contextlib.ExitStack() as held:
+        try:
+            if make:
+                folder.mkdir(parents=True, exist_ok=True)
+            alone = held.enter_context(locked(folder))
+        except OSError as error:
+            raise KeyFileError(
+                f"the folder {folder} cannot be opened ({error.strerror})"
+            ) from error
+        if not alone:
+            raise KeyFileError(
+                f"the folder {folder} cannot be locked, and of two changes at once one could be "
+                "lost; keep the file of keys on a local disk of Linux or macOS"
+            )
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _keep_readable(incoming: Path, before: os.stat_result | None) -> None:

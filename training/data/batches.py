@@ -59,17 +59,13 @@ class Batches:
         self._per_step = per_step
         self._mine = range(per_step) if mine is None else mine
 
-    def of(self, step: int) -> tuple[Making, ...]:
-        """The batches of one step, be it beyond the end of the run."""
-        return self._step(step)
-
     def following(self, step: int) -> Iterator[tuple[Making, ...]]:
         """The batches of each step from a step on, to the end of the run."""
         pending: deque[Future[tuple[Making, ...]]] = deque()
         thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
         try:
             for ahead in range(step, self._steps):
-                pending.append(thread.submit(self._step, ahead))
+                pending.append(thread.submit(self.of, ahead))
                 if len(pending) > _AHEAD:
                     yield pending.popleft().result()
             while pending:
@@ -77,7 +73,8 @@ class Batches:
         finally:
             thread.shutdown(cancel_futures=True)
 
-    def _step(self, step: int) -> tuple[Making, ...]:
+    def of(self, step: int) -> tuple[Making, ...]:
+        """The batches of one step, be it beyond the end of the run."""
         progress = min(1.0, (step + 0.5) / max(1, self._steps))
         first = step * self._per_step
         return tuple(

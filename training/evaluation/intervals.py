@@ -136,13 +136,18 @@ def rate_of_others(
         replicates: Draws.
     """
     exact = clopper_pearson(int(np.count_nonzero(wrong)), len(wrong))
-    count = len(np.unique(units))
-    generator = np.random.default_rng(seed)
-    one, other = (_drawn(wrong, units, generator, replicates) for _ in range(2))
-    there = (one[1] > 0) & (other[1] > 0)
+    names, index = np.unique(units, return_inverse=True)
+    count = len(names)
+    errors, pairs = (
+        each.reshape(2, replicates)
+        for each in _drawn(
+            wrong, index.reshape(units.shape), np.random.default_rng(seed), 2 * replicates
+        )
+    )
+    there = (pairs > 0).all(axis=0)
     if count < 2 or 2 * np.count_nonzero(there) < replicates:
         return (0.0, 1.0)
-    roots = [np.sqrt(errors[there] / pairs[there]) for errors, pairs in (one, other)]
+    roots = np.sqrt(errors[:, there] / pairs[:, there])
     wider = np.sqrt(count / (count - 1)) * stats.t.ppf(_UPPER, count - 1) / stats.norm.ppf(_UPPER)
     low, high = wider * np.percentile(roots[0] - roots[1], _TAILS)
     root = np.sqrt(np.mean(wrong))
@@ -153,15 +158,14 @@ def rate_of_others(
 def _drawn(
     wrong: npt.NDArray[np.bool_], units: Indices, generator: np.random.Generator, replicates: int
 ) -> tuple[Floats, Floats]:
-    """Errors and pairs of each draw of as many units: float64 (replicates,) each."""
-    names, index = np.unique(units, return_inverse=True)
-    count = len(names)
+    """Errors and pairs of each draw of as many units, numbered from 0: float64 (replicates,)."""
+    count = int(units.max()) + 1
     drawn = generator.integers(0, count, size=(replicates, count))
     offsets = np.arange(replicates)[:, None] * count
     times = np.bincount((drawn + offsets).ravel(), minlength=replicates * count)
     times = times.reshape(replicates, count).astype(np.float64)
     # Of a genuine pair there is one unit, which it comes with as a pair within a unit does.
-    first, second = (index, index) if units.ndim == 1 else index.reshape(-1, 2).T
+    first, second = (units, units) if units.ndim == 1 else units.T
 
     def drawn_sum(values: Floats) -> Floats:
         # Pairs of the same two units weigh the same, so they are counted once and for all.

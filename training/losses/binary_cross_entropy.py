@@ -38,9 +38,9 @@ class BinaryCrossEntropy(Loss):
         left, right = embeddings[batch.pairs[:, 0]], embeddings[batch.pairs[:, 1]]
         logits = comparator.logit(left, right)
         same = batch.same.to(logits.dtype)
-        right = (logits.detach() > 0) == (same > 0.5)
+        decided = (logits.detach() > 0) == (same > 0.5)
         return Measured(
-            functional.binary_cross_entropy_with_logits(logits, same), right.float().mean()
+            functional.binary_cross_entropy_with_logits(logits, same), decided.float().mean()
         )
 
     @override

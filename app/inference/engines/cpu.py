@@ -11,7 +11,7 @@ import numpy as np
 
 from app.inference.engines.agreement import EngineDisagrees, check
 from app.inference.engines.base import Engine
-from app.inference.engines.timing import best_seconds
+from app.inference.engines.timing import best_seconds_within
 from app.inference.engines.torch_cpu import TorchCpuEngine
 from app.inference.errors import InferenceError
 from app.observability.logs import fields
@@ -138,10 +138,7 @@ def _measured(models: "Mapping[Side, ov.Model]", checkpoint: Checkpoint) -> floa
             both.append(engine)
         count = both[0].concurrency.batch or 1
         blank = np.zeros((count, *checkpoint.manifest.preprocessing.shape), np.uint8)
-        least, most = _TRIALS
-        once = sum(best_seconds(both, blank, turns=1))
-        turns = max(least, min(most, int(_MEASURED_SECONDS / once)))
-        fast, slow = best_seconds(both, blank, turns=turns)
+        fast, slow = best_seconds_within(both, blank, seconds=_MEASURED_SECONDS, trials=_TRIALS)
     return slow / fast
 
 

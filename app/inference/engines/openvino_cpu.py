@@ -13,7 +13,7 @@ import openvino as ov
 from app.inference.engines.base import CALLS_PER_STREAM, Concurrency, Features, UInt8Batch
 from app.inference.engines.beside import beside_seconds
 from app.inference.engines.openvino_streams import PIECE, AllThreads, Place, Plan, Streams
-from app.inference.engines.timing import best_seconds
+from app.inference.engines.timing import best_seconds_within
 from model_store.network import Side
 
 _MEASURED_SECONDS = 0.25
@@ -93,7 +93,7 @@ class OpenVinoEngine:
         """Finds out what the network takes, plans it accordingly, and runs each plan once."""
         piece = np.zeros((max(1, min(max_batch, PIECE)), *self._plan.shape), np.uint8)
         self._run(piece)
-        seconds = self._seconds(piece)
+        (seconds,) = best_seconds_within((self,), piece, seconds=_MEASURED_SECONDS, trials=_TRIALS)
         self.concurrency = suited(self.concurrency, seconds / len(piece), beside_seconds())
         threads = self.concurrency.streams
         if threads == 1:
@@ -111,13 +111,6 @@ class OpenVinoEngine:
         """Gives back memory and threads."""
         self._streams.clear()
         self._for_one = None
-
-    def _seconds(self, piece: UInt8Batch) -> float:
-        least, most = _TRIALS
-        (once,) = best_seconds((self,), piece, turns=1)
-        turns = max(least, min(most, int(_MEASURED_SECONDS / once)))
-        (seconds,) = best_seconds((self,), piece, turns=turns)
-        return seconds
 
     def _run(self, piece: UInt8Batch) -> None:
         for streams in self._streams:

@@ -37,3 +37,20 @@ def best_seconds(engines: Sequence[Engine], batch: UInt8Batch, *, turns: int) ->
     """
     calls = [partial(engine.features, batch, Side.LEFT) for engine in engines]
     return best_of(calls, turns=turns)
+
+
+def best_seconds_within(
+    engines: Sequence[Engine], batch: UInt8Batch, *, seconds: float, trials: tuple[int, int]
+) -> list[float]:
+    """As `best_seconds`, with as many turns as a time allows.
+
+    Args:
+        engines: Already warm.
+        batch: uint8 (N, height, width, channels), what each is called with.
+        seconds: How long it may take, all engines together.
+        trials: Turns at least and at most.
+    """
+    least, most = trials
+    once = sum(best_seconds(engines, batch, turns=1))
+    turns = max(least, min(most, int(seconds / once)))
+    return best_seconds(engines, batch, turns=turns)

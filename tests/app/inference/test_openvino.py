@@ -231,7 +231,7 @@ class Watch:
 def slow_for(seconds: float, monkeypatch: pytest.MonkeyPatch, threads: int = 2) -> OpenVinoEngine:
     """An engine whose network counts as one that takes so many seconds, beside 1.8 ms."""
     monkeypatch.setattr(openvino_cpu, "beside_seconds", lambda: 0.0018)
-    monkeypatch.setattr(openvino_cpu, "best_seconds", lambda *_, **__: [seconds * 4])
+    monkeypatch.setattr(openvino_cpu, "best_seconds_within", lambda *_, **__: [seconds * 4])
     engine = engine_for(in_openvino(), threads=threads)
     engine.warm_up(4)
     return engine
@@ -360,7 +360,7 @@ def test_bfloat16_is_taken_where_it_is_worth_it(tmp_path: Path, monkeypatch) -> 
 def test_a_start_goes_by_what_the_first_one_measured(tmp_path: Path, monkeypatch) -> None:
     checkpoint = saved(tmp_path, network())
     options = {"engine": "auto", "device": "cpu", "threads": 1, "cache": tmp_path / "cache"}
-    monkeypatch.setattr(cpu, "best_seconds", lambda *_, **__: [0.001, 0.0022])
+    monkeypatch.setattr(cpu, "best_seconds_within", lambda *_, **__: [0.001, 0.0022])
     first = make_engine(checkpoint, **options)
     first.close()
     if "no bfloat16" in first.reason:
@@ -370,7 +370,7 @@ def test_a_start_goes_by_what_the_first_one_measured(tmp_path: Path, monkeypatch
         "bfloat16 is 2.2 times as fast as float32 on this CPU",
     )
     # A busy moment would decide otherwise.
-    monkeypatch.setattr(cpu, "best_seconds", lambda *_, **__: [0.001, 0.0012])
+    monkeypatch.setattr(cpu, "best_seconds_within", lambda *_, **__: [0.001, 0.0012])
     again = make_engine(checkpoint, **options)
     again.close()
     assert (again.precision, again.reason) == (first.precision, first.reason)

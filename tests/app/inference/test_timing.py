@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.inference.engines import timing
-from app.inference.engines.timing import best_seconds
+from app.inference.engines.timing import best_seconds, best_seconds_within
 
 
 def test_engines_take_turns_and_the_best_of_each_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,3 +25,23 @@ def test_engines_take_turns_and_the_best_of_each_counts(monkeypatch: pytest.Monk
     blank = np.zeros((1, 2, 2, 1), np.uint8)
     assert best_seconds([engine("one"), engine("other")], blank, turns=3) == [2.0, 7.0]
     assert calls == ["one", "other"] * 3
+
+
+@pytest.mark.parametrize(("takes", "turns"), [(0.125, 4), (10.0, 3), (0.001, 5)])
+def test_there_are_as_many_turns_as_the_time_allows(
+    monkeypatch: pytest.MonkeyPatch, takes: float, turns: int
+) -> None:
+    now = 0.0
+    calls = 0
+
+    def features(batch: object, side: object) -> None:
+        nonlocal now, calls
+        calls += 1
+        now += takes
+
+    monkeypatch.setattr(timing, "perf_counter", lambda: now)
+    engines = [SimpleNamespace(features=features)] * 2
+    blank = np.zeros((1, 2, 2, 1), np.uint8)
+    best = best_seconds_within(engines, blank, seconds=1.0, trials=(3, 5))
+    assert best == pytest.approx([takes, takes])
+    assert calls == 2 * (1 + turns)

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -189,6 +190,18 @@ def test_a_folder_that_is_none_is_said_and_not_made(
     assert command.main(["revoke", "00000000", "--file", str(absent)]) == 2
     assert str(absent.parent) in capsys.readouterr().err
     assert not absent.parent.exists()
+
+
+def test_a_folder_that_cannot_be_locked_is_said_and_nothing_changes(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_keys(file, (new_key("one")[1],))
+    before = file.read_bytes()
+    # As on a network file system without locks.
+    monkeypatch.setattr(keys, "locked", lambda _: contextlib.nullcontext(enter_result=False))
+    with pytest.raises(KeyFileError, match="cannot be locked"):
+        keys.add_key(file, new_key("late")[1])
+    assert file.read_bytes() == before
 
 
 def test_a_bucket_counts_images_however_they_come(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -179,11 +179,8 @@ def rates_intervals(scored: ScoredPairs, threshold: float, seed: int) -> tuple[I
         threshold: Turned so that higher is alike.
         seed: Of the draws.
     """
-    groups, impostors, genuine = (
-        scored.group_of_class,
-        scored.impostor_classes,
-        scored.genuine_class,
-    )
+    groups = scored.group_of_class
+    impostors, genuine = scored.impostor_classes, scored.genuine_class
     if groups is not None and len(np.unique(groups[genuine])) >= _GROUPS_WANTED:
         impostors, genuine = groups[impostors], groups[genuine]
     return (
