@@ -150,3 +150,18 @@ def compare_body(left: bytes, right: bytes) -> tuple[bytes, str]:
     """The body and content type of a multipart comparison."""
     request = httpx.Request("POST", "http://x", files={"image_a": left, "image_b": right})
     return request.read(), request.headers["content-type"]
+
+
+def metric(running: Running, name: str, **labels: str) -> float:
+    """A metric's value now; 0 as long as it has none."""
+    return running.service.metrics.registry.get_sample_value(name, labels) or 0
+
+
+def answer_of(connection: socket.socket) -> bytes:
+    """What a server sends, up to the read that has the end of the headers."""
+    data = b""
+    while chunk := connection.recv(65536):
+        data += chunk
+        if b"\r\n\r\n" in data:
+            break
+    return data
