@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test test-oldest lint format bench bench-all bench-engines bench-gpu bench-growth bench-peers bench-training deploy-lint deploy-check torture clean
+.PHONY: help setup serve test test-oldest lint format bench bench-all bench-engines bench-gpu bench-growth bench-peers bench-precision bench-training deploy-lint deploy-check torture clean
 
 help:  ## This list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -73,6 +73,10 @@ $(VENV)/.benchmarks: $(READY)
 bench-engines: $(VENV)/.benchmarks  ## Measure the CPU engine beside others (the first time long).
 	@$(BIN)/python -m model_store import photos
 	$(BIN)/python -m benchmarks.engines --json engines.json --plot engines.png
+
+bench-precision: $(READY)  ## Measure what bfloat16 does to figures and decisions (a minute; reads TWINLENS_DATA).
+	@$(BIN)/python -m model_store import photos
+	$(BIN)/python -m benchmarks.precision --json precision.json
 
 bench-all: bench bench-growth bench-peers bench-engines  ## All of these but those of GPU and training.
 

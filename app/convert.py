@@ -7,6 +7,7 @@ times, is what this is for.
 
 import argparse
 import sys
+from itertools import product
 
 from app.inference.engines import make_engine
 from app.inference.engines.converted import ConvertedModels
@@ -14,6 +15,9 @@ from app.inference.errors import InferenceError
 from app.settings import read_settings
 from model_store.errors import StoreError, TwinlensError
 from model_store.store import ModelStore
+
+_PRECISIONS = ("float32", "bfloat16")
+"""Both, because where they are served there may be another CPU."""
 
 
 def main(arguments: list[str]) -> int:
@@ -30,8 +34,8 @@ def main(arguments: list[str]) -> int:
         for reference in references:
             try:
                 checkpoint = store.load(reference.name)
-                for side in checkpoint.network.sides:
-                    folder.put(checkpoint, side)
+                for side, precision in product(checkpoint.network.sides, _PRECISIONS):
+                    folder.put(checkpoint, side, precision)
                 # It finds out, and keeps, in which precision.
                 make_engine(
                     checkpoint, engine="openvino", device="cpu", cache=settings.engine_cache

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import openvino as ov
 
-from app.inference.engines.conversion import convert
+from app.inference.engines.conversion import ConversionFailed, convert
 from app.inference.engines.openvino_runtime import runtime
+from app.inference.engines.rounding import rounded
 from app.observability.logs import fields
 from model_store import Checkpoint
 from model_store.files import sha256_of
@@ -23,9 +24,9 @@ from model_store.network import Side
 
 _logger = logging.getLogger(__name__)
 
-# Changes with what `convert` makes of a network.
-_FORMAT = 1
-_KEPT = 32
+# Changes with what `convert` and `rounded` make of a network.
+_FORMAT = 2
+_KEPT = 64
 
 _MODEL, _WEIGHTS, _DIGEST = "model.xml", "model.bin", "digest"
 _INCOMING = ".incoming-"
@@ -46,19 +47,24 @@ class ConvertedModels:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def get(self, checkpoint: Checkpoint, side: Side) -> ov.Model:
+    def get(self, checkpoint: Checkpoint, side: Side, precision: str = "float32") -> ov.Model:
         """A branch in OpenVINO's form, from the folder or made anew.
+
+        Args:
+            checkpoint: The network.
+            side: Whose branch.
+            precision: `float32`, or `bfloat16` for one whose weights are rounded to it.
 
         Raises:
             ConversionFailed: It cannot be converted.
         """
-        key = _key(checkpoint, side)
+        key = _key(checkpoint, side, precision)
         about = fields(model=checkpoint.manifest.name, folder=str(self._folder / key))
         model = self._read(key)
         if model is not None:
             _logger.debug("converted network found", extra=about)
             return model
-        model = convert(checkpoint.network, side)
+        model = self._made(checkpoint, side, precision)
         try:
             self._write(key, model)
         except (OSError, RuntimeError) as error:
@@ -72,18 +78,32 @@ class ConvertedModels:
 
     def folder(self, checkpoint: Checkpoint) -> Path:
         """Where a network lies, and what else is known of it; there only if it could be kept."""
-        return self._folder / _key(checkpoint, Side.LEFT)
+        folder = self._folder / _key(checkpoint, Side.LEFT)
+        _touch(folder)
+        return folder
 
-    def put(self, checkpoint: Checkpoint, side: Side) -> None:
+    def put(self, checkpoint: Checkpoint, side: Side, precision: str = "float32") -> None:
         """Converts a branch ahead of its use, unless the folder has it.
 
         Raises:
             ConversionFailed: It cannot be converted.
             OSError: The folder cannot be written to, or others could write to it.
         """
-        key = _key(checkpoint, side)
+        key = _key(checkpoint, side, precision)
         if self._read(key) is None:
-            self._write(key, convert(checkpoint.network, side))
+            self._write(key, self._made(checkpoint, side, precision))
+
+    def _made(self, checkpoint: Checkpoint, side: Side, precision: str) -> ov.Model:
+        if precision == "float32":
+            return convert(checkpoint.network, side)
+        exact = self.get(checkpoint, side)
+        try:
+            return rounded(exact, checkpoint.reference.images)
+        except RuntimeError as error:
+            raise ConversionFailed(
+                f"OpenVINO cannot compute this network ({error}), which rounding it for "
+                f"{precision} needs; set TWINLENS_ENGINE=torch"
+            ) from error
 
     def _read(self, key: str) -> ov.Model | None:
         folder = self._folder / key
@@ -93,8 +113,7 @@ class ConvertedModels:
                 _logger.warning("%s is damaged; converting again", folder)
                 return None
             model = runtime().read_model(folder / _MODEL)
-            with contextlib.suppress(OSError):  # An image's own folder may be read-only.
-                os.utime(folder)
+            _touch(folder)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RuntimeError) as error:
@@ -135,7 +154,13 @@ class ConvertedModels:
             shutil.rmtree(entry, ignore_errors=True)
 
 
-def _key(checkpoint: Checkpoint, side: Side) -> str:
+def _touch(folder: Path) -> None:
+    """Says that it is used, so that others are the oldest."""
+    with contextlib.suppress(OSError):  # An image's own folder may be read-only.
+        os.utime(folder)
+
+
+def _key(checkpoint: Checkpoint, side: Side, precision: str = "float32") -> str:
     """Names all that the result depends on."""
     manifest = checkpoint.manifest
     parts = (
@@ -144,6 +169,7 @@ def _key(checkpoint: Checkpoint, side: Side) -> str:
         manifest.network.model_dump_json(),
         manifest.preprocessing.model_dump_json(),
         side,
+        precision,
         *(f"{library} {version(library)}" for library in ("openvino", "torch", "twinlens")),
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

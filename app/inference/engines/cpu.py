@@ -2,8 +2,8 @@
 
 import contextlib
 import logging
-from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +17,9 @@ from app.inference.errors import InferenceError
 from app.observability.logs import fields
 from app.settings import EngineName, PrecisionName
 from model_store import Checkpoint
-from model_store.network import Side
-from model_store.probe import Probe
 
 if TYPE_CHECKING:
-    import openvino as ov
-
+    from app.inference.engines.converted import ConvertedModels
     from app.inference.engines.openvino_cpu import OpenVinoEngine
 
 _logger = logging.getLogger(__name__)
@@ -93,38 +90,36 @@ def _openvino(
             "or set TWINLENS_ENGINE=torch"
         ) from error
     converted = ConvertedModels(cache)
-    models = {side: converted.get(checkpoint, side) for side in checkpoint.network.sides}
     if precision != "auto":
-        return _checked(
-            models, precision, threads, "precision set by PRECISION", checkpoint.reference
-        )
-    return _fastest(models, threads, checkpoint, converted.folder(checkpoint))
+        return _checked(converted, checkpoint, precision, threads, "precision set by PRECISION")
+    return _fastest(converted, checkpoint, threads)
 
 
 def _fastest(
-    models: "Mapping[Side, ov.Model]", threads: int, checkpoint: Checkpoint, folder: Path
+    converted: "ConvertedModels", checkpoint: Checkpoint, threads: int
 ) -> "OpenVinoEngine":
-    """In bfloat16 where that is much faster on CPUs like this one, as `folder` has it; else not."""
+    """In bfloat16 where that is much faster on CPUs like this one, as found before; else not."""
     from app.inference.engines.gains import keep_gain, read_gain
     from app.inference.engines.openvino_runtime import runtime
 
-    probe = checkpoint.reference
+    checked = partial(_checked, converted, checkpoint)
     if "BF16" not in runtime().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        return _checked(models, "float32", threads, "this CPU has no bfloat16", probe)
+        return checked("float32", threads, "this CPU has no bfloat16")
+    folder = converted.folder(checkpoint)
     try:
         gain = read_gain(folder)
         if gain is None:
-            gain = keep_gain(folder, _measured(models, checkpoint))
+            gain = keep_gain(folder, _measured(converted, checkpoint))
         if gain >= _WORTH_ROUNDING:
             reason = f"bfloat16 is {gain:.1f} times as fast as float32 on this CPU"
-            return _checked(models, "bfloat16", threads, reason, probe)
+            return checked("bfloat16", threads, reason)
     except InferenceError as error:
-        return _checked(models, "float32", threads, f"float32, because {error}", probe)
+        return checked("float32", threads, f"float32, because {error}")
     reason = f"float32, because bfloat16 is {gain:.1f} times as fast on this CPU"
-    return _checked(models, "float32", threads, reason, probe)
+    return checked("float32", threads, reason)
 
 
-def _measured(models: "Mapping[Side, ov.Model]", checkpoint: Checkpoint) -> float:
+def _measured(converted: "ConvertedModels", checkpoint: Checkpoint) -> float:
     """How many times as fast bfloat16 is as float32, on one thread.
 
     Raises:
@@ -133,7 +128,7 @@ def _measured(models: "Mapping[Side, ov.Model]", checkpoint: Checkpoint) -> floa
     with contextlib.ExitStack() as closing:
         both = []
         for precision in ("bfloat16", "float32"):
-            engine = _checked(models, precision, 1, "", checkpoint.reference)
+            engine = _checked(converted, checkpoint, precision, 1, "")
             closing.callback(engine.close)
             both.append(engine)
         count = both[0].concurrency.batch or 1
@@ -143,15 +138,17 @@ def _measured(models: "Mapping[Side, ov.Model]", checkpoint: Checkpoint) -> floa
 
 
 def _checked(
-    models: "Mapping[Side, ov.Model]",
+    converted: "ConvertedModels",
+    checkpoint: Checkpoint,
     precision: str,
     threads: int,
     reason: str,
-    probe: Probe,
 ) -> "OpenVinoEngine":
     from app.inference.engines.openvino_cpu import OpenVinoEngine
 
+    sides = checkpoint.network.sides
     try:
+        models = {side: converted.get(checkpoint, side, precision) for side in sides}
         engine = OpenVinoEngine(models, precision=precision, threads=threads, reason=reason)
     except RuntimeError as error:
         raise InferenceError(
@@ -159,7 +156,7 @@ def _checked(
             "TWINLENS_ENGINE=torch"
         ) from error
     try:
-        found = check(engine, probe)
+        found = check(engine, checkpoint.reference)
     except RuntimeError as error:
         engine.close()
         raise EngineDisagrees(
