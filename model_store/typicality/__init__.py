@@ -8,17 +8,19 @@ do. `training` fits the description; `app` judges by it. Both through this code.
 from model_store.typicality.description import (
     LEAST,
     SideTypicality,
-    Subspace,
     Typicality,
     combine,
     in_distribution,
-    residuals,
     tail_share,
 )
+from model_store.typicality.measures import ClassCentres, Measures, Residuals, Subspace
 from model_store.typicality.stored import TypicalityRecord, from_bytes, record_of, to_bytes
 
 __all__ = [
     "LEAST",
+    "ClassCentres",
+    "Measures",
+    "Residuals",
     "SideTypicality",
     "Subspace",
     "Typicality",
@@ -27,7 +29,6 @@ __all__ = [
     "from_bytes",
     "in_distribution",
     "record_of",
-    "residuals",
     "tail_share",
     "to_bytes",
 ]

@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from model_store.network.siamese import Side
-from model_store.vectors import squared_lengths, to_unit_length
-
-Floats = npt.NDArray[np.float64]
+from model_store.typicality.measures import Floats, Measures
+from model_store.vectors import squared_lengths
 
 LEAST = 1e-9
 """The smallest typicality: beyond it, how much farther an image lies says nothing more."""
@@ -20,67 +18,27 @@ TAIL = 10
 
 
 @dataclass(frozen=True)
-class Subspace:
-    """Where vectors of one kind lie: around a mean, along a few directions.
-
-    Attributes:
-        mean: float32 (dimension,).
-        directions: float32 (k, dimension), the principal components: orthonormal, but for the
-            rounding of a file they were read from.
-    """
-
-    mean: npt.NDArray[np.float32]
-    directions: npt.NDArray[np.float32]
-
-    @cached_property
-    def basis(self) -> npt.NDArray[np.float32]:
-        """(k, dimension): the directions, orthonormal to float32's rounding.
-
-        Rounded to float16 they are no longer orthonormal enough to subtract squares.
-        """
-        return np.ascontiguousarray(np.linalg.qr(self.directions.T)[0].T)
-
-    def residual(self, rows: npt.NDArray[np.float32]) -> Floats:
-        """How far vectors lie from the subspace.
-
-        The "distance from feature space" of Moghaddam, Pentland (1995), equation 10.
-
-        Args:
-            rows: float32 (N, dimension).
-
-        Returns:
-            float64 (N,), ≥ 0.
-        """
-        centred = rows - self.mean
-        within = centred @ self.basis.T
-        squares = squared_lengths(centred) - squared_lengths(within)
-        return np.asarray(np.sqrt(np.maximum(squares, 0), dtype=np.float64))
-
-
-@dataclass(frozen=True)
 class SideTypicality:
     """The description of one side's features.
 
     Attributes:
-        raw: Where features lie.
-        unit: Where features scaled to unit length lie.
-        centre: float64 (2,), the median residual of calibration images from each.
-        spread: float64 (2,), the standard deviation of these residuals, > 0.
+        measures: What shows that an image is of another kind.
+        centre: float64 (2,), the median of each measure over calibration images.
+        spread: float64 (2,), its standard deviation over them, > 0.
         reference: float64 (N,), ascending: the distances of the calibration images, each measured
             by a description that had not seen its class.
     """
 
-    raw: Subspace
-    unit: Subspace
+    measures: Measures
     centre: Floats
     spread: Floats
     reference: Floats
 
     def distances(self, features: npt.NDArray[np.float32]) -> Floats:
-        """How far features lie outside: by how many standard deviations residuals exceed theirs.
+        """How far features lie outside: by how many standard deviations measures exceed theirs.
 
         Lengths tell images of another kind from characters, directions tell them from photographs;
-        neither does both, so each residual counts where it is above the median.
+        neither does both, so each measure counts where it is above the median.
 
         Args:
             features: float32 (N, dimension), from `SiameseNetwork.features`.
@@ -88,7 +46,7 @@ class SideTypicality:
         Returns:
             float64 (N,), ≥ 0.
         """
-        return combine(residuals(self.raw, self.unit, features), self.centre, self.spread)
+        return combine(self.measures.of(features), self.centre, self.spread)
 
     def of(self, features: npt.NDArray[np.float32]) -> Floats:
         """The typicality of each image.
@@ -142,16 +100,8 @@ class Typicality:
         return [float((own <= edge).mean()) for edge in edges]
 
 
-def residuals(raw: Subspace, unit: Subspace, features: npt.NDArray[np.float32]) -> Floats:
-    """Of features (N, dimension): float64 (N, 2), as they are and scaled to unit length."""
-    found = np.empty((len(features), 2))
-    found[:, 0] = raw.residual(features)
-    found[:, 1] = unit.residual(to_unit_length(features))
-    return found
-
-
 def combine(found: Floats, centre: Floats, spread: Floats) -> Floats:
-    """Residuals (N, 2) → distances (N,), as `SideTypicality.distances` has them."""
+    """Measures (N, 2) → distances (N,), as `SideTypicality.distances` has them."""
     return np.asarray(np.sqrt(squared_lengths(np.maximum((found - centre) / spread, 0))))
 
 

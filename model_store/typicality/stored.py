@@ -1,7 +1,7 @@
 """The description of a model's own kind of images as a file, and what its manifest says of that."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated
 
 import numpy as np
@@ -14,7 +14,8 @@ from safetensors.numpy import save as save_tensors
 from model_store.errors import StoreError
 from model_store.network.siamese import Side
 from model_store.recorded import FileRecord, check_recorded
-from model_store.typicality.description import TAIL, SideTypicality, Subspace, Typicality
+from model_store.typicality.description import TAIL, SideTypicality, Typicality
+from model_store.typicality.measures import ClassCentres, Measures, Residuals, Subspace
 
 
 class TypicalityRecord(FileRecord):
@@ -41,9 +42,7 @@ def to_bytes(typicality: Typicality) -> bytes:
     """As the safetensors file that `from_bytes` reads; directions are rounded to float16."""
     tensors: dict[str, npt.NDArray[np.generic]] = {}
     for side, one in typicality.sides.items():
-        for view, subspace in (("raw", one.raw), ("unit", one.unit)):
-            tensors[f"{side}.{view}.mean"] = subspace.mean.astype(np.float32)
-            tensors[f"{side}.{view}.directions"] = subspace.directions.astype(np.float16)
+        tensors |= {f"{side}.{name}": tensor for name, tensor in _measures_out(one.measures)}
         tensors[f"{side}.centre"] = one.centre
         tensors[f"{side}.spread"] = one.spread
         tensors[f"{side}.reference"] = one.reference.astype(np.float32)
@@ -101,22 +100,57 @@ def from_bytes(data: bytes, record: TypicalityRecord, dimension: int) -> Typical
 def _side(
     tensors: Mapping[str, npt.NDArray[np.generic]], side: Side, dimension: int
 ) -> SideTypicality:
-    views = []
-    for view in ("raw", "unit"):
-        mean = tensors[f"{side}.{view}.mean"].astype(np.float32)
-        directions = tensors[f"{side}.{view}.directions"].astype(np.float32)
-        if directions.ndim != 2:
-            raise ValueError(f"{side}.{view}.directions has shape {directions.shape}")
-        if mean.shape != (dimension,) or directions.shape[1:] != (dimension,):
-            raise ValueError(f"{side}.{view} has shapes {mean.shape} and {directions.shape}")
-        views.append(Subspace(mean, directions))
     reference = tensors[f"{side}.reference"].astype(np.float64)
     if reference.ndim != 1 or len(reference) <= TAIL:
         raise ValueError(f"{side}.reference has shape {reference.shape}")
     return SideTypicality(
-        raw=views[0],
-        unit=views[1],
+        measures=_measures_in(tensors, side, dimension),
         centre=tensors[f"{side}.centre"].astype(np.float64),
         spread=tensors[f"{side}.spread"].astype(np.float64),
         reference=reference,
     )
+
+
+def _measures_out(measures: Measures) -> Iterator[tuple[str, npt.NDArray[np.generic]]]:
+    """Each of their tensors, by name."""
+    if isinstance(measures, ClassCentres):
+        yield "classes", measures.directions.astype(np.float16)
+        return
+    if not isinstance(measures, Residuals):
+        raise TypeError(f"{type(measures).__name__} has no form in a file")
+    for view, subspace in (("raw", measures.raw), ("unit", measures.unit)):
+        yield f"{view}.mean", subspace.mean.astype(np.float32)
+        yield f"{view}.directions", subspace.directions.astype(np.float16)
+
+
+def _measures_in(
+    tensors: Mapping[str, npt.NDArray[np.generic]], side: Side, dimension: int
+) -> Measures:
+    if f"{side}.classes" in tensors:
+        return ClassCentres(_rows(tensors, f"{side}.classes", dimension))
+    raw, unit = (
+        Subspace(
+            _row(tensors, f"{side}.{view}.mean", dimension),
+            _rows(tensors, f"{side}.{view}.directions", dimension),
+        )
+        for view in ("raw", "unit")
+    )
+    return Residuals(raw, unit)
+
+
+def _row(
+    tensors: Mapping[str, npt.NDArray[np.generic]], name: str, dimension: int
+) -> npt.NDArray[np.float32]:
+    found = tensors[name]
+    if found.shape != (dimension,):
+        raise ValueError(f"{name} has shape {found.shape}")
+    return found.astype(np.float32)
+
+
+def _rows(
+    tensors: Mapping[str, npt.NDArray[np.generic]], name: str, dimension: int
+) -> npt.NDArray[np.float32]:
+    found = tensors[name]
+    if found.ndim != 2 or found.shape[1] != dimension:
+        raise ValueError(f"{name} has shape {found.shape}")
+    return found.astype(np.float32)

@@ -11,6 +11,8 @@ from model_store.errors import CheckpointDamaged, StoreError
 from model_store.network import Side
 from model_store.typicality import (
     LEAST,
+    ClassCentres,
+    Residuals,
     SideTypicality,
     Subspace,
     Typicality,
@@ -32,8 +34,9 @@ def side(dimension: int = 4, seed: int = 0) -> SideTypicality:
     directions = directions.T
     centre = np.random.default_rng(seed).normal(size=dimension).astype(np.float32)
     return SideTypicality(
-        Subspace(centre, directions),
-        Subspace(np.zeros(dimension, np.float32), directions),
+        Residuals(
+            Subspace(centre, directions), Subspace(np.zeros(dimension, np.float32), directions)
+        ),
         centre=np.array([1.0, 0.1]),
         spread=np.array([0.5, 0.2]),
         reference=HUNDRED / 25,
@@ -117,6 +120,28 @@ def test_what_is_written_is_read() -> None:
         np.testing.assert_allclose(read.of(rows, where), written.of(rows, where), rtol=1e-4)
     assert not np.allclose(read.of(rows, Side.LEFT), read.of(rows, Side.RIGHT))
     assert replace(read, sides={}) == replace(written, sides={})
+
+
+def test_what_says_no_class_is_short_or_points_to_none() -> None:
+    """Length 5 along a class: −ln 5 and no angle; halfway between two of them, an eighth turn."""
+    measures = ClassCentres(np.eye(3, dtype=np.float32)[:2])
+    found = measures.of(np.array([[0, 5, 0], [1, 1, 0], [0, 0, 0.1], [0, 0, 0]], np.float32))
+    assert found[0].tolist() == pytest.approx([-np.log(5), 0], abs=1e-3)
+    assert found[1].tolist() == pytest.approx([-np.log(2) / 2, np.pi / 4])
+    assert found[2].tolist() == pytest.approx([np.log(10), np.pi / 2])
+    assert np.isfinite(found[3]).all()
+
+
+def test_centres_of_classes_are_read_as_they_are_written() -> None:
+    directions = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 3)))[0].T
+    made = replace(side(), measures=ClassCentres(directions.astype(np.float32)))
+    written = Typicality({Side.LEFT: made}, 0.05, 100, 3, "drawn", "")
+    data = to_bytes(written)
+    read = from_bytes(data, record_of(written, data), 4)
+    rows = np.random.default_rng(2).normal(size=(20, 4)).astype(np.float32)
+    np.testing.assert_allclose(read.of(rows), written.of(rows), rtol=0.02)
+    with pytest.raises(StoreError, match="5 values"):
+        from_bytes(data, record_of(written, data), 5)
 
 
 def test_another_file_or_another_model_is_refused() -> None:

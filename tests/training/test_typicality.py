@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from model_store.network import Side
+from model_store.typicality import ClassCentres
 from tests.training.trees import embedded
 from training.calibration import fit_typicality, typicality_warnings
 from training.evaluation.embedding import EmbeddedFolder
@@ -98,10 +99,39 @@ def test_images_trained_on_help_to_describe_and_do_not_measure() -> None:
     alone = fit_typicality(few)
     helped = fit_typicality(few, trained_on=[folder(400, classes=20, seed=4)])
     assert helped.images == alone.images == 60
-    assert len(helped.sides[Side.LEFT].raw.directions) > len(alone.sides[Side.LEFT].raw.directions)
+    kept = [len(one.sides[Side.LEFT].measures.raw.directions) for one in (helped, alone)]
+    assert kept[0] > kept[1]
     assert len(helped.sides[Side.LEFT].reference) == 60
     rows = np.random.default_rng(3).normal(size=(40, DIMENSION)).astype(np.float32)
     assert helped.of(rows).mean() < alone.of(rows).mean()
+
+
+def discriminant(images: int, *, seed: int = 0, noise: float = 0.3) -> EmbeddedFolder:
+    """Features of a network that keeps only the six directions that tell its classes apart."""
+    generator = np.random.default_rng(seed)
+    plane = np.linalg.qr(np.random.default_rng(99).normal(size=(DIMENSION, 6)))[0].T
+    centres = np.random.default_rng(7).normal(size=(8, 6))
+    labels = np.arange(images) % 8
+    rows = 5 * centres[labels] + noise * generator.normal(size=(images, 6))
+    features = torch.tensor(rows @ plane, dtype=torch.float32)
+    made = embedded(features.tolist(), [f"c{label}" for label in labels])
+    lengths = made.embeddings.norm(dim=1)
+    return EmbeddedFolder(
+        made.embeddings / lengths[:, None], made.labels, made.folder, (), lengths=lengths
+    )
+
+
+def test_a_network_that_keeps_few_directions_is_judged_by_its_classes() -> None:
+    """Whatever it is shown lies in them, so that no residual is left to tell other kinds by."""
+    found = fit_typicality(discriminant(80), trained_on=[discriminant(200, seed=1)])
+    assert isinstance(found.sides[Side.LEFT].measures, ClassCentres)
+    same = found.of(discriminant(400, seed=2).features.numpy())
+    assert (same >= 0.02).mean() > 0.95
+    plane = np.linalg.qr(np.random.default_rng(99).normal(size=(DIMENSION, 6)))[0].T
+    nothing = (0.3 * np.random.default_rng(5).normal(size=(100, 6)) @ plane).astype(np.float32)
+    assert (found.of(nothing) < 0.02).all(), "what says no class"
+    by_residuals = fit_typicality(folder(400, classes=20))
+    assert not isinstance(by_residuals.sides[Side.LEFT].measures, ClassCentres)
 
 
 def test_a_network_that_collapsed_is_no_error() -> None:

@@ -7,12 +7,14 @@ import numpy.typing as npt
 
 from model_store.network import Side
 from model_store.typicality import (
+    ClassCentres,
+    Measures,
+    Residuals,
     SideTypicality,
     Subspace,
     Typicality,
     TypicalityRecord,
     combine,
-    residuals,
 )
 from model_store.vectors import to_unit_length
 from training.evaluation.embedding import EmbeddedFolder
@@ -31,6 +33,13 @@ IMAGES_WANTED = 300
 # better (docs/typicality.md), and the file grows.
 _DIRECTIONS = 128
 _FOLDS = 5
+
+_NEGLIGIBLE = 1e-6
+"""Of the variance along the first component: a network whose weights are stored as float16 leaves
+less than this where it computes nothing."""
+
+_MOST_CENTRES = 256
+"""Of more classes some are left out: features that say none point to none of many, either."""
 
 ENOUGH_IMAGES = 1_024
 """With so many images there are as many directions as are wanted."""
@@ -75,9 +84,9 @@ def fit_typicality(
         return None
     return Typicality(
         sides={
-            side: _fit_side(folder.features.numpy(), _units(folder), seed, trained)
-            for side, folder, trained in zip(
-                (Side.LEFT, Side.RIGHT), folders, _rows(trained_on, len(folders)), strict=False
+            side: _fit_side(folder, trained_on[number] if trained_on else None, seed)
+            for number, (side, folder) in enumerate(
+                zip((Side.LEFT, Side.RIGHT), folders, strict=False)
             )
         },
         level=level,
@@ -113,33 +122,56 @@ def _units(folder: EmbeddedFolder) -> npt.NDArray[np.int64]:
     return np.asarray(folder.folder.groups[folder.labels])
 
 
-def _rows(trained_on: Sequence[EmbeddedFolder], sides: int) -> list[Rows | None]:
-    return [folder.features.numpy() for folder in trained_on] if trained_on else [None] * sides
-
-
-def _fit_side(
-    features: Rows, units: npt.NDArray[np.int64], seed: int, trained: Rows | None
-) -> SideTypicality:
-    known = features[:0] if trained is None else trained
+def _fit_side(folder: EmbeddedFolder, trained: EmbeddedFolder | None, seed: int) -> SideTypicality:
+    features, labels = folder.features.numpy(), folder.labels
+    known, classes = features[:0], labels[:0]
+    if trained is not None:
+        known, classes = trained.features.numpy(), trained.labels + len(folder.folder.classes)
+    every, each = np.concatenate([known, features]), np.concatenate([classes, labels])
+    few = _lie_in_few_directions(every)
+    units = _units(folder)
     names = np.random.default_rng(seed).permutation(np.unique(units))
     found = np.empty((len(features), 2))
     for number in range(min(_FOLDS, len(names))):
         held = np.isin(units, names[number::_FOLDS])
-        found[held] = residuals(
-            *_subspaces(np.concatenate([known, features[~held]])), features[held]
-        )
+        rest = np.concatenate([np.ones(len(known), bool), ~held])
+        found[held] = _measures(every[rest], each[rest], few=few).of(features[held])
     centre = np.median(found, axis=0)
-    # Where residuals do not vary at all (a network that collapsed), anything else is far out.
-    spread = np.maximum(found.std(axis=0), 1e-6 * (1 + centre))
+    # Where measures do not vary at all (a network that collapsed), anything else is far out.
+    spread = np.maximum(found.std(axis=0), 1e-6 * (1 + np.abs(centre)))
     reference = np.sort(combine(found, centre, spread))
     if len(reference) > _REFERENCE:
         reference = reference[np.linspace(0, len(reference) - 1, _REFERENCE).round().astype(int)]
-    raw, unit = _subspaces(np.concatenate([known, features]))
-    return SideTypicality(raw, unit, centre, spread, reference)
+    return SideTypicality(_measures(every, each, few=few), centre, spread, reference)
 
 
-def _subspaces(features: Rows) -> tuple[Subspace, Subspace]:
-    return _subspace(features), _subspace(to_unit_length(features))
+def _lie_in_few_directions(features: Rows) -> bool:
+    """Whether the network gives nothing outside of them, so that no residual can be left.
+
+    In as few as there are images less one, any features lie.
+    """
+    count, dimension = features.shape
+    squares, _ = principal_directions(features - features.mean(axis=0, dtype=np.float64))
+    rank = int((squares > _NEGLIGIBLE * squares[-1]).sum()) if len(squares) else 0
+    return bool(0 < rank <= min(_DIRECTIONS, dimension // 2, int(0.9 * (count - 1))))
+
+
+def _measures(features: Rows, labels: npt.NDArray[np.int64], *, few: bool) -> Measures:
+    """What shows that features are of another kind, fitted to those of the kind.
+
+    Args:
+        features: (N, dimension).
+        labels: (N,), their classes.
+        few: Whether they lie in few directions.
+    """
+    unit = to_unit_length(features)
+    if not few:
+        return Residuals(_subspace(features), _subspace(unit))
+    names = np.unique(labels)
+    if len(names) > _MOST_CENTRES:
+        names = names[np.linspace(0, len(names) - 1, _MOST_CENTRES).round().astype(int)]
+    means = np.stack([unit[labels == name].mean(axis=0, dtype=np.float64) for name in names])
+    return ClassCentres(to_unit_length(means).astype(np.float32))
 
 
 def _subspace(rows: Rows) -> Subspace:
