@@ -9,7 +9,7 @@ from model_store.checkpoint import Checkpoint
 from model_store.images import decode_prepared
 from model_store.metric import Metric
 from model_store.network import Side
-from model_store.typicality import in_distribution
+from model_store.typicality import in_distribution, pixel_statistics
 from training.evaluation.pool import Pairs
 from training.evaluation.scoring import score_pairs
 
@@ -70,12 +70,10 @@ def predict(
     network = checkpoint.network.to(device).eval()
     sides = (Side.LEFT, Side.RIGHT)
     with torch.inference_mode():
+        images = [decode_prepared(data, manifest.preprocessing)[None] for data in (left, right)]
         features = [
-            network.features(
-                torch.from_numpy(decode_prepared(data, manifest.preprocessing)[None]).to(device),
-                side,
-            ).cpu()
-            for data, side in zip((left, right), sides, strict=True)
+            network.features(torch.from_numpy(image).to(device), side).cpu()
+            for image, side in zip(images, sides, strict=True)
         ]
         embeddings = [network.finish(row, side) for row, side in zip(features, sides, strict=True)]
     only = Pairs(np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64))
@@ -91,8 +89,8 @@ def predict(
         )
     if typicality is not None:
         left_one, right_one = (
-            float(typicality.of(row.numpy(), side)[0])
-            for row, side in zip(features, sides, strict=True)
+            float(typicality.of(row.numpy(), pixel_statistics(image), side)[0])
+            for row, image, side in zip(features, images, sides, strict=True)
         )
         found = replace(found, typicality=(left_one, right_one), level=typicality.level)
     return found

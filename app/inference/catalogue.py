@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from app.inference.engines.base import Engine, Features
+from app.inference.engines.base import Engine, Features, UInt8Batch
 from app.inference.errors import NotReady, UnknownModel
 from app.inference.lane import Lane
 from app.inference.rows import Rows
 from model_store import Manifest
 from model_store.network import SiameseNetwork, Side
-from model_store.typicality import Typicality
+from model_store.typicality import Typicality, pixel_statistics
 
 
 class LoadedModel:
@@ -84,11 +84,11 @@ class LoadedModel:
         self._retired = True
         self._close_if_done()
 
-    def _finish(self, side: Side, features: Features) -> Rows:
+    def _finish(self, side: Side, features: Features, images: UInt8Batch) -> Rows:
         embeddings = self.network.finish_array(features, side)
         if self.typicality is None:
             return Rows(embeddings)
-        return Rows(embeddings, self.typicality.of(features, side))
+        return Rows(embeddings, self.typicality.of(features, pixel_statistics(images), side))
 
     def _close_if_done(self) -> None:
         if self._retired and not self._users:

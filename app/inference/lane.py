@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.inference.engines.base import Engine, Features
+from app.inference.engines.base import Engine, Features, UInt8Batch
 from app.inference.rows import Rows
 from model_store.network import Side
 
@@ -17,11 +17,11 @@ class Lane:
         engine: What embeds them.
         side: Which side they are on.
         dimension: Values that an embedding must have.
-        finish: From features to what is known of each image, row by row.
+        finish: From features, and the images they are of, to what is known of each, row by row.
     """
 
     model: str
     engine: Engine
     side: Side
     dimension: int
-    finish: Callable[[Features], Rows]
+    finish: Callable[[Features, UInt8Batch], Rows]

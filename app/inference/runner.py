@@ -145,7 +145,7 @@ class BatchRunner:
                 f"the engine gave an array of shape {features.shape} for {len(images)} image(s) of "
                 f"{lane.dimension} values each"
             )
-        return lane.finish(features)
+        return lane.finish(features, images)
 
     def _outcome(self, lane: Lane, rows: Rows, index: int) -> Row | EngineFailed:
         if np.isfinite(rows.embeddings[index]).all():

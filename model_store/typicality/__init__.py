@@ -11,23 +11,29 @@ from model_store.typicality.description import (
     Typicality,
     combine,
     in_distribution,
+    measured,
     tail_share,
 )
 from model_store.typicality.measures import ClassCentres, Measures, Residuals, Subspace
+from model_store.typicality.pixels import Pixels, Statistics, pixel_statistics
 from model_store.typicality.stored import TypicalityRecord, from_bytes, record_of, to_bytes
 
 __all__ = [
     "LEAST",
     "ClassCentres",
     "Measures",
+    "Pixels",
     "Residuals",
     "SideTypicality",
+    "Statistics",
     "Subspace",
     "Typicality",
     "TypicalityRecord",
     "combine",
     "from_bytes",
     "in_distribution",
+    "measured",
+    "pixel_statistics",
     "record_of",
     "tail_share",
     "to_bytes",

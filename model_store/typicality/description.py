@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from model_store.network.siamese import Side
 from model_store.typicality.measures import Floats, Measures
+from model_store.typicality.pixels import Pixels, Statistics
 from model_store.vectors import squared_lengths
 
 LEAST = 1e-9
@@ -22,19 +23,22 @@ class SideTypicality:
     """The description of one side's features.
 
     Attributes:
-        measures: What shows that an image is of another kind.
-        centre: float64 (2,), the median of each measure over calibration images.
-        spread: float64 (2,), its standard deviation over them, > 0.
+        measures: What shows in its features that an image is of another kind.
+        centre: float64 (3,), the median of each measure over calibration images, pixels last;
+            (2,) without them.
+        spread: Likewise, its standard deviation over them, > 0.
         reference: float64 (N,), ascending: the distances of the calibration images, each measured
             by a description that had not seen its class.
+        pixels: What their pixels look like; None for a description made before that was looked at.
     """
 
     measures: Measures
     centre: Floats
     spread: Floats
     reference: Floats
+    pixels: Pixels | None = None
 
-    def distances(self, features: npt.NDArray[np.float32]) -> Floats:
+    def distances(self, features: npt.NDArray[np.float32], statistics: Statistics) -> Floats:
         """How far features lie outside: by how many standard deviations measures exceed theirs.
 
         Lengths tell images of another kind from characters, directions tell them from photographs;
@@ -42,19 +46,21 @@ class SideTypicality:
 
         Args:
             features: float32 (N, dimension), from `SiameseNetwork.features`.
+            statistics: float32 (N, 12), from `pixel_statistics`, of the images.
 
         Returns:
             float64 (N,), ≥ 0.
         """
-        return combine(self.measures.of(features), self.centre, self.spread)
+        found = measured(self.measures, self.pixels, features, statistics)
+        return combine(found, self.centre, self.spread)
 
-    def of(self, features: npt.NDArray[np.float32]) -> Floats:
+    def of(self, features: npt.NDArray[np.float32], statistics: Statistics) -> Floats:
         """The typicality of each image.
 
         Returns:
             float64 (N,), in (0, 1]: see `tail_share`.
         """
-        return tail_share(self.reference, self.distances(features))
+        return tail_share(self.reference, self.distances(features, statistics))
 
 
 @dataclass(frozen=True)
@@ -78,19 +84,25 @@ class Typicality:
     data: str = ""
     data_digest: str = ""
 
-    def of(self, features: npt.NDArray[np.float32], side: Side = Side.LEFT) -> Floats:
+    def of(
+        self,
+        features: npt.NDArray[np.float32],
+        statistics: Statistics,
+        side: Side = Side.LEFT,
+    ) -> Floats:
         """The typicality of images.
 
         Args:
             features: float32 (N, dimension), from `SiameseNetwork.features`.
+            statistics: float32 (N, 12), from `pixel_statistics`, of the images.
             side: The side they are on.
 
         Returns:
             float64 (N,), in (0, 1]: the share of the model's own kind that lies as far out. Over
-            images of that kind it is uniform, whatever the model, but that the nearest third or
-            so, which lie within the median on both counts, get 1.
+            images of that kind it is uniform, whatever the model, but that the nearest, which lie
+            within the median on every count, get 1.
         """
-        return self.sides.get(side, self.sides[Side.LEFT]).of(features)
+        return self.sides.get(side, self.sides[Side.LEFT]).of(features, statistics)
 
     def calibration_shares(self, edges: Sequence[float]) -> list[float]:
         """Of the calibration's own images, the share whose typicality is at most each edge."""
@@ -100,8 +112,21 @@ class Typicality:
         return [float((own <= edge).mean()) for edge in edges]
 
 
+def measured(
+    measures: Measures,
+    pixels: Pixels | None,
+    features: npt.NDArray[np.float32],
+    statistics: Statistics,
+) -> Floats:
+    """Features (N, dimension), statistics (N, 12) → float64 (N, 3), or (N, 2) without pixels."""
+    found = measures.of(features)
+    if pixels is None:
+        return found
+    return np.column_stack([found, pixels.distance(statistics)])
+
+
 def combine(found: Floats, centre: Floats, spread: Floats) -> Floats:
-    """Measures (N, 2) → distances (N,), as `SideTypicality.distances` has them."""
+    """Measures (N, 3) → distances (N,), as `SideTypicality.distances` has them."""
     return np.asarray(np.sqrt(squared_lengths(np.maximum((found - centre) / spread, 0))))
 
 

@@ -16,6 +16,7 @@ from model_store.network.siamese import Side
 from model_store.recorded import FileRecord, check_recorded
 from model_store.typicality.description import TAIL, SideTypicality, Typicality
 from model_store.typicality.measures import ClassCentres, Measures, Residuals, Subspace
+from model_store.typicality.pixels import COUNT, Pixels
 
 
 class TypicalityRecord(FileRecord):
@@ -43,6 +44,9 @@ def to_bytes(typicality: Typicality) -> bytes:
     tensors: dict[str, npt.NDArray[np.generic]] = {}
     for side, one in typicality.sides.items():
         tensors |= {f"{side}.{name}": tensor for name, tensor in _measures_out(one.measures)}
+        if one.pixels is not None:
+            tensors[f"{side}.pixels.mean"] = one.pixels.mean
+            tensors[f"{side}.pixels.whitening"] = one.pixels.whitening
         tensors[f"{side}.centre"] = one.centre
         tensors[f"{side}.spread"] = one.spread
         tensors[f"{side}.reference"] = one.reference.astype(np.float32)
@@ -103,11 +107,19 @@ def _side(
     reference = tensors[f"{side}.reference"].astype(np.float64)
     if reference.ndim != 1 or len(reference) <= TAIL:
         raise ValueError(f"{side}.reference has shape {reference.shape}")
+    pixels = None
+    if f"{side}.pixels.mean" in tensors:
+        pixels = Pixels(
+            _row(tensors, f"{side}.pixels.mean", COUNT).astype(np.float32),
+            _rows(tensors, f"{side}.pixels.whitening", COUNT),
+        )
+    count = 2 if pixels is None else 3
     return SideTypicality(
         measures=_measures_in(tensors, side, dimension),
-        centre=tensors[f"{side}.centre"].astype(np.float64),
-        spread=tensors[f"{side}.spread"].astype(np.float64),
+        centre=_row(tensors, f"{side}.centre", count),
+        spread=_row(tensors, f"{side}.spread", count),
         reference=reference,
+        pixels=pixels,
     )
 
 
@@ -130,7 +142,7 @@ def _measures_in(
         return ClassCentres(_rows(tensors, f"{side}.classes", dimension))
     raw, unit = (
         Subspace(
-            _row(tensors, f"{side}.{view}.mean", dimension),
+            _row(tensors, f"{side}.{view}.mean", dimension).astype(np.float32),
             _rows(tensors, f"{side}.{view}.directions", dimension),
         )
         for view in ("raw", "unit")
@@ -140,11 +152,11 @@ def _measures_in(
 
 def _row(
     tensors: Mapping[str, npt.NDArray[np.generic]], name: str, dimension: int
-) -> npt.NDArray[np.float32]:
+) -> npt.NDArray[np.float64]:
     found = tensors[name]
     if found.shape != (dimension,):
         raise ValueError(f"{name} has shape {found.shape}")
-    return found.astype(np.float32)
+    return found.astype(np.float64)
 
 
 def _rows(

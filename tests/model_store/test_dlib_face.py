@@ -22,6 +22,7 @@ from model_store.network.backbones.dlib_face.landmarks import (
 from model_store.network.backbones.dlib_face.similarity import linear_part, times
 from model_store.pictures import drawn
 from model_store.preprocessing import Preprocessing, normalise
+from model_store.typicality import pixel_statistics
 from tests import tiny
 
 SPEC = Preprocessing(
@@ -246,7 +247,10 @@ def test_the_imported_model_knows_people_and_what_is_none(data, tmp_path):
         features = checkpoint.network.features(images)
         embeddings = checkpoint.network.finish(features)
     assert checkpoint.typicality is not None
-    typical = checkpoint.typicality.of(features.numpy()) >= checkpoint.typicality.level
+    typical = (
+        checkpoint.typicality.of(features.numpy(), pixel_statistics(images.numpy()))
+        >= checkpoint.typicality.level
+    )
     assert typical[:9].all()
     assert not typical[9:].any(), "scenes"
     scores = (embeddings[:9] @ embeddings[:9].T).numpy()

@@ -12,6 +12,7 @@ from model_store.network import Side
 from model_store.typicality import (
     LEAST,
     ClassCentres,
+    Pixels,
     Residuals,
     SideTypicality,
     Subspace,
@@ -22,6 +23,7 @@ from model_store.typicality import (
     tail_share,
     to_bytes,
 )
+from model_store.typicality.pixels import COUNT
 from tests import tiny
 
 HUNDRED = np.arange(100.0)
@@ -37,10 +39,15 @@ def side(dimension: int = 4, seed: int = 0) -> SideTypicality:
         Residuals(
             Subspace(centre, directions), Subspace(np.zeros(dimension, np.float32), directions)
         ),
-        centre=np.array([1.0, 0.1]),
-        spread=np.array([0.5, 0.2]),
+        centre=np.array([1.0, 0.1, 0.5]),
+        spread=np.array([0.5, 0.2, 1.0]),
         reference=HUNDRED / 25,
+        pixels=Pixels(np.zeros(COUNT, np.float32), np.eye(COUNT, dtype=np.float32)),
     )
+
+
+def statistics(images: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(images, COUNT)).astype(np.float32)
 
 
 def description(dimension: int = 4) -> Typicality:
@@ -101,8 +108,11 @@ def test_shares_fall_with_distance_and_stay_in_bounds(count: int, seed: int) -> 
 
 def test_an_image_is_judged_alone_as_among_others() -> None:
     rows = np.random.default_rng(1).normal(size=(16, 4)).astype(np.float32)
-    together = description().of(rows)
-    alone = np.concatenate([description().of(row[None]) for row in rows])
+    looks = statistics(16)
+    together = description().of(rows, looks)
+    alone = np.concatenate(
+        [description().of(row[None], look[None]) for row, look in zip(rows, looks, strict=True)]
+    )
     np.testing.assert_allclose(together, alone, rtol=1e-5)
 
 
@@ -115,10 +125,12 @@ def test_what_is_written_is_read() -> None:
     written = Typicality({Side.LEFT: side(), Side.RIGHT: side(seed=7)}, 0.05, 200, 10, "drawn", "")
     data = to_bytes(written)
     read = from_bytes(data, record_of(written, data), 4)
-    rows = np.random.default_rng(2).normal(size=(20, 4)).astype(np.float32)
+    rows, looks = np.random.default_rng(2).normal(size=(20, 4)).astype(np.float32), statistics(20)
     for where in Side:
-        np.testing.assert_allclose(read.of(rows, where), written.of(rows, where), rtol=1e-4)
-    assert not np.allclose(read.of(rows, Side.LEFT), read.of(rows, Side.RIGHT))
+        np.testing.assert_allclose(
+            read.of(rows, looks, where), written.of(rows, looks, where), rtol=1e-4
+        )
+    assert not np.allclose(read.of(rows, looks, Side.LEFT), read.of(rows, looks, Side.RIGHT))
     assert replace(read, sides={}) == replace(written, sides={})
 
 
@@ -139,9 +151,19 @@ def test_centres_of_classes_are_read_as_they_are_written() -> None:
     data = to_bytes(written)
     read = from_bytes(data, record_of(written, data), 4)
     rows = np.random.default_rng(2).normal(size=(20, 4)).astype(np.float32)
-    np.testing.assert_allclose(read.of(rows), written.of(rows), rtol=0.02)
+    looks = statistics(20)
+    np.testing.assert_allclose(read.of(rows, looks), written.of(rows, looks), rtol=0.02)
     with pytest.raises(StoreError, match="5 values"):
         from_bytes(data, record_of(written, data), 5)
+
+
+def test_a_description_of_before_pixels_were_looked_at_is_read_and_judges_without() -> None:
+    old = replace(side(), centre=np.array([1.0, 0.1]), spread=np.array([0.5, 0.2]), pixels=None)
+    written = Typicality({Side.LEFT: old}, 0.05, 100, 3, "drawn", "")
+    data = to_bytes(written)
+    read = from_bytes(data, record_of(written, data), 4)
+    rows = np.random.default_rng(2).normal(size=(20, 4)).astype(np.float32)
+    np.testing.assert_array_equal(read.of(rows, statistics(20)), read.of(rows, statistics(20, 1)))
 
 
 def test_another_file_or_another_model_is_refused() -> None:

@@ -1,6 +1,7 @@
 """Fitting what tells images of a model's own kind from others; others are not needed for it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -9,12 +10,15 @@ from model_store.network import Side
 from model_store.typicality import (
     ClassCentres,
     Measures,
+    Pixels,
     Residuals,
     SideTypicality,
+    Statistics,
     Subspace,
     Typicality,
     TypicalityRecord,
     combine,
+    measured,
 )
 from model_store.vectors import to_unit_length
 from training.evaluation.embedding import EmbeddedFolder
@@ -41,6 +45,10 @@ less than this where it computes nothing."""
 _MOST_CENTRES = 256
 """Of more classes some are left out: features that say none point to none of many, either."""
 
+_SHRINKAGE = 0.1
+_LEAST_SPREAD = 1e-3
+"""Of the pixels' statistics: what hardly varies within a kind need not be exactly the same."""
+
 ENOUGH_IMAGES = 1_024
 """With so many images there are as many directions as are wanted."""
 
@@ -58,6 +66,7 @@ def fit_typicality(
     data: str = "",
     data_digest: str = "",
     level: float = LEVEL,
+    pixels: bool = True,
     seed: int = 0,
 ) -> Typicality | None:
     """Describes where the features of a model's own kind of images lie.
@@ -74,6 +83,7 @@ def fit_typicality(
         data: What they are, in words.
         data_digest: Over the images.
         level: As `TypicalityRecord`.
+        pixels: Whether what pixels look like counts, beside what the network makes of them.
         seed: Of the draw of folds.
 
     Returns:
@@ -84,7 +94,9 @@ def fit_typicality(
         return None
     return Typicality(
         sides={
-            side: _fit_side(folder, trained_on[number] if trained_on else None, seed)
+            side: _fit_side(
+                folder, trained_on[number] if trained_on else None, pixels=pixels, seed=seed
+            )
             for number, (side, folder) in enumerate(
                 zip((Side.LEFT, Side.RIGHT), folders, strict=False)
             )
@@ -122,27 +134,60 @@ def _units(folder: EmbeddedFolder) -> npt.NDArray[np.int64]:
     return np.asarray(folder.folder.groups[folder.labels])
 
 
-def _fit_side(folder: EmbeddedFolder, trained: EmbeddedFolder | None, seed: int) -> SideTypicality:
-    features, labels = folder.features.numpy(), folder.labels
-    known, classes = features[:0], labels[:0]
+def _fit_side(
+    folder: EmbeddedFolder, trained: EmbeddedFolder | None, *, pixels: bool, seed: int
+) -> SideTypicality:
+    own, every = _material(folder), _material(folder)
     if trained is not None:
-        known, classes = trained.features.numpy(), trained.labels + len(folder.folder.classes)
-    every, each = np.concatenate([known, features]), np.concatenate([classes, labels])
-    few = _lie_in_few_directions(every)
+        known = _material(trained)
+        # A class of the same number is another one.
+        known = replace(known, labels=known.labels + len(folder.folder.classes))
+        every = known.joined(own)
+    few = _lie_in_few_directions(every.features)
     units = _units(folder)
     names = np.random.default_rng(seed).permutation(np.unique(units))
-    found = np.empty((len(features), 2))
+    found = np.empty((len(own.labels), 3 if pixels else 2))
     for number in range(min(_FOLDS, len(names))):
         held = np.isin(units, names[number::_FOLDS])
-        rest = np.concatenate([np.ones(len(known), bool), ~held])
-        found[held] = _measures(every[rest], each[rest], few=few).of(features[held])
+        rest = every.only(np.concatenate([np.ones(len(every.labels) - len(held), bool), ~held]))
+        found[held] = measured(
+            _measures(rest, few=few),
+            _pixels(rest) if pixels else None,
+            own.features[held],
+            own.statistics[held],
+        )
     centre = np.median(found, axis=0)
     # Where measures do not vary at all (a network that collapsed), anything else is far out.
     spread = np.maximum(found.std(axis=0), 1e-6 * (1 + np.abs(centre)))
     reference = np.sort(combine(found, centre, spread))
     if len(reference) > _REFERENCE:
         reference = reference[np.linspace(0, len(reference) - 1, _REFERENCE).round().astype(int)]
-    return SideTypicality(_measures(every, each, few=few), centre, spread, reference)
+    return SideTypicality(
+        _measures(every, few=few), centre, spread, reference, _pixels(every) if pixels else None
+    )
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What is known of some images: features, what their pixels look like, and their classes."""
+
+    features: Rows
+    statistics: Statistics
+    labels: npt.NDArray[np.int64]
+
+    def only(self, kept: npt.NDArray[np.bool_]) -> "_Material":
+        return _Material(self.features[kept], self.statistics[kept], self.labels[kept])
+
+    def joined(self, other: "_Material") -> "_Material":
+        return _Material(
+            np.concatenate([self.features, other.features]),
+            np.concatenate([self.statistics, other.statistics]),
+            np.concatenate([self.labels, other.labels]),
+        )
+
+
+def _material(folder: EmbeddedFolder) -> _Material:
+    return _Material(folder.features.numpy(), folder.statistics, folder.labels)
 
 
 def _lie_in_few_directions(features: Rows) -> bool:
@@ -156,22 +201,33 @@ def _lie_in_few_directions(features: Rows) -> bool:
     return bool(0 < rank <= min(_DIRECTIONS, dimension // 2, int(0.9 * (count - 1))))
 
 
-def _measures(features: Rows, labels: npt.NDArray[np.int64], *, few: bool) -> Measures:
+def _measures(material: _Material, *, few: bool) -> Measures:
     """What shows that features are of another kind, fitted to those of the kind.
 
     Args:
-        features: (N, dimension).
-        labels: (N,), their classes.
-        few: Whether they lie in few directions.
+        material: Images of the kind.
+        few: Whether features lie in few directions.
     """
-    unit = to_unit_length(features)
+    unit = to_unit_length(material.features)
     if not few:
-        return Residuals(_subspace(features), _subspace(unit))
+        return Residuals(_subspace(material.features), _subspace(unit))
+    labels = material.labels
     names = np.unique(labels)
     if len(names) > _MOST_CENTRES:
         names = names[np.linspace(0, len(names) - 1, _MOST_CENTRES).round().astype(int)]
     means = np.stack([unit[labels == name].mean(axis=0, dtype=np.float64) for name in names])
     return ClassCentres(to_unit_length(means).astype(np.float32))
+
+
+def _pixels(material: _Material) -> Pixels:
+    """Mean and covariance of the pixels' statistics, the latter shrunk towards no correlation."""
+    statistics = material.statistics.astype(np.float64)
+    mean, spread = statistics.mean(axis=0), statistics.std(axis=0) + _LEAST_SPREAD
+    scaled = (statistics - mean) / spread
+    correlation = (1 - _SHRINKAGE) * scaled.T @ scaled / len(scaled)
+    correlation[np.diag_indices(len(mean))] += _SHRINKAGE
+    whitening = np.linalg.cholesky(np.linalg.inv(correlation)).T / spread
+    return Pixels(mean.astype(np.float32), whitening.astype(np.float32))
 
 
 def _subspace(rows: Rows) -> Subspace:

@@ -48,6 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"{LEVEL:g})",
     )
     parser.add_argument(
+        "--any-pixels",
+        action="store_true",
+        help="tell what is in distribution by what the network makes of images alone, and not by "
+        "what their pixels look like: where others will come from cameras, paper or light that "
+        "these images do not show",
+    )
+    parser.add_argument(
         "--max-impostors",
         type=whole_number(1),
         default=MAX_IMPOSTORS,
@@ -87,6 +94,7 @@ def run(options: argparse.Namespace) -> int:
         data=data,
         data_digest=folder.digest(),
         level=options.out_of_distribution,
+        pixels=not options.any_pixels,
         seed=options.seed,
     )
     for warning in (*warnings, *typicality_warnings(typicality)):

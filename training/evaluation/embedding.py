@@ -13,6 +13,7 @@ from torch.nn import functional
 from model_store.cpus import available_cpus
 from model_store.network import SiameseNetwork, Side
 from model_store.preprocessing import Preprocessing, UInt8Image
+from model_store.typicality import Statistics, Typicality, pixel_statistics
 from training.data.folders import ImageFolder
 from training.data.pixels import prepared_item
 from training.data.sources import Skipped
@@ -38,6 +39,7 @@ class EmbeddedFolder:
         side: The side that the images were embedded on.
         lengths: float32 (N,), the lengths of the features that embeddings were made of; None where
             nobody asked for more than embeddings.
+        pixels: float32 (N, 12), from `pixel_statistics`, of the images; None likewise.
     """
 
     embeddings: torch.Tensor
@@ -46,6 +48,7 @@ class EmbeddedFolder:
     skipped: tuple[Skipped, ...]
     side: Side = Side.LEFT
     lengths: torch.Tensor | None = None
+    pixels: Statistics | None = None
 
     @property
     def features(self) -> torch.Tensor:
@@ -57,6 +60,25 @@ class EmbeddedFolder:
         if self.lengths is None:
             raise ValueError("these embeddings were made without keeping their features' lengths")
         return functional.normalize(self.embeddings, dim=1) * self.lengths[:, None]
+
+    @property
+    def statistics(self) -> Statistics:
+        """float32 (N, 12), what the images' pixels look like.
+
+        Raises:
+            ValueError: They were not kept.
+        """
+        if self.pixels is None:
+            raise ValueError("these embeddings were made without keeping what pixels look like")
+        return self.pixels
+
+    def typicality(self, description: Typicality) -> npt.NDArray[np.float64]:
+        """float64 (N,), how typical each image is by a model's description.
+
+        Raises:
+            ValueError: What that needs was not kept.
+        """
+        return description.of(self.features.numpy(), self.statistics, self.side)
 
     def subset(self, labels: list[int]) -> "EmbeddedFolder":
         """Only those classes, relabelled from 0, order kept."""
@@ -70,6 +92,7 @@ class EmbeddedFolder:
             self.skipped,
             self.side,
             None if self.lengths is None else self.lengths[rows],
+            None if self.pixels is None else self.pixels[kept],
         )
 
 
@@ -118,8 +141,10 @@ def embed_folder(
         )
     rest = folder.without({entry.key for entry in skipped}) if skipped else folder
     # A clone, because tensors made in inference mode refuse to take part in training later.
-    embeddings, lengths = (torch.cat(parts).clone() for parts in zip(*chunks, strict=True))
-    return EmbeddedFolder(embeddings, rest.labels, rest, tuple(skipped), side, lengths)
+    embeddings, lengths, pixels = (torch.cat(parts).clone() for parts in zip(*chunks, strict=True))
+    return EmbeddedFolder(
+        embeddings, rest.labels, rest, tuple(skipped), side, lengths, pixels.numpy()
+    )
 
 
 def _embed(
@@ -130,17 +155,23 @@ def _embed(
     workers: int | None,
     on_progress: Progress | None,
     device: torch.device | str,
-) -> tuple[list[tuple[torch.Tensor, torch.Tensor]], list[Skipped]]:
-    """Of each batch the embeddings and the lengths of their features; and what was left out."""
-    chunks: list[tuple[torch.Tensor, torch.Tensor]] = []
+) -> tuple[list[tuple[torch.Tensor, ...]], list[Skipped]]:
+    """Of each batch embeddings, their features' lengths and pixels; and what was left out."""
+    chunks: list[tuple[torch.Tensor, ...]] = []
     skipped: list[Skipped] = []
     waiting: list[UInt8Image] = []
 
     def flush() -> None:
         if waiting:
-            images = torch.from_numpy(np.stack(waiting)).to(device)
-            features = network.features(images, side)
-            chunks.append((network.finish(features, side).cpu(), features.norm(dim=1).cpu()))
+            images = np.stack(waiting)
+            features = network.features(torch.from_numpy(images).to(device), side)
+            chunks.append(
+                (
+                    network.finish(features, side).cpu(),
+                    features.norm(dim=1).cpu(),
+                    torch.from_numpy(pixel_statistics(images)),
+                )
+            )
             waiting.clear()
 
     total = len(folder.items)

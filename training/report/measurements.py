@@ -100,6 +100,6 @@ def measure(
             for name, found in figures.items()
         ),
         wanted=wanted_rates(scored, seed=seed),
-        typicality=None if typicality is None else typicality.of(left.features.numpy(), left.side),
+        typicality=None if typicality is None else left.typicality(typicality),
         warnings=tuple(entry for entry in warnings if entry),
     )

@@ -175,7 +175,7 @@ def test_images_of_another_kind_are_counted_and_shown(place):
     store = ModelStore(place / "store")
     checkpoint = store.load("glyphs")
     embedded = embed_folder(checkpoint.network, open_data(place / "images").whole)
-    found = checkpoint.typicality.of(embedded.features.numpy())
+    found = embedded.typicality(checkpoint.typicality)
     passed = int((found >= checkpoint.typicality.level).sum())
     assert f"Of the 24 images here {passed} are in distribution" in reader.text
     assert "least typical of the model's kind" in " ".join(pictures(reader))

@@ -1,0 +1,106 @@
+"""What pixels look like, whatever a network makes of them.
+
+Networks answer for anything. What one that was trained from nothing makes of a blank page or of a
+photograph often lies where its characters do (Nalisnick et al. 2019, arXiv 1810.09136, found the
+like of deep generative models); but brightness, contrast, edges and colours are another kind's.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from model_store.preprocessing import UInt8Image
+
+Floats = npt.NDArray[np.float64]
+Statistics = npt.NDArray[np.float32]
+
+COUNT = 12
+"""Numbers that `pixel_statistics` gives of an image."""
+
+_ACROSS = 40
+"""Of so many pixels across the shorter side, values are taken: more tell nothing else."""
+
+_QUANTILES = (0.02, 0.25, 0.5, 0.75, 0.98)
+_FAR = 4
+_LEAST = 0.004
+"""Of the range of values, about one step of a byte: what differs by less counts as equal."""
+
+_LOGARITHMS = (1, 7, 8, 9, 10)
+
+
+def pixel_statistics(images: UInt8Image) -> Statistics:
+    """What images look like: brightness, contrast, edges and colours.
+
+    Args:
+        images: uint8 (N, height, width, channels), prepared for a network.
+
+    Returns:
+        float32 (N, 12). Of the brightness, which is the green channel, as shares of the range: the
+        mean, the logarithm of the standard deviation and five quantiles; logarithms of how far
+        neighbouring pixels differ, and pixels a fortieth and a tenth of the shorter side apart; of
+        the colours, the logarithm of how far red is from green, and by how much it is over blue.
+    """
+    count, height, width, channels = images.shape
+    step = max(1, min(height, width) // _ACROSS)
+    rows, columns = max(1, (height - 1) // step), max(1, (width - 1) // step)
+
+    def plane(down: int, right: int, channel: int) -> npt.NDArray[np.int16]:
+        """(N, rows × columns): every so many pixels, beginning so far down and right."""
+        down, right = min(down, height - 1), min(right, width - 1)
+        taken = images[:, down : down + rows * step : step, right : right + columns * step : step]
+        return taken[..., channel].reshape(count, -1).astype(np.int16)
+
+    green = min(1, channels - 1)
+    values = plane(0, 0, green)
+    grid = values.reshape(count, rows, columns)
+    found = np.zeros((count, COUNT), np.float32)
+    found[:, 0] = values.mean(axis=1)
+    found[:, 1] = values.std(axis=1)
+    ranks = [int(share * (values.shape[1] - 1)) for share in _QUANTILES]
+    found[:, 2:7] = np.sort(values, axis=1)[:, ranks]
+    found[:, 7] = _mean_difference(plane(1, 0, green), values)
+    found[:, 7] += _mean_difference(plane(0, 1, green), values)
+    for at, apart in ((8, 1), (9, _FAR)):
+        if apart < rows:
+            found[:, at] += _mean_difference(grid[:, apart:], grid[:, :-apart])
+        if apart < columns:
+            found[:, at] += _mean_difference(grid[:, :, apart:], grid[:, :, :-apart])
+    if channels > 1:
+        red = plane(0, 0, 0)
+        found[:, 10] = _mean_difference(red, values)
+        found[:, 11] = (red - plane(0, 0, channels - 1)).mean(axis=1)
+    found /= 255
+    found[:, _LOGARITHMS] = np.log(found[:, _LOGARITHMS] + np.float32(_LEAST))
+    return found
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What the pixels of one kind of images look like.
+
+    Attributes:
+        mean: float32 (12,), of their statistics.
+        whitening: float32 (12, 12), upper triangular: what makes statistics less their mean vary
+            alike in all directions.
+    """
+
+    mean: npt.NDArray[np.float32]
+    whitening: npt.NDArray[np.float32]
+
+    def distance(self, statistics: Statistics) -> Floats:
+        """The logarithm of the Mahalanobis distance.
+
+        Args:
+            statistics: From `pixel_statistics`.
+
+        Returns:
+            float64 (N,).
+        """
+        away = (statistics - self.mean) @ self.whitening.T
+        lengths = np.sqrt(np.einsum("ij,ij->i", away, away), dtype=np.float64)
+        return np.asarray(np.log(np.maximum(lengths, _LEAST)))
+
+
+def _mean_difference(one: npt.NDArray[np.int16], other: npt.NDArray[np.int16]) -> Floats:
+    return np.asarray(np.abs(one - other).reshape(len(one), -1).mean(axis=1))
