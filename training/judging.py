@@ -11,7 +11,7 @@ from model_store.manifest import Evaluation
 from model_store.network import SiameseNetwork, Side
 from model_store.typicality import Typicality
 from training.calibration import calibrate, fit_typicality, typicality_warnings
-from training.calibration.typical import ENOUGH_IMAGES
+from training.calibration.typical import ENOUGH_CLASSES, ENOUGH_IMAGES
 from training.data.folders import ImageFolder
 from training.data.parts import Parts
 from training.data.sources import Skipped
@@ -128,10 +128,12 @@ def judge(
 def _trained_on(
     network: SiameseNetwork, parts: Parts, seed: int, device: torch.device, reporter: Reporter
 ) -> list[EmbeddedFolder]:
-    """Some of the training images, a side each, where those that calibrate are few."""
+    """Some training images, a side each, where those that calibrate, or their classes, are few."""
     if parts.calibration is None:
         return []
-    wanted = ENOUGH_IMAGES - len(parts.calibration.items)
+    wanted = ENOUGH_IMAGES
+    if len(parts.calibration.classes) >= ENOUGH_CLASSES:
+        wanted -= len(parts.calibration.items)
     if wanted <= 0:
         return []
     items = parts.train.items

@@ -26,7 +26,8 @@ _FAR = 4
 _LEAST = 0.004
 """Of the range of values, about one step of a byte: what differs by less counts as equal."""
 
-_LOGARITHMS = (1, 7, 8, 9, 10)
+LOGARITHMS = (1, 7, 8, 9, 10)
+"""Those of them that are logarithms; the others are shares of the range of values."""
 
 
 def pixel_statistics(images: UInt8Image) -> Statistics:
@@ -71,7 +72,7 @@ def pixel_statistics(images: UInt8Image) -> Statistics:
         found[:, 10] = _mean_difference(red, values)
         found[:, 11] = (red - plane(0, 0, channels - 1)).mean(axis=1)
     found /= 255
-    found[:, _LOGARITHMS] = np.log(found[:, _LOGARITHMS] + np.float32(_LEAST))
+    found[:, LOGARITHMS] = np.log(found[:, LOGARITHMS] + np.float32(_LEAST))
     return found
 
 

@@ -20,6 +20,7 @@ from model_store.typicality import (
     combine,
     measured,
 )
+from model_store.typicality.pixels import COUNT, LOGARITHMS
 from model_store.vectors import to_unit_length
 from training.evaluation.embedding import EmbeddedFolder
 from training.principal import principal_directions
@@ -46,11 +47,15 @@ _MOST_CENTRES = 256
 """Of more classes some are left out: features that say none point to none of many, either."""
 
 _SHRINKAGE = 0.1
-_LEAST_SPREAD = 1e-3
-"""Of the pixels' statistics: what hardly varies within a kind need not be exactly the same."""
+_TOLERATED = np.where(np.isin(np.arange(COUNT), LOGARITHMS), 0.5, 0.1)
+"""How far the pixels' statistics may always vary: a tenth of the range of values, or by a factor of
+1.6. All drawings of one pen are alike, and those of another are no other kind."""
 
 ENOUGH_IMAGES = 1_024
 """With so many images there are as many directions as are wanted."""
+
+ENOUGH_CLASSES = 20
+"""Images of fewer show too little of how classes of the kind differ, however many they are."""
 
 # A reference of more images than this is thinned out evenly.
 _REFERENCE = 5_000
@@ -222,7 +227,8 @@ def _measures(material: _Material, *, few: bool) -> Measures:
 def _pixels(material: _Material) -> Pixels:
     """Mean and covariance of the pixels' statistics, the latter shrunk towards no correlation."""
     statistics = material.statistics.astype(np.float64)
-    mean, spread = statistics.mean(axis=0), statistics.std(axis=0) + _LEAST_SPREAD
+    mean = statistics.mean(axis=0)
+    spread = np.sqrt(statistics.var(axis=0) + _TOLERATED**2)
     scaled = (statistics - mean) / spread
     correlation = (1 - _SHRINKAGE) * scaled.T @ scaled / len(scaled)
     correlation[np.diag_indices(len(mean))] += _SHRINKAGE

@@ -21,7 +21,7 @@ from training.prediction import predict
 
 def drawing(path, points, shift=0):
     image = Image.new("L", (105, 105), 255)
-    ImageDraw.Draw(image).line([(x + shift, y + shift) for x, y in points], fill=0, width=3)
+    ImageDraw.Draw(image).line([(x + shift, y + shift) for x, y in points], fill=0, width=6)
     image.save(path)
     return path
 
