@@ -69,13 +69,13 @@ class ComparisonAnswer(JudgedAnswer):
                 "model": "photos",
                 "version": 1,
                 "metric": "cosine_similarity",
-                "score": 0.8148435354232788,
-                "probability": 0.9909932754219511,
+                "score": 0.8148435950279236,
+                "probability": 0.9909932885683606,
                 "threshold": 0.7221559584140778,
                 "same": True,
                 "in_distribution": True,
-                "typicality_a": 0.3082165846270352,
-                "typicality_b": 0.25255585005679665,
+                "typicality_a": 0.4638394547519879,
+                "typicality_b": 0.363498674744415,
             }
         }
     )
