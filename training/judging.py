@@ -10,12 +10,18 @@ from model_store.checkpoint import STORED_TYPES
 from model_store.manifest import Evaluation
 from model_store.network import SiameseNetwork, Side
 from model_store.typicality import Typicality
-from training.calibration import calibrate, fit_typicality, typicality_warnings
+from training.calibration import (
+    calibrate,
+    chance_warnings,
+    fit_typicality,
+    typicality_warnings,
+)
 from training.calibration.typical import ENOUGH_CLASSES, ENOUGH_IMAGES
 from training.data.folders import ImageFolder
 from training.data.parts import Parts
 from training.data.sources import Skipped
 from training.evaluation.embedding import EmbeddedFolder, embed_folder
+from training.evaluation.figures import VerificationFigures
 from training.evaluation.pairs import ScoredPairs, score_folder
 from training.evaluation.protocols.one_shot import can_play, one_shot
 from training.evaluation.protocols.verification import verification_figures
@@ -121,7 +127,8 @@ def judge(
         left, right = _embedded(network, parts.validation, device, reporter, "evaluating", skipped)
         scored = score_folder(network, left, right, seed=recipe.seed, max_impostors=_MAX_IMPOSTORS)
         validation = Validation(left.folder, (right or left).folder, scored)
-        evaluations = _evaluated(network, (left, right), scored, calibration, recipe.seed)
+        evaluations, figures = _evaluated(network, (left, right), scored, calibration, recipe.seed)
+        warnings = (*chance_warnings(figures.auc, figures.auc_interval), *warnings)
     return Outcome(calibration, typicality, evaluations, tuple(skipped), warnings, validation)
 
 
@@ -177,7 +184,7 @@ def _evaluated(
     scored: ScoredPairs,
     calibration: Calibration | None,
     seed: int,
-) -> tuple[Evaluation, ...]:
+) -> tuple[tuple[Evaluation, ...], VerificationFigures]:
     left, right = sides
     digest = left.folder.digest()
     data = f"{left.folder.name}, validation classes: {left.folder.described()}"
@@ -192,4 +199,4 @@ def _evaluated(
         found.append(
             Evaluation(protocol="one-shot", data=data, data_digest=digest, figures=trials.to_json())
         )
-    return tuple(found)
+    return tuple(found), figures

@@ -9,7 +9,14 @@ from model_store.metric import Metric
 from tests.training import small
 from tests.training.scored import scored as hand_scored
 from tests.training.trees import embedded
-from training.calibration import calibrate, fit_beta, fit_isotonic, fit_logistic
+from training.calibration import (
+    calibrate,
+    calibration_warnings,
+    chance_warnings,
+    fit_beta,
+    fit_isotonic,
+    fit_logistic,
+)
 from training.calibration.choosing import METHODS, choose_curve, simplest_near_best
 from training.calibration.fitting import Evidence
 from training.evaluation.pairs import score_folder
@@ -238,6 +245,29 @@ def test_scores_without_meaning_are_warned_of():
     found = calibrate(pairs, target_far=0.01)
     assert found.calibration.curve.slope == 0
     assert "collapsed" in found.warnings[0]
+
+
+def test_a_threshold_that_hardly_ever_says_same_is_warned_of():
+    found = calibrate(scored(30), target_far=0.01).calibration
+    assert calibration_warnings(found) == ()
+    (warned,) = calibration_warnings(found.model_copy(update={"frr": 0.953}))
+    assert "95.3% of the genuine pairs are called different" in warned
+
+
+@pytest.mark.parametrize(
+    ("auc", "interval", "guesses"),
+    [
+        (0.8, (0.6, 0.9), False),
+        (0.8, None, False),
+        (0.6, (0.45, 0.7), True),
+        (0.48, None, True),
+        (0.3, (0.2, 0.4), True),
+    ],
+)
+def test_a_model_that_may_be_guessing_is_warned_of(auc, interval, guesses):
+    found = chance_warnings(auc, interval)
+    assert len(found) == guesses
+    assert all(f"{auc:.3f}" in warning for warning in found)
 
 
 def test_it_comes_out_the_same_again():

@@ -2,13 +2,14 @@
 
 from training.calibration.fitting import fit_beta, fit_isotonic, fit_logistic
 from training.calibration.making import Calibrated, calibrate
-from training.calibration.sufficiency import calibration_warnings
+from training.calibration.sufficiency import calibration_warnings, chance_warnings
 from training.calibration.typical import fit_typicality, typicality_warnings
 
 __all__ = [
     "Calibrated",
     "calibrate",
     "calibration_warnings",
+    "chance_warnings",
     "fit_beta",
     "fit_isotonic",
     "fit_logistic",

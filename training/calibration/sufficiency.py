@@ -13,6 +13,9 @@ FALSE_ACCEPTS_TO_RELY = 10
 CLASSES_WANTED = 20
 """Fewer classes say little about others."""
 
+_HARDLY_EVER = 0.9
+"""A threshold that rejects so large a part of the genuine pairs hardly ever says `same`."""
+
 
 def calibration_warnings(calibration: Calibration) -> tuple[str, ...]:
     """What users of a calibration must know of it, in sentences; empty where all is well.
@@ -37,9 +40,33 @@ def calibration_warnings(calibration: Calibration) -> tuple[str, ...]:
             f"{wanted:,} for a threshold to rely on; add images or classes, or ask for a higher "
             "rate"
         )
+    elif calibration.frr >= _HARDLY_EVER:
+        found.append(
+            f"at the threshold for a false-accept rate of {target:g}, {calibration.frr:.1%} of the "
+            "genuine pairs are called different: `same` is hardly ever true; ask for a higher "
+            "rate, or for a better model"
+        )
     if calibration.classes < CLASSES_WANTED:
         found.append(
             f"{calibration.classes} classes say little about others: the true rates may lie "
             f"outside the intervals; calibrate on {CLASSES_WANTED} or more"
         )
     return tuple(found)
+
+
+def chance_warnings(auc: float, interval: tuple[float, float] | None) -> tuple[str, ...]:
+    """What users of a model must know that may be guessing, in a sentence; else empty.
+
+    Args:
+        auc: Area under the curve on classes that were not trained on, in [0, 1].
+        interval: Where it is to be expected; None where classes are too few to tell.
+    """
+    if auc > 0.5 and (interval is None or interval[0] > 0.5):
+        return ()
+    known = "" if interval is None else f", {interval[0]:.3f} – {interval[1]:.3f}"
+    guessing = (
+        "on classes that were not trained on, this model may be guessing: the area under the curve "
+        f"is {auc:.3f}{known}, and 0.5 is chance; train on more classes, for longer, or from "
+        "weights that know images already"
+    )
+    return (guessing,)
