@@ -29,7 +29,7 @@ class SideTypicality:
         spread: Likewise, its standard deviation over them, > 0.
         reference: float64 (N,), ascending: the distances of the calibration images, each measured
             by a description that had not seen its class.
-        pixels: What their pixels look like; None for a description made before that was looked at.
+        pixels: What their pixels look like; None where that does not count.
     """
 
     measures: Measures
