@@ -11,7 +11,7 @@ from app.inference.lane import Lane
 from app.inference.rows import Rows
 from model_store import Manifest
 from model_store.network import SiameseNetwork, Side
-from model_store.typicality import Typicality, pixel_statistics
+from model_store.typicality import Statistics, Typicality, pixel_statistics
 
 
 class LoadedModel:
@@ -44,7 +44,14 @@ class LoadedModel:
         self.typicality = typicality
         self.identity = f"{manifest.name}/{manifest.version}/{manifest.weights.sha256}"
         self._lanes = {
-            side: Lane(manifest.name, engine, side, manifest.dimension, partial(self._finish, side))
+            side: Lane(
+                manifest.name,
+                engine,
+                side,
+                manifest.dimension,
+                self._look,
+                partial(self._finish, side),
+            )
             for side in Side
         }
         self._users = 0
@@ -84,11 +91,14 @@ class LoadedModel:
         self._retired = True
         self._close_if_done()
 
-    def _finish(self, side: Side, features: Features, images: UInt8Batch) -> Rows:
+    def _look(self, images: UInt8Batch) -> Statistics | None:
+        return None if self.typicality is None else pixel_statistics(images)
+
+    def _finish(self, side: Side, features: Features, seen: Statistics | None) -> Rows:
         embeddings = self.network.finish_array(features, side)
-        if self.typicality is None:
+        if self.typicality is None or seen is None:
             return Rows(embeddings)
-        return Rows(embeddings, self.typicality.of(features, pixel_statistics(images), side))
+        return Rows(embeddings, self.typicality.of(features, seen, side))
 
     def _close_if_done(self) -> None:
         if self._retired and not self._users:

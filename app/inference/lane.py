@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from app.inference.engines.base import Engine, Features, UInt8Batch
 from app.inference.rows import Rows
 from model_store.network import Side
+from model_store.typicality import Statistics
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,11 +18,13 @@ class Lane:
         engine: What embeds them.
         side: Which side they are on.
         dimension: Values that an embedding must have.
-        finish: From features, and the images they are of, to what is known of each, row by row.
+        look: Takes of images, before they are embedded, what `finish` wants to know of them.
+        finish: From features, and what `look` took, to what is known of each image, row by row.
     """
 
     model: str
     engine: Engine
     side: Side
     dimension: int
-    finish: Callable[[Features, UInt8Batch], Rows]
+    look: Callable[[UInt8Batch], Statistics | None]
+    finish: Callable[[Features, Statistics | None], Rows]

@@ -136,6 +136,8 @@ class BatchRunner:
     def _embed(self, lane: Lane, images: UInt8Batch, lone_images: int = 0) -> Rows:
         self._before_call()
         engine = lane.engine
+        # Afterwards the network would have driven them out of the processor's caches.
+        seen = lane.look(images)
         if lone_images and isinstance(engine, ServesOneCaller):
             features = engine.features_for_one(images, lane.side, lone_images)
         else:
@@ -145,7 +147,7 @@ class BatchRunner:
                 f"the engine gave an array of shape {features.shape} for {len(images)} image(s) of "
                 f"{lane.dimension} values each"
             )
-        return lane.finish(features, images)
+        return lane.finish(features, seen)
 
     def _outcome(self, lane: Lane, rows: Rows, index: int) -> Row | EngineFailed:
         if np.isfinite(rows.embeddings[index]).all():

@@ -120,7 +120,7 @@ class MeanEngine:
 
 
 def lane(engine: MeanEngine, side: Side = Side.LEFT, name: str = "mean") -> Lane:
-    return Lane(name, engine, side, DIMENSION, lambda features, _: Rows(features))
+    return Lane(name, engine, side, DIMENSION, lambda _: None, lambda features, _: Rows(features))
 
 
 def grey(value: int) -> np.ndarray:

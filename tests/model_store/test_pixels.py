@@ -23,7 +23,7 @@ def test_stripes_are_worked_out_by_hand() -> None:
     image = np.zeros((1, 9, 9, 1), np.uint8)
     image[:, :, 1::2] = 255
     (found,) = pixel_statistics(image)
-    # Of the first eight columns half are dark.
+    # Of the first eight columns half are dark, and neighbours are looked for in rows alone.
     assert found[0] == pytest.approx(0.5)
     assert found[1] == pytest.approx(np.log(0.5 + 0.004))
     assert found[[2, 3, 5, 6]] == pytest.approx([0, 0, 1, 1])
