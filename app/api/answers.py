@@ -74,8 +74,8 @@ class ComparisonAnswer(JudgedAnswer):
                 "threshold": 0.7221559584140778,
                 "same": True,
                 "in_distribution": True,
-                "typicality_a": 0.4638394547519879,
-                "typicality_b": 0.363498674744415,
+                "typicality_a": 0.4627035213934116,
+                "typicality_b": 0.3676637637258614,
             }
         }
     )
