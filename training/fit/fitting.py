@@ -12,6 +12,7 @@ from training.errors import TrainingError
 from training.fit.along import Settled
 from training.fit.jobs import continued_job, new_job
 from training.fit.request import FitRequest
+from training.initialise import open_origin
 from training.progress import Reporter
 from training.publishing.publish import publish
 from training.recipe.tables import short_table
@@ -47,7 +48,10 @@ def fit(
             _check_unfinished(request, run)
             job = _job(request, run, reporter)
             if not request.resume:
-                # Not before: what ends above must not cost the steps of an earlier run.
+                # Not before: what ends above must not cost the steps of an earlier run, nor must
+                # weights to start from that cannot be had.
+                if earlier:
+                    open_origin(job.recipe.start, job.recipe.network, request.store)
                 run.clear()
                 earlier = False
             return _fit(job, request, run, reporter, processes or Processes())

@@ -229,7 +229,12 @@ class TestUnfinished:
 
     @pytest.mark.parametrize(
         "wrong",
-        [["--recipe", "nothing"], ["--set", "sampling.name=nothing"], ["--data", "nowhere"]],
+        [
+            ["--recipe", "nothing"],
+            ["--set", "sampling.name=nothing"],
+            ["--set", "start.model=nowhere"],
+            ["--data", "nowhere"],
+        ],
     )
     def test_is_not_thrown_away_for_one_that_cannot_begin(self, place, store, whole, wrong):
         assert main(arguments(place, store, "--restart", *wrong)) == 1
