@@ -13,6 +13,7 @@ from training.calibration import (
     calibrate,
     calibration_warnings,
     chance_warnings,
+    confusable_warnings,
     fit_beta,
     fit_isotonic,
     fit_logistic,
@@ -268,6 +269,35 @@ def test_a_model_that_may_be_guessing_is_warned_of(auc, interval, guesses):
     found = chance_warnings(auc, interval)
     assert len(found) == guesses
     assert all(f"{auc:.3f}" in warning for warning in found)
+
+
+NAMES = ["apple", "pear", "plum"]
+
+
+def alike(apple_pear: int, pear_plum: int):
+    """The closest hundred of a thousand pairs: so many of either two classes, in either order."""
+    closest = [(1, 0)] * apple_pear + [(1, 2)] * pear_plum
+    closest += [(0, 2)] * (100 - len(closest))
+    return hand_scored([0.95], [0.9] * 100 + [0.1] * 900, impostor_classes=closest + [(0, 2)] * 900)
+
+
+def test_two_classes_that_decide_the_threshold_are_named():
+    (told,) = confusable_warnings(alike(70, 30), NAMES, 0.1)
+    assert "70% of the 100 impostor pairs that are most alike" in told
+    assert "'apple' and 'pear'" in told
+
+
+@pytest.mark.parametrize(
+    ("pairs", "names", "far"),
+    [
+        (alike(45, 45), NAMES, 0.1),
+        (alike(70, 30), NAMES, 0.005),
+        (alike(30, 70), NAMES[:2], 0.1),
+    ],
+    ids=["nobody has most", "too few to tell", "a class without a name"],
+)
+def test_nobody_is_named_without_cause(pairs, names, far):
+    assert confusable_warnings(pairs, names, far) == ()
 
 
 def test_it_comes_out_the_same_again():

@@ -8,7 +8,12 @@ from rich.table import Table
 
 from model_store.calibration import Calibration
 from model_store.manifest import Manifest
-from training.calibration import calibrate, fit_typicality, typicality_warnings
+from training.calibration import (
+    calibrate,
+    confusable_warnings,
+    fit_typicality,
+    typicality_warnings,
+)
 from training.calibration.making import distribution_of
 from training.calibration.typical import LEVEL
 from training.commands.common import share, whole_number
@@ -87,7 +92,8 @@ def run(options: argparse.Namespace) -> int:
         max_impostors=options.max_impostors,
     )
     before = bench.checkpoint.manifest
-    calibration, warnings = _calibration(options, before, scored, data, folder.digest())
+    names = [entry.name for entry in folder.classes]
+    calibration, warnings = _calibration(options, before, scored, names, data, folder.digest())
     typicality = fit_typicality(
         sides.left,
         None if bench.network.shares_weights else sides.right,
@@ -125,7 +131,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _calibration(
-    options: argparse.Namespace, before: Manifest, scored: ScoredPairs, data: str, digest: str
+    options: argparse.Namespace,
+    before: Manifest,
+    scored: ScoredPairs,
+    names: list[str],
+    data: str,
+    digest: str,
 ) -> tuple[Calibration, tuple[str, ...]]:
     """A new calibration, or the old one with the distribution of scores; and what to warn of."""
     if not options.describe_only:
@@ -137,7 +148,10 @@ def _calibration(
             data_digest=digest,
             seed=options.seed,
         )
-        return found.calibration, found.warnings
+        return found.calibration, (
+            *found.warnings,
+            *confusable_warnings(scored, names, options.far),
+        )
     if before.calibration is None:
         raise DataError(f"'{before.name}' is not calibrated yet; give --far and no --describe-only")
     described_now = {"distribution": distribution_of(scored)}
