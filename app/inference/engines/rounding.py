@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 import openvino as ov
 from openvino import opset13 as ops
-from openvino._offline_transformations import apply_moc_transformations
 
 from app.inference.engines.base import UInt8Batch
 from app.inference.engines.openvino_runtime import runtime
@@ -57,8 +56,7 @@ def rounded(model: ov.Model, images: UInt8Batch) -> ov.Model:
         RuntimeError: OpenVINO cannot compute the network.
     """
     model = model.clone()
-    # Joins what normalises a convolution's result with its weights, as compiling would.
-    apply_moc_transformations(model, False)
+    _join_normalisation(model)
     found = list(_convolutions(model))
     for filters, (mean, variance) in zip(found, _seen(model, found, images), strict=True):
         _round(filters, mean, variance)
@@ -117,6 +115,16 @@ def settle(exact: Floats, values: Floats, mean: Floats, variance: Floats, off: F
         errors[rows, inputs] += move
         off += move * gain
     return values.reshape(filters, -1, taps)
+
+
+def _join_normalisation(model: ov.Model) -> None:
+    """Multiplies what normalises a convolution's result into its weights, as compiling would."""
+    try:
+        # Only OpenVINO's own tools are promised this.
+        from openvino._offline_transformations import apply_moc_transformations
+    except ImportError as error:
+        raise RuntimeError(f"this version of OpenVINO cannot prepare it: {error}") from error
+    apply_moc_transformations(model, False)
 
 
 def _convolutions(model: ov.Model) -> Iterator[_Filters]:

@@ -1,5 +1,6 @@
 """Weights rounded to bfloat16 so that their errors cancel."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 from openvino import opset13 as ops
 
 from app.inference.engines import converted
+from app.inference.engines.conversion import ConversionFailed
 from app.inference.engines.converted import ConvertedModels
 from app.inference.engines.openvino_runtime import runtime
 from app.inference.engines.rounding import nearest, rounded, settle
@@ -122,6 +124,17 @@ def test_a_rounded_network_errs_far_less_than_one_of_nearest_values() -> None:
         np.testing.assert_array_equal(nearest(held), held)
     errors = [np.abs(_computed(model, images[4:]) - exact[4:]) for model in (by_value, settled)]
     assert errors[1].mean() < errors[0].mean() / 4
+
+
+@pytest.mark.usefixtures("once")
+def test_where_openvino_cannot_prepare_it_float32_goes_on(tmp_path: Path, monkeypatch) -> None:
+    # As if a later version had no such module any more.
+    monkeypatch.setitem(sys.modules, "openvino._offline_transformations", None)
+    checkpoint = saved(tmp_path, network())
+    models = ConvertedModels(tmp_path / "cache")
+    assert models.get(checkpoint, Side.LEFT) is not None
+    with pytest.raises(ConversionFailed, match="cannot prepare it"):
+        models.get(checkpoint, Side.LEFT, "bfloat16")
 
 
 @pytest.mark.usefixtures("once")
