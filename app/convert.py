@@ -6,18 +6,16 @@ times, is what this is for.
 """
 
 import argparse
+import contextlib
 import sys
-from itertools import product
 
 from app.inference.engines import make_engine
+from app.inference.engines.conversion import ConversionFailed
 from app.inference.engines.converted import ConvertedModels
 from app.inference.errors import InferenceError
 from app.settings import read_settings
 from model_store.errors import StoreError, TwinlensError
 from model_store.store import ModelStore
-
-_PRECISIONS = ("float32", "bfloat16")
-"""Both, because where they are served there may be another CPU."""
 
 
 def main(arguments: list[str]) -> int:
@@ -34,8 +32,11 @@ def main(arguments: list[str]) -> int:
         for reference in references:
             try:
                 checkpoint = store.load(reference.name)
-                for side, precision in product(checkpoint.network.sides, _PRECISIONS):
-                    folder.put(checkpoint, side, precision)
+                for side in checkpoint.network.sides:
+                    folder.put(checkpoint, side)
+                    # Where it is served there may be another CPU; float32 is for all of them.
+                    with contextlib.suppress(ConversionFailed):
+                        folder.put(checkpoint, side, "bfloat16")
                 # It finds out, and keeps, in which precision.
                 make_engine(
                     checkpoint, engine="openvino", device="cpu", cache=settings.engine_cache
