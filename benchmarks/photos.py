@@ -1,14 +1,13 @@
 """The images that benchmarks work on."""
 
 import io
-import os
 import zipfile
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-_REPOSITORY = Path(__file__).parents[1]
+from benchmarks.data import data_folder
+
 _SIZE = (400, 533)
 
 
@@ -18,8 +17,7 @@ def load_photos(count: int) -> tuple[list[bytes], str]:
     Returns:
         The files, and what they are.
     """
-    folder = Path(os.environ.get("TWINLENS_DATA") or _REPOSITORY.parent / "shared" / "data")
-    archive = folder / "grocery_store" / "grocery_store.zip"
+    archive = data_folder() / "grocery_store" / "grocery_store.zip"
     if not archive.is_file():
         return [_draw(seed) for seed in range(count)], (
             f"{count} drawn JPEGs of {_SIZE[0]}x{_SIZE[1]} (no Grocery Store photos found)"

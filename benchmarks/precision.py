@@ -5,7 +5,6 @@ precision. The same pairs are then scored, and decided by the model's own thresh
 """
 
 import argparse
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,8 +17,10 @@ import numpy as np
 import torch
 
 from app.inference.engines import Engine, UInt8Batch, make_engine
+from app.inference.engines.agreement import compare
 from app.inference.errors import InferenceError
 from app.settings import PrecisionName
+from benchmarks.data import data_folder
 from benchmarks.output import add_outputs, write_outputs
 from benchmarks.provenance import provenance
 from model_store import Checkpoint, ModelStore
@@ -33,11 +34,10 @@ from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.metrics import Floats, alike, roc
 from training.evaluation.pairs import ScoredPairs, score_folder
 
-_DATA = Path(os.environ.get("TWINLENS_DATA") or "../shared/data")
-_GROCERIES = _DATA / "grocery_store/grocery_store.zip/grocery_store/val"
+_GROCERIES = data_folder() / "grocery_store/grocery_store.zip/grocery_store/val"
 _SHIPPED = (
     f"photos={_GROCERIES}",
-    f"glyphs={_DATA}/omniglot/images_validation.zip",
+    f"glyphs={data_folder()}/omniglot/images_validation.zip",
     f"groceries={_GROCERIES}",
 )
 _REFERENCE = "torch float32"
@@ -91,7 +91,7 @@ def measure(name: str, data: Path, store: ModelStore) -> list[dict[str, Any]]:
 
 def beside(checkpoint: Checkpoint, one: Found, reference: Found) -> dict[str, Any]:
     """An engine's figures, and how far it is from PyTorch in float32."""
-    cosines = _cosines(one.features, reference.features)
+    cosines, _ = compare(one.features, reference.features)
     curve = roc(one.scored.genuine_alike, one.scored.impostor_alike)
     calibration = checkpoint.manifest.calibration
     row: dict[str, Any] = {
@@ -168,12 +168,6 @@ def _judged(checkpoint: Checkpoint, folder: ImageFolder, features: torch.Tensor)
 
 def _scores(one: Found) -> Floats:
     return np.concatenate([one.scored.genuine, one.scored.impostor])
-
-
-def _cosines(one: Floats, other: Floats) -> Floats:
-    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-    cosines: Floats = (one * other).sum(axis=1) / lengths
-    return cosines
 
 
 def main() -> None:

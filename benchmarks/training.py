@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,6 +23,7 @@ from PIL import Image
 from torch import nn
 from torchvision.models import vgg16
 
+from benchmarks.data import data_folder
 from benchmarks.output import add_outputs, write_outputs
 from training.data.folders import ImageFolder
 from training.data.opening import open_data
@@ -35,7 +35,7 @@ from training.memory import keep_freed_memory
 from training.recipe.files import load_recipe
 from training.run.planning import plan_training
 
-DATA = Path(os.environ.get("TWINLENS_DATA", "../shared/data")) / "omniglot/images_background.zip"
+DATA = data_folder() / "omniglot/images_background.zip"
 _CLASSES = 40
 
 

@@ -18,7 +18,11 @@ def squared_lengths(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.asarray(np.einsum("ij,ij->i", rows, rows))
 
 
+def lengths(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Rows (N, dimension) → (N,), of their type, above 0."""
+    return np.asarray(np.maximum(np.sqrt(squared_lengths(rows)), _LEAST_LENGTH))
+
+
 def to_unit_length(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Rows (N, dimension) of their type, scaled to unit length; those of zeros stay."""
-    lengths = np.maximum(np.sqrt(squared_lengths(rows)), _LEAST_LENGTH)
-    return np.asarray(rows / lengths[:, None])
+    return np.asarray(rows / lengths(rows)[:, None])

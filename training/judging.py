@@ -13,7 +13,6 @@ from model_store.typicality import Typicality
 from training.calibration import (
     calibrate,
     chance_warnings,
-    confusable_warnings,
     fit_typicality,
     typicality_warnings,
 )
@@ -104,9 +103,8 @@ def judge(
         sides = _embedded(network, parts.calibration, device, reporter, "calibrating", skipped)
         data = f"{sides[0].folder.name}, calibration classes: {sides[0].folder.described()}"
         digest = sides[0].folder.digest()
-        scored = score_folder(network, *sides, seed=recipe.seed, max_impostors=_MAX_IMPOSTORS)
         found = calibrate(
-            scored,
+            score_folder(network, *sides, seed=recipe.seed, max_impostors=_MAX_IMPOSTORS),
             target_far=recipe.calibration.far,
             prior=recipe.calibration.prior,
             data=data,
@@ -122,12 +120,7 @@ def judge(
             seed=recipe.seed,
         )
         calibration = found.calibration
-        names = [entry.name for entry in sides[0].folder.classes]
-        warnings = (
-            *found.warnings,
-            *confusable_warnings(scored, names, recipe.calibration.far),
-            *typicality_warnings(typicality),
-        )
+        warnings = (*found.warnings, *typicality_warnings(typicality))
     evaluations: tuple[Evaluation, ...] = ()
     validation = None
     if parts.validation is not None:

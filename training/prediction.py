@@ -9,7 +9,7 @@ from model_store.checkpoint import Checkpoint
 from model_store.images import decode_prepared
 from model_store.metric import Metric
 from model_store.network import Side
-from model_store.typicality import in_distribution, pixel_statistics
+from model_store.typicality import in_distribution
 from training.evaluation.pool import Pairs
 from training.evaluation.scoring import score_pairs
 
@@ -89,7 +89,7 @@ def predict(
         )
     if typicality is not None:
         left_one, right_one = (
-            float(typicality.of(row.numpy(), pixel_statistics(image), side)[0])
+            float(typicality.of(row.numpy(), typicality.look(image), side)[0])
             for row, image, side in zip(features, images, sides, strict=True)
         )
         found = replace(found, typicality=(left_one, right_one), level=typicality.level)

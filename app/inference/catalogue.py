@@ -11,7 +11,7 @@ from app.inference.lane import Lane
 from app.inference.rows import Rows
 from model_store import Manifest
 from model_store.network import SiameseNetwork, Side
-from model_store.typicality import Statistics, Typicality, pixel_statistics
+from model_store.typicality import Statistics, Typicality
 
 
 class LoadedModel:
@@ -92,11 +92,11 @@ class LoadedModel:
         self._close_if_done()
 
     def _look(self, images: UInt8Batch) -> Statistics | None:
-        return None if self.typicality is None else pixel_statistics(images)
+        return None if self.typicality is None else self.typicality.look(images)
 
     def _finish(self, side: Side, features: Features, seen: Statistics | None) -> Rows:
         embeddings = self.network.finish_array(features, side)
-        if self.typicality is None or seen is None:
+        if self.typicality is None:
             return Rows(embeddings)
         return Rows(embeddings, self.typicality.of(features, seen, side))
 

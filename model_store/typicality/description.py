@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from model_store.network.siamese import Side
+from model_store.preprocessing import UInt8Image
 from model_store.typicality.measures import Floats, Measures
-from model_store.typicality.pixels import Pixels, Statistics
+from model_store.typicality.pixels import Pixels, Statistics, pixel_statistics
 from model_store.vectors import squared_lengths
 
 LEAST = 1e-9
@@ -38,7 +39,7 @@ class SideTypicality:
     reference: Floats
     pixels: Pixels | None = None
 
-    def distances(self, features: npt.NDArray[np.float32], statistics: Statistics) -> Floats:
+    def distances(self, features: npt.NDArray[np.float32], statistics: Statistics | None) -> Floats:
         """How far features lie outside: by how many standard deviations measures exceed theirs.
 
         Lengths tell images of another kind from characters, directions tell them from photographs;
@@ -46,7 +47,8 @@ class SideTypicality:
 
         Args:
             features: float32 (N, dimension), from `SiameseNetwork.features`.
-            statistics: float32 (N, 12), from `pixel_statistics`, of the images.
+            statistics: float32 (N, 12), from `pixel_statistics`, of the images; of no account
+                where pixels are not.
 
         Returns:
             float64 (N,), ≥ 0.
@@ -54,7 +56,7 @@ class SideTypicality:
         found = measured(self.measures, self.pixels, features, statistics)
         return combine(found, self.centre, self.spread)
 
-    def of(self, features: npt.NDArray[np.float32], statistics: Statistics) -> Floats:
+    def of(self, features: npt.NDArray[np.float32], statistics: Statistics | None) -> Floats:
         """The typicality of each image.
 
         Returns:
@@ -84,17 +86,30 @@ class Typicality:
     data: str = ""
     data_digest: str = ""
 
+    def look(self, images: UInt8Image) -> Statistics | None:
+        """What `of` wants to know of images beside their features.
+
+        Args:
+            images: uint8 (N, height, width, channels), prepared for the network.
+
+        Returns:
+            float32 (N, 12), from `pixel_statistics`; None where pixels do not count.
+        """
+        if all(one.pixels is None for one in self.sides.values()):
+            return None
+        return pixel_statistics(images)
+
     def of(
         self,
         features: npt.NDArray[np.float32],
-        statistics: Statistics,
+        statistics: Statistics | None,
         side: Side = Side.LEFT,
     ) -> Floats:
         """The typicality of images.
 
         Args:
             features: float32 (N, dimension), from `SiameseNetwork.features`.
-            statistics: float32 (N, 12), from `pixel_statistics`, of the images.
+            statistics: From `look`, or `pixel_statistics`, of the images.
             side: The side they are on.
 
         Returns:
@@ -116,12 +131,14 @@ def measured(
     measures: Measures,
     pixels: Pixels | None,
     features: npt.NDArray[np.float32],
-    statistics: Statistics,
+    statistics: Statistics | None,
 ) -> Floats:
     """Features (N, dimension), statistics (N, 12) → float64 (N, 3), or (N, 2) without pixels."""
     found = measures.of(features)
     if pixels is None:
         return found
+    if statistics is None:
+        raise ValueError("what the images' pixels look like counts, and is not given")
     return np.column_stack([found, pixels.distance(statistics)])
 
 

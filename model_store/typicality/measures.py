@@ -7,11 +7,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from model_store.vectors import squared_lengths, to_unit_length
+from model_store.vectors import lengths, squared_lengths, to_unit_length
 
 Floats = npt.NDArray[np.float64]
-
-_LEAST_LENGTH = 1e-12
 
 
 class Measures(Protocol):
@@ -101,7 +99,7 @@ class ClassCentres:
         The one is minus the logarithm of their length; the other is in radians.
         """
         found = np.empty((len(features), 2))
-        found[:, 0] = -np.log(np.maximum(np.sqrt(squared_lengths(features)), _LEAST_LENGTH))
+        found[:, 0] = -np.log(lengths(features))
         nearest = (to_unit_length(features) @ self.directions.T).max(axis=1)
         found[:, 1] = np.arccos(np.clip(nearest, -1, 1))
         return found

@@ -19,6 +19,7 @@ from model_store.typicality import (
     Typicality,
     combine,
     from_bytes,
+    pixel_statistics,
     record_of,
     tail_share,
     to_bytes,
@@ -164,6 +165,18 @@ def test_a_description_of_before_pixels_were_looked_at_is_read_and_judges_withou
     read = from_bytes(data, record_of(written, data), 4)
     rows = np.random.default_rng(2).normal(size=(20, 4)).astype(np.float32)
     np.testing.assert_array_equal(read.of(rows, statistics(20)), read.of(rows, statistics(20, 1)))
+    images = np.zeros((20, 8, 8, 3), np.uint8)
+    assert read.look(images) is None, "nothing is taken that nobody wants"
+    np.testing.assert_array_equal(read.of(rows, None), read.of(rows, statistics(20)))
+
+
+def test_where_pixels_count_they_are_looked_at() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
+    looks = description().look(images)
+    assert looks is not None
+    np.testing.assert_array_equal(looks, pixel_statistics(images))
+    with pytest.raises(ValueError, match="pixels look like"):
+        description().of(np.ones((20, 4), np.float32), None)
 
 
 def test_another_file_or_another_model_is_refused() -> None:

@@ -15,6 +15,7 @@ def scored(
     metric=Metric.COSINE_SIMILARITY,
     genuine_class=None,
     impostor_classes=None,
+    class_names=(),
 ) -> ScoredPairs:
     """Pairs with those scores; every genuine pair of class 0, every impostor of 0 and 1."""
     ours, others = len(genuine), len(impostor)
@@ -31,6 +32,7 @@ def scored(
         genuine_pairs=Pairs(np.zeros(ours, np.int64), np.ones(ours, np.int64)),
         impostor_pairs=Pairs(np.zeros(others, np.int64), np.full(others, 2)),
         images=3,
+        class_names=tuple(class_names),
     )
 
 

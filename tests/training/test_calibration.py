@@ -13,12 +13,12 @@ from training.calibration import (
     calibrate,
     calibration_warnings,
     chance_warnings,
-    confusable_warnings,
     fit_beta,
     fit_isotonic,
     fit_logistic,
 )
 from training.calibration.choosing import METHODS, choose_curve, simplest_near_best
+from training.calibration.confusable import confusable_warnings
 from training.calibration.fitting import Evidence
 from training.evaluation.pairs import score_folder
 from training.evaluation.protocols.verification import probability_error
@@ -271,33 +271,38 @@ def test_a_model_that_may_be_guessing_is_warned_of(auc, interval, guesses):
     assert all(f"{auc:.3f}" in warning for warning in found)
 
 
-NAMES = ["apple", "pear", "plum"]
-
-
-def alike(apple_pear: int, pear_plum: int):
+def alike(apple_pear: int, pear_plum: int, names=("apple", "pear", "plum")):
     """The closest hundred of a thousand pairs: so many of either two classes, in either order."""
     closest = [(1, 0)] * apple_pear + [(1, 2)] * pear_plum
     closest += [(0, 2)] * (100 - len(closest))
-    return hand_scored([0.95], [0.9] * 100 + [0.1] * 900, impostor_classes=closest + [(0, 2)] * 900)
+    return hand_scored(
+        [0.95] * 30,
+        [0.9] * 100 + [0.1] * 900,
+        genuine_class=[0, 1, 2] * 10,
+        impostor_classes=closest + [(0, 2)] * 900,
+        class_names=names,
+    )
 
 
 def test_two_classes_that_decide_the_threshold_are_named():
-    (told,) = confusable_warnings(alike(70, 30), NAMES, 0.1)
+    pairs = alike(70, 30)
+    (told,) = confusable_warnings(pairs, 0.1)
+    assert told in calibrate(pairs, target_far=0.1).warnings
     assert "70% of the 100 impostor pairs that are most alike" in told
     assert "'apple' and 'pear'" in told
 
 
 @pytest.mark.parametrize(
-    ("pairs", "names", "far"),
+    ("pairs", "far"),
     [
-        (alike(45, 45), NAMES, 0.1),
-        (alike(70, 30), NAMES, 0.005),
-        (alike(30, 70), NAMES[:2], 0.1),
+        (alike(45, 45), 0.1),
+        (alike(70, 30), 0.005),
+        (alike(30, 70, names=("apple", "pear")), 0.1),
     ],
     ids=["nobody has most", "too few to tell", "a class without a name"],
 )
-def test_nobody_is_named_without_cause(pairs, names, far):
-    assert confusable_warnings(pairs, names, far) == ()
+def test_nobody_is_named_without_cause(pairs, far):
+    assert confusable_warnings(pairs, far) == ()
 
 
 def test_it_comes_out_the_same_again():

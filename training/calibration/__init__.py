@@ -1,6 +1,5 @@
 """Fitting what turns a score into a probability and a decision."""
 
-from training.calibration.confusable import confusable_warnings
 from training.calibration.fitting import fit_beta, fit_isotonic, fit_logistic
 from training.calibration.making import Calibrated, calibrate
 from training.calibration.sufficiency import calibration_warnings, chance_warnings
@@ -11,7 +10,6 @@ __all__ = [
     "calibrate",
     "calibration_warnings",
     "chance_warnings",
-    "confusable_warnings",
     "fit_beta",
     "fit_isotonic",
     "fit_logistic",

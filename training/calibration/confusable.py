@@ -1,7 +1,6 @@
 """Whether two classes that are hard to tell apart decide a threshold by themselves."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,14 +13,11 @@ _FEWEST_PAIRS = 10
 """Among fewer false accepts, two classes may have most by accident."""
 
 
-def confusable_warnings(
-    scored: ScoredPairs, names: Sequence[str], target_far: float
-) -> tuple[str, ...]:
+def confusable_warnings(scored: ScoredPairs, target_far: float) -> tuple[str, ...]:
     """Names the two classes that most false accepts are of, if there are such, in a sentence.
 
     Args:
         scored: The pairs that a calibration is made on.
-        names: Of the classes, by number; those beyond are not named.
         target_far: The false-accept rate that the threshold is chosen for, in [0, 1).
     """
     closest = math.floor(target_far * len(scored.impostor))
@@ -33,6 +29,7 @@ def confusable_warnings(
     most = int(counts.argmax())
     one, other = kinds[most].tolist()
     share = counts[most] / closest
+    names = scored.class_names
     if share < _MOST or other >= len(names):
         return ()
     decided = (

@@ -6,6 +6,7 @@ import numpy as np
 
 from model_store.calibration import Calibration, ScoreDistribution
 from training.calibration.choosing import choose_curve
+from training.calibration.confusable import confusable_warnings
 from training.calibration.sufficiency import calibration_warnings
 from training.evaluation.metrics import alike, roc
 from training.evaluation.pairs import ScoredPairs
@@ -70,7 +71,8 @@ def calibrate(
         data=data,
         data_digest=data_digest,
     )
-    return Calibrated(calibration, calibration_warnings(calibration))
+    warnings = (*calibration_warnings(calibration), *confusable_warnings(scored, target_far))
+    return Calibrated(calibration, warnings)
 
 
 def distribution_of(scored: ScoredPairs) -> ScoreDistribution:

@@ -142,34 +142,32 @@ def _units(folder: EmbeddedFolder) -> npt.NDArray[np.int64]:
 def _fit_side(
     folder: EmbeddedFolder, trained: EmbeddedFolder | None, *, pixels: bool, seed: int
 ) -> SideTypicality:
-    own, every = _material(folder), _material(folder)
+    own = every = _material(folder)
     if trained is not None:
         known = _material(trained)
         # A class of the same number is another one.
         known = replace(known, labels=known.labels + len(folder.folder.classes))
         every = known.joined(own)
     few = _lie_in_few_directions(every.features)
+
+    def described(material: _Material) -> tuple[Measures, Pixels | None]:
+        return _measures(material, few=few), _pixels(material) if pixels else None
+
     units = _units(folder)
     names = np.random.default_rng(seed).permutation(np.unique(units))
     found = np.empty((len(own.labels), 3 if pixels else 2))
     for number in range(min(_FOLDS, len(names))):
         held = np.isin(units, names[number::_FOLDS])
         rest = every.only(np.concatenate([np.ones(len(every.labels) - len(held), bool), ~held]))
-        found[held] = measured(
-            _measures(rest, few=few),
-            _pixels(rest) if pixels else None,
-            own.features[held],
-            own.statistics[held],
-        )
+        found[held] = measured(*described(rest), own.features[held], own.statistics[held])
     centre = np.median(found, axis=0)
     # Where measures do not vary at all (a network that collapsed), anything else is far out.
     spread = np.maximum(found.std(axis=0), 1e-6 * (1 + np.abs(centre)))
     reference = np.sort(combine(found, centre, spread))
     if len(reference) > _REFERENCE:
         reference = reference[np.linspace(0, len(reference) - 1, _REFERENCE).round().astype(int)]
-    return SideTypicality(
-        _measures(every, few=few), centre, spread, reference, _pixels(every) if pixels else None
-    )
+    measures, looks = described(every)
+    return SideTypicality(measures, centre, spread, reference, looks)
 
 
 @dataclass(frozen=True)

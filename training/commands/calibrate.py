@@ -10,7 +10,6 @@ from model_store.calibration import Calibration
 from model_store.manifest import Manifest
 from training.calibration import (
     calibrate,
-    confusable_warnings,
     fit_typicality,
     typicality_warnings,
 )
@@ -92,8 +91,7 @@ def run(options: argparse.Namespace) -> int:
         max_impostors=options.max_impostors,
     )
     before = bench.checkpoint.manifest
-    names = [entry.name for entry in folder.classes]
-    calibration, warnings = _calibration(options, before, scored, names, data, folder.digest())
+    calibration, warnings = _calibration(options, before, scored, data, folder.digest())
     typicality = fit_typicality(
         sides.left,
         None if bench.network.shares_weights else sides.right,
@@ -131,12 +129,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _calibration(
-    options: argparse.Namespace,
-    before: Manifest,
-    scored: ScoredPairs,
-    names: list[str],
-    data: str,
-    digest: str,
+    options: argparse.Namespace, before: Manifest, scored: ScoredPairs, data: str, digest: str
 ) -> tuple[Calibration, tuple[str, ...]]:
     """A new calibration, or the old one with the distribution of scores; and what to warn of."""
     if not options.describe_only:
@@ -148,10 +141,7 @@ def _calibration(
             data_digest=digest,
             seed=options.seed,
         )
-        return found.calibration, (
-            *found.warnings,
-            *confusable_warnings(scored, names, options.far),
-        )
+        return found.calibration, found.warnings
     if before.calibration is None:
         raise DataError(f"'{before.name}' is not calibrated yet; give --far and no --describe-only")
     described_now = {"distribution": distribution_of(scored)}

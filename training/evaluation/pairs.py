@@ -30,6 +30,7 @@ class ScoredPairs:
         impostor_pairs: Likewise.
         images: Images that could have taken part.
         group_of_class: int64, the group of each class by its number; None where there are none.
+        class_names: Of the left folder's classes by their numbers; others come after them.
     """
 
     metric: Metric
@@ -41,6 +42,7 @@ class ScoredPairs:
     impostor_pairs: Pairs
     images: int
     group_of_class: Indices | None = None
+    class_names: tuple[str, ...] = ()
 
     @property
     def classes(self) -> int:
@@ -105,6 +107,7 @@ def score_folder(
         impostor_pairs=impostor,
         images=len(left.labels) + (0 if pool.itself else len(other.labels)),
         group_of_class=_groups(left, pool),
+        class_names=tuple(entry.name for entry in left.folder.classes),
     )
 
 

@@ -81,7 +81,7 @@ def check(engine: Engine, probe: Probe) -> Agreement:
                 f"{engine.name} on {engine.device} gives features of shape {found.shape} and not "
                 f"{wanted.shape}"
             )
-        cosine, length = _compare(found, wanted)
+        cosine, length = compare(found, wanted)
         cosines.append(cosine)
         lengths.append(length)
     agreement = Agreement(float(np.mean(cosines)), float(np.min(cosines)), float(np.max(lengths)))
@@ -102,7 +102,7 @@ def check(engine: Engine, probe: Probe) -> Agreement:
     return agreement
 
 
-def _compare(
+def compare(
     found: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Cosine and relative difference in length, row by row; two rows of zeros are alike."""

@@ -77,7 +77,10 @@ class ConvertedModels:
         return model
 
     def folder(self, checkpoint: Checkpoint) -> Path:
-        """Where a network lies, and what else is known of it; there only if it could be kept."""
+        """Where a network lies, and what else is known of it; there only if it could be kept.
+
+        It counts as used, though what is rounded from it may be all that is read.
+        """
         folder = self._folder / _key(checkpoint, Side.LEFT)
         _touch(folder)
         return folder
