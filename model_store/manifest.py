@@ -48,6 +48,8 @@ class Evaluation(BaseModel):
         data: What was evaluated on, in words.
         data_digest: SHA-256 over the images.
         figures: What was measured, as the protocol's JSON has it.
+        calibrated_by: Where figures of a calibration are not of the model's own, because that has
+            seen these images: the images that another was made by, in words.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,11 +58,13 @@ class Evaluation(BaseModel):
     data: str
     data_digest: str = ""
     figures: dict[str, JsonValue]
+    calibrated_by: str = ""
 
     def without_calibration(self) -> "Evaluation":
         """The same without the figures of a calibration, as if the model had had none."""
         dropped = dict.fromkeys(key for key in _OF_CALIBRATION if key in self.figures)
-        return self.model_copy(update={"figures": {**self.figures, **dropped}})
+        figures = {**self.figures, **dropped}
+        return self.model_copy(update={"figures": figures, "calibrated_by": ""})
 
 
 class Provenance(BaseModel):

@@ -11,15 +11,18 @@ from model_store.manifest import Evaluation
 from model_store.network import SiameseNetwork, Side
 from model_store.typicality import Typicality
 from training.calibration import (
+    Calibrated,
     calibrate,
     chance_warnings,
     fit_typicality,
     typicality_warnings,
 )
 from training.calibration.typical import ENOUGH_CLASSES, ENOUGH_IMAGES
+from training.crossing import Crossed, cross_pairs
 from training.data.folders import ImageFolder
-from training.data.parts import Parts
+from training.data.parts import Parts, together
 from training.data.sources import Skipped
+from training.data.split import deal_classes
 from training.evaluation.embedding import EmbeddedFolder, embed_folder
 from training.evaluation.figures import VerificationFigures
 from training.evaluation.pairs import ScoredPairs, score_folder
@@ -30,20 +33,30 @@ from training.recipe import Recipe
 
 _MAX_IMPOSTORS = 200_000
 
+_CLASSES_OF_A_HALF = 6
+"""With fewer, a calibration by one half of the classes would say nothing of one by all of them."""
+
+_KEPT = "classes never trained on"
+_VALIDATION = "validation classes"
+_CALIBRATION = "calibration classes"
+_CROSSED = "all classes, each pair scored by what was fitted to others"
+
 
 @dataclass(frozen=True)
 class Validation:
-    """The validation classes, embedded and scored.
+    """What a network is judged by: the validation classes, or all of them, crossed.
 
     Attributes:
         left: The images that stand left in pairs.
         right: The images that stand right.
         scored: The pairs.
+        tested: Some of them or all, and a calibration that has not seen their classes.
     """
 
     left: ImageFolder
     right: ImageFolder
     scored: ScoredPairs
+    tested: tuple[ScoredPairs, Calibration] | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +66,7 @@ class Outcome:
     Attributes:
         calibration: None where no classes were kept for it.
         typicality: None likewise, and where they have too few images.
-        evaluations: On the validation classes.
+        evaluations: On the validation classes; where they are crossed, on all.
         skipped: Images that could not be decoded on the way.
         warnings: What users of the calibration should know.
         validation: What the evaluations were made of; None where there are none.
@@ -84,63 +97,220 @@ def judge(
     parts: Parts,
     recipe: Recipe,
     *,
+    crossed: bool = False,
     device: torch.device,
     reporter: Reporter,
 ) -> Outcome:
     """Calibrates a network, and evaluates it on classes that it has never seen.
 
+    All classes kept from training calibrate what ships, as the more of them do the better it is.
+    The figures are taken with a calibration that has not seen the classes that they are of.
+
     Args:
         network: As it will be stored.
         parts: Its data.
         recipe: Its recipe.
+        crossed: Whether pairs of all classes judge, as `Split.crossed` has it.
         device: Where to compute.
         reporter: Told how far it is.
     """
     skipped: list[Skipped] = []
-    warnings: tuple[str, ...] = ()
-    calibration, typicality = None, None
-    if parts.calibration is not None:
-        sides = _embedded(network, parts.calibration, device, reporter, "calibrating", skipped)
-        data = f"{sides[0].folder.name}, calibration classes: {sides[0].folder.described()}"
-        digest = sides[0].folder.digest()
-        found = calibrate(
-            score_folder(network, *sides, seed=recipe.seed, max_impostors=_MAX_IMPOSTORS),
-            target_far=recipe.calibration.far,
-            prior=recipe.calibration.prior,
-            data=data,
-            data_digest=digest,
-            seed=recipe.seed,
+    held = together(parts.validation, parts.calibration)
+    sides = None if held is None else _embedded(network, held, device, reporter, "judging", skipped)
+    typicality = None
+    if crossed:
+        crossing = cross_pairs(
+            network,
+            together(parts.train, parts.validation) or parts.train,
+            recipe,
+            max_impostors=_MAX_IMPOSTORS,
+            device=device,
+            reporter=reporter,
         )
+        embedded = crossing.embedded
+        skipped.extend(entry for entry in embedded.skipped if entry not in skipped)
+        judged = _by_crossing(crossing, recipe)
         typicality = fit_typicality(
-            sides[0],
-            None if network.shares_weights else sides[1],
-            trained_on=_trained_on(network, parts, recipe.seed, device, reporter),
-            data=data,
-            data_digest=digest,
+            embedded,
+            turns=crossing.turns,
+            data=_told(embedded.folder, _CROSSED),
+            data_digest=embedded.folder.digest(),
             seed=recipe.seed,
         )
-        calibration = found.calibration
-        warnings = (*found.warnings, *typicality_warnings(typicality))
-    evaluations: tuple[Evaluation, ...] = ()
-    validation = None
-    if parts.validation is not None:
-        left, right = _embedded(network, parts.validation, device, reporter, "evaluating", skipped)
-        scored = score_folder(network, left, right, seed=recipe.seed, max_impostors=_MAX_IMPOSTORS)
-        validation = Validation(left.folder, (right or left).folder, scored)
-        evaluations, figures = _evaluated(network, (left, right), scored, calibration, recipe.seed)
-        warnings = (*chance_warnings(figures.auc, figures.auc_interval), *warnings)
-    return Outcome(calibration, typicality, evaluations, tuple(skipped), warnings, validation)
+    else:
+        judged = _by_classes_kept(network, parts, sides, recipe)
+        if sides is not None and judged.calibration is not None:
+            left, right = sides
+            typicality = fit_typicality(
+                left,
+                None if network.shares_weights else right,
+                trained_on=_trained_on(network, left.folder, parts, recipe.seed, device, reporter),
+                data=_told(left.folder, _KEPT),
+                data_digest=left.folder.digest(),
+                seed=recipe.seed,
+            )
+    evaluations = [] if judged.evaluation is None else [judged.evaluation]
+    if sides is not None and parts.validation is not None:
+        left, right = _of(sides, parts.validation)
+        if can_play(left, right):
+            trials = one_shot(left, network, candidates=right, seed=recipe.seed)
+            evaluations.append(
+                Evaluation(
+                    protocol="one-shot",
+                    data=_told(left.folder, _VALIDATION),
+                    data_digest=left.folder.digest(),
+                    figures=trials.to_json(),
+                )
+            )
+    warnings = judged.warnings
+    if judged.calibration is not None:
+        warnings = (*warnings, *typicality_warnings(typicality))
+    return Outcome(
+        judged.calibration,
+        typicality,
+        tuple(evaluations),
+        tuple(skipped),
+        warnings,
+        judged.validation,
+    )
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What pairs say of a network.
+
+    Attributes:
+        calibration: By all pairs that may calibrate; None where none may.
+        evaluation: Their verification figures; None where none judge.
+        validation: The pairs that those are of.
+        warnings: What users should know.
+    """
+
+    calibration: Calibration | None = None
+    evaluation: Evaluation | None = None
+    validation: Validation | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def _by_classes_kept(
+    network: SiameseNetwork,
+    parts: Parts,
+    sides: tuple[EmbeddedFolder, EmbeddedFolder | None] | None,
+    recipe: Recipe,
+) -> _Judged:
+    """By the classes that were kept from training, for validation and for calibration."""
+    if sides is None:
+        return _Judged()
+
+    def scored(sides: tuple[EmbeddedFolder, EmbeddedFolder | None]) -> ScoredPairs:
+        return score_folder(network, *sides, seed=recipe.seed, max_impostors=_MAX_IMPOSTORS)
+
+    found, others = None, None
+    if parts.calibration is not None:
+        folder = sides[0].folder
+        found = _calibrated(scored(sides), recipe, folder, _KEPT)
+    if parts.validation is None:
+        return _Judged() if found is None else _Judged(found.calibration, warnings=found.warnings)
+    if parts.calibration is not None:
+        aside = _of(sides, parts.calibration)
+        others = _calibrated(scored(aside), recipe, aside[0].folder, _CALIBRATION)
+    left, right = _of(sides, parts.validation)
+    pairs = scored((left, right))
+    calibration = None if others is None else others.calibration
+    figures = verification_figures(pairs, calibration=calibration, seed=recipe.seed)
+    data = _told(left.folder, _VALIDATION)
+    by = "" if calibration is None else calibration.data
+    warnings = chance_warnings(figures.auc, figures.auc_interval)
+    return _Judged(
+        None if found is None else found.calibration,
+        _verification(figures, left.folder, data, by),
+        Validation(
+            left.folder,
+            (right or left).folder,
+            pairs,
+            None if calibration is None else (pairs, calibration),
+        ),
+        warnings if found is None else (*warnings, *found.warnings),
+    )
+
+
+def _by_crossing(crossing: Crossed, recipe: Recipe) -> _Judged:
+    """By pairs of all classes, each scored by what was fitted to others."""
+    folder, pairs = crossing.embedded.folder, crossing.scored
+    found = _calibrated(pairs, recipe, folder, _CROSSED)
+    figures = verification_figures(pairs, seed=recipe.seed)
+    tested, by = None, ""
+    names = deal_classes(folder, 2, recipe.seed)
+    if min(len(half) for half in names) >= _CLASSES_OF_A_HALF:
+        number = {entry.name: label for label, entry in enumerate(folder.classes)}
+        fitted, judged = (pairs.within(np.array([number[name] for name in half])) for half in names)
+        if all(len(of) for half in (fitted, judged) for of in (half.genuine, half.impostor)):
+            tested = (judged, _calibrated(fitted, recipe, folder, _CROSSED).calibration)
+            half = verification_figures(judged, calibration=tested[1], seed=recipe.seed)
+            about = ("calibration_error", "calibration_error_interval", "at_threshold")
+            figures = figures.model_copy(update={name: getattr(half, name) for name in about})
+            by = "half of these classes, and judged on the others"
+    return _Judged(
+        found.calibration,
+        _verification(figures, folder, _told(folder, _CROSSED), by),
+        Validation(folder, folder, pairs, tested),
+        (*chance_warnings(figures.auc, figures.auc_interval), *found.warnings),
+    )
+
+
+def _calibrated(scored: ScoredPairs, recipe: Recipe, folder: ImageFolder, which: str) -> Calibrated:
+    return calibrate(
+        scored,
+        target_far=recipe.calibration.far,
+        prior=recipe.calibration.prior,
+        data=_told(folder, which),
+        data_digest=folder.digest(),
+        seed=recipe.seed,
+    )
+
+
+def _verification(
+    figures: VerificationFigures, folder: ImageFolder, data: str, by: str
+) -> Evaluation:
+    return Evaluation(
+        protocol="verification",
+        data=data,
+        data_digest=folder.digest(),
+        figures=figures.to_json(),
+        calibrated_by=by,
+    )
+
+
+def _told(folder: ImageFolder, which: str) -> str:
+    return f"{folder.name}, {which}: {folder.described()}"
+
+
+def _of(
+    sides: tuple[EmbeddedFolder, EmbeddedFolder | None], part: ImageFolder
+) -> tuple[EmbeddedFolder, EmbeddedFolder | None]:
+    """The classes of a part, of both sides."""
+    names = {entry.name for entry in part.classes}
+
+    def only(embedded: EmbeddedFolder) -> EmbeddedFolder:
+        classes = embedded.folder.classes
+        return embedded.subset([i for i, entry in enumerate(classes) if entry.name in names])
+
+    left, right = sides
+    return only(left), None if right is None else only(right)
 
 
 def _trained_on(
-    network: SiameseNetwork, parts: Parts, seed: int, device: torch.device, reporter: Reporter
+    network: SiameseNetwork,
+    kept: ImageFolder,
+    parts: Parts,
+    seed: int,
+    device: torch.device,
+    reporter: Reporter,
 ) -> list[EmbeddedFolder]:
-    """Some training images, a side each, where those that calibrate, or their classes, are few."""
-    if parts.calibration is None:
-        return []
+    """Some training images, a side each, where those kept from it, or their classes, are few."""
     wanted = ENOUGH_IMAGES
-    if len(parts.calibration.classes) >= ENOUGH_CLASSES:
-        wanted -= len(parts.calibration.items)
+    if len(kept.classes) >= ENOUGH_CLASSES:
+        wanted -= len(kept.items)
     if wanted <= 0:
         return []
     items = parts.train.items
@@ -176,27 +346,3 @@ def _embedded(
             )
         skipped.extend(embedded[-1].skipped)
     return embedded[0], embedded[1] if len(embedded) > 1 else None
-
-
-def _evaluated(
-    network: SiameseNetwork,
-    sides: tuple[EmbeddedFolder, EmbeddedFolder | None],
-    scored: ScoredPairs,
-    calibration: Calibration | None,
-    seed: int,
-) -> tuple[tuple[Evaluation, ...], VerificationFigures]:
-    left, right = sides
-    digest = left.folder.digest()
-    data = f"{left.folder.name}, validation classes: {left.folder.described()}"
-    figures = verification_figures(scored, calibration=calibration, seed=seed)
-    found = [
-        Evaluation(
-            protocol="verification", data=data, data_digest=digest, figures=figures.to_json()
-        )
-    ]
-    if can_play(left, right):
-        trials = one_shot(left, network, candidates=right, seed=seed)
-        found.append(
-            Evaluation(protocol="one-shot", data=data, data_digest=digest, figures=trials.to_json())
-        )
-    return tuple(found), figures

@@ -23,6 +23,7 @@ class Stream(IntEnum):
     VALIDATION = 5
     WHITENING = 6
     CHOICE = 7
+    CROSSING = 8
 
 
 def derived_seed(seed: int, stream: Stream, step: int = 0) -> int:

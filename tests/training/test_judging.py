@@ -1,8 +1,10 @@
 """What a network is calibrated and described by."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,8 +12,9 @@ from tests import tiny
 from tests.training.trees import grown, pngs, whole
 from training import judging
 from training.data.parts import Parts
-from training.judging import judge
+from training.judging import Outcome, judge
 from training.progress import Reporter
+from training.recipe import Recipe
 from training.recipe.files import load_recipe
 
 
@@ -38,3 +41,78 @@ def test_images_trained_on_describe_too_where_images_or_classes_that_calibrate_a
     assert f"describing: {used}/{used}" in said.getvalue()
     assert outcome.typicality is not None
     assert outcome.typicality.images == 48, "those that calibrate, and only those, measure"
+
+
+def judged(parts: Parts, recipe: Recipe, *, crossed: bool = False) -> Outcome:
+    return judge(
+        tiny.network(),
+        parts,
+        recipe,
+        crossed=crossed,
+        device=torch.device("cpu"),
+        reporter=Reporter(io.StringIO()),
+    )
+
+
+class TestClassesKept:
+    """All of them calibrate what ships; the figures are by a calibration by some of them."""
+
+    @pytest.fixture
+    def parts(self, tmp_path: Path) -> Parts:
+        folder = whole(
+            grown(tmp_path, pngs(f"c{c:02}/{i}.png" for c in range(18) for i in range(4)))
+        )
+        return Parts(
+            folder.subset(range(6)), folder.subset(range(6, 11)), folder.subset(range(11, 18))
+        )
+
+    def test_what_ships_is_calibrated_by_both(self, parts: Parts) -> None:
+        outcome = judged(parts, load_recipe("images"))
+        assert outcome.calibration is not None
+        assert outcome.calibration.classes == 12
+        assert outcome.calibration.genuine_pairs == 12 * 6
+        assert outcome.calibration.impostor_pairs == 66 * 16
+
+    def test_the_figures_are_of_validation_by_the_other_classes_alone(self, parts: Parts) -> None:
+        outcome = judged(parts, load_recipe("images"))
+        alone = judged(replace(parts, validation=None), load_recipe("images")).calibration
+        assert alone is not None
+        assert alone.classes == 7
+        (evaluation,) = outcome.evaluations
+        assert evaluation.figures["classes"] == 5
+        assert "28 images of 7 classes" in evaluation.calibrated_by
+        assert evaluation.figures["at_threshold"]["threshold"] == alone.threshold
+        assert outcome.calibration.threshold != alone.threshold
+        assert outcome.validation.tested[1].threshold == alone.threshold
+
+    def test_without_classes_to_calibrate_there_are_figures_and_no_calibration(
+        self, parts: Parts
+    ) -> None:
+        outcome = judged(replace(parts, calibration=None), load_recipe("images"))
+        assert outcome.calibration is None
+        assert outcome.typicality is None
+        assert outcome.evaluations[0].figures["at_threshold"] is None
+
+
+class TestCrossed:
+    @pytest.mark.parametrize(("classes", "tested"), [(12, True), (11, False)])
+    def test_all_classes_calibrate_and_judge(
+        self, tmp_path: Path, classes: int, tested: bool
+    ) -> None:
+        names = [f"c{c:02}/{i}.png" for c in range(classes) for i in range(4)]
+        folder = whole(grown(tmp_path, pngs(names)))
+        parts = Parts(folder.subset(range(2, classes)), folder.subset(range(2)), None)
+        outcome = judged(parts, load_recipe("images", ["max_steps=0"]), crossed=True)
+        assert outcome.calibration is not None
+        assert outcome.calibration.classes == classes
+        assert outcome.calibration.data_digest == folder.digest()
+        (evaluation,) = outcome.evaluations
+        assert evaluation.figures["classes"] == classes
+        assert (evaluation.figures["at_threshold"] is not None) == tested
+        assert ("half of these classes" in evaluation.calibrated_by) == tested
+        if tested:
+            scored, by = outcome.validation.tested
+            assert scored.classes == by.classes == 6
+            judging = set(np.unique(scored.genuine_class).tolist())
+            assert len(judging) == 6
+            assert evaluation.figures["at_threshold"]["threshold"] == by.threshold

@@ -3,10 +3,11 @@
 from training.calibration.fitting import fit_beta, fit_isotonic, fit_logistic
 from training.calibration.making import Calibrated, calibrate
 from training.calibration.sufficiency import calibration_warnings, chance_warnings
-from training.calibration.typical import fit_typicality, typicality_warnings
+from training.calibration.typical import Turn, fit_typicality, typicality_warnings
 
 __all__ = [
     "Calibrated",
+    "Turn",
     "calibrate",
     "calibration_warnings",
     "chance_warnings",

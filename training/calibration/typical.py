@@ -63,11 +63,25 @@ _REFERENCE = 5_000
 Rows = npt.NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Turn:
+    """Some images, measured by a network that their classes had no part in.
+
+    Attributes:
+        held: Bool (N,), which images these are.
+        features: float32 (N, dimension), what that network makes of all images.
+    """
+
+    held: npt.NDArray[np.bool_]
+    features: Rows
+
+
 def fit_typicality(
     left: EmbeddedFolder,
     right: EmbeddedFolder | None = None,
     *,
     trained_on: Sequence[EmbeddedFolder] = (),
+    turns: Sequence[Turn] = (),
     data: str = "",
     data_digest: str = "",
     level: float = LEVEL,
@@ -85,6 +99,8 @@ def fit_typicality(
         right: Those of the right side, if the network's sides differ.
         trained_on: Of each side, images that the network was trained on: they help to describe
             where its kind lies, and never count as images to measure.
+        turns: The folds, where the network itself was fitted to the images of `left`: no image is
+            measured in two of them, and those measured in none only describe.
         data: What they are, in words.
         data_digest: Over the images.
         level: As `TypicalityRecord`.
@@ -100,7 +116,7 @@ def fit_typicality(
     return Typicality(
         sides={
             side: _fit_side(
-                folder, trained_on[number] if trained_on else None, pixels=pixels, seed=seed
+                folder, trained_on[number] if trained_on else None, turns, pixels=pixels, seed=seed
             )
             for number, (side, folder) in enumerate(
                 zip((Side.LEFT, Side.RIGHT), folders, strict=False)
@@ -140,7 +156,12 @@ def _units(folder: EmbeddedFolder) -> npt.NDArray[np.int64]:
 
 
 def _fit_side(
-    folder: EmbeddedFolder, trained: EmbeddedFolder | None, *, pixels: bool, seed: int
+    folder: EmbeddedFolder,
+    trained: EmbeddedFolder | None,
+    turns: Sequence[Turn],
+    *,
+    pixels: bool,
+    seed: int,
 ) -> SideTypicality:
     own = every = _material(folder)
     if trained is not None:
@@ -153,13 +174,16 @@ def _fit_side(
     def described(material: _Material) -> tuple[Measures, Pixels | None]:
         return _measures(material, few=few), _pixels(material) if pixels else None
 
-    units = _units(folder)
-    names = np.random.default_rng(seed).permutation(np.unique(units))
-    found = np.empty((len(own.labels), 3 if pixels else 2))
-    for number in range(min(_FOLDS, len(names))):
-        held = np.isin(units, names[number::_FOLDS])
-        rest = every.only(np.concatenate([np.ones(len(every.labels) - len(held), bool), ~held]))
-        found[held] = measured(*described(rest), own.features[held], own.statistics[held])
+    folds = []
+    for turn in turns or _folds(folder, own.features, seed):
+        before = len(every.labels) - len(own.labels)
+        features = np.concatenate([every.features[:before], turn.features])
+        others = np.concatenate([np.ones(before, bool), ~turn.held])
+        rest = replace(every, features=features).only(others)
+        folds.append(
+            measured(*described(rest), turn.features[turn.held], own.statistics[turn.held])
+        )
+    found = np.concatenate(folds)
     centre = np.median(found, axis=0)
     # Where measures do not vary at all (a network that collapsed), anything else is far out.
     spread = np.maximum(found.std(axis=0), 1e-6 * (1 + np.abs(centre)))
@@ -168,6 +192,16 @@ def _fit_side(
         reference = reference[np.linspace(0, len(reference) - 1, _REFERENCE).round().astype(int)]
     measures, looks = described(every)
     return SideTypicality(measures, centre, spread, reference, looks)
+
+
+def _folds(folder: EmbeddedFolder, features: Rows, seed: int) -> list[Turn]:
+    """The folds of images of classes that the network was not trained on."""
+    units = _units(folder)
+    names = np.random.default_rng(seed).permutation(np.unique(units))
+    return [
+        Turn(np.isin(units, names[number::_FOLDS]), features)
+        for number in range(min(_FOLDS, len(names)))
+    ]
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,13 @@ from training.data.split import SPLIT_FILE, Split, classes_named
 from training.errors import DataError
 from training.evaluation.embedding import EmbeddedFolder, embed_folder
 from training.progress import Reporter
+from training.publishing.card import CARD_FILE, tells_of_older_calibration
 
 CHOICES = ("all", "train", "new", "validation", "calibration")
 """What `--classes` takes."""
+
+CROSSED = "crossed"
+"""All classes, their pairs scored by what was fitted to others: what `report` takes by itself."""
 
 _SAID_AT_MOST = 20
 
@@ -130,8 +134,10 @@ class Bench:
             DataError: They cannot be told, or are not there.
         """
         folder = self._opened(self._options.data)
-        split = self._split()
+        split = self.split()
         choice = self._options.classes
+        if choice == CROSSED:
+            return folder
         if choice == "all":
             trained = set(split.train) if split else set()
             seen = sum(entry.name in trained for entry in folder.classes)
@@ -176,7 +182,29 @@ class Bench:
         )
         return classes_named(folder, sorted(there))
 
-    def _split(self) -> Split | None:
+    def calibrated_on(self, folder: ImageFolder) -> bool:
+        """Whether the model's calibration has seen classes of a folder."""
+        calibration = self.checkpoint.manifest.calibration
+        if calibration is None:
+            return False
+        if calibration.data_digest == folder.digest():
+            return True
+        try:
+            card = (self.checkpoint.path / CARD_FILE).read_bytes()
+        except OSError:
+            card = b""
+        split = self.split()
+        if split is None or tells_of_older_calibration(card):
+            return False
+        names = {entry.name for entry in folder.classes}
+        return not names.isdisjoint(split.calibrating)
+
+    def split(self) -> Split | None:
+        """Which classes served what when the model was trained; None where it does not say.
+
+        Raises:
+            DataError: What it says cannot be read.
+        """
         path = self.checkpoint.path / SPLIT_FILE
         try:
             return Split.from_json(path.read_bytes())

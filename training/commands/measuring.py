@@ -56,11 +56,10 @@ def measure(bench: Bench, options: argparse.Namespace) -> Measured:
     sides = bench.sides()
     folder = sides.left.folder
     digest = folder.digest()
-    calibration = bench.checkpoint.manifest.calibration
-    if options.protocol == "verification" and calibration and calibration.data_digest == digest:
+    if options.protocol == "verification" and bench.calibrated_on(folder):
         bench.reporter.say(
-            "note: the model is calibrated on these very images; its calibration error and the "
-            "rates at its threshold are flattering here"
+            "note: the model is calibrated on classes that are among these; its calibration error "
+            "and the rates at its threshold are flattering here"
         )
     data = f"{folder.name}, {options.classes} classes: {folder.described()}"
     if sides.gallery is not None:

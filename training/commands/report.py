@@ -6,17 +6,19 @@ from pathlib import Path
 
 from model_store.files import replace_file
 from training.commands.common import add_device, add_store, whole_number
-from training.commands.material import CHOICES, Bench
+from training.commands.material import CHOICES, CROSSED, Bench, Sides
+from training.crossing import cross_pairs
 from training.data.opening import open_data
+from training.data.sample import sampled_folder
 from training.data.split import Split
 from training.errors import DataError
 from training.outputs import check_file, writing
+from training.recipe import Recipe
 from training.report.beside import read_beside
 from training.report.content import Content
 from training.report.located import locate
 from training.report.measurements import Measured, measure
 from training.report.page import TOTAL, render
-from training.report.sample import sampled_folder
 
 _MAX_IMAGES = 3_000
 _MAX_IMPOSTORS = 200_000
@@ -115,11 +117,14 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _chosen(split: Split | None, data: Path) -> str:
-    """Classes never trained on where the data has them."""
-    if split is None or not split.validation:
+    """All, where pairs of all judged the model; else classes never trained on, where there are."""
+    if split is None or not (split.validation or split.crossed):
         return "all"
     opened = open_data(data)
     folder = opened.validation or opened.whole
+    if split.crossed:
+        same = folder is not None and folder.digest() == split.train_digest
+        return CROSSED if same else "all"
     names = {entry.name for entry in folder.classes} if folder else set()
     return "validation" if names.issuperset(split.validation) else "all"
 
@@ -127,22 +132,35 @@ def _chosen(split: Split | None, data: Path) -> str:
 def _measured(
     bench: Bench, options: argparse.Namespace, split: Split | None, notes: list[str]
 ) -> Measured:
-    whole = bench.folder()
-    folder = sampled_folder(whole, options.max_images, seed=options.seed)
-    data = f"{folder.name}, {options.classes} classes: {folder.described()}"
-    if folder is not whole:
+    crossed, whole = None, bench.folder()
+    if options.classes == CROSSED:
+        crossed = cross_pairs(
+            bench.network,
+            whole,
+            Recipe.model_validate(bench.checkpoint.manifest.provenance.recipe),
+            max_impostors=options.max_impostors,
+            device=bench.device,
+            reporter=bench.reporter,
+        )
+        folder = crossed.embedded.folder
+        which = "all classes, each pair scored by what was fitted to others"
+    else:
+        folder = sampled_folder(whole, options.max_images, seed=options.seed)
+        which = f"{options.classes} classes"
+    data = f"{folder.name}, {which}: {folder.described()}"
+    if folder is not whole and crossed is None:
         data += f" (a sample of {whole.described()})"
         notes.append(
             f"{folder.described()} were drawn from {whole.described()} (--max-images): among fewer "
             "images the right one is easier to find, so that recall at 1 flatters the model"
         )
     seen = {entry.name for entry in folder.classes}.intersection(split.train if split else ())
-    if seen:
+    if seen and crossed is None:
         notes.append(
             f"{len(seen):,} of the {len(folder.classes):,} classes measured have names that the "
             "model was trained on: if they are the same, the figures flatter it"
         )
-    sides = bench.sides(folder)
+    sides = bench.sides(folder) if crossed is None else Sides(crossed.embedded, None, None)
     if sides.gallery is not None:
         data += f"; gallery {sides.gallery.folder.name}: {sides.gallery.folder.described()}"
     if sides.skipped:
@@ -161,6 +179,8 @@ def _measured(
             typicality=bench.checkpoint.typicality,
             seed=options.seed,
             max_impostors=options.max_impostors,
+            calibrated_on=bench.calibrated_on(sides.left.folder),
+            crossed=None if crossed is None else crossed.scored,
         )
         task.update(1)
     return measured

@@ -144,6 +144,28 @@ def make_parts(sources: Sources, split: Split) -> Parts:
     )
 
 
+def together(*parts: ImageFolder | None) -> ImageFolder | None:
+    """The classes of several parts of one folder; None if there are no parts.
+
+    Args:
+        parts: No two of them with a class in common.
+    """
+    there = [part for part in parts if part is not None]
+    if not there:
+        return None
+    classes = sorted((entry for part in there for entry in part.classes), key=lambda e: e.name)
+    position = {entry.name: label for label, entry in enumerate(classes)}
+    items = sorted(
+        (
+            replace(item, label=position[part.classes[item.label].name])
+            for part in there
+            for item in part.items
+        ),
+        key=lambda item: item.key,
+    )
+    return replace(there[0], classes=tuple(classes), items=tuple(items))
+
+
 def _joined(opened: OpenedData, right: ImageFolder) -> OpenedData:
     """What may be held out, with the right side's images of its classes."""
     return replace(

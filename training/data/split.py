@@ -7,9 +7,10 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from training.data.folders import ImageFolder
+from training.data.folders import ImageFolder, Indices
 from training.errors import DataError
 
 SPLIT_FILE = "split.json"
@@ -46,6 +47,8 @@ class Split(BaseModel):
         calibration: Classes that calibrate it.
         train_digest: `ImageFolder.digest()` of the data that `train` is in.
         holdout_digest: Of the data that the others are in; empty if it is the same data.
+        crossed: Whether pairs of all classes calibrate, each scored by what was fitted to others
+            (`training.crossing`); none is then kept for it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,6 +60,7 @@ class Split(BaseModel):
     calibration: tuple[str, ...]
     train_digest: str
     holdout_digest: str = ""
+    crossed: bool = False
 
     @property
     def seen(self) -> tuple[str, ...]:
@@ -66,6 +70,18 @@ class Split(BaseModel):
         """
         trained = set(self.train)
         return tuple(name for name in (*self.validation, *self.calibration) if name in trained)
+
+    @property
+    def calibrating(self) -> tuple[str, ...]:
+        """Classes that had a part in calibrating the model, if any had."""
+        if self.crossed:
+            return (*self.train, *self.validation)
+        return (*self.validation, *self.calibration) if self.calibration else ()
+
+    def cross(self) -> "Split":
+        """The same, all classes calibrating: those that were kept for it train."""
+        train = tuple(sorted({*self.train, *self.calibration}))
+        return self.model_copy(update={"train": train, "calibration": (), "crossed": True})
 
     def to_json(self) -> bytes:
         """The content of `split.json`."""
@@ -192,6 +208,14 @@ def deal_classes(folder: ImageFolder, parts: int, seed: int) -> list[list[str]]:
     return [
         sorted(name for unit in order[part::parts] for name in units[unit]) for part in range(parts)
     ]
+
+
+def units_of(folder: ImageFolder) -> Indices:
+    """int64 (classes,): what each class is drawn along with, numbered from 0."""
+    number = {
+        name: position for position, unit in enumerate(_units(folder).values()) for name in unit
+    }
+    return np.array([number[entry.name] for entry in folder.classes], dtype=np.int64)
 
 
 def _units(folder: ImageFolder) -> dict[str, list[str]]:

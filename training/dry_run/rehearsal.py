@@ -146,7 +146,8 @@ def _data_table(job: Job) -> str:
 
     def row(purpose: str, folder: ImageFolder | None) -> tuple[str, str, str]:
         if folder is None:
-            return purpose, "none", ""
+            crossed = purpose == "calibration" and job.split.crossed
+            return purpose, "all classes, each left out in turn" if crossed else "none", ""
         names = [entry.name for entry in folder.classes]
         return purpose, folder.described(), ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
 

@@ -1,11 +1,12 @@
 """The genuine and impostor pairs of a folder of images, scored."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from model_store.metric import Metric
 from model_store.network import SiameseNetwork
+from training.data.folders import ImageFolder
 from training.errors import DataError
 from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.metrics import Floats, Indices, alike
@@ -59,6 +60,29 @@ class ScoredPairs:
         """`impostor`, turned so that higher is alike."""
         return alike(self.impostor, self.metric)
 
+    def within(self, classes: Indices) -> "ScoredPairs":
+        """Only the pairs that are of these classes alone.
+
+        Args:
+            classes: int64, numbers of classes.
+        """
+        ours = np.isin(self.genuine_class, classes)
+        others = np.asarray(np.isin(self.impostor_classes, classes).all(axis=1))
+        genuine, impostor = self.genuine_pairs.only(ours), self.impostor_pairs.only(others)
+        taking_part = np.union1d(
+            np.union1d(genuine.left, genuine.right), np.union1d(impostor.left, impostor.right)
+        )
+        return replace(
+            self,
+            genuine=self.genuine[ours],
+            impostor=self.impostor[others],
+            genuine_class=self.genuine_class[ours],
+            impostor_classes=self.impostor_classes[others],
+            genuine_pairs=genuine,
+            impostor_pairs=impostor,
+            images=len(taking_part),
+        )
+
 
 def score_folder(
     network: SiameseNetwork,
@@ -97,6 +121,7 @@ def score_folder(
             "two: at least two classes are needed, one of them with two images"
         )
     other = right or left
+    names = tuple(entry.name for entry in left.folder.classes)
     return ScoredPairs(
         metric=network.comparator.metric,
         genuine=score_pairs(network, left.embeddings, other.embeddings, genuine),
@@ -106,16 +131,14 @@ def score_folder(
         genuine_pairs=genuine,
         impostor_pairs=impostor,
         images=len(left.labels) + (0 if pool.itself else len(other.labels)),
-        group_of_class=_groups(left, pool),
-        class_names=tuple(entry.name for entry in left.folder.classes),
+        group_of_class=None if pool.right.max() >= len(names) else groups_of(left.folder),
+        class_names=names,
     )
 
 
-def _groups(left: EmbeddedFolder, pool: PairPool) -> Indices | None:
-    entries = left.folder.classes
-    if pool.right.max() >= len(entries) or not all(entry.group for entry in entries):
-        return None
-    return np.unique([entry.group for entry in entries], return_inverse=True)[1].astype(np.int64)
+def groups_of(folder: ImageFolder) -> Indices | None:
+    """int64 (classes,), the group of each class by its number; None where there are no groups."""
+    return folder.groups if all(entry.group for entry in folder.classes) else None
 
 
 def pair_pool(left: EmbeddedFolder, right: EmbeddedFolder | None) -> PairPool:

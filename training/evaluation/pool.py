@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from training.evaluation.metrics import Indices
 
@@ -23,6 +24,10 @@ class Pairs:
     left: Indices
     right: Indices
     coverage: Coverage = "exhaustive"
+
+    def only(self, kept: npt.NDArray[np.bool_]) -> "Pairs":
+        """Those marked, (P,)."""
+        return Pairs(self.left[kept], self.right[kept], self.coverage)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import torch
 
 from training.automatic import USUAL, Chosen, choose
 from training.automatic.budget import steps_within
+from training.crossing import can_cross
 from training.data.parts import Parts, Sources, check_same_data, make_parts, make_split
 from training.errors import RecipeError
 from training.fit.inspection import check_pairs, inspect
@@ -38,6 +39,8 @@ def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
         name, overrides = chosen.recipe, (*chosen.overrides, *overrides)
     recipe = load_recipe(name, overrides)
     split = make_split(sources, recipe.split, recipe.seed)
+    if split.calibration and sources.holdout is None and can_cross(recipe):
+        split = split.cross()
     parts = make_parts(sources, split)
     recipe = settled_precision(recipe, request.device, reporter.say)
     minutes = request.minutes

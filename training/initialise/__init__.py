@@ -2,6 +2,15 @@
 
 from training.initialise.initialise import Origin, StartReport, open_origin
 from training.initialise.matching import Match, fill
-from training.initialise.whitening import MOST_IMAGES, whiten
+from training.initialise.whitening import MOST_IMAGES, set_whitened, whiten
 
-__all__ = ["MOST_IMAGES", "Match", "Origin", "StartReport", "fill", "open_origin", "whiten"]
+__all__ = [
+    "MOST_IMAGES",
+    "Match",
+    "Origin",
+    "StartReport",
+    "fill",
+    "open_origin",
+    "set_whitened",
+    "whiten",
+]

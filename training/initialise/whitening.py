@@ -16,7 +16,7 @@ Where the recipe's augmentation mirrors, each image counts mirrored, too. The re
 augmentation does is left out: on faces, random crops made the projection worse.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,21 +86,42 @@ def whiten(
             part.append(pooled.double().cpu())
             done += len(batch)
             on_progress(min(len(chosen), done))
-    by_side = [torch.cat(part) for part in parts]
-    means = [features.mean(dim=0) for features in by_side]
-    away = [features - mean for features, mean in zip(by_side, means, strict=True)]
-    features = torch.cat(away)
     labels = np.concatenate([np.tile(images.table.labels[rows], 1 + mirrored) for rows in sides])
-    whitening = fit_whitening(features, torch.from_numpy(labels))
-    matrix = projection(whitening, features, linear.out_features)
-    for branch, mean, centred in zip(network.branches, means, away, strict=True):
-        spread = (centred @ matrix.T).std(dim=0)
-        set_projection(branch.get_submodule("projection"), matrix, -matrix @ mean, spread)
+    whitening = set_whitened(
+        [branch.get_submodule("projection") for branch in network.branches],
+        [torch.cat(part) for part in parts],
+        torch.from_numpy(labels),
+    )
     return (
         f"projection of {linear.in_features:,} features to {linear.out_features:,} whitened by "
         f"{len(chosen):,} training images{' and their mirror images' if mirrored else ''} "
         f"(shrinkage {whitening.shrinkage:.2f})"
     )
+
+
+def set_whitened(
+    projections: Sequence[nn.Module], by_side: Sequence[torch.Tensor], labels: torch.Tensor
+) -> "Whitening":
+    """Makes projections, alike for all sides, what whitens features within their classes.
+
+    Args:
+        projections: Each side's, without hidden layers; as `set_projection` takes them.
+        by_side: For each side, float64 (N, D): the features that come into its projection.
+        labels: int64, their classes: those of the first side, then those of the next.
+
+    Returns:
+        The whitening that they do.
+    """
+    means = [features.mean(dim=0) for features in by_side]
+    away = [features - mean for features, mean in zip(by_side, means, strict=True)]
+    features = torch.cat(away)
+    whitening = fit_whitening(features, labels)
+    dimension = projections[0].get_parameter("0.weight").shape[0]
+    matrix = projection(whitening, features, dimension)
+    for layers, mean, centred in zip(projections, means, away, strict=True):
+        spread = (centred @ matrix.T).std(dim=0)
+        set_projection(layers, matrix, -matrix @ mean, spread)
+    return whitening
 
 
 def _by_side(images: TrainingSet, chosen: Integers, branches: int) -> list[Integers]:

@@ -51,10 +51,12 @@ def small_album(
     subtitle: str,
     *,
     calibration: Calibration | None = None,
+    tested: tuple[ScoredPairs, Calibration] | None = None,
 ) -> dict[str, bytes]:
     """What goes into a checkpoint, at most `SMALL` bytes each.
 
-    That is ROC, histogram, worst pairs and, of a calibrated model, the reliability diagram.
+    That is ROC, histogram, worst pairs and, of a calibration that was tested, the reliability
+    diagram.
 
     Args:
         scored: The pairs.
@@ -62,6 +64,7 @@ def small_album(
         right: The images that stand right.
         subtitle: The model and the data.
         calibration: The model's own, if it has one.
+        tested: Pairs, and a calibration that has not seen their classes.
     """
     pictures = score_pictures(scored, subtitle, calibration=calibration)
     sheet = pair_sheet(
@@ -71,5 +74,5 @@ def small_album(
         ROC: pictures[ROC],
         SCORES: pictures[SCORES],
         PAIRS: to_png(sheet, at_most=SMALL),
-        **({RELIABILITY: reliability_png(scored, calibration, subtitle)} if calibration else {}),
+        **({RELIABILITY: reliability_png(*tested, subtitle)} if tested else {}),
     }

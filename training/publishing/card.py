@@ -96,9 +96,14 @@ def write_card(facts: Facts) -> bytes:
     return "\n".join(lines).encode()
 
 
+def tells_of_older_calibration(card: bytes) -> bool:
+    """Whether a model was calibrated anew since its card was written."""
+    return _CALIBRATED_SINCE in card
+
+
 def calibrated_since(card: bytes) -> bytes:
     """A card that tells how `fit` left the model, with a note below its title that says so."""
-    if _CALIBRATED_SINCE in card:
+    if tells_of_older_calibration(card):
         return card
     title, _, rest = card.partition(b"\n")
     return b"\n".join([title, b"", _CALIBRATED_SINCE, rest])
@@ -154,6 +159,9 @@ def _figures(evaluations: tuple[Evaluation, ...]) -> list[str]:
     lines: list[str] = []
     for evaluation in evaluations:
         lines += [f"### {evaluation.protocol}", "", f"On {evaluation.data}.", ""]
+        if evaluation.calibrated_by:
+            by = evaluation.calibrated_by
+            lines += [f"Its calibration error and rates at a threshold: calibrated by {by}.", ""]
         lines += ["| Figure | Value |", "|---|---|"]
         for name, value in evaluation.figures.items():
             if isinstance(value, dict):

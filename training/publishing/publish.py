@@ -53,7 +53,9 @@ def publish(
         network.load_state_dict(dict(standing.best.weights))
         kept_step = standing.best.step
     network = as_stored(network, recipe.weights)
-    outcome = judge(network, job.parts, recipe, device=device, reporter=reporter)
+    outcome = judge(
+        network, job.parts, recipe, crossed=job.split.crossed, device=device, reporter=reporter
+    )
     facts = Facts(
         name=name,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
@@ -114,6 +116,7 @@ def _pictures(name: str, history: History, outcome: Outcome, kept_step: int) -> 
             outcome.validation.right,
             f"{name} on {outcome.evaluations[0].data}",
             calibration=outcome.calibration,
+            tested=outcome.validation.tested,
         )
     return pictures
 

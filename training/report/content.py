@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from model_store.manifest import Evaluation, Manifest
+from training.publishing.card import tells_of_older_calibration
 from training.report.beside import Beside
 from training.report.html import Html
 from training.report.located import Located
@@ -50,17 +51,32 @@ class Content:
                 return evaluation
         return None
 
-    def of_calibration(self, evaluation: Evaluation | None) -> bool:
-        """Whether an evaluation has figures of the model's calibration, and not of an older one."""
-        own = self.manifest.calibration
-        here = None if evaluation is None else evaluation.figures.get("at_threshold")
-        return own is not None and isinstance(here, dict) and here.get("threshold") == own.threshold
+    @property
+    def of_calibration(self) -> Evaluation | None:
+        """Verification with what the calibration is worth on classes that it has not seen."""
+        measured = () if self.measured is None else self.measured.evaluations
+        for evaluation in (*measured, *reversed(self.manifest.evaluations)):
+            if self._of_calibration(evaluation):
+                return evaluation
+        return None
+
+    def _of_calibration(self, evaluation: Evaluation) -> bool:
+        """Whether it has figures of the model's calibration, and not of an older one."""
+        own, here = self.manifest.calibration, evaluation.figures.get("at_threshold")
+        if own is None or not isinstance(here, dict):
+            return False
+        return bool(evaluation.calibrated_by) or here.get("threshold") == own.threshold
 
     @property
     def calibrated_since(self) -> bool:
         """Whether the pictures that `fit` has drawn are of an older calibration, or of none."""
         drawn = (one for one in self.manifest.evaluations if one.protocol == "verification")
-        return self.manifest.calibration is not None and not self.of_calibration(next(drawn, None))
+        first = next(drawn, None)
+        if self.manifest.calibration is None or (first and self._of_calibration(first)):
+            return False
+        split = self.beside.split
+        untested = split is not None and split.crossed
+        return not untested or tells_of_older_calibration(self.beside.card.encode())
 
 
 @dataclass(frozen=True)

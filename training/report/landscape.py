@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 from sklearn.manifold import TSNE
 
+from training.data.sample import sampled_rows
 from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.metrics import Floats, Indices
 from training.report.html import Html, data_address, element
-from training.report.sample import sampled_rows
 from training.report.sheets import load_image
 
 IMAGES, CLASSES = 320, 40

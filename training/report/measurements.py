@@ -30,6 +30,8 @@ class Measured:
         wanted: The thresholds for usual false-accept rates.
         typicality: float64 (N,), of the left images; None where the model cannot tell.
         warnings: What is to be known of all that.
+        calibrated_on: Whether the model's calibration has seen these classes: then its worth on
+            others cannot be told by them.
     """
 
     data: str
@@ -40,6 +42,7 @@ class Measured:
     wanted: tuple[Wanted, ...]
     typicality: Floats | None
     warnings: tuple[str, ...]
+    calibrated_on: bool = False
 
 
 def measure(
@@ -52,6 +55,8 @@ def measure(
     typicality: Typicality | None,
     seed: int,
     max_impostors: int,
+    calibrated_on: bool = False,
+    crossed: ScoredPairs | None = None,
 ) -> Measured:
     """Scores the pairs and takes the figures: verification, retrieval, and one-shot by groups.
 
@@ -64,28 +69,40 @@ def measure(
         typicality: Likewise.
         seed: Of samples and intervals.
         max_impostors: Above it a sample of impostor pairs is taken.
+        calibrated_on: Whether the model's calibration has seen these classes.
+        crossed: The pairs, each scored by what was fitted to other classes; for images that the
+            model itself was fitted to.
 
     Raises:
         DataError: There is no pair of one class, or none of two.
     """
-    scored = score_folder(network, left, right, seed=seed, max_impostors=max_impostors)
+    scored = crossed
+    if scored is None:
+        scored = score_folder(network, left, right, seed=seed, max_impostors=max_impostors)
     digest = left.folder.digest()
+    judged = None if calibrated_on else calibration
     figures: dict[str, Figures] = {
-        "verification": verification_figures(scored, calibration=calibration, seed=seed),
-        "retrieval": retrieval(left, network, gallery=right, seed=seed),
+        "verification": verification_figures(scored, calibration=judged, seed=seed)
     }
+    if crossed is None:
+        figures["retrieval"] = retrieval(left, network, gallery=right, seed=seed)
     warnings = [few_classes(scored)]
     if calibration is None:
         warnings.append(
             "the model is not calibrated: it gives scores, and neither probabilities nor decisions"
         )
-    elif calibration.data_digest == digest:
+    elif calibrated_on:
         warnings.append(
-            "the model is calibrated on these very images: the calibration error and the rates at "
-            "its threshold are flattering here"
+            "the model is calibrated on classes that are among these: what its calibration is "
+            "worth on others is told as it was measured when the model was made, if it was"
+        )
+    if crossed is not None:
+        warnings.append(
+            "each pair was scored by what was fitted to other classes; the map and how typical "
+            "images are come from the model itself, which knows most of these classes"
         )
     same_images = right is None or right.folder.items == left.folder.items
-    if len(left.folder.group_names) > 1 and same_images:
+    if len(left.folder.group_names) > 1 and same_images and crossed is None:
         try:
             figures["one-shot"] = one_shot(left, network, candidates=right, seed=seed)
         except DataError as error:
@@ -102,4 +119,5 @@ def measure(
         wanted=wanted_rates(scored, seed=seed),
         typicality=None if typicality is None else left.typicality(typicality),
         warnings=tuple(entry for entry in warnings if entry),
+        calibrated_on=calibrated_on,
     )

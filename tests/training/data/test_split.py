@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -138,3 +140,27 @@ def test_no_class_is_ever_in_two_parts(tmp_path_factory, count, validation, cali
     split = split_classes(folder, validation=validation, calibration=calibration, seed=seed)
     assert sorted([*split.train, *split.validation, *split.calibration]) == names
     assert min(len(split.train), len(split.validation), len(split.calibration)) >= 2
+
+
+def test_where_pairs_are_crossed_no_class_is_kept_for_calibration(make):
+    split = split_classes(
+        make([f"c{n}" for n in range(20)]), validation=0.2, calibration=0.1, seed=3
+    )
+    crossed = split.cross()
+    assert parts(crossed) == [
+        set(split.train) | set(split.calibration),
+        set(split.validation),
+        set(),
+    ]
+    assert (crossed.crossed, split.crossed) == (True, False)
+    assert set(crossed.calibrating) == {f"c{n}" for n in range(20)}
+    assert set(split.calibrating) == {*split.validation, *split.calibration}
+    assert Split.from_json(crossed.to_json()) == crossed
+
+
+def test_a_split_written_before_there_was_crossing_is_read(make):
+    split = split_classes(make([f"c{n}" for n in range(8)]), validation=0.2, calibration=0, seed=0)
+    content = json.loads(split.to_json())
+    del content["crossed"]
+    assert Split.from_json(json.dumps(content).encode()) == split
+    assert split.calibrating == (), "without classes to calibrate, nothing was calibrated"

@@ -70,7 +70,7 @@ class TestTwoLevels:
         assert manifest.weights.dtype == "float16"
         assert [entry.protocol for entry in manifest.evaluations] == ["verification"]
         assert manifest.evaluations[0].figures["classes"] == 3
-        assert manifest.calibration.classes == 3
+        assert manifest.calibration.classes == 6, "those that validate calibrate what ships, too"
         assert manifest.provenance.seed == 0
         assert "--data" in manifest.provenance.command
         assert manifest.provenance.data == "two: 30 images of 6 classes"
@@ -291,3 +291,62 @@ def test_the_record_of_an_evaluation_is_json(command, store):
 
 def test_the_recipe_of_the_tests_is_small():
     assert "max_steps: 12" in SMALL_RECIPE
+
+
+class TestNothingTrained:
+    """A projection in closed form: no class is kept for calibration alone, and all calibrate."""
+
+    CLOSED = (
+        "max_steps=0",
+        "start.projection=whitening",
+        "data.turned_classes=false",
+        "network.branches.0.pooling=average",
+    )
+
+    @pytest.fixture
+    def fitted(self, command, store, capsys):
+        sets = [word for value in self.CLOSED for word in ("--set", value)]
+        assert command(*sets) == 0
+        return store.load("m"), capsys.readouterr()
+
+    def test_all_classes_calibrate_and_judge(self, fitted):
+        checkpoint, told = fitted
+        manifest = checkpoint.manifest
+        split = Split.from_json((checkpoint.path / "split.json").read_bytes())
+        assert split.crossed
+        assert (len(split.train), len(split.validation), split.calibration) == (9, 3, ())
+        assert manifest.calibration.classes == 12
+        assert "each pair scored by what was fitted to others" in manifest.calibration.data
+        assert manifest.evaluations[0].figures["classes"] == 12
+        assert checkpoint.typicality.classes == 12
+        assert "crossing: 32/32" in told.err
+        assert (checkpoint.path / "reliability.png").is_file()
+
+    def test_its_report_and_evaluations_know_which_classes_calibrated_it(
+        self, fitted, place, store, tmp_path, capsys
+    ):
+        out = tmp_path / "m.html"
+        words = ["--data", str(place / "two"), "--store", str(store.root), "--device", "cpu"]
+        assert main(["report", "m", *words, "--out", str(out)]) == 0
+        text = out.read_text(encoding="utf-8")
+        assert "two, all classes, each pair scored by what was fitted to others" in text
+        assert "is calibrated on classes that are among these" in text
+        assert "Reliability" in text, "as `fit` has drawn it, of classes that did not calibrate"
+        capsys.readouterr()
+        classes = ("--classes", "validation", "--protocol", "verification")
+        assert main(["evaluate", "m", *words, *classes]) == 0
+        assert "calibrated on classes that are among these" in capsys.readouterr().err
+
+    def test_whoever_wants_none_to_calibrate_has_none(self, command, store):
+        sets = [word for value in self.CLOSED for word in ("--set", value)]
+        assert command(*sets, "--set", "split.calibration=0") == 0
+        checkpoint = store.load("m")
+        assert checkpoint.manifest.calibration is None
+        assert not Split.from_json((checkpoint.path / "split.json").read_bytes()).crossed
+
+    def test_classes_of_another_folder_calibrate_as_they_are(self, command, place, store):
+        sets = [word for value in self.CLOSED for word in ("--set", value)]
+        assert command(*sets, "--holdout", str(place / "other")) == 0
+        checkpoint = store.load("m")
+        assert not Split.from_json((checkpoint.path / "split.json").read_bytes()).crossed
+        assert checkpoint.manifest.calibration.classes == 6

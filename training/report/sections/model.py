@@ -61,14 +61,15 @@ def _tiles(content: Content) -> Html:
             _share("AUC", figures, "auc", "how well both kinds of pairs part; 0.5 is chance"),
             _rate("Equal error rate", figures, "eer", "where both kinds of errors are as frequent"),
         ]
-        here = figures.get("at_threshold")
-        if isinstance(here, dict) and content.of_calibration(verification):
-            off = "how far probabilities are off, on average"
-            tiles += [
-                _rate("False accepts", here, "far", "of impostor pairs, at the model's threshold"),
-                _rate("False rejects", here, "frr", "of genuine pairs, at the model's threshold"),
-                _share("ECE", figures, "calibration_error", off),
-            ]
+    calibrated = content.of_calibration
+    here = None if calibrated is None else calibrated.figures["at_threshold"]
+    if calibrated is not None and isinstance(here, dict):
+        off = "how far probabilities are off, on average"
+        tiles += [
+            _rate("False accepts", here, "far", "of impostor pairs, at the model's threshold"),
+            _rate("False rejects", here, "frr", "of genuine pairs, at the model's threshold"),
+            _share("ECE", calibrated.figures, "calibration_error", off),
+        ]
     for evaluation, name, key, note in (
         (used[1], "One-shot", "accuracy", "right answers among the candidates of a group"),
         (used[2], "Recall at 1", "recall_at_1", "the most alike image is of the same class"),

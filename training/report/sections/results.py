@@ -75,7 +75,7 @@ def calibration(content: Content) -> Section:
         f"{curve.impostor_pairs:,} impostor pairs. A point on the dashed line keeps what it "
         "promises; intervals are as if pairs did not depend on each other, and so rather narrow."
     )
-    if measured is not None:
+    if measured is not None and not measured.calibrated_on:
         drawn = reliability_png(measured.scored, curve, content.subtitle)
         shown = picture(drawn, _ALTERNATIVES[RELIABILITY])
     elif content.calibrated_since:

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from training.data.folders import ImageFolder
-from training.evaluation.metrics import Indices
+from training.data.folders import ImageFolder, Indices
 
 _LEAST_IMAGES = 4
 

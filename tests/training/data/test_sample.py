@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.training.trees import grown, pngs
 from training.data.opening import open_data
-from training.report.sample import sampled_folder, sampled_rows
+from training.data.sample import sampled_folder, sampled_rows
 
 
 @given(
