@@ -82,6 +82,13 @@ def split(content: Content) -> Section:
         ),
         table(("", "classes", "groups"), [_part(*part) for part in _parts(found)]),
     ]
+    if found.crossed:
+        body.append(
+            paragraph(
+                "All of them calibrate and judge: some are left out at a time, the projection is "
+                "fitted to the others, and the pairs of those left out are scored."
+            )
+        )
     if found.seen:
         body.append(
             paragraph(

@@ -78,10 +78,16 @@ def calibration(content: Content) -> Section:
     if measured is not None and not measured.calibrated_on:
         drawn = reliability_png(measured.scored, curve, content.subtitle)
         shown = picture(drawn, _ALTERNATIVES[RELIABILITY])
-    elif content.calibrated_since:
-        shown = _needs_data(content)
-    else:
+    elif not content.calibrated_since and content.beside.picture(RELIABILITY) is not None:
         shown = _kept(content, (RELIABILITY,))
+    elif measured is not None:
+        untested = (
+            "The model is calibrated on classes that are among these, so that they cannot show "
+            "what its promises are worth on others; images of other classes would."
+        )
+        shown = paragraph(untested, class_="quiet")
+    else:
+        shown = _needs_data(content)
     return Section("calibration", "Calibration", joined([meaning, shown]))
 
 
