@@ -32,9 +32,11 @@ _LONGEST_SIDE = {"cpu": 160, "cuda": 224}
 _MULTIPLE = 16
 _LEAST_SIDE = 64
 _FEWEST_TO_TRAIN_ON = 500
-_FEWEST_CLASSES = 6
 _KEEP = "max_steps=0"
 _MANY_OF_A_CLASS = 8
+
+FEWEST_CLASSES = 6
+"""With fewer classes of two images no network is trained further."""
 
 USUAL = PHOTOS
 """The recipe whose split is taken before it is known which recipe it will be."""
@@ -139,7 +141,7 @@ def _by_size(folder: ImageFolder, recipe: Recipe) -> tuple[str, ...]:
         return ()
     counts = np.bincount(folder.labels, minlength=len(folder.classes))
     paired = int((counts >= 2).sum())
-    if len(folder.items) < _FEWEST_TO_TRAIN_ON or paired < _FEWEST_CLASSES:
+    if len(folder.items) < _FEWEST_TO_TRAIN_ON or paired < FEWEST_CLASSES:
         # What so few have in common would be taken for what all have: trainings on 250 pictures
         # of 25 people all ended with more errors on others than they began with.
         return (_KEEP,)

@@ -103,8 +103,14 @@ def open_sources(data: Path, holdout: Path | None, right: Path | None = None) ->
     return Sources(train, _held_out(kept, holdout), data.name, left_out)
 
 
-def make_split(sources: Sources, shares: SplitShares, seed: int) -> Split:
+def make_split(sources: Sources, shares: SplitShares, seed: int, *, crossed: bool = False) -> Split:
     """Decides which classes serve what.
+
+    Args:
+        sources: The data.
+        shares: Of the classes, where none are held out.
+        seed: Of the draw.
+        crossed: As `Split.crossed`, where none are held out.
 
     Raises:
         DataError: There are too few.
@@ -112,7 +118,11 @@ def make_split(sources: Sources, shares: SplitShares, seed: int) -> Split:
     if sources.holdout is not None:
         return split_holdout(sources.train, sources.holdout, seed=seed)
     return split_classes(
-        sources.train, validation=shares.validation, calibration=shares.calibration, seed=seed
+        sources.train,
+        validation=shares.validation,
+        calibration=shares.calibration,
+        seed=seed,
+        crossed=crossed,
     )
 
 

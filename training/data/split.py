@@ -78,11 +78,6 @@ class Split(BaseModel):
             return (*self.train, *self.validation)
         return (*self.validation, *self.calibration) if self.calibration else ()
 
-    def cross(self) -> "Split":
-        """The same, all classes calibrating: those that were kept for it train."""
-        train = tuple(sorted({*self.train, *self.calibration}))
-        return self.model_copy(update={"train": train, "calibration": (), "crossed": True})
-
     def to_json(self) -> bytes:
         """The content of `split.json`."""
         return (self.model_dump_json(indent=2) + "\n").encode()
@@ -112,7 +107,7 @@ def classes_named(folder: ImageFolder, names: Iterable[str]) -> ImageFolder:
 
 
 def split_classes(
-    folder: ImageFolder, *, validation: float, calibration: float, seed: int
+    folder: ImageFolder, *, validation: float, calibration: float, seed: int, crossed: bool = False
 ) -> Split:
     """Draws classes for validation and calibration; the rest trains.
 
@@ -125,17 +120,25 @@ def split_classes(
             classes.
         calibration: Likewise.
         seed: Another seed draws others.
+        crossed: As `Split.crossed`: no class is kept for calibration, whatever its share.
 
     Raises:
         DataError: Too few classes; the message says how many are needed.
     """
+    calibration = 0 if crossed else calibration
     units = _units(folder)
     least = _LEAST_CLASSES * (1 + (validation > 0) + (calibration > 0))
     if len(folder.classes) < least:
+        shares = {"validation": validation, "calibration": calibration}
+        without = ", ".join(f"--set split.{name}=0" for name, share in shares.items() if share)
+        purposes = {"validation": "validate", "calibration": "calibrate"}
+        *first, last = ("train", *(purposes[name] for name, share in shares.items() if share))
         raise DataError(
             f"{folder.source} has {len(folder.classes)} class(es), and training needs at least "
-            f"{least}: {_LEAST_CLASSES} each to train, validate and calibrate. Add classes, or "
-            "do without (--set split.validation=0, --set split.calibration=0)"
+            f"{least}"
+            + (f": {_LEAST_CLASSES} each to {', '.join(first)} and {last}" if first else "")
+            + ". Add classes"
+            + (f", or do without ({without})" if without else "")
         )
     order = _shuffled(units, seed)
     calibrating = _take(order, units, calibration)
@@ -154,6 +157,7 @@ def split_classes(
         validation=tuple(sorted(validating)),
         calibration=tuple(sorted(calibrating)),
         train_digest=folder.digest(),
+        crossed=crossed,
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.data.folders import ImageFolder
-from training.data.parts import Parts
+from training.data.parts import Parts, together
 from training.data.sampling import SAMPLERS
 from training.errors import DataError
 from training.fit.duplicates import about_duplicates
@@ -23,38 +23,55 @@ _FEW_PAIRS = 30
 _MUCH_MORE = 10
 
 
-def inspect(parts: Parts, recipe: Recipe, reporter: Reporter) -> tuple[str, ...]:
+def inspect(
+    parts: Parts, recipe: Recipe, reporter: Reporter, *, crossed: bool = False
+) -> tuple[str, ...]:
     """Warnings for users, each with what to do; none for data and a recipe without faults.
 
     Args:
         parts: What trains, validates, calibrates.
         recipe: How.
         reporter: Told how far the search for duplicates is.
+        crossed: Whether all classes judge, as `Split.crossed` has it.
 
     Raises:
         RecipeError: The sampler cannot draw from these classes.
         DataError: The classes that validate or calibrate give no pair to judge by.
     """
-    check_pairs(parts)
+    judging = _judging(parts, crossed=crossed)
+    _check_pairs(judging)
     return (
         *_about_length(parts.train, recipe),
         *_about_classes(parts.train, recipe),
-        *_about_validation(parts),
+        *_about_judging(judging),
         *about_duplicates(parts, recipe, reporter),
     )
 
 
-def check_pairs(parts: Parts) -> None:
+def check_pairs(parts: Parts, *, crossed: bool = False) -> None:
     """Refuses classes to judge by that give no pair of one class.
+
+    Args:
+        parts: What trains, validates, calibrates.
+        crossed: As `inspect` takes it.
 
     Raises:
         DataError: Those that validate or calibrate have but one image each.
     """
-    for folder, purpose in (
-        (parts.validation, "validation"),
-        (parts.calibration, "calibration"),
-    ):
-        if folder is not None and not _pairs(folder):
+    _check_pairs(_judging(parts, crossed=crossed))
+
+
+def _judging(parts: Parts, *, crossed: bool) -> list[tuple[ImageFolder, str]]:
+    """What judges, and as what."""
+    if crossed:
+        return [(together(parts.train, parts.validation) or parts.train, "calibration")]
+    kept = ((parts.validation, "validation"), (parts.calibration, "calibration"))
+    return [(folder, purpose) for folder, purpose in kept if folder is not None]
+
+
+def _check_pairs(judging: list[tuple[ImageFolder, str]]) -> None:
+    for folder, purpose in judging:
+        if not _pairs(folder):
             raise DataError(
                 f"{folder.source}: not one of the {len(folder.classes)} classes drawn for "
                 f"{purpose} has two images, so that they cannot judge; add images to classes, or "
@@ -127,13 +144,8 @@ def _about_worn_images(folder: ImageFolder, images: Integers) -> Iterator[str]:
         )
 
 
-def _about_validation(parts: Parts) -> Iterator[str]:
-    for folder, purpose in (
-        (parts.validation, "validation"),
-        (parts.calibration, "calibration"),
-    ):
-        if folder is None:
-            continue
+def _about_judging(judging: list[tuple[ImageFolder, str]]) -> Iterator[str]:
+    for folder, purpose in judging:
         yield from _about_single(folder, f"for {purpose}")
         pairs = _pairs(folder)
         if pairs < _FEW_PAIRS:

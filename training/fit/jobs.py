@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from training.automatic import USUAL, Chosen, choose
+from training.automatic import FEWEST_CLASSES, USUAL, Chosen, choose
 from training.automatic.budget import steps_within
 from training.crossing import can_cross
 from training.data.parts import Parts, Sources, check_same_data, make_parts, make_split
@@ -38,9 +38,8 @@ def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
         chosen = _chosen(request, sources, reporter)
         name, overrides = chosen.recipe, (*chosen.overrides, *overrides)
     recipe = load_recipe(name, overrides)
-    split = make_split(sources, recipe.split, recipe.seed)
-    if split.calibration and sources.holdout is None and can_cross(recipe):
-        split = split.cross()
+    crossed = recipe.split.calibration > 0 and can_cross(recipe)
+    split = make_split(sources, recipe.split, recipe.seed, crossed=crossed)
     parts = make_parts(sources, split)
     recipe = settled_precision(recipe, request.device, reporter.say)
     minutes = request.minutes
@@ -49,7 +48,7 @@ def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
     if minutes is not None:
         seconds = 60 * minutes - (time.monotonic() - began)
         recipe = _within(seconds, recipe, parts, request.device, reporter)
-    warnings = inspect(parts, recipe, reporter)
+    warnings = inspect(parts, recipe, reporter, crossed=split.crossed)
     for warning in warnings:
         reporter.say(f"warning: {warning}")
     record = RunRecord(
@@ -101,8 +100,11 @@ def _chosen(request: FitRequest, sources: Sources, reporter: Reporter) -> Chosen
     """
     about_split = [override for override in request.overrides if _section(override) in _OF_SPLIT]
     usual = load_recipe(USUAL, about_split)
-    parts = make_parts(sources, make_split(sources, usual.split, usual.seed))
-    check_pairs(parts)
+    # Networks are not trained on so few classes, so that none need be kept to calibrate.
+    few = len(sources.train.classes) < FEWEST_CLASSES
+    split = make_split(sources, usual.split, usual.seed, crossed=few)
+    parts = make_parts(sources, split)
+    check_pairs(parts, crossed=split.crossed)
     chosen = choose(parts.train, device=request.device, seed=usual.seed, reporter=reporter)
     if chosen.tried:
         reporter.say(chosen.tried)

@@ -143,15 +143,11 @@ def test_no_class_is_ever_in_two_parts(tmp_path_factory, count, validation, cali
 
 
 def test_where_pairs_are_crossed_no_class_is_kept_for_calibration(make):
-    split = split_classes(
-        make([f"c{n}" for n in range(20)]), validation=0.2, calibration=0.1, seed=3
-    )
-    crossed = split.cross()
-    assert parts(crossed) == [
-        set(split.train) | set(split.calibration),
-        set(split.validation),
-        set(),
-    ]
+    folder = make([f"c{n}" for n in range(20)])
+    split = split_classes(folder, validation=0.2, calibration=0.1, seed=3)
+    crossed = split_classes(folder, validation=0.2, calibration=0.1, seed=3, crossed=True)
+    assert [len(part) for part in parts(crossed)] == [16, 4, 0]
+    assert not set(crossed.validation) & set(split.train), "they had no part in a choice by those"
     assert (crossed.crossed, split.crossed) == (True, False)
     assert set(crossed.calibrating) == {f"c{n}" for n in range(20)}
     assert set(split.calibrating) == {*split.validation, *split.calibration}

@@ -337,6 +337,32 @@ class TestNothingTrained:
         assert main(["evaluate", "m", *words, *classes]) == 0
         assert "calibrated on classes that are among these" in capsys.readouterr().err
 
+    def test_four_classes_are_enough(self, command, store, tmp_path, capsys):
+        few = draw_folder(tmp_path / "few", classes=4, images=3)
+        assert command(data=few) == 1
+        refused = capsys.readouterr().err
+        assert "at least 6: 2 each to train, validate and calibrate" in refused
+        sets = [word for value in self.CLOSED for word in ("--set", value)]
+        assert command(*sets, data=few) == 0
+        assert store.load("m").manifest.calibration.classes == 4
+
+    def test_three_are_not_and_the_message_says_how_many_are(self, command, tmp_path, capsys):
+        few = draw_folder(tmp_path / "few", classes=3, images=3)
+        sets = [word for value in self.CLOSED for word in ("--set", value)]
+        assert command(*sets, data=few) == 1
+        told = capsys.readouterr().err
+        assert "at least 4: 2 each to train and validate. Add classes" in told
+        assert "do without (--set split.validation=0)" in told
+
+    def test_classes_of_one_image_cannot_judge(self, command, tmp_path, capsys):
+        single = draw_folder(tmp_path / "single", classes=6, images=1)
+        sets = [word for value in self.CLOSED for word in ("--set", value)]
+        assert command(*sets, data=single) == 1
+        assert (
+            "not one of the 6 classes drawn for calibration has two images"
+            in capsys.readouterr().err
+        )
+
     def test_whoever_wants_none_to_calibrate_has_none(self, command, store):
         sets = [word for value in self.CLOSED for word in ("--set", value)]
         assert command(*sets, "--set", "split.calibration=0") == 0
