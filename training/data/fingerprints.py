@@ -12,6 +12,7 @@ from model_store.errors import ImageError
 from model_store.images import decode_prepared
 from model_store.preprocessing import Preprocessing
 from training.data.folders import ImageFolder, Item
+from training.data.sources import Skipped
 from training.errors import DataError
 
 _SIDE = 32
@@ -41,12 +42,14 @@ class Fingerprints:
         digests: SHA-256 of each file's bytes, hexadecimal.
         looks: float32 (N, 1024), grey values 0–255 of what each looks like.
         bits: float32 (N, 64) of ±1: the perceptual hash of each.
+        unusable: Images that are not among them, as they cannot be read or decoded.
     """
 
     items: tuple[Item, ...]
     digests: tuple[str, ...]
     looks: Floats
     bits: Floats
+    unusable: tuple[Skipped, ...] = ()
 
 
 def take_fingerprints(
@@ -56,7 +59,7 @@ def take_fingerprints(
     workers: int,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Fingerprints:
-    """Reads images; those that cannot be read or decoded are left out.
+    """Reads images.
 
     Args:
         folder: Where they are.
@@ -65,9 +68,12 @@ def take_fingerprints(
         on_progress: Told (images done, images in all).
     """
     found: list[tuple[Item, str, npt.NDArray[np.uint8]]] = []
+    unusable: list[Skipped] = []
     with ThreadPoolExecutor(workers, thread_name_prefix="fingerprint") as pool:
         for done, taken in enumerate(pool.map(lambda item: _taken(folder, item), items), 1):
-            if taken is not None:
+            if isinstance(taken, Skipped):
+                unusable.append(taken)
+            else:
                 found.append(taken)
             if on_progress is not None and (done % 64 == 0 or done == len(items)):
                 on_progress(done, len(items))
@@ -79,6 +85,7 @@ def take_fingerprints(
         tuple(digest for _, digest, _ in found),
         looks.reshape(len(found), _SIDE * _SIDE),
         perceptual_hash(looks),
+        tuple(unusable),
     )
 
 
@@ -147,10 +154,9 @@ def _standardised(looks: Floats) -> Floats:
     return standard
 
 
-def _taken(folder: ImageFolder, item: Item) -> tuple[Item, str, npt.NDArray[np.uint8]] | None:
+def _taken(folder: ImageFolder, item: Item) -> tuple[Item, str, npt.NDArray[np.uint8]] | Skipped:
     try:
         content = folder.read(item)
         return item, hashlib.sha256(content).hexdigest(), decode_prepared(content, _LOOK)
-    except (ImageError, DataError):
-        # Whoever trains on it names it, with the reason; it is enough to say so once.
-        return None
+    except (ImageError, DataError) as error:
+        return Skipped(item.key, str(error))

@@ -1,7 +1,7 @@
 """From data paths to the classes that train, validate and calibrate."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,6 +65,21 @@ class Parts:
         """What was found beside the images and not used, once each."""
         folders = [self.train, self.validation, self.calibration]
         return tuple(_once(entry for folder in folders if folder for entry in folder.skipped))
+
+
+    def without(self, unusable: Collection[Skipped]) -> "Parts":
+        """The same without some images, which are among what was skipped instead.
+
+        Raises:
+            DataError: A part has no other images.
+        """
+        if not unusable:
+            return self
+        return Parts(
+            _without(self.train, unusable),
+            None if self.validation is None else _without(self.validation, unusable),
+            None if self.calibration is None else _without(self.calibration, unusable),
+        )
 
 
 def open_sources(data: Path, holdout: Path | None, right: Path | None = None) -> Sources:
@@ -152,6 +167,18 @@ def make_parts(sources: Sources, split: Split) -> Parts:
         validation=classes_named(others, split.validation) if split.validation else None,
         calibration=classes_named(others, split.calibration) if split.calibration else None,
     )
+
+
+def _without(folder: ImageFolder, unusable: Collection[Skipped]) -> ImageFolder:
+    keys = {item.key for item in folder.items}
+    here = [entry for entry in unusable if entry.key in keys]
+    if len(here) == len(keys):
+        raise DataError(
+            f"{folder.source}: not one image can be decoded ({here[0].key}: {here[0].reason}); "
+            "check that the files are images"
+        )
+    rest = folder.without({entry.key for entry in here})
+    return replace(rest, skipped=(*rest.skipped, *here))
 
 
 def together(*parts: ImageFolder | None) -> ImageFolder | None:

@@ -67,7 +67,7 @@ def fit_along(request: FitRequest, processes: Processes) -> bool:
         settled = Settled.from_bytes(processes.from_first())
         split = Split.from_json(settled.split.encode())
         check_same_data(sources, split)
-        parts = make_parts(sources, split)
+        parts = make_parts(sources, split).without(settled.record.unusable)
         job = Job(settled.recipe, split, settled.record, parts, sources.name)
         return Session(
             job,

@@ -11,6 +11,7 @@ from model_store.cpus import available_cpus
 from training.data.fingerprints import Fingerprints, near_pairs, take_fingerprints
 from training.data.folders import ImageFolder
 from training.data.parts import Parts
+from training.data.sources import Skipped
 from training.naming import NAMED, named
 from training.progress import Reporter, Task
 from training.randomness import Stream, numpy_generator
@@ -33,14 +34,35 @@ class _Part:
         return self.folder.classes[self.prints.items[position].label].name
 
 
-def about_duplicates(parts: Parts, recipe: Recipe, reporter: Reporter) -> Iterator[str]:
-    """Warnings of files that are there twice, and of pictures in two parts.
+@dataclass(frozen=True)
+class Search:
+    """What reading all images, or many of them, has shown.
+
+    Attributes:
+        warnings: Of files that are there twice, and of pictures in two parts.
+        unusable: Images that cannot be read or decoded.
+    """
+
+    warnings: tuple[str, ...]
+    unusable: tuple[Skipped, ...]
+
+
+def search(parts: Parts, recipe: Recipe, reporter: Reporter) -> Search:
+    """Looks for images that are there twice, or cannot be used.
 
     Args:
         parts: What trains, validates, calibrates.
         recipe: Its seed and its workers are of account.
         reporter: Told how far the search is.
     """
+    unusable: list[Skipped] = []
+    warnings = tuple(_about_duplicates(parts, recipe, reporter, unusable))
+    return Search(warnings, tuple(unusable))
+
+
+def _about_duplicates(
+    parts: Parts, recipe: Recipe, reporter: Reporter, unusable: list[Skipped]
+) -> Iterator[str]:
     folders = {
         "training": parts.train,
         "validation": parts.validation,
@@ -62,6 +84,7 @@ def about_duplicates(parts: Parts, recipe: Recipe, reporter: Reporter) -> Iterat
                 on_progress=partial(_told, task, before),
             )
             found.append(_Part(purpose, folder, prints))
+            unusable += prints.unusable
             if len(chosen) < len(folder.items):
                 yield (
                     f"duplicates were looked for among {len(chosen):,} of {len(folder.items):,} "

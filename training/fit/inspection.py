@@ -1,6 +1,7 @@
 """What is wrong, or may be, with data and recipe before anything is trained."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -8,8 +9,9 @@ import numpy.typing as npt
 from training.data.folders import ImageFolder
 from training.data.parts import Parts, together
 from training.data.sampling import SAMPLERS
+from training.data.sources import Skipped
 from training.errors import DataError
-from training.fit.duplicates import about_duplicates
+from training.fit.duplicates import search
 from training.naming import named
 from training.progress import Reporter
 from training.recipe import Recipe
@@ -23,10 +25,23 @@ _FEW_PAIRS = 30
 _MUCH_MORE = 10
 
 
+@dataclass(frozen=True)
+class Inspection:
+    """What is to be known of data and recipe.
+
+    Attributes:
+        warnings: For users, each with what to do; none for data and a recipe without faults.
+        unusable: Images that cannot be read or decoded, as far as they were looked at.
+    """
+
+    warnings: tuple[str, ...]
+    unusable: tuple[Skipped, ...] = ()
+
+
 def inspect(
     parts: Parts, recipe: Recipe, reporter: Reporter, *, crossed: bool = False
-) -> tuple[str, ...]:
-    """Warnings for users, each with what to do; none for data and a recipe without faults.
+) -> Inspection:
+    """Looks at what is to be trained on, and how.
 
     Args:
         parts: What trains, validates, calibrates.
@@ -40,11 +55,16 @@ def inspect(
     """
     judging = _judging(parts, crossed=crossed)
     _check_pairs(judging)
-    return (
-        *_about_length(parts.train, recipe),
-        *_about_classes(parts.train, recipe),
-        *_about_judging(judging),
-        *about_duplicates(parts, recipe, reporter),
+    found = search(parts, recipe, reporter)
+    return Inspection(
+        (
+            *_about_length(parts.train, recipe),
+            *_about_classes(parts.train, recipe),
+            *_about_judging(judging),
+            *_about_unusable(found.unusable),
+            *found.warnings,
+        ),
+        found.unusable,
     )
 
 
@@ -153,6 +173,16 @@ def _about_judging(judging: list[tuple[ImageFolder, str]]) -> Iterator[str]:
                 f"{pairs} pair(s) of one class for {purpose} are few, and figures from them mean "
                 f"little; add images to those classes, or raise split.{purpose}"
             )
+
+
+def _about_unusable(unusable: Sequence[Skipped]) -> Iterator[str]:
+    if unusable:
+        first = unusable[0]
+        yield (
+            f"{len(unusable)} file(s) cannot be used as images: "
+            f"{named([entry.key for entry in unusable])} (the first: {first.reason}); the run goes "
+            "without them"
+        )
 
 
 def _pairs(folder: ImageFolder) -> int:

@@ -48,15 +48,18 @@ def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
     if minutes is not None:
         seconds = 60 * minutes - (time.monotonic() - began)
         recipe = _within(seconds, recipe, parts, request.device, reporter)
-    warnings = inspect(parts, recipe, reporter, crossed=split.crossed)
-    for warning in warnings:
+    inspection = inspect(parts, recipe, reporter, crossed=split.crossed)
+    for warning in inspection.warnings:
         reporter.say(f"warning: {warning}")
+    parts = parts.without(inspection.unusable)
+    check_pairs(parts, crossed=split.crossed)
     record = RunRecord(
         command=request.command,
         recipe=Path(name).stem,
         reason="" if chosen is None else chosen.reason,
         tried="" if chosen is None else chosen.tried,
-        warnings=warnings,
+        warnings=inspection.warnings,
+        unusable=inspection.unusable,
         minutes=minutes,
     )
     return Job(recipe, split, record, parts, sources.name)
@@ -90,7 +93,8 @@ def continued_job(request: FitRequest, run: Run, sources: Sources) -> Job:
             )
         recipe = wanted
     check_same_data(sources, split)
-    return Job(recipe, split, record, make_parts(sources, split), sources.name)
+    parts = make_parts(sources, split).without(record.unusable)
+    return Job(recipe, split, record, parts, sources.name)
 
 
 def _chosen(request: FitRequest, sources: Sources, reporter: Reporter) -> Chosen:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from model_store.files import replace_file
 from model_store.manifest import check_name
+from training.data.sources import Skipped
 from training.data.split import SPLIT_FILE, Split
 from training.errors import TrainingError
 from training.history import History, to_csv
@@ -43,6 +44,8 @@ class RunRecord(BaseModel):
         reason: Why that recipe, if nobody chose it.
         tried: What else was tried before, and what it gave, as a table; empty if nothing was.
         warnings: What was said about the data and the recipe.
+        unusable: Images that cannot be read or decoded, found before the first step; the run goes
+            without them from its beginning.
         minutes: The time that its `max_steps` and `max_minutes` were set by; None where they are
             the recipe's.
     """
@@ -55,6 +58,7 @@ class RunRecord(BaseModel):
     tried: str = ""
     warnings: tuple[str, ...] = ()
     minutes: float | None = None
+    unusable: tuple[Skipped, ...] = ()
 
 
 class Run:

@@ -20,7 +20,7 @@ def said(tmp_path):
         recipe = load_recipe(str(write_recipe(tmp_path / "r.yaml")), [*QUIET, *values])
         sources = open_sources(data, None)
         split = make_split(sources, recipe.split, recipe.seed)
-        return inspect(make_parts(sources, split), recipe, Reporter(io.StringIO()))
+        return inspect(make_parts(sources, split), recipe, Reporter(io.StringIO())).warnings
 
     return run
 

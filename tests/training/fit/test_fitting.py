@@ -193,13 +193,23 @@ class TestOtherWays:
         assert command("--set", "data.memory_share=0", name="b") == 0
         assert store.manifest("a").weights.sha256 == store.manifest("b").weights.sha256
 
-    def test_bad_images_are_named_at_the_end(self, command, store, tmp_path, capsys):
+    def test_nor_does_memory_matter_where_images_cannot_be_used(self, command, store, tmp_path):
+        folder = draw_folder(tmp_path / "d", classes=12, images=5)
+        for name in ("class03/01.png", "class07/00.png", "class07/04.png"):
+            (folder / name).write_text("not an image")
+        assert command(name="a", data=folder) == 0
+        assert command("--set", "data.memory_share=0", name="b", data=folder) == 0
+        assert store.manifest("a").weights.sha256 == store.manifest("b").weights.sha256
+
+    def test_bad_images_are_named_early_and_at_the_end(self, command, store, tmp_path, capsys):
         folder = draw_folder(tmp_path / "d é", classes=12, images=5)
         (folder / "class03" / "01.png").write_text("not an image")
         (folder / "class99").mkdir()
         assert command(data=folder) == 0
         told = capsys.readouterr().err
-        assert "class03/01.png: not an image" in told
+        early, _, late = told.partition("training 'm': ")
+        assert "1 file(s) cannot be used as images: class03/01.png (the first: not an" in early
+        assert "class03/01.png: not an image" in late
         assert "class99: an empty class" in told
         skipped = (store.find("m").path / "skipped.csv").read_text()
         assert "class03/01.png" in skipped
