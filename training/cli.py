@@ -3,8 +3,12 @@
 import argparse
 import importlib
 import io
+import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from model_store.errors import TwinlensError
 
@@ -31,13 +35,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # A terminal that has no sign for ≤ is no reason to fail.
             stream.reconfigure(errors="replace")
     try:
-        return _run(list(sys.argv[1:] if arguments is None else arguments))
+        with _sigterm_as_ctrl_c():
+            return _run(list(sys.argv[1:] if arguments is None else arguments))
     except TwinlensError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return _INTERRUPTED
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Within it, SIGTERM too ends a command in order, with what to do next said.
+
+    Not under torchrun, whose processes wait for each other where no exception reaches them.
+    """
+    if "WORLD_SIZE" in os.environ or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(given: list[str]) -> int:

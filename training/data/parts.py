@@ -66,7 +66,6 @@ class Parts:
         folders = [self.train, self.validation, self.calibration]
         return tuple(_once(entry for folder in folders if folder for entry in folder.skipped))
 
-
     def without(self, unusable: Collection[Skipped]) -> "Parts":
         """The same without some images, which are among what was skipped instead.
 

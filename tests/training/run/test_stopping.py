@@ -1,6 +1,9 @@
 """Ending early, and keeping the best weights, the last, both, or every one validated."""
 
 import csv
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from model_store import ModelStore
 from tests.training.drawings import fit_words, fitting_place, with_recipe
 from training.cli import main
 from training.history import Row, validations_since_best
+from training.publishing import publish
 from training.run.loop import Loop
 from training.run.planning import Plan
 from training.run.state import Standing
@@ -165,3 +169,25 @@ def test_the_weights_it_starts_from_may_be_the_best(fit, place, tmp_path, capsys
     for name, tensor in good.network.state_dict().items():
         assert torch.equal(kept.network.state_dict()[name], tensor), name
     assert "step 0" in (kept.path / "card.md").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_ended_while_it_is_judged_it_says_how_to_go_on_and_does(
+    place, tmp_path, monkeypatch, capsys, number
+):
+    words = [*fit_words(place, tmp_path / "store"), *with_recipe(place)]
+
+    def killed(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(10)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(publish, "judge", killed)
+        assert main(words) == 130
+    assert signal.getsignal(signal.SIGTERM) is before
+    told = capsys.readouterr().err
+    assert "interrupted; go on with:" in told
+    assert "--resume" in told
+    assert main([*fit_words(place, tmp_path / "store"), "--resume"]) == 0
+    assert "going on after step 12" in capsys.readouterr().err
