@@ -10,6 +10,8 @@ from training.errors import DataError
 
 __all__ = ["Files", "FolderSource", "Skipped", "Source", "ZipSource", "open_source"]
 
+_ZIP_BEGINS = b"PK\x03\x04"
+
 
 def open_source(path: Path) -> Source:
     """The files at a path: a folder, a zip, or a folder inside a zip (`data.zip/inner/folder`).
@@ -28,6 +30,13 @@ def open_source(path: Path) -> Source:
     for candidate in (path, *path.parents):
         if candidate.is_file():
             if not zipfile.is_zipfile(candidate):
+                with candidate.open("rb") as file:
+                    begun = file.read(len(_ZIP_BEGINS)) == _ZIP_BEGINS
+                if begun:
+                    raise DataError(
+                        f"{candidate} begins as a zip archive and does not end as one: it is cut "
+                        "short or damaged; fetch or make it again"
+                    )
                 raise DataError(
                     f"{candidate} is neither a folder nor a zip archive; give a folder of images "
                     "(class/image or group/class/image) or a zip of one"
