@@ -73,13 +73,14 @@ def bootstrap_by_class(
 
     Pairs of one class, or with one class in common, depend on each other; classes do not. So
     classes are drawn anew with replacement, and a pair counts as often as its classes were drawn
-    (for an impostor pair, the product of the two).
+    (for an impostor pair, the product of the two). On either side of the figure the interval is
+    widened as in `rate_of_others`, since few classes vary more than drawing them anew shows.
 
     Args:
         ranking: Of the scores.
         genuine_class: int64 (G,), the class of each genuine pair.
         impostor_classes: int64 (I, 2), the classes of each impostor pair.
-        figures: By name, what is computed from the ROC of each draw.
+        figures: By name, what is computed from the ROC of each draw, in [0, 1].
         weighted: By name, what is computed from how often each genuine and each impostor pair
             counts in a draw.
         seed: Of the draws.
@@ -109,11 +110,28 @@ def bootstrap_by_class(
             )
     if 2 * len(values) < replicates:
         return {}
+    roc, ones = ranking.roc(), (np.ones(len(genuine_class)), np.ones(len(impostor_classes)))
+    found = [figure(roc) for figure in figures.values()]
+    found += [figure(*ones) for figure in others.values()]
+    wider = _for_few(len(names))
     columns = np.array(values, dtype=np.float64).T
     return {
-        name: _percentiles(column)
-        for name, column in zip([*figures, *others], columns, strict=True)
+        name: _widened(_percentiles(column), value, wider)
+        for name, value, column in zip([*figures, *others], found, columns, strict=True)
     }
+
+
+def _widened(interval: Interval, value: float, wider: float) -> Interval:
+    """The smallest interval that holds another, stretched away from a value in [0, 1], and both."""
+    low, high = (value + wider * (end - value) for end in interval)
+    stretched = (max(0.0, low), min(1.0, high))
+    return hull(interval, (value, value), stretched)
+
+
+def _for_few(count: int) -> float:
+    """√(k/(k−1)) · t/z for k units: Student's and the normal distribution's quantiles."""
+    student = stats.t.ppf(_UPPER, count - 1) / stats.norm.ppf(_UPPER)
+    return float(np.sqrt(count / (count - 1)) * student)
 
 
 def rate_of_others(
@@ -148,8 +166,7 @@ def rate_of_others(
     if count < 2 or 2 * np.count_nonzero(there) < replicates:
         return (0.0, 1.0)
     roots = np.sqrt(errors[:, there] / pairs[:, there])
-    wider = np.sqrt(count / (count - 1)) * stats.t.ppf(_UPPER, count - 1) / stats.norm.ppf(_UPPER)
-    low, high = wider * np.percentile(roots[0] - roots[1], _TAILS)
+    low, high = _for_few(count) * np.percentile(roots[0] - roots[1], _TAILS)
     root = np.sqrt(np.mean(wrong))
     expected = (float(max(0.0, root + low) ** 2), float(min(1.0, root + high) ** 2))
     return hull(exact, expected)
