@@ -13,6 +13,7 @@ where three of twenty were (training/experiments.md).
 """
 
 import copy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from model_store.network import SiameseNetwork
+from model_store.network import SiameseNetwork, Side
 from model_store.network.branch import Branch
 from model_store.store import SHIPPED
 from training.calibration import Turn
@@ -69,17 +70,21 @@ def can_cross(recipe: Recipe) -> bool:
 
     Not where it starts from weights that may have seen these images before.
     """
-    start = recipe.start
-    shipped = start.model is None or SHIPPED in Path(start.model).expanduser().parents
     turned = recipe.start.projection is not None and recipe.data.turned_classes
     return (
         recipe.max_steps == 0
         and not turned
         and len(recipe.network.branches) == 1
         and recipe.finish.projection is None
-        and start.backbone in (None, IMAGENET, DLIB)
-        and shipped
+        and starts_unseen(recipe)
     )
+
+
+def starts_unseen(recipe: Recipe) -> bool:
+    """Whether the weights that training starts from cannot have seen its user's images."""
+    start = recipe.start
+    shipped = start.model is None or SHIPPED in Path(start.model).expanduser().parents
+    return start.backbone in (None, IMAGENET, DLIB) and shipped
 
 
 def cross_pairs(
@@ -111,38 +116,67 @@ def cross_pairs(
         scored = score_folder(network, known, seed=recipe.seed, max_impostors=max_impostors)
         return Crossed(known, scored)
     refitting = _Refitting.of(network, some, recipe, device, reporter)
-    folder, labels = refitting.embedded.folder, refitting.embedded.labels
-    sets = left_out(folder, recipe)
-    rng = numpy_generator(recipe.seed, Stream.CROSSING, 1)
+    sets = left_out(refitting.embedded.folder, recipe)
+    with reporter.task("crossing", len(sets)) as task:
+
+        def without(classes: Indices) -> tuple[SiameseNetwork, torch.Tensor]:
+            task.update(task.done + 1)
+            return refitting.network, refitting.without(classes)
+
+        return crossed(
+            refitting.embedded, sets, without, max_impostors=max_impostors, seed=recipe.seed
+        )
+
+
+def crossed(
+    embedded: EmbeddedFolder,
+    sets: Sequence[Indices],
+    without: Callable[[Indices], tuple[SiameseNetwork, torch.Tensor]],
+    *,
+    max_impostors: int,
+    seed: int,
+) -> Crossed:
+    """Scores the pairs of classes left out together, each pair once.
+
+    Args:
+        embedded: The images, by the network itself.
+        sets: Of classes to leave out, one after another.
+        without: For each set, a network that its classes had no part in, of one branch, and what
+            it makes of all images: features, float32 (N, dimension).
+        max_impostors: Impostor pairs at most.
+        seed: Of the draw of those, if there are more.
+
+    Raises:
+        DataError: There is no pair of the one kind or the other.
+    """
+    folder, labels = embedded.folder, embedded.labels
+    rng = numpy_generator(seed, Stream.CROSSING, 1)
     genuine, impostor = _Collected(), _Collected()
     had = np.zeros((len(folder.classes), len(folder.classes)), dtype=np.bool_)
     turns: list[Turn] = []
     measured = np.zeros(len(labels), dtype=np.bool_)
-    with reporter.task("crossing", len(sets)) as task:
-        for done, classes in enumerate(sets, 1):
-            rows = np.flatnonzero(np.isin(labels, classes))
-            left, right = (rows[each] for each in np.triu_indices(len(rows), 1))
-            new = ~had[labels[left], labels[right]]
-            genuine_here = labels[left] == labels[right]
-            had[np.ix_(classes, classes)] = True
-            others = np.flatnonzero(new & ~genuine_here)
-            most = max(1, max_impostors // len(sets))
-            if len(others) > most:
-                others = np.sort(rng.choice(others, most, replace=False))
-            mine = np.flatnonzero(new & genuine_here)
-            held = np.isin(labels, classes)
-            once = not measured[held].any()
-            if len(mine) or len(others) or once:
-                features = refitting.without(classes)
-                embeddings = _branch(network).finish(features)
-                if once:
-                    turns.append(Turn(held, features.numpy()))
-                    measured |= held
-                for part, chosen in ((genuine, mine), (impostor, others)):
-                    pairs = Pairs(left[chosen], right[chosen])
-                    part.add(pairs, score_pairs(network, embeddings, embeddings, pairs))
-            task.update(done)
-    if not genuine or not impostor:
+    metric = None
+    for classes in sets:
+        held = np.isin(labels, classes)
+        rows = np.flatnonzero(held)
+        left, right = (rows[each] for each in np.triu_indices(len(rows), 1))
+        new = ~had[labels[left], labels[right]]
+        genuine_here = labels[left] == labels[right]
+        had[np.ix_(classes, classes)] = True
+        others = np.flatnonzero(new & ~genuine_here)
+        most = max(1, max_impostors // len(sets))
+        if len(others) > most:
+            others = np.sort(rng.choice(others, most, replace=False))
+        network, features = without(classes)
+        metric = network.comparator.metric
+        if not measured[held].any():
+            turns.append(Turn(held, features.numpy()))
+            measured |= held
+        embeddings = network.finish(features, Side.LEFT)
+        for part, chosen in ((genuine, np.flatnonzero(new & genuine_here)), (impostor, others)):
+            pairs = Pairs(left[chosen], right[chosen])
+            part.add(pairs, score_pairs(network, embeddings, embeddings, pairs))
+    if metric is None or not genuine or not impostor:
         raise DataError(
             f"{folder.source} gives no pairs to calibrate by: at least two classes are needed, one "
             "of them with two images"
@@ -152,7 +186,7 @@ def cross_pairs(
     ours, our_scores = genuine.joined(same)
     theirs, their_scores = impostor.joined(len(labels) * (len(labels) - 1) // 2 - same)
     scored = ScoredPairs(
-        metric=network.comparator.metric,
+        metric=metric,
         genuine=our_scores,
         impostor=their_scores,
         genuine_class=labels[ours.left],
@@ -163,7 +197,7 @@ def cross_pairs(
         group_of_class=groups_of(folder),
         class_names=tuple(entry.name for entry in folder.classes),
     )
-    return Crossed(refitting.embedded, scored, tuple(turns))
+    return Crossed(embedded, scored, tuple(turns))
 
 
 def left_out(folder: ImageFolder, recipe: Recipe) -> list[Indices]:

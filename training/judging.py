@@ -1,5 +1,6 @@
 """The figures and the calibration of a trained network."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ from training.calibration import (
     typicality_warnings,
 )
 from training.calibration.typical import ENOUGH_CLASSES, ENOUGH_IMAGES
-from training.crossing import Crossed, cross_pairs
+from training.crossing import Crossed
 from training.data.folders import ImageFolder
 from training.data.parts import Parts, together
 from training.data.sources import Skipped
@@ -31,7 +32,8 @@ from training.evaluation.protocols.verification import verification_figures
 from training.progress import Reporter
 from training.recipe import Recipe
 
-_MAX_IMPOSTORS = 200_000
+MAX_IMPOSTORS = 200_000
+"""Of more impostor pairs a sample judges."""
 
 _CLASSES_OF_A_HALF = 6
 """With fewer, a calibration by one half of the classes would say nothing of one by all of them."""
@@ -97,7 +99,7 @@ def judge(
     parts: Parts,
     recipe: Recipe,
     *,
-    crossed: bool = False,
+    cross: Callable[[SiameseNetwork], Crossed] | None = None,
     device: torch.device,
     reporter: Reporter,
 ) -> Outcome:
@@ -110,7 +112,7 @@ def judge(
         network: As it will be stored.
         parts: Its data.
         recipe: Its recipe.
-        crossed: Whether pairs of all classes judge, as `Split.crossed` has it.
+        cross: Scores the pairs of all classes, where those judge (`Split.crossed`).
         device: Where to compute.
         reporter: Told how far it is.
     """
@@ -118,15 +120,8 @@ def judge(
     held = together(parts.validation, parts.calibration)
     sides = None if held is None else _embedded(network, held, device, reporter, "judging", skipped)
     typicality = None
-    if crossed:
-        crossing = cross_pairs(
-            network,
-            together(parts.train, parts.validation) or parts.train,
-            recipe,
-            max_impostors=_MAX_IMPOSTORS,
-            device=device,
-            reporter=reporter,
-        )
+    if cross is not None:
+        crossing = cross(network)
         embedded = crossing.embedded
         skipped.extend(entry for entry in embedded.skipped if entry not in skipped)
         judged = _by_crossing(crossing, recipe)
@@ -203,7 +198,7 @@ def _by_classes_kept(
         return _Judged()
 
     def scored(sides: tuple[EmbeddedFolder, EmbeddedFolder | None]) -> ScoredPairs:
-        return score_folder(network, *sides, seed=recipe.seed, max_impostors=_MAX_IMPOSTORS)
+        return score_folder(network, *sides, seed=recipe.seed, max_impostors=MAX_IMPOSTORS)
 
     found, others = None, None
     if parts.calibration is not None:

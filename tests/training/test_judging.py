@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from model_store.network import SiameseNetwork
 from tests import tiny
 from tests.training.trees import grown, pngs, whole
 from training import judging
-from training.data.parts import Parts
+from training.crossing import Crossed, cross_pairs
+from training.data.parts import Parts, together
 from training.judging import Outcome, judge
 from training.progress import Reporter
 from training.recipe import Recipe
@@ -44,13 +46,22 @@ def test_images_trained_on_describe_too_where_images_or_classes_that_calibrate_a
 
 
 def judged(parts: Parts, recipe: Recipe, *, crossed: bool = False) -> Outcome:
+    device, reporter = torch.device("cpu"), Reporter(io.StringIO())
+
+    def cross(network: SiameseNetwork) -> Crossed:
+        folder = together(parts.train, parts.validation)
+        assert folder is not None
+        return cross_pairs(
+            network, folder, recipe, max_impostors=10_000, device=device, reporter=reporter
+        )
+
     return judge(
         tiny.network(),
         parts,
         recipe,
-        crossed=crossed,
-        device=torch.device("cpu"),
-        reporter=Reporter(io.StringIO()),
+        cross=cross if crossed else None,
+        device=device,
+        reporter=reporter,
     )
 
 

@@ -93,7 +93,8 @@ def run(options: argparse.Namespace) -> int:
     measured = None
     if options.data is not None:
         if options.classes == _AUTO:
-            options.classes = _chosen(beside.split, options.data)
+            trained = manifest.provenance.recipe.get("max_steps") != 0
+            options.classes = _chosen(beside.split, options.data, trained=trained)
         measured = _measured(bench, options, beside.split, notes)
     with bench.reporter.task("writing", TOTAL) as task:
         page = render(
@@ -116,13 +117,13 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _chosen(split: Split | None, data: Path) -> str:
-    """All, where pairs of all judged the model; else classes never trained on, where there are."""
+def _chosen(split: Split | None, data: Path, *, trained: bool) -> str:
+    """All, where pairs of all can be scored; else classes never trained on, where there are."""
     if split is None or not (split.validation or split.crossed):
         return "all"
     opened = open_data(data)
     folder = opened.validation or opened.whole
-    if split.crossed:
+    if split.crossed and not trained:
         same = folder is not None and folder.digest() == split.train_digest
         return CROSSED if same else "all"
     names = {entry.name for entry in folder.classes} if folder else set()

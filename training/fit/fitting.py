@@ -16,6 +16,7 @@ from training.initialise import open_origin
 from training.progress import Reporter
 from training.publishing.publish import publish
 from training.recipe.tables import short_table
+from training.retraining import cross_by_retraining
 from training.run.folder import Run
 from training.run.job import Job, Trained
 from training.run.session import Session
@@ -114,6 +115,7 @@ def _published(
     Earlier weights of every validation get names of their own: as versions they would be served,
     each until the next one is judged, in place of the model that was.
     """
+    standing = trained.standing
     put = partial(
         publish,
         job=job,
@@ -121,7 +123,17 @@ def _published(
         device=request.device,
         reporter=reporter,
     )
-    standing = trained.standing
+    if job.recipe.calibration.folds:
+        cross = cross_by_retraining(
+            job,
+            standing.step,
+            run,
+            store=request.store,
+            device=request.device,
+            save_every=request.save_every,
+            reporter=reporter,
+        )
+        return put(request.name, trained, cross=cross)
     if job.recipe.validation.keep == "every":
         for kept in run.kept():
             if kept.step < standing.step:

@@ -16,6 +16,7 @@ from training.learning.faster import settled_precision
 from training.progress import Reporter
 from training.recipe import Recipe
 from training.recipe.files import check_overrides, load_recipe
+from training.retraining import check_folds
 from training.run.folder import RECIPE_FILE, Run, RunRecord
 from training.run.job import Job
 from training.run.planning import planned_steps
@@ -39,6 +40,12 @@ def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
         name, overrides = chosen.recipe, (*chosen.overrides, *overrides)
     recipe = load_recipe(name, overrides)
     crossed = recipe.split.calibration > 0 and can_cross(recipe)
+    if crossed:
+        # All classes calibrate without another training.
+        recipe = recipe.model_copy(
+            update={"calibration": recipe.calibration.model_copy(update={"folds": 0})}
+        )
+    crossed = crossed or recipe.calibration.folds > 0
     split = make_split(sources, recipe.split, recipe.seed, crossed=crossed)
     parts = make_parts(sources, split)
     recipe = settled_precision(recipe, request.device, reporter.say)
@@ -52,6 +59,7 @@ def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
     for warning in inspection.warnings:
         reporter.say(f"warning: {warning}")
     parts = parts.without(inspection.unusable)
+    check_folds(parts, recipe, held_out=sources.holdout is not None)
     check_pairs(parts, crossed=split.crossed)
     record = RunRecord(
         command=request.command,
@@ -125,6 +133,7 @@ def _within(
     """The recipe, cut to what fits into a time."""
     if recipe.max_steps == 0:
         return recipe
+    seconds /= 1 + recipe.calibration.folds
     steps = steps_within(seconds, recipe, parts, device)
     planned, _ = planned_steps(parts.train, recipe)
     # For a machine that gets busier than it was while its first steps were timed.

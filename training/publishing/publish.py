@@ -1,18 +1,22 @@
 """Rounding, judging and saving what a run has trained."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 
 import torch
 
 from model_store.manifest import Provenance
+from model_store.network import SiameseNetwork
 from model_store.store import ModelStore, Reference
+from training.crossing import Crossed, cross_pairs
+from training.data.parts import together
 from training.data.sources import Skipped
 from training.data.split import SPLIT_FILE
 from training.hardware import hardware
 from training.history import History, to_csv
-from training.judging import Outcome, as_stored, judge
+from training.judging import MAX_IMPOSTORS, Outcome, as_stored, judge
 from training.pictures.album import small_album
 from training.pictures.curves import curves_png
 from training.progress import Reporter
@@ -33,6 +37,7 @@ def publish(
     store: ModelStore,
     device: torch.device,
     reporter: Reporter,
+    cross: Callable[[SiameseNetwork], Crossed] | None = None,
 ) -> Reference:
     """Rounds, judges and saves a trained network.
 
@@ -43,6 +48,7 @@ def publish(
         store: Where it goes.
         device: Where to compute the figures.
         reporter: Told how far it is, and what was not used.
+        cross: As `judge` takes it, where it is not by a projection in closed form.
 
     Raises:
         TwinlensError: The figures cannot be had, or the store cannot be written.
@@ -53,9 +59,16 @@ def publish(
         network.load_state_dict(dict(standing.best.weights))
         kept_step = standing.best.step
     network = as_stored(network, recipe.weights)
-    outcome = judge(
-        network, job.parts, recipe, crossed=job.split.crossed, device=device, reporter=reporter
-    )
+    if job.split.crossed and cross is None:
+        cross = partial(
+            cross_pairs,
+            folder=together(job.parts.train, job.parts.validation) or job.parts.train,
+            recipe=recipe,
+            max_impostors=MAX_IMPOSTORS,
+            device=device,
+            reporter=reporter,
+        )
+    outcome = judge(network, job.parts, recipe, cross=cross, device=device, reporter=reporter)
     facts = Facts(
         name=name,
         parameters=sum(parameter.numel() for parameter in network.parameters()),

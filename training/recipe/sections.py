@@ -199,7 +199,16 @@ class CalibrationTarget(Section):
     Attributes:
         far: The false-accept rate.
         prior: The share of genuine pairs that probabilities assume.
+        folds: Trainings over again, each without its part of all classes, whose pairs then
+            calibrate (`training.retraining`); 0 for none.
     """
 
     far: Annotated[float, Field(gt=0, lt=1)] = 0.01
     prior: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    folds: Annotated[int, Field(ge=0, le=20)] = 0
+
+    @model_validator(mode="after")
+    def _parts(self) -> Self:
+        if self.folds == 1:
+            raise ValueError("one part of all classes is all of them: give 2 folds or more, or 0")
+        return self

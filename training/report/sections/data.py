@@ -85,7 +85,7 @@ def split(content: Content) -> Section:
     if found.crossed:
         body.append(
             paragraph(
-                "All of them calibrate and judge: some are left out at a time, the projection is "
+                "All of them calibrate and judge: some are left out at a time, what is fitted is "
                 "fitted to the others, and the pairs of those left out are scored."
             )
         )

@@ -1,0 +1,185 @@
+"""Trainings over again, each without a part of all classes, for calibration by all of them.
+
+A trained network is calibrated by classes that were kept from it, of which there are few: eight of
+thirty. With `calibration.folds: K` none is kept for that alone. All classes are dealt into K parts
+and K more networks are trained, each without one part, whose pairs it scores (cross-validation, as
+`training.crossing` does it for projections). That takes K times as long, and the networks know
+fewer classes than the one that ships, so that what it promises errs on the side of caution.
+
+Each of these trainings is a run of its own below the run's folder, and is gone on with as one.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from model_store.network import SiameseNetwork
+from model_store.store import ModelStore
+from training.crossing import Crossed, crossed, starts_unseen
+from training.data.folders import ImageFolder
+from training.data.parts import Parts, together
+from training.data.sample import sampled_folder
+from training.data.split import Split, deal_classes
+from training.errors import RecipeError
+from training.evaluation.embedding import EmbeddedFolder, embed_folder
+from training.evaluation.metrics import Indices
+from training.initialise import MOST_IMAGES
+from training.judging import MAX_IMPOSTORS, as_stored
+from training.progress import Reporter
+from training.recipe import Recipe
+from training.run.folder import Run, RunRecord
+from training.run.job import Job
+from training.run.planning import planned_steps
+from training.run.session import Session
+
+_LEAST_CLASSES = 2
+
+
+def check_folds(parts: Parts, recipe: Recipe, *, held_out: bool) -> None:
+    """Refuses `calibration.folds` where it cannot be had, before anything is trained.
+
+    Args:
+        parts: What trains, validates, calibrates.
+        recipe: How.
+        held_out: Whether the classes that calibrate are of other data than those that train.
+
+    Raises:
+        RecipeError: It cannot; the message says why.
+    """
+    if not recipe.calibration.folds:
+        return
+    folds = f"calibration.folds={recipe.calibration.folds}"
+    if held_out:
+        raise RecipeError(
+            f"{folds} is for classes that are not set aside; leave it out where there is a "
+            "--holdout, or a val/ beside train/"
+        )
+    if len(recipe.network.branches) != 1 or recipe.validation.keep not in ("last", "best"):
+        raise RecipeError(
+            f"{folds} is for a network of one branch, of which one version is kept: set "
+            "validation.keep to last or best"
+        )
+    if recipe.max_steps == 0 or not starts_unseen(recipe):
+        raise RecipeError(
+            f"{folds} is for networks that are trained, from weights that cannot have seen these "
+            "images: none, those of ImageNet or dlib, or a model that Twinlens ships"
+        )
+    whole = together(parts.train, parts.validation) or parts.train
+    names = deal_classes(whole, recipe.calibration.folds, recipe.seed)
+    if min(len(part) for part in names) < _LEAST_CLASSES:
+        raise RecipeError(
+            f"{folds} leaves a part of the {len(whole.classes)} classes with fewer than "
+            f"{_LEAST_CLASSES}; ask for fewer"
+        )
+    for part in names:
+        planned_steps(_without(whole, part), _of_fold(recipe, 1))
+
+
+def cross_by_retraining(
+    job: Job,
+    steps: int,
+    run: Run,
+    *,
+    store: ModelStore,
+    device: torch.device,
+    save_every: float,
+    reporter: Reporter,
+) -> Callable[[SiameseNetwork], Crossed]:
+    """What scores pairs of all classes by networks trained without them.
+
+    Args:
+        job: What the network that ships was about.
+        steps: That it was trained for.
+        run: Its run, below whose folder the others have theirs.
+        store: Where a model to start from is looked for.
+        device: Where to compute.
+        save_every: Seconds between two savings of their state.
+        reporter: Told how far it is.
+
+    Returns:
+        Given that network, the pairs.
+
+    Raises (when called):
+        KeyboardInterrupt: A training was interrupted; its state is saved.
+        TwinlensError: It cannot be trained.
+    """
+    recipe = job.recipe
+    whole = together(job.parts.train, job.parts.validation) or job.parts.train
+    names = deal_classes(whole, recipe.calibration.folds, recipe.seed)
+
+    def trained_without(number: int) -> SiameseNetwork:
+        reporter.say(
+            f"training {number + 1} of {len(names)} for calibration: without "
+            f"{len(names[number]):,} of {len(whole.classes):,} classes"
+        )
+        fold = Job(
+            _of_fold(recipe, steps),
+            Split(
+                seed=recipe.seed,
+                unit=job.split.unit,
+                train=tuple(sorted(e.name for e in _without(whole, names[number]).classes)),
+                validation=(),
+                calibration=(),
+                train_digest=job.split.train_digest,
+            ),
+            RunRecord(command=job.record.command, recipe=job.record.recipe),
+            Parts(_without(whole, names[number]), None, None),
+            job.source,
+        )
+        run_of_fold = Run(run.path / "folds", f"fold{number + 1}")
+        with run_of_fold.locked():
+            trained = Session(
+                fold,
+                run_of_fold,
+                store=store,
+                device=device,
+                save_every=save_every,
+                reporter=reporter,
+            ).train()
+        if trained is None:
+            raise KeyboardInterrupt
+        return as_stored(trained.network, recipe.weights)
+
+    def cross(network: SiameseNetwork) -> Crossed:
+        some = sampled_folder(whole, MOST_IMAGES, seed=recipe.seed)
+        embedded = _embedded(network, some, device, reporter)
+        label = {entry.name: number for number, entry in enumerate(embedded.folder.classes)}
+        sets = [
+            np.array(sorted(label[name] for name in part if name in label), dtype=np.int64)
+            for part in names
+        ]
+        numbers = iter(range(len(sets)))
+
+        def without(_: Indices) -> tuple[SiameseNetwork, torch.Tensor]:
+            other = trained_without(next(numbers))
+            return other, _embedded(other, embedded.folder, device, reporter).features
+
+        return crossed(embedded, sets, without, max_impostors=MAX_IMPOSTORS, seed=recipe.seed)
+
+    return cross
+
+
+def _of_fold(recipe: Recipe, steps: int) -> Recipe:
+    """The recipe of a training for calibration: as long, and nobody validates it."""
+    validation = recipe.validation.model_copy(
+        update={"times": 0, "keep": "last", "first": False, "patience": None}
+    )
+    length = {"max_steps": steps, "epochs": None, "max_minutes": None}
+    return recipe.model_copy(update={**length, "validation": validation})
+
+
+def _without(folder: ImageFolder, names: list[str]) -> ImageFolder:
+    left_out = set(names)
+    return folder.subset(
+        label for label, entry in enumerate(folder.classes) if entry.name not in left_out
+    )
+
+
+def _embedded(
+    network: SiameseNetwork, folder: ImageFolder, device: torch.device, reporter: Reporter
+) -> EmbeddedFolder:
+    with reporter.task("calibrating", len(folder.items)) as task:
+        return embed_folder(
+            network, folder, device=device, on_progress=lambda done, _: task.update(done)
+        )
