@@ -1,0 +1,145 @@
+"""Networks trained over again, so that all classes calibrate."""
+
+import io
+import shutil
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from model_store import ModelStore
+from model_store.network import SiameseNetwork
+from tests.training.drawings import draw_folder, fit_words, fitting_place, with_recipe
+from training import retraining
+from training.cli import main
+from training.data.opening import open_data
+from training.data.split import Split, deal_classes
+from training.run.session import Session
+
+FOLDS = ("calibration.folds=3",)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    return fitting_place(tmp_path_factory.mktemp("retraining"), classes=12, images=4)
+
+
+@pytest.fixture
+def fit(place, tmp_path):
+    def run(*values: str, more: tuple[str, ...] = (), recipe: bool = True) -> int:
+        words = fit_words(place, tmp_path / "store")
+        return main([*words, *(with_recipe(place, *values) if recipe else ()), *more])
+
+    return run
+
+
+@pytest.fixture
+def store(tmp_path) -> ModelStore:
+    return ModelStore(tmp_path / "store")
+
+
+@dataclass(frozen=True)
+class Straight:
+    """A run that nothing interrupted."""
+
+    store: ModelStore
+    networks: list[SiameseNetwork]
+    told: str
+
+
+@pytest.fixture(scope="module")
+def straight(place, tmp_path_factory) -> Straight:
+    store = ModelStore(tmp_path_factory.mktemp("straight") / "store")
+    networks: list[SiameseNetwork] = []
+    stored, said = retraining.as_stored, io.StringIO()
+
+    def kept(network: SiameseNetwork, dtype: str) -> SiameseNetwork:
+        networks.append(stored(network, dtype))
+        return networks[-1]
+
+    with pytest.MonkeyPatch.context() as patch, redirect_stderr(said):
+        patch.setattr(retraining, "as_stored", kept)
+        assert main([*fit_words(place, store.root), *with_recipe(place, *FOLDS)]) == 0
+    return Straight(store, networks, said.getvalue())
+
+
+def test_all_classes_calibrate_by_networks_that_have_not_seen_them(straight, place, tmp_path):
+    assert "training 2 of 3 for calibration: without 4 of 12 classes" in straight.told
+    store = straight.store
+    checkpoint = store.load("m")
+    split = Split.from_json((checkpoint.path / "split.json").read_bytes())
+    assert split.crossed
+    assert (len(split.train), len(split.validation), split.calibration) == (9, 3, ())
+    assert checkpoint.manifest.calibration.classes == 12
+    assert checkpoint.manifest.calibration.impostor_pairs == 3 * 6 * 16, "within parts of four"
+    assert checkpoint.manifest.evaluations[0].figures["classes"] == 12
+    assert not (store.root / ".runs" / "m").exists()
+    # The second of them is what a training on a folder without those classes gives.
+    folder = open_data(place / "data").whole
+    rest = shutil.copytree(place / "data", tmp_path / "rest")
+    for name in deal_classes(folder, 3, 0)[1]:
+        shutil.rmtree(rest / name)
+    alone = ("split.validation=0", "split.calibration=0", "validation.times=0")
+    words = ["fit", "--data", str(rest), "--name", "rest", "--store", str(store.root)]
+    assert main([*words, "--device", "cpu", *with_recipe(place, *alone)]) == 0
+    own = store.load("rest").network.state_dict()
+    for name, tensor in straight.networks[1].state_dict().items():
+        assert torch.equal(tensor, own[name]), name
+
+
+def test_what_is_interrupted_between_them_goes_on_and_comes_to_the_same(
+    fit, store, straight, monkeypatch, capsys
+):
+    trained = []
+
+    class Interrupted(Session):
+        def train(self):
+            if len(trained) == 1:
+                raise KeyboardInterrupt
+            trained.append(self)
+            return super().train()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(retraining, "Session", Interrupted)
+        assert fit(*FOLDS) == 130
+    assert "--resume" in capsys.readouterr().err
+    assert store.models() == []
+    assert fit(recipe=False, more=("--resume",)) == 0
+    told = capsys.readouterr().err
+    assert told.count("going on after step 12") == 2, "the network that ships, and the first part"
+    resumed, again = store.manifest("m"), straight.store.manifest("m")
+    assert resumed.calibration == again.calibration
+    assert resumed.weights.sha256 == again.weights.sha256
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (("calibration.folds=1",), "2 folds or more"),
+        (("calibration.folds=7",), "fewer than 2; ask for fewer"),
+        ((*FOLDS, "validation.keep=both"), "keep to last or best"),
+        ((*FOLDS, "start.backbone=mine.pth"), "cannot have seen these"),
+    ],
+    ids=["one", "too many", "two versions", "unknown weights"],
+)
+def test_what_cannot_be_is_refused_before_anything_is_trained(fit, store, capsys, values, said):
+    assert fit(*values) == 1
+    told = capsys.readouterr().err
+    assert said in told
+    assert "training 'm'" not in told
+    assert store.models() == []
+
+
+def test_classes_set_aside_are_not_dealt_again(fit, tmp_path, capsys):
+    draw_folder(tmp_path / "other", classes=4, images=3, seed=5)
+    assert fit(*FOLDS, more=("--holdout", str(tmp_path / "other"))) == 1
+    assert "for classes that are not set aside" in capsys.readouterr().err
+
+
+def test_where_nothing_is_trained_all_classes_calibrate_without(fit, store, capsys):
+    closed = ("max_steps=0", "start.projection=whitening", "data.turned_classes=false")
+    assert fit(*FOLDS, *closed, "network.branches.0.pooling=average") == 0
+    assert "for calibration: without" not in capsys.readouterr().err
+    assert store.manifest("m").calibration.classes == 12
