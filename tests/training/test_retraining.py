@@ -16,6 +16,7 @@ from training import retraining
 from training.cli import main
 from training.data.opening import open_data
 from training.data.split import Split, deal_classes
+from training.run.folder import Run
 from training.run.session import Session
 
 FOLDS = ("calibration.folds=3",)
@@ -143,3 +144,17 @@ def test_where_nothing_is_trained_all_classes_calibrate_without(fit, store, caps
     assert fit(*FOLDS, *closed, "network.branches.0.pooling=average") == 0
     assert "for calibration: without" not in capsys.readouterr().err
     assert store.manifest("m").calibration.classes == 12
+
+
+def test_begun_anew_a_run_forgets_the_trainings_below_it(tmp_path):
+    run = Run(tmp_path, "m")
+    with run.locked():
+        below = Run(run.path / "folds", "fold1")
+        with below.locked():
+            below.state.write_bytes(b"of the run before")
+        run.state.write_bytes(b"likewise")
+        run.clear()
+        assert not run.resumable
+        assert not below.resumable
+    with run.locked():
+        pass

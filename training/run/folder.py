@@ -184,7 +184,9 @@ class Run:
     def clear(self) -> None:
         """Forgets everything but the lock."""
         for entry in self.path.iterdir():
-            if entry.name != _LOCK:
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry.name != _LOCK:
                 entry.unlink()
 
     def remove(self) -> None:
