@@ -112,39 +112,42 @@ def cross_pairs(
     some = sampled_folder(folder, MOST_IMAGES, seed=recipe.seed)
     if recipe.start.projection is None:
         # Nothing was fitted to anybody, so nobody need be left out.
-        known = _embedded(network, some, "calibrating", device, reporter)
+        known = embed_told(network, some, "calibrating", device, reporter)
         scored = score_folder(network, known, seed=recipe.seed, max_impostors=max_impostors)
         return Crossed(known, scored)
     refitting = _Refitting.of(network, some, recipe, device, reporter)
     sets = left_out(refitting.embedded.folder, recipe)
     with reporter.task("crossing", len(sets)) as task:
-
-        def without(classes: Indices) -> tuple[SiameseNetwork, torch.Tensor]:
-            task.update(task.done + 1)
-            return refitting.network, refitting.without(classes)
-
         return crossed(
-            refitting.embedded, sets, without, max_impostors=max_impostors, seed=recipe.seed
+            refitting.embedded,
+            sets,
+            lambda number: (refitting.network, refitting.without(sets[number])),
+            max_impostors=max_impostors,
+            seed=recipe.seed,
+            on_progress=task.update,
         )
 
 
 def crossed(
     embedded: EmbeddedFolder,
     sets: Sequence[Indices],
-    without: Callable[[Indices], tuple[SiameseNetwork, torch.Tensor]],
+    without: Callable[[int], tuple[SiameseNetwork, torch.Tensor]],
     *,
     max_impostors: int,
     seed: int,
+    on_progress: Callable[[int], None] = lambda _: None,
 ) -> Crossed:
     """Scores the pairs of classes left out together, each pair once.
 
     Args:
         embedded: The images, by the network itself.
         sets: Of classes to leave out, one after another.
-        without: For each set, a network that its classes had no part in, of one branch, and what
-            it makes of all images: features, float32 (N, dimension).
+        without: For the number of a set, a network that its classes had no part in, of one branch,
+            and what it makes of all images: features, float32 (N, dimension). Not asked for where
+            every pair had its turn before.
         max_impostors: Impostor pairs at most.
         seed: Of the draw of those, if there are more.
+        on_progress: Told how many sets are done.
 
     Raises:
         DataError: There is no pair of the one kind or the other.
@@ -156,20 +159,24 @@ def crossed(
     turns: list[Turn] = []
     measured = np.zeros(len(labels), dtype=np.bool_)
     metric = None
-    for classes in sets:
+    for number, classes in enumerate(sets):
+        on_progress(number + 1)
         held = np.isin(labels, classes)
         rows = np.flatnonzero(held)
         left, right = (rows[each] for each in np.triu_indices(len(rows), 1))
         new = ~had[labels[left], labels[right]]
+        unmeasured = len(rows) > 0 and not measured[held].any()
+        if not (new.any() or unmeasured):
+            continue
         genuine_here = labels[left] == labels[right]
         had[np.ix_(classes, classes)] = True
         others = np.flatnonzero(new & ~genuine_here)
         most = max(1, max_impostors // len(sets))
         if len(others) > most:
             others = np.sort(rng.choice(others, most, replace=False))
-        network, features = without(classes)
+        network, features = without(number)
         metric = network.comparator.metric
-        if not measured[held].any():
+        if unmeasured:
             turns.append(Turn(held, features.numpy()))
             measured |= held
         embeddings = network.finish(features, Side.LEFT)
@@ -289,14 +296,14 @@ class _Refitting:
         branch = _branch(bare)
         branch.projection = nn.Sequential()
         branch.mirrored = branch.normalise = False
-        plain = _embedded(bare, folder, "calibrating", device, reporter)
+        plain = embed_told(bare, folder, "calibrating", device, reporter)
         mirrors = build(
             AUGMENTATIONS, "augmentation", recipe.augmentation, recipe.preprocessing
         ).mirrors
         flipped = None
         if mirrors or _branch(network).mirrored:
             branch.backbone = nn.Sequential(_Flip(), branch.backbone)
-            found = _embedded(bare, plain.folder, "calibrating, mirrored", device, reporter)
+            found = embed_told(bare, plain.folder, "calibrating, mirrored", device, reporter)
             flipped = found.embeddings.double()
         own = copy.deepcopy(network).cpu().eval()
         made = _Refitting(own, plain.embeddings.double(), flipped, mirrors, plain)
@@ -345,13 +352,14 @@ class _Flip(nn.Module):
         return images.flip(-1)
 
 
-def _embedded(
+def embed_told(
     network: SiameseNetwork,
     folder: ImageFolder,
     title: str,
     device: torch.device,
     reporter: Reporter,
 ) -> EmbeddedFolder:
+    """As `embed_folder`, the reporter being told how far it is."""
     with reporter.task(title, len(folder.items)) as task:
         return embed_folder(
             network, folder, device=device, on_progress=lambda done, _: task.update(done)

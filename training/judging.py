@@ -25,7 +25,7 @@ from training.data.parts import Parts, together
 from training.data.sources import Skipped
 from training.data.split import deal_classes
 from training.evaluation.embedding import EmbeddedFolder, embed_folder
-from training.evaluation.figures import VerificationFigures
+from training.evaluation.figures import Figures
 from training.evaluation.pairs import ScoredPairs, score_folder
 from training.evaluation.protocols.one_shot import can_play, one_shot
 from training.evaluation.protocols.verification import verification_figures
@@ -149,14 +149,7 @@ def judge(
         left, right = _of(sides, parts.validation)
         if can_play(left, right):
             trials = one_shot(left, network, candidates=right, seed=recipe.seed)
-            evaluations.append(
-                Evaluation(
-                    protocol="one-shot",
-                    data=_told(left.folder, _VALIDATION),
-                    data_digest=left.folder.digest(),
-                    figures=trials.to_json(),
-                )
-            )
+            evaluations.append(_evaluation("one-shot", trials, left.folder, _VALIDATION))
     warnings = judged.warnings
     if judged.calibration is not None:
         warnings = (*warnings, *typicality_warnings(typicality))
@@ -213,12 +206,11 @@ def _by_classes_kept(
     pairs = scored((left, right))
     calibration = None if others is None else others.calibration
     figures = verification_figures(pairs, calibration=calibration, seed=recipe.seed)
-    data = _told(left.folder, _VALIDATION)
     by = "" if calibration is None else calibration.data
     warnings = chance_warnings(figures.auc, figures.auc_interval)
     return _Judged(
         None if found is None else found.calibration,
-        _verification(figures, left.folder, data, by),
+        _evaluation("verification", figures, left.folder, _VALIDATION, by),
         Validation(
             left.folder,
             (right or left).folder,
@@ -247,7 +239,7 @@ def _by_crossing(crossing: Crossed, recipe: Recipe) -> _Judged:
             by = "half of these classes, and judged on the others"
     return _Judged(
         found.calibration,
-        _verification(figures, folder, _told(folder, _CROSSED), by),
+        _evaluation("verification", figures, folder, _CROSSED, by),
         Validation(folder, folder, pairs, tested),
         (*chance_warnings(figures.auc, figures.auc_interval), *found.warnings),
     )
@@ -264,12 +256,12 @@ def _calibrated(scored: ScoredPairs, recipe: Recipe, folder: ImageFolder, which:
     )
 
 
-def _verification(
-    figures: VerificationFigures, folder: ImageFolder, data: str, by: str
+def _evaluation(
+    protocol: str, figures: Figures, folder: ImageFolder, which: str, by: str = ""
 ) -> Evaluation:
     return Evaluation(
-        protocol="verification",
-        data=data,
+        protocol=protocol,
+        data=_told(folder, which),
         data_digest=folder.digest(),
         figures=figures.to_json(),
         calibrated_by=by,

@@ -16,14 +16,12 @@ import torch
 
 from model_store.network import SiameseNetwork
 from model_store.store import ModelStore
-from training.crossing import Crossed, crossed, starts_unseen
+from training.crossing import Crossed, crossed, embed_told, starts_unseen
 from training.data.folders import ImageFolder
-from training.data.parts import Parts, together
+from training.data.parts import Parts
 from training.data.sample import sampled_folder
 from training.data.split import Split, deal_classes
 from training.errors import RecipeError
-from training.evaluation.embedding import EmbeddedFolder, embed_folder
-from training.evaluation.metrics import Indices
 from training.initialise import MOST_IMAGES
 from training.judging import MAX_IMPOSTORS, as_stored
 from training.progress import Reporter
@@ -65,7 +63,7 @@ def check_folds(parts: Parts, recipe: Recipe, *, held_out: bool) -> None:
             f"{folds} is for networks that are trained, from weights that cannot have seen these "
             "images: none, those of ImageNet or dlib, or a model that Twinlens ships"
         )
-    whole = together(parts.train, parts.validation) or parts.train
+    whole = parts.learnt
     names = deal_classes(whole, recipe.calibration.folds, recipe.seed)
     if min(len(part) for part in names) < _LEAST_CLASSES:
         raise RecipeError(
@@ -105,7 +103,7 @@ def cross_by_retraining(
         TwinlensError: It cannot be trained.
     """
     recipe = job.recipe
-    whole = together(job.parts.train, job.parts.validation) or job.parts.train
+    whole = job.parts.learnt
     names = deal_classes(whole, recipe.calibration.folds, recipe.seed)
 
     def trained_without(number: int) -> SiameseNetwork:
@@ -113,18 +111,19 @@ def cross_by_retraining(
             f"training {number + 1} of {len(names)} for calibration: without "
             f"{len(names[number]):,} of {len(whole.classes):,} classes"
         )
+        rest = _without(whole, names[number])
         fold = Job(
             _of_fold(recipe, steps),
             Split(
                 seed=recipe.seed,
                 unit=job.split.unit,
-                train=tuple(sorted(e.name for e in _without(whole, names[number]).classes)),
+                train=tuple(entry.name for entry in rest.classes),
                 validation=(),
                 calibration=(),
                 train_digest=job.split.train_digest,
             ),
             RunRecord(command=job.record.command, recipe=job.record.recipe),
-            Parts(_without(whole, names[number]), None, None),
+            Parts(rest, None, None),
             job.source,
         )
         run_of_fold = Run(run.path / "folds", f"fold{number + 1}")
@@ -143,17 +142,17 @@ def cross_by_retraining(
 
     def cross(network: SiameseNetwork) -> Crossed:
         some = sampled_folder(whole, MOST_IMAGES, seed=recipe.seed)
-        embedded = _embedded(network, some, device, reporter)
+        embedded = embed_told(network, some, "calibrating", device, reporter)
         label = {entry.name: number for number, entry in enumerate(embedded.folder.classes)}
         sets = [
             np.array(sorted(label[name] for name in part if name in label), dtype=np.int64)
             for part in names
         ]
-        numbers = iter(range(len(sets)))
 
-        def without(_: Indices) -> tuple[SiameseNetwork, torch.Tensor]:
-            other = trained_without(next(numbers))
-            return other, _embedded(other, embedded.folder, device, reporter).features
+        def without(number: int) -> tuple[SiameseNetwork, torch.Tensor]:
+            other = trained_without(number)
+            found = embed_told(other, embedded.folder, "calibrating", device, reporter)
+            return other, found.features
 
         return crossed(embedded, sets, without, max_impostors=MAX_IMPOSTORS, seed=recipe.seed)
 
@@ -174,12 +173,3 @@ def _without(folder: ImageFolder, names: list[str]) -> ImageFolder:
     return folder.subset(
         label for label, entry in enumerate(folder.classes) if entry.name not in left_out
     )
-
-
-def _embedded(
-    network: SiameseNetwork, folder: ImageFolder, device: torch.device, reporter: Reporter
-) -> EmbeddedFolder:
-    with reporter.task("calibrating", len(folder.items)) as task:
-        return embed_folder(
-            network, folder, device=device, on_progress=lambda done, _: task.update(done)
-        )

@@ -61,6 +61,11 @@ class Parts:
     calibration: ImageFolder | None
 
     @property
+    def learnt(self) -> ImageFolder:
+        """All classes of the data that the network is made of: those that train or validate."""
+        return together(self.train, self.validation) or self.train
+
+    @property
     def skipped(self) -> tuple[Skipped, ...]:
         """What was found beside the images and not used, once each."""
         folders = [self.train, self.validation, self.calibration]

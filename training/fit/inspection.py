@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.data.folders import ImageFolder
-from training.data.parts import Parts, together
+from training.data.parts import Parts
 from training.data.sampling import SAMPLERS
 from training.data.sources import Skipped
 from training.errors import DataError
@@ -84,7 +84,7 @@ def check_pairs(parts: Parts, *, crossed: bool = False) -> None:
 def _judging(parts: Parts, *, crossed: bool) -> list[tuple[ImageFolder, str]]:
     """What judges, and as what."""
     if crossed:
-        return [(together(parts.train, parts.validation) or parts.train, "calibration")]
+        return [(parts.learnt, "calibration")]
     kept = ((parts.validation, "validation"), (parts.calibration, "calibration"))
     return [(folder, purpose) for folder, purpose in kept if folder is not None]
 

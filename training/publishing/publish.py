@@ -11,7 +11,6 @@ from model_store.manifest import Provenance
 from model_store.network import SiameseNetwork
 from model_store.store import ModelStore, Reference
 from training.crossing import Crossed, cross_pairs
-from training.data.parts import together
 from training.data.sources import Skipped
 from training.data.split import SPLIT_FILE
 from training.hardware import hardware
@@ -62,7 +61,7 @@ def publish(
     if job.split.crossed and cross is None:
         cross = partial(
             cross_pairs,
-            folder=together(job.parts.train, job.parts.validation) or job.parts.train,
+            folder=job.parts.learnt,
             recipe=recipe,
             max_impostors=MAX_IMPOSTORS,
             device=device,

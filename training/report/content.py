@@ -45,20 +45,18 @@ class Content:
 
     def evaluation(self, protocol: str) -> Evaluation | None:
         """The figures of a protocol: those measured for the report, else the newest kept."""
-        measured = () if self.measured is None else self.measured.evaluations
-        for evaluation in (*measured, *reversed(self.manifest.evaluations)):
-            if evaluation.protocol == protocol:
-                return evaluation
-        return None
+        return next((one for one in self._evaluations if one.protocol == protocol), None)
 
     @property
     def of_calibration(self) -> Evaluation | None:
         """Verification with what the calibration is worth on classes that it has not seen."""
+        return next(filter(self._of_calibration, self._evaluations), None)
+
+    @property
+    def _evaluations(self) -> tuple[Evaluation, ...]:
+        """Those measured for the report, and those kept, the newest first."""
         measured = () if self.measured is None else self.measured.evaluations
-        for evaluation in (*measured, *reversed(self.manifest.evaluations)):
-            if self._of_calibration(evaluation):
-                return evaluation
-        return None
+        return (*measured, *reversed(self.manifest.evaluations))
 
     def _of_calibration(self, evaluation: Evaluation) -> bool:
         """Whether it has figures of the model's calibration, and not of an older one."""
