@@ -19,6 +19,7 @@ _COMMANDS = {
     "calibrate": "recalibrate a model's threshold and probabilities",
     "predict": "compare two pictures with a model",
     "report": "write everything known about a model to one HTML file",
+    "copies": "make copies of pictures, to train and judge the finding of near-duplicates on",
 }
 
 _INTERRUPTED = 130

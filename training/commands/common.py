@@ -5,14 +5,18 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
 from model_store.cpus import available_cpus
 from model_store.store import SHIPPED, ModelStore
+from training.data.sources import Skipped
 from training.errors import TrainingError
+from training.progress import Reporter
+
+_SAID_AT_MOST = 20
 
 
 def typed(program: str) -> str:
@@ -121,3 +125,13 @@ def share(text: str) -> float:
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a number between 0 and 1, such as 0.01")
     return value
+
+
+def tell_skipped(reporter: Reporter, where: Path, skipped: Sequence[Skipped]) -> None:
+    """Says what could not be used of some data, and why; no more than twenty of it."""
+    if skipped:
+        reporter.say(f"{where}: {len(skipped):,} not used:")
+    for entry in skipped[:_SAID_AT_MOST]:
+        reporter.say(f"  {entry.key}: {entry.reason}")
+    if len(skipped) > _SAID_AT_MOST:
+        reporter.say(f"  … and {len(skipped) - _SAID_AT_MOST:,} more")

@@ -14,6 +14,7 @@ from training.commands.common import (
     add_store,
     chosen_device,
     chosen_store,
+    tell_skipped,
     whole_number,
 )
 from training.data.folders import ImageFolder
@@ -31,8 +32,6 @@ CHOICES = ("all", "train", "new", "validation", "calibration")
 
 CROSSED = "crossed"
 """All classes, their pairs scored by what was fitted to others: what `report` takes by itself."""
-
-_SAID_AT_MOST = 20
 
 
 def add_material(parser: argparse.ArgumentParser) -> None:
@@ -222,7 +221,7 @@ class Bench:
             self.reporter.say(f"note: of {path.name}, {folder.source.name}/ is used")
         if opened.left_out:
             self.reporter.say(f"note: left out of {path.name}: {', '.join(opened.left_out)}")
-        self._tell(folder.skipped, folder)
+        tell_skipped(self.reporter, folder.source, folder.skipped)
         others = told_other_files(folder.other_files)
         if others:
             self.reporter.say(f"{folder.source}: not used: {others}")
@@ -237,13 +236,5 @@ class Bench:
                 side=side,
                 on_progress=lambda done, _: task.update(done),
             )
-        self._tell(embedded.skipped, folder)
+        tell_skipped(self.reporter, folder.source, embedded.skipped)
         return embedded
-
-    def _tell(self, skipped: tuple[Skipped, ...], folder: ImageFolder) -> None:
-        if skipped:
-            self.reporter.say(f"{folder.source}: {len(skipped)} not used:")
-        for entry in skipped[:_SAID_AT_MOST]:
-            self.reporter.say(f"  {entry.key}: {entry.reason}")
-        if len(skipped) > _SAID_AT_MOST:
-            self.reporter.say(f"  … and {len(skipped) - _SAID_AT_MOST} more")
