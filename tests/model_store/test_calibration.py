@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from model_store.calibration import BetaCurve, Curve, IsotonicCurve, LogisticCurve, evidence
+from model_store.calibration import (
+    BetaCurve,
+    Calibration,
+    Curve,
+    IsotonicCurve,
+    LogisticCurve,
+    ScoreDistribution,
+    evidence,
+)
 from model_store.metric import Metric
 from tests.model_store.test_store import CALIBRATION
 
@@ -100,8 +108,52 @@ def test_evidence_points_towards_alike(metric: Metric):
     assert (steps > 0).all() if metric.higher_is_alike else (steps < 0).all()
 
 
-def test_saturated_sigmoids_stay_finite():
-    assert np.isfinite(evidence([0.0, 1.0], Metric.SIGMOID_SIMILARITY)).all()
+@pytest.mark.parametrize(
+    ("metric", "score", "expected"),
+    [
+        (Metric.SIGMOID_SIMILARITY, 0.9, math.log(9)),
+        (Metric.SIGMOID_SIMILARITY, 1e-5, math.log(1e-5)),
+        (Metric.EXPONENTIAL_SIMILARITY, 0.2, math.log(0.2)),
+        (Metric.COSINE_SIMILARITY, -0.3, -0.3),
+        (Metric.EUCLIDEAN_DISSIMILARITY, 0.3, -0.3),
+    ],
+)
+def test_evidence_by_hand(metric, score, expected):
+    assert evidence(score, metric).item() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("metric", [Metric.SIGMOID_SIMILARITY, Metric.EXPONENTIAL_SIMILARITY])
+def test_saturated_similarities_stay_finite(metric):
+    assert np.isfinite(evidence([0.0, 1.0], metric)).all()
+
+
+def test_the_probability_is_the_curves_of_the_evidence():
+    """Slope 4, intercept 2: of 0.9 the logit is ln 9, of the distance 0.6 the evidence −0.6."""
+    logit = 4 * math.log(9) + 2
+    found = CALIBRATION.probability(0.9, Metric.SIGMOID_SIMILARITY)
+    assert found == pytest.approx(1 / (1 + math.exp(-logit)))
+    found = CALIBRATION.probability(0.6, Metric.EUCLIDEAN_DISSIMILARITY)
+    assert found == pytest.approx(1 / (1 + math.exp(0.4)))
+
+
+@pytest.mark.parametrize("change", [{"prior": 0}, {"prior": 1}, {"classes": 1}, {"far": 1.1}])
+def test_a_calibration_that_cannot_be_is_refused(change):
+    with pytest.raises(ValidationError, match=next(iter(change))):
+        Calibration.model_validate(CALIBRATION.model_dump() | change)
+
+
+@pytest.mark.parametrize(
+    ("scores", "shares"), [((0, 1), (0.5,)), ((0, 0), (0.5, 1)), ((1, 0), (0.5, 1))]
+)
+def test_where_scores_lie_is_told_in_order_and_of_each(scores, shares):
+    for told in ({"genuine": shares, "impostor": (0.5, 1)}, {"genuine": (0.5, 1)}):
+        with pytest.raises(ValidationError):
+            ScoreDistribution(scores=scores, **{"impostor": shares, **told})
+
+
+def test_figures_without_a_calibration_are_of_no_other():
+    assert CALIBRATION.judges_as(CALIBRATION)
+    assert not CALIBRATION.judges_as(None)
 
 
 def test_the_threshold_itself_is_the_same():

@@ -31,6 +31,22 @@ def test_stripes_are_worked_out_by_hand() -> None:
     assert found[9] == pytest.approx(FLAT), "four apart the stripes are the same"
 
 
+def test_quantiles_are_the_values_at_their_ranks() -> None:
+    """Of 0 … 99 at ⌊share · 99⌋: descriptions in a store were made of these."""
+    (found,) = pixel_statistics(np.arange(101, dtype=np.uint8).reshape(1, 1, 101, 1))
+    assert 255 * found[2:7] == pytest.approx([1, 24, 49, 74, 97], abs=1e-4)
+
+
+def test_of_a_large_image_every_so_many_pixels_are_taken() -> None:
+    """56 across the shorter side: every second, of columns that are as bright as their number."""
+    (found,) = pixel_statistics(
+        np.broadcast_to(np.arange(112, dtype=np.uint8), (56, 112))[None, ..., None]
+    )
+    assert 255 * found[0] == pytest.approx(54), "of 0, 2 … 108"
+    apart = 255 * (np.exp(found[[7, 8, 9]]) - 0.004)
+    assert apart == pytest.approx([1, 2, 8], abs=1e-3), "neighbours, and one and four taken apart"
+
+
 def test_colours_are_told_from_grey() -> None:
     image = np.zeros((1, 8, 8, 3), np.uint8)
     image[..., 0] = 255
@@ -38,6 +54,12 @@ def test_colours_are_told_from_grey() -> None:
     assert found[10] == pytest.approx(np.log(1 + 0.004), abs=1e-6)
     assert found[11] == 1
     assert found[0] == 0, "brightness is green's"
+
+
+def test_red_is_held_against_green_and_blue_with_its_sign() -> None:
+    (found,) = pixel_statistics(np.full((1, 8, 8, 3), (10, 50, 100), np.uint8))
+    assert 255 * (np.exp(found[10]) - 0.004) == pytest.approx(40, abs=1e-3)
+    assert 255 * found[11] == pytest.approx(-90)
 
 
 @given(
@@ -69,3 +91,12 @@ def test_the_distance_is_mahalanobis_in_logarithms() -> None:
     found = pixels.distance(statistics)
     assert found[0] == pytest.approx(np.log(2))
     assert found[1] == pytest.approx(FLAT), "and never minus infinity"
+
+
+def test_the_whitening_is_applied_to_columns() -> None:
+    """W·(3, 0, …) is its first column times 3, whatever stands above the diagonal."""
+    whitening = np.eye(COUNT, dtype=np.float32)
+    whitening[0, 1] = 1
+    statistics = np.eye(COUNT, dtype=np.float32)[:2] * 3
+    found = Pixels(np.zeros(COUNT, np.float32), whitening).distance(statistics)
+    assert found == pytest.approx([np.log(3), np.log(3 * np.sqrt(2))])

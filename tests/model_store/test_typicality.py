@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
+from safetensors.numpy import save as save_tensors
 
 from model_store import ModelStore
 from model_store.errors import CheckpointDamaged, StoreError
@@ -17,6 +19,7 @@ from model_store.typicality import (
     SideTypicality,
     Subspace,
     Typicality,
+    TypicalityRecord,
     combine,
     from_bytes,
     pixel_statistics,
@@ -82,10 +85,28 @@ def test_of_images_of_the_kind_the_tail_holds_the_share_that_it_says() -> None:
     assert np.mean(below) == pytest.approx(0.05, abs=0.002)
 
 
+def test_where_all_lie_as_far_rounding_beyond_them_is_no_sign_of_another_kind() -> None:
+    """The excesses are 0; a scale of two millionths takes a ten-millionth for a twentieth of it."""
+    near, far = tail_share(np.ones(50), np.array([1 + 1e-7, 1.1]))
+    assert near == pytest.approx(11 / 51 * np.exp(-0.05))
+    assert far == LEAST
+
+
 def test_a_residual_is_what_no_direction_explains() -> None:
     subspace = Subspace(np.array([1, 1, 1], np.float32), np.array([[1, 0, 0]], np.float32))
     rows = np.array([[9, 1, 1], [1, 4, 5], [7, 4, 5]], np.float32)
     assert subspace.residual(rows).tolist() == pytest.approx([0, 5, 5])
+
+
+def test_rounding_never_makes_a_measure_no_number() -> None:
+    """Within the subspace, where squares cancel, and along a class, whose cosine may exceed 1."""
+    generator = np.random.default_rng(0)
+    directions = np.linalg.qr(generator.normal(size=(16, 8)))[0].T.astype(np.float32)
+    rows = (1000 * generator.normal(size=(100, 8)) @ directions).astype(np.float32)
+    residuals = Subspace(np.zeros(16, np.float32), directions).residual(rows)
+    assert residuals == pytest.approx(np.zeros(100), abs=5)
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    assert ClassCentres(unit).of(rows)[:, 1] == pytest.approx(np.zeros(100), abs=2e-3)
 
 
 def test_only_what_exceeds_the_median_counts() -> None:
@@ -120,6 +141,13 @@ def test_an_image_is_judged_alone_as_among_others() -> None:
 def test_the_calibrations_own_images_are_uniform() -> None:
     edges = (0.02, 0.1, 0.5, 1.0)
     assert description().calibration_shares(edges) == pytest.approx(edges, abs=0.025)
+
+
+def test_the_shares_of_the_calibrations_own_images_are_counted_on_both_sides() -> None:
+    """At most 51/101 are 50 … 99 of the hundred, and 26 … 49 of the fifty: (51 − i) / 51."""
+    both = {Side.LEFT: side(), Side.RIGHT: replace(side(), reference=HUNDRED[:50])}
+    found = replace(description(), sides=both).calibration_shares((51 / 101, 1.0))
+    assert found == [(50 + 24) / 150, 1]
 
 
 def test_what_is_written_is_read() -> None:
@@ -186,6 +214,40 @@ def test_another_file_or_another_model_is_refused() -> None:
         from_bytes(data[:-1] + b"?", record, 4)
     with pytest.raises(StoreError, match="5 values"):
         from_bytes(data, record, 5)
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (replace(side(), reference=HUNDRED[:10]), "left.reference has shape"),
+        (replace(side(), centre=np.ones(2)), "left.centre has shape"),
+        (replace(side(), spread=np.ones(4)), "left.spread has shape"),
+        (replace(side(), pixels=None), "left.centre has shape"),
+    ],
+    ids=["too few to count", "no centre of pixels", "one spread too many", "no pixels"],
+)
+def test_a_description_that_could_not_judge_is_refused(made: SideTypicality, said: str) -> None:
+    written = replace(description(), sides={Side.LEFT: made})
+    data = to_bytes(written)
+    with pytest.raises(StoreError, match=said):
+        from_bytes(data, record_of(written, data), 4)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"no tensors", save_tensors({"other": np.ones(3)}), save_tensors({"left.centre": np.ones(3)})],
+    ids=["another format", "nothing of it", "a part of it"],
+)
+def test_a_file_that_is_no_description_is_refused_though_the_manifest_names_it(data: bytes) -> None:
+    with pytest.raises(StoreError, match="does not describe"):
+        from_bytes(data, record_of(description(), data), 4)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0])
+def test_a_level_that_calls_all_or_nothing_typical_is_refused(level: float) -> None:
+    record = record_of(description(), b"any")
+    with pytest.raises(ValidationError, match="level"):
+        TypicalityRecord.model_validate(record.model_dump() | {"level": level})
 
 
 def test_a_store_keeps_it_beside_the_weights(tmp_path: Path) -> None:
