@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from training.calibration import (
     calibrate,
     calibration_warnings,
     chance_warnings,
+    choosing,
     fit_beta,
     fit_isotonic,
     fit_logistic,
@@ -20,6 +23,7 @@ from training.calibration import (
 from training.calibration.choosing import METHODS, choose_curve, simplest_near_best
 from training.calibration.confusable import confusable_warnings
 from training.calibration.fitting import Evidence
+from training.calibration.making import distribution_of
 from training.evaluation.pairs import score_folder
 from training.evaluation.protocols.verification import probability_error
 
@@ -99,6 +103,8 @@ def test_a_prior_of_a_half_has_the_targets_of_platt():
     target = Evidence.of(genuine, impostor, 0.5).target
     assert set(target[:7]) == {8 / 9}
     assert set(target[7:]) == {1 / 14}
+    target = Evidence.of(genuine, impostor, 0.1).target
+    assert set(target) == {7.2 / 9, 0.2 / 14}
 
 
 def bent(generator, count):
@@ -130,6 +136,41 @@ def test_the_isotonic_fit_by_hand():
     assert curve.probability([0.0, 1.0, 2.0]) == pytest.approx([1 / 5, middle, 5 / 6])
 
 
+def test_equal_evidence_has_one_level_whatever_lies_beside_it():
+    """Of forty pairs of either kind thirty lie apart and ten tie: half and half there."""
+    curve = fit_isotonic([1.0] * 10 + [2.0] * 30, [0.0] * 30 + [1.0] * 10)
+    # Platt's targets are 41/42 and 1/42.
+    assert curve.evidence == (0, 1, 2)
+    assert curve.probability([0.0, 1.0, 2.0]) == pytest.approx([1 / 42, 1 / 2, 41 / 42])
+
+
+def test_the_isotonic_fit_agrees_with_a_loop_that_pools_neighbours():
+    generator = np.random.default_rng(0)
+    genuine, impostor, prior = generator.normal(0.5, 1, 60), generator.normal(0, 1, 140), 0.2
+    pairs = sorted(
+        [(x, prior / 60, (60 + 0.4) / 62) for x in genuine]
+        + [(x, 0.8 / 140, 0.4 / 142) for x in impostor]
+    )
+    levels = [[0.0, 0.0, 0.0] for _ in range(20)]
+    total = 0.0
+    for value, weight, target in pairs:
+        total += weight
+        level = levels[min(19, int(20 * total))]
+        for at, part in enumerate((weight, weight * value, weight * target)):
+            level[at] += part
+    blocks = []
+    for level in levels:
+        blocks.append(level)
+        while len(blocks) > 1 and blocks[-2][2] / blocks[-2][0] >= blocks[-1][2] / blocks[-1][0]:
+            last = blocks.pop()
+            blocks[-1] = [one + two for one, two in zip(blocks[-1], last, strict=True)]
+    curve = fit_isotonic(genuine, impostor, prior=prior)
+    assert 3 < len(blocks) < 20
+    assert curve.evidence == pytest.approx([moment / mass for mass, moment, _ in blocks])
+    shares = [found / mass for mass, _, found in blocks]
+    assert curve.probability(curve.evidence) == pytest.approx(shares)
+
+
 def test_the_beta_fit_agrees_with_scikit_learn():
     generator = np.random.default_rng(3)
     genuine, impostor = generator.beta(4, 2, size=3000), generator.beta(2, 3, size=7000)
@@ -150,6 +191,77 @@ def test_the_simplest_next_to_the_best_is_taken():
     assert simplest_near_best({"a": 0.3, "b": 0.2, "c": 0.3}) == "b"
 
 
+def crossed(pairs, prior, seed, most):
+    """The mean log losses of five folds of classes, pair by pair."""
+    ours, others = (evidence(scores, pairs.metric) for scores in (pairs.genuine, pairs.impostor))
+    generator = np.random.default_rng(seed)
+    kept = [
+        sorted(generator.choice(len(values), most, replace=False).tolist())
+        if len(values) > most
+        else range(len(values))
+        for values in (ours, others)
+    ]
+    names = sorted({*pairs.genuine_class.tolist(), *pairs.impostor_classes.ravel().tolist()})
+    dealt = generator.permutation(len(names))
+    fold = {name: int(place) % 5 for name, place in zip(names, dealt, strict=True)}
+    losses = {name: [] for name in METHODS}
+    for number in range(5):
+        mine = {i: fold[int(pairs.genuine_class[i])] == number for i in kept[0]}
+        apart = {i: {fold[int(c)] for c in pairs.impostor_classes[i]} for i in kept[1]}
+        for name, fit in METHODS.items():
+            curve = fit(
+                [ours[i] for i, held in mine.items() if not held],
+                [others[i] for i, folds in apart.items() if number not in folds],
+                prior=prior,
+            )
+            missed = [-np.log(curve.probability(ours[i])) for i, held in mine.items() if held]
+            alarmed = [
+                -np.log(1 - curve.probability(others[i]))
+                for i, folds in apart.items()
+                if folds == {number}
+            ]
+            losses[name].append(prior * np.mean(missed) + (1 - prior) * np.mean(alarmed))
+    return {name: float(np.mean(values)) for name, values in losses.items()}
+
+
+@pytest.mark.parametrize("most", [250, 50_000], ids=["a sample of pairs", "all pairs"])
+def test_curves_are_tried_on_pairs_of_classes_that_they_were_not_fitted_to(most, monkeypatch):
+    monkeypatch.setattr(choosing, "_PAIRS", most)
+    generator = np.random.default_rng(7)
+    couples = np.array([(a * 3, b * 3) for a in range(24) for b in range(a)])
+    pairs = hand_scored(
+        generator.normal(0.5, 0.3, size=240),
+        generator.normal(0, 0.3, size=len(couples)),
+        genuine_class=np.repeat(np.arange(24) * 3, 10),
+        impostor_classes=couples,
+    )
+    found = choose_curve(pairs, prior=0.2, seed=5)
+    assert found.log_losses == pytest.approx(crossed(pairs, 0.2, 5, most))
+    winner = METHODS[simplest_near_best(found.log_losses)]
+    assert found.curve == winner(pairs.genuine, pairs.impostor, prior=0.2), "fitted to all of them"
+
+
+def test_of_twenty_classes_curves_are_tried_and_not_of_fewer():
+    assert set(choose_curve(scored(20), prior=0.5, seed=0).log_losses) == set(METHODS)
+    assert choose_curve(scored(19), prior=0.5, seed=0).log_losses == {}
+
+
+def test_where_no_fold_holds_pairs_of_both_kinds_the_simplest_curve_is_taken():
+    couples = [(a, b) for a in range(24) for b in range(a)]
+    pairs = hand_scored([1.0, 2.0], [0.0] * len(couples), impostor_classes=couples)
+    found = choose_curve(pairs, prior=0.5, seed=0)
+    assert found.log_losses == {}
+    assert found.curve == fit_logistic(pairs.genuine, pairs.impostor)
+
+
+def test_where_scores_speak_for_the_contrary_no_other_curve_is_tried():
+    pairs = scored(24)
+    object.__setattr__(pairs, "genuine", pairs.genuine + 1000)
+    found = choose_curve(pairs, prior=0.3, seed=0)
+    assert found.log_losses == {}
+    assert found.curve.probability([-1e4, 0.0]) == pytest.approx([0.3, 0.3])
+
+
 def test_a_bend_is_worth_more_than_a_straight_line_and_chance_is_not():
     generator = np.random.default_rng(4)
     names = np.arange(40)
@@ -166,6 +278,8 @@ def test_a_bend_is_worth_more_than_a_straight_line_and_chance_is_not():
     assert set(chosen.log_losses) == set(METHODS)
     assert chosen.curve.method == "isotonic"
     assert chosen.log_losses["isotonic"] < chosen.log_losses["logistic"]
+    rare = choose_curve(pairs, prior=0.1, seed=0).curve
+    assert rare == fit_isotonic(genuine, impostor, prior=0.1)
     assert choose_curve(scored(12), prior=0.5, seed=0).log_losses == {}, "too few classes to try"
 
 
@@ -175,9 +289,10 @@ def test_scores_that_part_perfectly_give_a_finite_curve():
     assert 0.1 < curve.probability(-1.0) < 0.4 < 0.6 < curve.probability(3.0) < 0.9
 
 
+@pytest.mark.parametrize("fit", [fit_logistic, fit_beta])
 @pytest.mark.parametrize(("genuine", "impostor"), [([0.0, 1.0], [5.0, 6.0]), ([1.0], [1.0, 1.0])])
-def test_scores_that_speak_for_the_contrary_or_nothing_give_the_prior(genuine, impostor):
-    curve = fit_logistic(genuine, impostor, prior=0.2)
+def test_scores_that_speak_for_the_contrary_or_nothing_give_the_prior(fit, genuine, impostor):
+    curve = fit(genuine, impostor, prior=0.2)
     assert curve.slope == 0
     assert curve.probability([-100.0, 0.0, 100.0]) == pytest.approx([0.2] * 3)
 
@@ -240,6 +355,21 @@ def test_too_few_pairs_and_classes_are_warned_of_with_how_many_it_takes():
     assert "5 classes" in classes
 
 
+@pytest.mark.parametrize(
+    ("enough", "too_few"),
+    [
+        ({"impostor_pairs": 1000}, {"impostor_pairs": 999}),
+        ({"classes": 20}, {"classes": 19}),
+        ({"frr": 0.899}, {"frr": 0.9}),
+        ({"target_far": 0.01}, {"target_far": 0}),
+    ],
+)
+def test_what_is_just_enough_is_not_warned_of(enough, too_few):
+    found = calibrate(scored(30), target_far=0.01).calibration
+    assert calibration_warnings(found.model_copy(update=enough)) == ()
+    assert len(calibration_warnings(found.model_copy(update=too_few))) == 1
+
+
 def test_scores_without_meaning_are_warned_of():
     pairs = scored(20)
     object.__setattr__(pairs, "genuine", pairs.genuine + 1000)
@@ -292,6 +422,22 @@ def test_two_classes_that_decide_the_threshold_are_named():
     assert "'apple' and 'pear'" in told
 
 
+def test_of_distances_the_smallest_are_the_most_alike():
+    pairs = alike(70, 30)
+    turned = replace(
+        pairs,
+        metric=Metric.EUCLIDEAN_DISSIMILARITY,
+        genuine=-pairs.genuine,
+        impostor=-pairs.impostor,
+    )
+    assert confusable_warnings(turned, 0.1) == confusable_warnings(pairs, 0.1)
+
+
+def test_a_half_of_them_is_enough_to_decide():
+    assert confusable_warnings(alike(50, 30), 0.1)
+    assert not confusable_warnings(alike(49, 31), 0.1)
+
+
 @pytest.mark.parametrize(
     ("pairs", "far"),
     [
@@ -305,6 +451,20 @@ def test_nobody_is_named_without_cause(pairs, far):
     assert confusable_warnings(pairs, far) == ()
 
 
-def test_it_comes_out_the_same_again():
-    pairs = scored(12)
-    assert calibrate(pairs, target_far=0.01, seed=3) == calibrate(pairs, target_far=0.01, seed=3)
+def test_where_scores_lie_is_told_by_their_tenths():
+    """Of 0.001 … 0.1 the tenths are 0.0109, 0.0208 …; of one score all are that."""
+    pairs = hand_scored(np.arange(100, 0, -1) / 1000, [0.05] * 5)
+    found = distribution_of(pairs)
+    tenths = [0.0109, 0.0208, 0.0307, 0.0406, 0.0505, 0.0604, 0.0703, 0.0802, 0.0901]
+    assert found.scores == (*tenths[:4], 0.05, *tenths[4:])
+    assert found.genuine == (0.1, 0.2, 0.3, 0.4, 0.5, 0.5, 0.6, 0.7, 0.8, 0.9)
+    assert found.impostor == (0,) * 4 + (1,) * 6
+    assert calibrate(pairs, target_far=0.5).calibration.distribution == found
+
+
+def test_it_comes_out_the_same_again_by_the_seed_alone():
+    pairs = scored(20, spread=1.2)
+    first, again, other = (calibrate(pairs, target_far=0.01, seed=s).calibration for s in (3, 3, 4))
+    assert first == again
+    assert first.log_losses != other.log_losses
+    assert first.far_interval != other.far_interval
