@@ -1,12 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from model_store.network import Side
-from model_store.typicality import ClassCentres
-from model_store.typicality.pixels import COUNT
+from model_store.typicality import ClassCentres, Residuals, SideTypicality
+from model_store.typicality.pixels import COUNT, LOGARITHMS
 from tests.training.trees import embedded
-from training.calibration import fit_typicality, typicality_warnings
+from training.calibration import Turn, fit_typicality, typical, typicality_warnings
 from training.evaluation.embedding import EmbeddedFolder
 
 DIMENSION = 24
@@ -53,6 +55,106 @@ def test_the_same_kind_is_uniform_and_another_kind_is_next_to_nothing() -> None:
     far = 20 * folder(50, classes=5, seed=2).features.numpy()
     assert (found.of(beside, pixels(50)) < 0.02).all(), "directions that the kind never takes"
     assert (found.of(far, pixels(50)) < 0.02).mean() > 0.9, "lengths that it never has"
+
+
+def beyond(known: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """How far rows lie from the principal components, a direction at a time."""
+    mean = known.mean(axis=0)
+    kept = min(DIMENSION // 2, len(known) // 8)
+    directions = np.linalg.svd(known - mean, full_matrices=False)[2][:kept]
+    left = rows - mean
+    for direction in directions:
+        left = left - np.outer(left @ direction, direction)
+    return np.array([np.linalg.norm(row) for row in left])
+
+
+def unlike(known: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The logarithm of the Mahalanobis distance, correlations being shrunk by a tenth."""
+    mean = known.mean(axis=0)
+    always = np.array([0.5 if number in LOGARITHMS else 0.1 for number in range(COUNT)])
+    spread = np.sqrt(known.var(axis=0) + always**2)
+    scaled = (known - mean) / spread
+    correlation = sum(np.outer(row, row) for row in scaled) / len(scaled)
+    inverse = np.linalg.inv(0.9 * correlation + 0.1 * np.eye(COUNT))
+    away = (rows - mean) / spread
+    return np.array([np.log(np.sqrt(row @ inverse @ row)) for row in away])
+
+
+def by_a_loop(
+    own: EmbeddedFolder, folds: list[Turn], trained: EmbeddedFolder | None = None
+) -> np.ndarray:
+    """The three measures of images, each by what all but its fold describe."""
+    found = []
+    for fold in folds:
+        rest, looks = [fold.features[~fold.held]], [own.statistics[~fold.held]]
+        if trained is not None:
+            rest.append(trained.features.numpy())
+            looks.append(trained.statistics)
+        known, rows = np.concatenate(rest).astype(float), fold.features[fold.held].astype(float)
+        units = [part / np.linalg.norm(part, axis=1, keepdims=True) for part in (known, rows)]
+        pixels_beyond = unlike(
+            np.concatenate(looks).astype(float), own.statistics[fold.held].astype(float)
+        )
+        found.append(np.stack([beyond(known, rows), beyond(*units), pixels_beyond], axis=1))
+    return np.concatenate(found)
+
+
+def dealt(own: EmbeddedFolder, units: np.ndarray, seed: int) -> list[Turn]:
+    names = np.random.default_rng(seed).permutation(sorted(set(units.tolist()))).tolist()
+    return [
+        Turn(np.array([names.index(unit) % 5 == fold for unit in units]), own.features.numpy())
+        for fold in range(5)
+    ]
+
+
+def assert_measured(found: SideTypicality, wanted: np.ndarray) -> None:
+    centre, spread = np.median(wanted, axis=0), wanted.std(axis=0)
+    assert found.centre == pytest.approx(centre, rel=1e-3)
+    assert found.spread == pytest.approx(spread, rel=1e-3)
+    excess = np.maximum((wanted - centre) / spread, 0)
+    reference = sorted(np.linalg.norm(row) for row in excess)
+    assert found.reference == pytest.approx(np.array(reference), rel=0.01, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("groups", "together"), [(0, False), (4, False), (5, True)], ids=["none", "few", "enough"]
+)
+def test_images_are_measured_by_what_other_classes_or_groups_describe(groups, together) -> None:
+    own = folder(150, classes=15, groups=groups)
+    units = own.folder.groups[own.labels] if together else own.labels
+    found = fit_typicality(own, seed=3)
+    assert_measured(found.sides[Side.LEFT], by_a_loop(own, dealt(own, units, 3)))
+
+
+def test_images_trained_on_of_each_side_describe_along_with_every_fold() -> None:
+    sides = [folder(90, classes=9, seed=seed) for seed in (1, 2)]
+    trained = [folder(120, classes=12, seed=seed) for seed in (3, 4)]
+    found = fit_typicality(*sides, trained_on=trained)
+    for side, own, known in zip(Side, sides, trained, strict=True):
+        assert_measured(found.sides[side], by_a_loop(own, dealt(own, own.labels, 0), known))
+
+
+def test_in_turns_images_are_measured_as_the_network_of_the_turn_has_them() -> None:
+    """Images that have no turn describe in each."""
+    own = folder(120, classes=12)
+    generator = np.random.default_rng(0)
+    turns = [
+        Turn(
+            np.isin(own.labels, classes),
+            own.features.numpy() + generator.normal(size=(120, DIMENSION)).astype(np.float32),
+        )
+        for classes in ([0, 1, 2, 3], [4, 5, 6, 7])
+    ]
+    found = fit_typicality(own, turns=turns)
+    assert len(found.sides[Side.LEFT].reference) == 80
+    assert_measured(found.sides[Side.LEFT], by_a_loop(own, turns))
+
+
+def test_of_many_distances_some_are_kept_from_the_nearest_to_the_farthest(monkeypatch) -> None:
+    whole = fit_typicality(folder(101)).sides[Side.LEFT].reference
+    monkeypatch.setattr(typical, "_REFERENCE", 51)
+    kept = fit_typicality(folder(101)).sides[Side.LEFT].reference
+    assert kept.tolist() == whole[::2].tolist()
 
 
 def test_pixels_of_another_kind_are_told_by_themselves() -> None:
@@ -116,6 +218,8 @@ def test_each_side_is_described_by_its_own_images() -> None:
 
 def test_too_few_images_describe_nothing() -> None:
     assert fit_typicality(folder(39)) is None
+    assert fit_typicality(folder(40)) is not None
+    assert fit_typicality(folder(60), folder(39)) is None, "of one side"
     assert "fewer than 40" in typicality_warnings(None)[0]
     few = fit_typicality(folder(60))
     assert "60 calibration images" in typicality_warnings(few)[0]
@@ -167,6 +271,44 @@ def test_a_network_that_keeps_few_directions_is_judged_by_its_classes() -> None:
     assert not isinstance(by_residuals.sides[Side.LEFT].measures, ClassCentres)
 
 
+def test_a_class_is_the_mean_direction_of_its_images_and_those_trained_on_have_their_own() -> None:
+    own, known = discriminant(80), discriminant(200, seed=1)
+    centres = fit_typicality(own, trained_on=[known]).sides[Side.LEFT].measures.directions
+    means = []
+    for images in (own, known):
+        unit = images.features.numpy() / np.linalg.norm(images.features, axis=1, keepdims=True)
+        means += [unit[images.labels == label].mean(axis=0) for label in range(8)]
+    wanted = np.array([mean / np.linalg.norm(mean) for mean in means])
+    distances = np.linalg.norm(centres[:, None] - wanted, axis=2)
+    assert (distances.min(axis=0) < 1e-5).all()
+    assert len(centres) == 16
+
+
+def test_of_very_many_classes_some_stand_for_all(monkeypatch) -> None:
+    monkeypatch.setattr(typical, "_MOST_CENTRES", 4)
+    measures = fit_typicality(discriminant(80)).sides[Side.LEFT].measures
+    assert measures.directions.shape == (4, DIMENSION)
+
+
+def test_what_a_rounded_weight_leaves_is_no_direction_of_a_network() -> None:
+    """A ten-thousandth of the length, as in weights stored as float16."""
+    made = discriminant(80)
+    rounding = 1e-4 * np.random.default_rng(0).normal(size=made.embeddings.shape)
+    embeddings = made.embeddings + torch.tensor(rounding, dtype=torch.float32)
+    found = fit_typicality(replace(made, embeddings=embeddings))
+    assert isinstance(found.sides[Side.LEFT].measures, ClassCentres)
+
+
+def test_images_that_are_few_or_alike_do_not_make_the_directions_of_a_network_few() -> None:
+    """Fifty images lie in 49 directions, whatever they are; those trained on show others too."""
+    rows = np.random.default_rng(0).normal(size=(50, 128)).tolist()
+    made = embedded(rows, [f"c{number % 10}" for number in range(50)])
+    wide = replace(made, lengths=made.embeddings.norm(dim=1), pixels=pixels(50))
+    helped = [fit_typicality(wide), fit_typicality(discriminant(80), trained_on=[folder(400)])]
+    for found in helped:
+        assert isinstance(found.sides[Side.LEFT].measures, Residuals)
+
+
 def test_a_network_that_collapsed_is_no_error() -> None:
     made = folder(60)
     same = made.embeddings[:1].repeat(60, 1)
@@ -175,4 +317,5 @@ def test_a_network_that_collapsed_is_no_error() -> None:
             same, made.labels, made.folder, (), lengths=torch.ones(60), pixels=made.pixels
         )
     )
-    assert np.isfinite(found.of(same.numpy(), made.pixels)).all()
+    assert (found.of(same.numpy(), made.pixels) > 0.1).mean() > 0.8
+    assert (found.of(-same.numpy(), made.pixels) < 0.001).all()
