@@ -46,6 +46,19 @@ def test_values_of_one_unit_count_as_one():
     assert naive[1] - naive[0] < (alone[1] - alone[0]) / 3
 
 
+def test_the_mean_of_units_of_many_sizes_agrees_with_a_loop():
+    """Each draw's mean is over all values of the units drawn, large units weighing more."""
+    generator = np.random.default_rng(0)
+    units = np.repeat([4, 7, 9, 12], [1, 2, 5, 20])
+    values = generator.random(len(units)) + units
+    drawing, means = np.random.default_rng(6), []
+    for _ in range(250):
+        drawn = np.array([4, 7, 9, 12])[drawing.integers(0, 4, size=4)]
+        means.append(np.mean([v for unit in drawn for v in values[units == unit]]))
+    found = bootstrap_mean(values, units, seed=6, replicates=250)
+    assert found == pytest.approx(np.percentile(means, [2.5, 97.5]))
+
+
 def test_a_single_unit_says_nothing_of_others():
     assert bootstrap_mean([0.2, 0.4], np.array([3, 3]), seed=0) == (0.0, 1.0)
 
@@ -98,6 +111,40 @@ def test_classes_drawn_anew_agree_with_a_loop():
         assert found[name] == pytest.approx(wanted, abs=1e-4)
 
 
+def test_figures_of_weights_are_given_those_of_each_draw():
+    """The share of the genuine in what is drawn, times ½ that it stays clear of 1."""
+    genuine, impostor, genuine_class, impostor_classes = made_up(6)
+
+    def share(ours, others):
+        return ours.sum() / (ours.sum() + others.sum()) / 2
+
+    found = bootstrap_by_class(
+        Ranking(genuine, impostor),
+        genuine_class,
+        impostor_classes,
+        {},
+        weighted={"share": share},
+        seed=3,
+        replicates=40,
+    )
+    generator, values = np.random.default_rng(3), []
+    for _ in range(40):
+        drawn = (generator.integers(0, 6, size=6) * 3).tolist()
+        ours = sum(drawn.count(c) for c in genuine_class)
+        others = sum(drawn.count(a) * drawn.count(b) for a, b in impostor_classes)
+        values.append(ours / (ours + others) / 2)
+    low, high = np.percentile(values, [2.5, 97.5])
+    own, wider = 24 / (24 + 30) / 2, math.sqrt(6 / 5) * 2.5706 / 1.95996
+    wanted = hull((own, own), (own + wider * (low - own), own + wider * (high - own)))
+    assert found["share"] == pytest.approx(wanted, abs=1e-4)
+
+
+def test_an_interval_is_stretched_away_from_the_figure_and_stays_one_of_shares():
+    """From 0.5 twice as far as 0.6 and 0.8 are 0.7 and 1.1; it holds all three, and ends at 1."""
+    assert intervals._widened((0.6, 0.8), 0.5, 2) == (0.5, 1)
+    assert intervals._widened((0.2, 0.4), 0.5, 2) == (0, 0.5)
+
+
 def test_the_interval_holds_the_figure_and_narrows_with_classes():
     widths = []
     for classes in (8, 60):
@@ -117,6 +164,14 @@ def test_of_two_classes_too_few_draws_hold_both_kinds_to_say_nothing_at_all():
     )
     # About half of the draws hold both classes: an interval, or none, but never an error.
     assert found in ({}, {"auc": (1.0, 1.0)})
+
+
+def test_where_most_draws_lack_a_kind_of_pair_there_is_no_interval():
+    """All three classes are drawn in 6 of 27 draws."""
+    found = bootstrap_by_class(
+        Ranking([1.0], [0.0]), np.array([0]), np.array([[1, 2]]), {"auc": Roc.auc}, seed=0
+    )
+    assert found == {}
 
 
 def drawn_by_a_loop(wrong, units, seed, replicates):
@@ -147,6 +202,24 @@ def test_draws_agree_with_a_loop(shape):
     assert pairs.tolist() == slow_pairs
 
 
+@pytest.mark.parametrize("rate", [0.02, 0.5, 0.97])
+def test_the_rate_of_others_agrees_with_a_loop(rate):
+    generator = np.random.default_rng(1)
+    units = generator.integers(0, 5, size=(200, 2)) + 3
+    wrong = generator.random(200) < rate
+    errors, pairs = (np.array(each) for each in drawn_by_a_loop(wrong, units, 4, 120))
+    roots = np.sqrt(errors / pairs)
+    low, high = np.percentile(roots[:60] - roots[60:], [2.5, 97.5])
+    # Of five units: Student's 2.776 for four degrees of freedom, in place of 1.960.
+    wider, root = math.sqrt(5 / 4) * 2.77645 / 1.95996, math.sqrt(wrong.mean())
+    exact = clopper_pearson(int(wrong.sum()), 200)
+    wanted = (
+        min(exact[0], max(0, root + wider * low) ** 2),
+        max(exact[1], min(1, root + wider * high) ** 2),
+    )
+    assert rate_of_others(wrong, units, seed=4, replicates=60) == pytest.approx(wanted, abs=1e-5)
+
+
 def test_the_rate_of_other_groups_lies_where_it_is_expected():
     generator = np.random.default_rng(0)
 
@@ -170,6 +243,9 @@ def test_few_pairs_without_an_error_promise_little():
     low, high = rate_of_others(none, np.array([[0, 1], [0, 2], [1, 2]] * 3), seed=0)
     assert (low, high) == (0, pytest.approx(clopper_pearson(0, 9)[1]))
     assert rate_of_others(none, np.full(9, 4), seed=0) == (0.0, 1.0), "nor does one class"
+    # Each of two classes is in three draws of four, and both are in half.
+    two = np.array([[0, 1]] * 9)
+    assert rate_of_others(none, two, seed=0) == (0.0, 1.0), "nor do two, which half the draws lack"
 
 
 def test_the_hull_holds_all():

@@ -78,6 +78,13 @@ def test_the_threshold_lies_halfway_between_its_neighbours():
     assert point.frr == 0
 
 
+def test_between_scores_that_no_number_lies_between_the_upper_one_is_the_threshold():
+    """Half the sum of 1 and the next number is 1 again, which the impostor reaches."""
+    point = roc([np.nextafter(1, 2)], [1.0]).at_far(0.0)
+    assert point.threshold == np.nextafter(1, 2)
+    assert (point.far, point.frr) == (0, 0)
+
+
 def test_a_threshold_above_all_scores_is_still_a_number():
     point = roc([0.5], [0.9]).at_far(0.0)
     assert point.threshold == np.nextafter(0.9, np.inf)
@@ -186,6 +193,8 @@ def test_calibration_error_by_hand():
         (2 * abs(0.975 - 0.5) + 0.1) / 3
     )
     assert calibration_error([1.0, 0.0], [1, 0]) == 0
+    # 13.65 and 14.25 fifteenths; of ten bins they would share one.
+    assert calibration_error([0.91, 0.95], [1, 0]) == pytest.approx((0.09 + 0.95) / 2)
 
 
 def test_pair_weights_give_genuine_pairs_the_prior():

@@ -168,6 +168,81 @@ def test_two_folders_are_matched_by_the_names_of_their_classes():
     assert len(scored.genuine) == 2
     assert len(scored.impostor) == 4
     assert scored.images == 5
+    assert scored.classes == 3
+    assert scored.class_names == ("b", "c")
+    pairs = scored.impostor_pairs
+    assert scored.impostor_classes.tolist() == [
+        [int(row), [2, 0, 1][column]] for row, column in zip(pairs.left, pairs.right, strict=True)
+    ]
+
+
+def test_scores_across_folders_are_those_of_the_left_image_and_the_right_one():
+    left = embedded([[0] * 8, [1] * 8], ["a", "b"], source="left")
+    right = embedded([[2] * 8, [4] * 8], ["a", "b"], source="right")
+    scored = score_folder(small.network("euclidean"), left, right)
+    assert sorted(scored.genuine) == pytest.approx([2 * 8**0.5, 3 * 8**0.5])
+    assert sorted(scored.impostor) == pytest.approx([1 * 8**0.5, 4 * 8**0.5])
+
+
+def test_other_images_of_one_source_are_paired_each_with_each():
+    """As the photos and the catalogue pictures of one folder: no image is on both sides."""
+    rows = np.random.default_rng(0).normal(size=(3, 8))
+    left, right = (embedded(rows, "aab", files=[f"{side}{n}" for n in range(3)]) for side in "lr")
+    scored = score_folder(small.network("euclidean", sides=2), left, right)
+    assert len(scored.genuine) == 2 * 2 + 1
+    assert scored.images == 6
+
+
+def test_of_many_pairs_samples_of_the_sizes_asked_for_are_drawn_by_the_seed():
+    left = embedded(np.random.default_rng(0).normal(size=(12, 8)), "aaaabbbbcccc")
+    first, again, other = (
+        score_folder(small.network(), left, seed=seed, max_genuine=7, max_impostors=11)
+        for seed in (0, 0, 1)
+    )
+    assert (len(first.genuine), len(first.impostor)) == (7, 11)
+    assert first.genuine_pairs.coverage == first.impostor_pairs.coverage == "sample"
+    assert as_list(first.impostor_pairs) == as_list(again.impostor_pairs)
+    assert as_list(first.impostor_pairs) != as_list(other.impostor_pairs)
+
+
+def test_pairs_within_some_classes_are_those_of_a_folder_of_them():
+    rows, names = np.random.default_rng(0).normal(size=(9, 8)), "aabbbccdd"
+    network = small.network("euclidean")
+    found = score_folder(network, embedded(rows, names)).within(np.array([0, 2]))
+    alone = score_folder(network, embedded(rows[[0, 1, 5, 6]], "aacc"))
+    assert found.genuine == pytest.approx(alone.genuine)
+    assert found.impostor == pytest.approx(alone.impostor)
+    assert found.genuine_class.tolist() == [0, 2]
+    assert found.impostor_classes.tolist() == [[0, 2]] * 4
+    assert as_list(found.genuine_pairs) == [(0, 1), (5, 6)]
+    assert (found.images, found.classes) == (4, 2)
+    single = score_folder(network, embedded(rows, names)).within(np.array([0, 3]))
+    assert single.images == 4, "those in impostor pairs alone, too"
+
+
+def test_images_of_classes_without_a_genuine_pair_take_part():
+    scored = score_folder(small.network(), embedded(np.eye(4, 8), "aabc"))
+    assert scored.classes == 3
+    without = scored.within(np.array([0, 1]))
+    assert (without.images, without.classes) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "groups"),
+    [
+        (["g/a", "g/a", "h/b"], None, [0, 1]),
+        (["g/a", "g/a", "h/b"], ["g/a", "h/b"], [0, 1]),
+        (["g/a", "g/a", "h/b"], ["g/a", "h/c"], None),
+        (["a", "a", "b"], None, None),
+        (["g/a", "g/a", "b"], None, None),
+    ],
+    ids=["all", "on both sides", "a class of another folder", "none", "not all"],
+)
+def test_groups_are_told_where_every_class_is_of_one(left, right, groups):
+    one = embedded(np.eye(3, 8), left)
+    other = None if right is None else embedded(np.eye(2, 8), right, source="right")
+    found = score_folder(small.network(), one, other).group_of_class
+    assert (None if found is None else found.tolist()) == groups
 
 
 @pytest.mark.parametrize(
