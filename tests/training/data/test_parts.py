@@ -3,9 +3,17 @@
 import pytest
 
 from tests.training.trees import grown, pngs, whole
-from training.data.parts import Parts, together
+from training.data.parts import (
+    Parts,
+    check_same_data,
+    make_parts,
+    make_split,
+    open_sources,
+    together,
+)
 from training.data.sources import Skipped
-from training.errors import DataError
+from training.data.split import SplitShares
+from training.errors import DataError, TrainingError
 
 
 @pytest.fixture
@@ -36,3 +44,91 @@ def test_a_part_without_any_image_is_refused(folder):
     bad = [Skipped(f"c3/{number}.png", "broken") for number in range(3)]
     with pytest.raises(DataError, match=r"not one image can be decoded \(c3/0\.png: broken\)"):
         parts.without(bad)
+
+
+def names(folder) -> list[str]:
+    return [entry.name for entry in folder.classes]
+
+
+class TestLearnt:
+    def test_all_that_trains_or_validates_is_learnt_from(self, folder):
+        parts = Parts(folder.subset([1, 4]), folder.subset([0, 2]), folder.subset([3]))
+        assert names(parts.learnt) == ["c0", "c1", "c2", "c4"]
+        assert names(Parts(folder.subset([1, 4]), None, None).learnt) == ["c1", "c4"]
+
+
+class TestSources:
+    @pytest.fixture
+    def data(self, tmp_path):
+        return grown(tmp_path / "data", pngs(f"c{c:02}/{i}.png" for c in range(20) for i in "ab"))
+
+    @pytest.fixture
+    def holdout(self, tmp_path):
+        return grown(tmp_path / "kept", pngs(f"k{c}/{i}.png" for c in range(6) for i in "ab"))
+
+    def test_what_is_not_used_is_told_of_both(self, tmp_path, data, holdout):
+        (data / "notes.txt").write_text("x")
+        (holdout / "list.csv").write_text("x")
+        (holdout / "empty").mkdir()
+        told = " ".join(open_sources(data, holdout).not_used())
+        assert "2 file(s)" in told
+        assert "1 .txt" in told
+        assert "1 .csv" in told
+        assert "empty: an empty class" in told
+
+    def test_folders_beside_a_validation_part_are_told(self, tmp_path, holdout):
+        inside = ["train/a/1.png", "train/b/1.png", "spare/c/1.png"]
+        data = grown(tmp_path / "parted", pngs([*inside, "val/c/1.png"]))
+        sources = open_sources(data, None)
+        assert (names(sources.train), names(sources.holdout)) == (["a", "b"], ["c"])
+        assert list(sources.not_used()) == ["not used: spare"]
+        with pytest.raises(DataError, match="brings its own validation part"):
+            open_sources(data, holdout)
+        data = grown(tmp_path / "whole", pngs(inside))
+        kept = grown(tmp_path / "other", pngs(["train/k/1.png", "more/k/1.png"]))
+        assert open_sources(data, kept).left_out == ("spare", "more")
+
+    def test_of_a_holdout_that_comes_parted_the_validation_part_is_held_out(self, tmp_path, data):
+        kept = grown(tmp_path / "kept", pngs(["train/k/1.png", "val/l/1.png", "val/m/1.png"]))
+        assert names(open_sources(data, kept).holdout) == ["l", "m"]
+
+    def test_the_right_side_joins_what_trains_and_what_is_held_out(self, tmp_path):
+        inside = ["train/a/1.png", "train/b/1.png", "val/c/1.png", "val/d/1.png"]
+        parted = grown(tmp_path / "left", pngs(inside))
+        right = grown(tmp_path / "right", pngs(f"{name}/r.png" for name in "abcde"))
+        found = open_sources(parted, None, right)
+        keys = [[item.key for item in part.items] for part in (found.train, found.holdout)]
+        assert keys[0] == ["left/a/1.png", "left/b/1.png", "right/a/r.png", "right/b/r.png"]
+        assert keys[1] == ["left/c/1.png", "left/d/1.png", "right/c/r.png", "right/d/r.png"]
+        found = open_sources(parted / "train", parted / "val", right)
+        assert [[item.key for item in part.items] for part in (found.train, found.holdout)] == keys
+
+    def test_shares_split_what_has_no_holdout(self, data):
+        shares = SplitShares(validation=0.1, calibration=0.3)
+        split = make_split(open_sources(data, None), shares, 0)
+        assert (len(split.validation), len(split.calibration)) == (2, 6)
+        crossed = make_split(open_sources(data, None), shares, 0, crossed=True)
+        assert (len(crossed.validation), crossed.calibration, crossed.crossed) == (2, (), True)
+
+    def test_a_holdout_validates_and_calibrates_by_its_own_images(self, data, holdout):
+        sources = open_sources(data, holdout)
+        split = make_split(sources, SplitShares(), 0, crossed=True)
+        assert (len(split.train), split.crossed) == (20, False)
+        parts = make_parts(sources, split)
+        assert parts.train == sources.train
+        assert together(parts.validation, parts.calibration) == sources.holdout
+
+    def test_data_that_changed_are_not_gone_on_with(self, data, holdout):
+        sources = open_sources(data, holdout)
+        split = make_split(sources, SplitShares(), 0)
+        check_same_data(sources, split)
+        with pytest.raises(TrainingError, match="not the data"):
+            check_same_data(open_sources(data, None), split)
+        grown(holdout, pngs(["k0/new.png"]))
+        with pytest.raises(TrainingError, match="not the data"):
+            check_same_data(open_sources(data, holdout), split)
+        (holdout / "k0" / "new.png").unlink()
+        check_same_data(open_sources(data, holdout), split)
+        grown(data, pngs(["c00/new.png"]))
+        with pytest.raises(TrainingError, match="not the data"):
+            check_same_data(open_sources(data, holdout), split)

@@ -7,7 +7,14 @@ from pydantic import ValidationError
 
 from tests.training.trees import embedded, grown, pngs, zipped
 from training.data.opening import open_data
-from training.data.split import Split, classes_named, split_classes, split_holdout
+from training.data.split import (
+    Split,
+    classes_named,
+    deal_classes,
+    split_classes,
+    split_holdout,
+    units_of,
+)
 from training.errors import DataError
 
 
@@ -53,6 +60,12 @@ def test_the_draw_stays_as_it_is(make):
     assert (split.calibration, split.validation) == (("c4", "c6"), ("c0", "c2"))
 
 
+def test_a_share_is_rounded_to_the_nearest_number_of_classes(make):
+    folder = make([f"c{n:02}" for n in range(15)])
+    split = split_classes(folder, validation=0.25, calibration=0.29, seed=0)
+    assert [len(part) for part in parts(split)] == [7, 4, 4], "of 3.75 and 4.35"
+
+
 def test_ten_groups_or_more_are_kept_whole(make):
     folder = make([f"g{group}/c{n}" for group in range(10) for n in range(3)])
     split = split_classes(folder, validation=0.2, calibration=0.1, seed=0)
@@ -88,6 +101,7 @@ def test_a_share_of_nothing_is_nothing(make):
         (3, 0.2, 0.0, "needs at least 4"),
         (1, 0.0, 0.0, "needs at least 2"),
         (10, 0.5, 0.5, "smaller shares"),
+        (9, 0.45, 0.45, r"1 class\(es\) would be left"),
     ],
 )
 def test_too_few_classes_are_refused_with_what_is_missing(
@@ -105,6 +119,34 @@ def test_a_holdout_is_halved_and_all_else_trains(make):
     assert set(split.validation) | set(split.calibration) == set("cdefg")
     assert {len(split.validation), len(split.calibration)} == {2, 3}
     assert split.holdout_digest == holdout.digest()
+
+
+def test_groups_of_a_holdout_are_halved_whole_by_the_seed(make):
+    holdout = make([f"g{group:02}/c{n}" for group in range(12) for n in range(2)], "holdout")
+    split, other = (split_holdout(make("ab", f"{s}"), holdout, seed=s) for s in (0, 1))
+    assert split.unit == "group"
+    assert [len(part) for part in parts(split)] == [2, 12, 12]
+    groups = [{name.split("/")[0] for name in part} for part in parts(split)[1:]]
+    assert not groups[0] & groups[1]
+    assert parts(split)[1] != parts(other)[1]
+
+
+def test_one_class_to_train_on_is_refused_beside_a_holdout(make):
+    with pytest.raises(DataError, match="at least 2"):
+        split_holdout(make("a", "train"), make("cdef", "holdout"), seed=0)
+
+
+def test_classes_are_dealt_evenly_by_the_seed(make):
+    """By hand: `printf '0\\0c4' | sha256sum` and so on give c6, c4, c2, c0, c7, c5, c1, c3."""
+    folder = make([f"c{n}" for n in range(8)])
+    assert deal_classes(folder, 3, 0) == [["c0", "c1", "c6"], ["c3", "c4", "c7"], ["c2", "c5"]]
+    assert deal_classes(folder, 3, 1) != deal_classes(folder, 3, 0)
+
+
+def test_classes_of_a_group_have_its_number(make):
+    folder = make([f"g{group}/c{n}" for group in range(10) for n in range(3)])
+    assert units_of(folder).tolist() == [group for group in range(10) for _ in range(3)]
+    assert units_of(make("cab", "flat")).tolist() == [0, 1, 2]
 
 
 def test_classes_on_both_sides_of_a_holdout_are_named(make):
