@@ -1,4 +1,5 @@
 import contextlib
+import json
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,14 @@ def test_a_key_is_found_by_itself_alone(file: Path) -> None:
     swapped = key[: len("tl_00000000_")] + other[len("tl_00000000_") :]
     for bad in ("", "x", key[:-1], key + "a", swapped, new_key("three")[0], key.upper(), "é"):
         assert ring.find(bad) is None
+
+
+def test_a_key_of_which_nothing_is_said_may_only_read(file: Path) -> None:
+    _, record = new_key("one")
+    content = {"keys": [record.model_dump(mode="json", exclude={"scope"})]}
+    file.parent.mkdir()
+    file.write_text(json.dumps(content))
+    assert record.scope is read_keys(file)[0].scope is Scope.READ
 
 
 def test_what_is_kept_does_not_give_the_key_away(file: Path) -> None:
@@ -61,6 +70,47 @@ def test_keys_that_come_and_go_are_noticed_and_a_bad_file_changes_nothing(
     file.unlink()
     assert ring.find(new)
     assert ring.stale
+
+
+def test_a_key_is_good_for_a_second_after_it_was_revoked(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(keys, "monotonic", lambda: now)
+    key, record = new_key("one")
+    write_keys(file, (record,))
+    ring = Keyring(file)
+    write_keys(file, ())
+    now += 1
+    assert ring.find(key) == record, "the file is looked at once a second"
+    now += 0.01
+    assert ring.find(key) is None
+    write_keys(file, (record,))
+    now += 1
+    assert ring.find(key) is None
+    now += 0.01
+    assert ring.find(key) == record
+
+
+def test_a_change_is_noticed_by_the_time_or_the_file_though_the_size_is_the_same(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "_LOOK_SECONDS", -1.0)
+    (first, one), (second, two) = new_key("one"), new_key("two")
+    write_keys(file, (one,))
+    ring = Keyring(file)
+    before = file.stat()
+    other = file.with_name("other")
+    write_keys(other, (two,))
+    file.write_bytes(other.read_bytes())
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns + 10**9))
+    assert file.stat().st_size == before.st_size
+    assert file.stat().st_ino == before.st_ino
+    assert (ring.find(first), ring.find(second)) == (None, two)
+    write_keys(other, (one,))
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns + 10**9))
+    other.replace(file)
+    assert (ring.find(first), ring.find(second)) == (one, None)
 
 
 def test_what_could_not_be_read_is_tried_again_and_said_once(
@@ -99,9 +149,10 @@ def test_who_may_read_a_file_of_keys_may_do_so_after_a_change(file: Path) -> Non
 def test_a_file_of_keys_stays_its_owners(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, record = new_key("one")
     write_keys(file, (record,))
-    os.chown(file, 10001, 10002)
-    write_keys(file, ())
-    assert (file.stat().st_uid, file.stat().st_gid) == (10001, 10002)
+    for user, group in ((os.geteuid(), 10002), (10001, 10002)):
+        os.chown(file, user, group)
+        write_keys(file, ())
+        assert (file.stat().st_uid, file.stat().st_gid) == (user, group)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
     def denied(*_: object) -> NoReturn:
@@ -120,6 +171,13 @@ def test_a_file_that_is_none_is_said(tmp_path: Path) -> None:
     (tmp_path / "bad").write_text('{"keys": [{"id": "x"}]}')
     with pytest.raises(KeyFileError, match=r"keys\.0\.id"):
         Keyring(tmp_path / "bad")
+    _, record = new_key("one")
+    limitless = record.model_dump(mode="json") | {"images_per_second": -1}
+    (tmp_path / "bad").write_text(json.dumps({"keys": [limitless]}))
+    with pytest.raises(KeyFileError, match=r"keys\.0\.images_per_second"):
+        read_keys(tmp_path / "bad")
+    with pytest.raises(KeyFileError, match="cannot be written"):
+        write_keys(tmp_path / "bad" / "keys.json", ())
 
 
 @pytest.mark.parametrize(
@@ -127,6 +185,7 @@ def test_a_file_that_is_none_is_said(tmp_path: Path) -> None:
     [
         ["shop", "--images-per-second", "-3"],
         ["shop", "--images-per-second", "nan"],
+        ["shop", "--images-per-second", "inf"],
         ["shop", "--images-per-second", "many"],
         [""],
         ["x" * 101],
@@ -163,6 +222,18 @@ def test_the_command(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [record.name for record in read_keys(file)] == ["boss"]
     assert command.main(["revoke", "00000000", *where]) == 2
     assert "holds no key" in capsys.readouterr().err
+
+
+def test_the_file_may_be_named_by_the_environment(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TWINLENS_API_KEYS", str(file))
+    assert command.main(["create", "shop"]) == 0
+    assert Keyring(file).find(capsys.readouterr().out.strip())
+    monkeypatch.setenv("TWINLENS_API_KEYS", "")
+    with pytest.raises(SystemExit):
+        command.main(["list"])
+    assert "TWINLENS_API_KEYS=FILE" in capsys.readouterr().err
 
 
 def test_keys_that_are_made_and_revoked_at_once_are_all_kept_and_gone(
@@ -222,3 +293,16 @@ def test_a_bucket_counts_images_however_they_come(monkeypatch: pytest.MonkeyPatc
     assert bucket.enter() == 0
     now += 1000
     assert sum(bucket.enter() == 0 for _ in range(30)) == 20
+
+
+@pytest.mark.parametrize(("rate", "saved", "wait"), [(0.3, 3, 4), (0.01, 1, 100)])
+def test_a_slow_bucket_holds_an_image_at_least_and_waits_for_a_whole_one(
+    rate: float, saved: int, wait: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1 / 0.3 is 3.3 seconds: after three there is not yet an image's token."""
+    now = 100.0
+    monkeypatch.setattr("app.security.limiter.monotonic", lambda: now)
+    bucket = Bucket(rate)
+    assert [bucket.enter() for _ in range(saved + 1)] == [0] * saved + [wait]
+    now += wait
+    assert bucket.enter() == 0
