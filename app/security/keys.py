@@ -249,6 +249,8 @@ class Keyring:
         self._looked = monotonic()
         stamp = self._now()
         if stamp == self._stamp:
+            # Also where it was away, or another, and is back as it was read.
+            self.stale, self._complained_of = False, stamp
             return
         try:
             self._keys = {record.id: record for record in read_keys(self._path)}

@@ -113,6 +113,23 @@ def test_a_change_is_noticed_by_the_time_or_the_file_though_the_size_is_the_same
     assert (ring.find(first), ring.find(second)) == (one, None)
 
 
+def test_a_file_that_was_away_and_is_back_as_it_was_is_no_longer_missed(
+    file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(keys, "_LOOK_SECONDS", -1.0)
+    key, record = new_key("one")
+    write_keys(file, (record,))
+    ring = Keyring(file)
+    for times in (1, 2):
+        file.rename(file.with_name("away"))
+        assert ring.find(key)
+        assert ring.stale
+        assert [entry.levelname for entry in caplog.records] == ["ERROR"] * times
+        file.with_name("away").rename(file)
+        assert ring.find(key)
+        assert not ring.stale
+
+
 def test_what_could_not_be_read_is_tried_again_and_said_once(
     file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
