@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from app.inference import admission as module
@@ -42,6 +44,23 @@ def test_retry_after_follows_the_measured_rate(monkeypatch: pytest.MonkeyPatch) 
     assert admission.rate() >= rate * 0.9
 
 
+def test_the_rate_is_that_of_the_last_seconds_and_the_wait_a_minute_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After ten seconds at twenty a second, 1/e of what counts is still of the two before."""
+    now = 100.0
+    monkeypatch.setattr(module, "monotonic", lambda: now)
+    admission = Admission(1000, 1000)
+    admission.acquire(1000)
+    for count, seconds in ((200, 0.5), (200, 0.05)):
+        for _ in range(count):
+            now += seconds
+            admission.release()
+            admission.acquire(1)
+    assert admission.rate() == pytest.approx(20 - 18 / math.e, rel=0.05)
+    assert admission.retry_after(1000) == 60
+
+
 def test_bytes_are_bounded_and_given_back_once() -> None:
     admission = Admission(4, 1000)
     one, two = admission.reserve(), admission.reserve()
@@ -79,3 +98,11 @@ def test_when_to_come_back_with_bytes_follows_their_rate(monkeypatch: pytest.Mon
     with pytest.raises(QueueFull) as caught:
         admission.reserve().expect(500)
     assert caught.value.retry_after in (5, 6)
+    for reservation in held:
+        reservation.release()
+    now += 20
+    # Idle time does not make the service look slow.
+    admission.reserve().grow(1000)
+    with pytest.raises(QueueFull) as caught:
+        admission.reserve().expect(500)
+    assert caught.value.retry_after <= 6

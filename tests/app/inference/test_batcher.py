@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from app.inference.batcher import Batcher
+from app.inference.callers import Callers
 from app.inference.errors import EngineFailed, NotReady
+from app.observability.metrics import Metrics
 from model_store.network import Side
 from tests.app.inference.batching import SIDE_BY_SIDE, entered, submit, value, with_batcher
 from tests.app.material import DIMENSION, MeanEngine, grey, lane
@@ -148,6 +150,20 @@ def test_cancelled_images_never_reach_the_device() -> None:
     assert value(metrics, "twinlens_dropped_images_total", where="queue") == 2
 
 
+def test_an_image_that_comes_after_its_slot_was_given_up_is_not_embedded() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        engine = MeanEngine()
+        slot = batcher.expect(lane(engine))
+        batcher.withdraw(slot)
+        assert slot.answer.cancelled()
+        batcher.put(slot, grey(1))
+        assert (await submit(batcher, lane(engine), grey(2))).embedding[0] == 2
+        assert engine.batches == [(1, Side.LEFT)]
+
+    metrics = with_batcher(scenario)
+    assert value(metrics, "twinlens_dropped_images_total", where="decode") == 1
+
+
 def test_a_cancelled_image_on_the_device_does_not_disturb_its_batch_mates() -> None:
     async def scenario(batcher: Batcher) -> None:
         before, engine = MeanEngine(), MeanEngine()
@@ -247,6 +263,69 @@ def test_a_hung_call_is_given_up_and_its_late_answer_goes_nowhere() -> None:
         assert hung.batches == [(1, Side.LEFT)]
 
     with_batcher(scenario)
+
+
+@pytest.mark.parametrize("error", [None, SystemExit("late")], ids=["answers", "dies"])
+def test_a_thread_that_was_given_up_ends_without_touching_the_work_of_the_next(
+    error: BaseException | None,
+) -> None:
+    async def scenario(_: Batcher) -> None:
+        batcher = Batcher(max_batch=4, threads=1, callers=Callers(), metrics=Metrics())
+        hung, sound = MeanEngine(), MeanEngine()
+        hung.gate.clear()
+        sound.gate.clear()
+        first = asyncio.create_task(submit(batcher, lane(hung), grey(1)))
+        await entered(hung)
+        (old,) = batcher._threads
+        batcher.condemn_if_stuck(0)
+        with pytest.raises(EngineFailed):
+            await first
+        batcher.recover()
+        second = asyncio.create_task(submit(batcher, lane(sound), grey(2)))
+        await entered(sound)
+        hung.error = error
+        hung.gate.set()
+        await asyncio.to_thread(old.join, 30)
+        assert not old.is_alive()
+        assert batcher.fault is None
+        assert batcher.busy_seconds > 0, "the other batch is still in work"
+        sound.gate.set()
+        assert (await second).embedding[0] == 2
+        await batcher.close()
+
+    with_batcher(scenario)
+
+
+def test_each_call_of_an_engine_has_its_own_time_to_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch with a bad image takes several calls, and is not stuck for their sum."""
+    now, busy = 100.0, []
+
+    async def scenario(batcher: Batcher) -> None:
+        class Slow(MeanEngine):
+            def features(self, batch: np.ndarray, side: Side) -> np.ndarray:
+                nonlocal now
+                busy.append(batcher.busy_seconds)
+                now += 10
+                return super().features(batch, side)
+
+        engine = Slow()
+        engine.gate.clear()
+        only = lane(engine)
+        tasks = [asyncio.create_task(submit(batcher, only, grey(0)))]
+        await entered(engine)
+        rest = (grey(1), grey(MeanEngine.POISON), grey(3))
+        tasks += [asyncio.create_task(submit(batcher, only, image)) for image in rest]
+        await asyncio.sleep(0)
+        engine.gate.set()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [isinstance(answer, EngineFailed) for answer in answers] == [0, 0, 1, 0]
+        assert [count for count, _ in engine.batches[:2]] == [1, 3]
+        assert len(engine.batches) > 2, "the three were tried again"
+
+    for module in ("batcher", "schedule"):
+        monkeypatch.setattr(f"app.inference.{module}.perf_counter", lambda: now)
+    with_batcher(scenario)
+    assert set(busy) == {0}
 
 
 def test_an_engine_that_fails_on_everything_is_a_fault_and_one_on_bad_images_is_not() -> None:

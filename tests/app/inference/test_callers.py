@@ -27,6 +27,7 @@ def test_nobody_is_alone_beside_another_or_just_after(clock: list[float]) -> Non
     callers.enter(2)
     assert callers.lone_images == 0
     clock[0] += 1
+    assert callers.lone_images == 0, "both still wait"
     callers.leave(1)
     assert callers.lone_images == 0
     clock[0] += 0.049
