@@ -168,6 +168,12 @@ class TestRegistry:
             (Component(name="cosine"), "cosine-softmax"),
             (Component(name="cosine-softmax", options={"scael": 2}), "scael.*scale"),
             (Component(name="cosine-softmax", options={"scale": -1}), "above 0"),
+            (Component(name="contrastive", options={"margin": 0}), "margin must be above 0"),
+            (Component(name="prototypical", options={"shots": 0}), "shots must be 1"),
+            (Component(name="prototypical", options={"scale": 0}), "scale above 0"),
+            (Component(name="supervised-contrastive", options={"scale": 0}), "above 0"),
+            (Component(name="triplet-margin", options={"margin": 0}), "margin must be above 0"),
+            (Component(name="triplet-softmax", options={"margin": 0}), "margin must be above 0"),
         ],
     )
     def test_mistakes_are_explained(self, component, message):

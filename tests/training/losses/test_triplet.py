@@ -82,6 +82,16 @@ def test_both_forms_are_their_formulas(form: str, mining: str):
     assert loss(tiny.network(), points, batch(LABELS)).item() == pytest.approx(by_hand)
 
 
+def test_at_unit_length_only_directions_count():
+    points = vectors(5, 7)
+    unit = points / points.norm(dim=1, keepdim=True)
+    plain = LOSSES["triplet-margin"](3, 3, margin=0.7)
+    scaled = LOSSES["triplet-margin"](3, 3, margin=0.7, normalise=True)
+    wanted = plain(tiny.network(), unit, batch(LABELS)).item()
+    assert scaled(tiny.network(), points, batch(LABELS)).item() == pytest.approx(wanted)
+    assert plain(tiny.network(), points, batch(LABELS)).item() != pytest.approx(wanted)
+
+
 def test_identical_embeddings_give_no_infinite_gradient():
     points = torch.ones(4, 3, requires_grad=True)
     loss = LOSSES["triplet-margin"](3, 2, mining="all")

@@ -75,7 +75,11 @@ def test_gradients_are_finite_where_nothing_varies():
     assert loss.collapsed_value(batch([0, 0, 1, 1, 2, 2, 3, 3])) is None
 
 
-@pytest.mark.parametrize("labels", [[0, 1, 2, 3, 4, 5], [0, 0, 1, 1], [0, 0, 1, 1, 2, 3]])
+@pytest.mark.parametrize(
+    "labels",
+    [[0, 1, 2, 3, 4, 5], [0, 0, 1, 1], [0, 0, 1, 1, 2, 3], [0, 1, 2, 2, 3, 3]],
+    ids=["single images", "one class to judge by", "nothing genuine there", "nothing to fit to"],
+)
 def test_a_batch_that_cannot_be_parted_is_refused(labels):
     loss = WhitenedContrastive(DIMENSION, 6, known=0.5)
     with pytest.raises(RecipeError, match="classes-by-images"):
