@@ -10,12 +10,14 @@ import yaml
 
 from model_store.network import SiameseNetwork
 from model_store.store import SHIPPED
+from tests.training import small
 from tests.training.drawings import SMALL_RECIPE, draw_folder
-from tests.training.trees import grown, pngs, whole
+from tests.training.trees import embedded, grown, pngs, whole
 from training import crossing
 from training.crossing import can_cross, cross_pairs, left_out
 from training.data.folders import ImageFolder
 from training.data.pixels import load_pixels
+from training.data.split import SplitShares
 from training.data.training_set import TrainingSet
 from training.errors import DataError
 from training.evaluation.embedding import embed_folder
@@ -154,6 +156,8 @@ def test_of_many_images_a_sample_is_taken_and_told_in_its_own_folder(drawings, m
     count = len(found.embedded.folder.items)
     assert 10 <= count <= 14
     assert found.scored.genuine_pairs.left.max() < count
+    other = crossed(fresh(recipe), drawings, recipe.model_copy(update={"seed": 1}))
+    assert other.embedded.folder.items != found.embedded.folder.items
 
 
 def test_classes_of_one_image_give_nothing_to_calibrate_by(tmp_path):
@@ -161,6 +165,72 @@ def test_classes_of_one_image_give_nothing_to_calibrate_by(tmp_path):
     recipe = recipe_of()
     with pytest.raises(DataError, match="one of them with two images"):
         crossed(fresh(recipe), folder, recipe)
+
+
+class TestTurns:
+    """Sets of classes chosen by hand, each with features of its own."""
+
+    @staticmethod
+    def run(sets, names, *, seed=0, most=1000):
+        made = embedded(np.zeros((len(names), 8)), names)
+        asked = []
+
+        def without(number: int) -> tuple[SiameseNetwork, torch.Tensor]:
+            asked.append(number)
+            return small.network("euclidean"), features_of(number, len(names))
+
+        found = crossing.crossed(
+            made, [np.array(one) for one in sets], without, max_impostors=most, seed=seed
+        )
+        return found, asked
+
+    def test_each_pair_is_scored_once_by_the_first_set_that_holds_both_its_classes(self):
+        sets, names = [[0, 1], [0, 1, 2], [1, 2]], "aabbcc"
+        found, asked = self.run(sets, names)
+        assert asked == [0, 1], "every pair of the last had its turn"
+        scored = found.scored
+        for pairs, scores, count in (
+            (scored.genuine_pairs, scored.genuine, 3),
+            (scored.impostor_pairs, scored.impostor, 12),
+        ):
+            places = list(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True))
+            assert len(set(places)) == len(places) == count
+            assert pairs.coverage == "exhaustive"
+            for (left, right), score in zip(places, scores, strict=True):
+                rows = features_of(0 if max(left, right) < 4 else 1, 6).numpy()
+                one, two = (row / np.linalg.norm(row) for row in rows[[left, right]])
+                assert score == pytest.approx(np.linalg.norm(one - two), rel=1e-5)
+
+    def test_classes_have_a_turn_of_their_own_though_their_pairs_had_theirs(self):
+        found, asked = self.run([[0, 1], [0, 2, 3], [2, 3]], "aabbccdd")
+        assert asked == [0, 1, 2]
+        assert [np.flatnonzero(turn.held).tolist() for turn in found.turns] == [
+            [0, 1, 2, 3],
+            [4, 5, 6, 7],
+        ]
+        assert found.turns[1].features.tolist() == features_of(2, 8).numpy().tolist()
+
+    def test_too_many_impostors_are_drawn_by_the_seed_from_all_of_a_set(self):
+        names = "a" * 10 + "b" * 10
+        first, again, other = (
+            self.run([[0, 1]], names, seed=seed, most=20)[0].scored for seed in (0, 0, 1)
+        )
+        pairs = first.impostor_pairs
+        assert (len(pairs.left), pairs.coverage) == (20, "sample")
+        assert len(set(pairs.left)) > 5, "and not the first ones"
+        assert first.impostor.tolist() == again.impostor.tolist()
+        assert first.impostor.tolist() != other.impostor.tolist()
+
+    def test_classes_keep_their_names_and_groups(self):
+        scored = self.run([[0, 1, 2]], ["g/a", "g/a", "g/b", "h/c"])[0].scored
+        assert scored.class_names == ("g/a", "g/b", "h/c")
+        assert scored.group_of_class.tolist() == [0, 0, 1]
+        assert scored.genuine_class.tolist() == [0]
+        assert scored.images == 4
+
+
+def features_of(number: int, images: int) -> torch.Tensor:
+    return torch.randn(images, 8, generator=torch.Generator().manual_seed(number))
 
 
 class TestLeftOut:
@@ -172,6 +242,19 @@ class TestLeftOut:
         assert 30 <= len(turns) <= 30 + classes // size
         assert {len(turn) for turn in turns} == {size}
         assert set(np.concatenate(turns).tolist()) == set(range(classes))
+
+    @pytest.mark.parametrize(("shares", "size"), [((0.1, 0.3), 2), ((0, 0.3), 6)])
+    def test_as_many_as_calibrate_are_left_out_where_none_validate(self, tmp_path, shares, size):
+        folder = whole(grown(tmp_path / "d", pngs([f"c{n:02}/1.png" for n in range(20)])))
+        validation, calibration = shares
+        split = SplitShares(validation=validation, calibration=calibration)
+        recipe = recipe_of().model_copy(update={"split": split})
+        turns, others = (
+            [turn.tolist() for turn in left_out(folder, recipe.model_copy(update={"seed": seed}))]
+            for seed in (0, 1)
+        )
+        assert {len(turn) for turn in turns} == {size}
+        assert turns != others, "by the seed"
 
     def test_groups_are_left_out_whole(self, tmp_path):
         names = [f"g{group}/c{one}/1.png" for group in range(10) for one in range(2)]

@@ -1,6 +1,15 @@
+import io
+
+import yaml
 from PIL import Image
 
-from tests.training.drawings import draw_folder
+from tests.training.drawings import SMALL_RECIPE, draw_folder
+from tests.training.trees import grown, pngs, whole
+from training.data.parts import Parts
+from training.fit import duplicates
+from training.fit.duplicates import search
+from training.progress import Reporter
+from training.recipe.files import parse_recipe
 
 
 def test_one_file_under_two_class_names(said, drawings, by_name):
@@ -60,3 +69,22 @@ def test_too_many_to_look_at_are_sampled_and_that_is_said(said, drawings, monkey
     monkeypatch.setattr("training.fit.duplicates.MOST_LOOKED_AT", 30)
     told = said(drawings)
     assert any("among 30 of 50 training images only" in text for text in told)
+
+
+def test_which_of_too_many_are_looked_at_is_drawn_by_the_seed(tmp_path, monkeypatch):
+    monkeypatch.setattr(duplicates, "MOST_LOOKED_AT", 5)
+    folder = whole(grown(tmp_path, pngs(f"c{n:02}/1.png" for n in range(40))))
+    first, again, other = (duplicates._some(folder, seed) for seed in (0, 0, 1))
+    assert first == again == sorted(set(first))
+    assert len(first) == 5
+    assert first != other
+
+
+def test_images_of_any_part_that_cannot_be_read_are_found(tmp_path):
+    folder = whole(grown(tmp_path, pngs(f"c{c}/{i}.png" for c in range(6) for i in "ab")))
+    for number in (0, 2, 4):
+        (tmp_path / f"c{number}" / "a.png").write_bytes(b"no image")
+    parts = Parts(*(folder.subset(labels) for labels in ([0, 1], [2, 3], [4, 5])))
+    recipe = parse_recipe(yaml.safe_load(SMALL_RECIPE), "small")
+    found = search(parts, recipe, Reporter(io.StringIO()))
+    assert [entry.key for entry in found.unusable] == ["c0/a.png", "c2/a.png", "c4/a.png"]
