@@ -204,6 +204,7 @@ def test_closing_answers_everything(drain: bool) -> None:
             await submit(batcher, only, grey(9))
         engine.gate.set()
         await closing
+        assert not any(thread.is_alive() for thread in batcher._threads), "nor does one wait on"
         answers = await asyncio.gather(*tasks, return_exceptions=True)
         assert answers[0].embedding[0] == 0
         if drain:
