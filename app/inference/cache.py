@@ -59,12 +59,12 @@ class EmbeddingCache:
             key: From `cache_key`.
             row: Its embedding must own its memory, or what it is a view of would be kept with it.
         """
-        size = _size(row)
-        if size > self._max_bytes:
-            return
         old = self._rows.pop(key, None)
         if old is not None:
             self.bytes -= _size(old)
+        size = _size(row)
+        if size > self._max_bytes:
+            return
         self._rows[key] = row
         self.bytes += size
         while self.bytes > self._max_bytes:

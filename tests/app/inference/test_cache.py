@@ -35,6 +35,15 @@ def test_nothing_is_kept_without_room() -> None:
     assert not cache.enabled
 
 
+def test_what_there_is_no_room_for_does_not_leave_what_was_there_before() -> None:
+    cache = EmbeddingCache(600)
+    key = cache_key(b"a", "m")
+    cache.put(key, row(1))
+    cache.put(key, row(2, size=30))
+    assert cache.get(key) is None
+    assert len(cache) == cache.bytes == 0
+
+
 @given(
     st.integers(0, 5000),
     st.lists(st.tuples(st.integers(0, 12), st.integers(1, 300), st.booleans())),
