@@ -144,6 +144,19 @@ def test_equal_evidence_has_one_level_whatever_lies_beside_it():
     assert curve.probability([0.0, 1.0, 2.0]) == pytest.approx([1 / 42, 1 / 2, 41 / 42])
 
 
+def test_levels_are_pooled_by_what_they_weigh():
+    """8 of 20 are genuine at 0, 1 of 4 at 1, 4 of 11 at 2: 9 of 24 exceed 4 of 11, too.
+
+    Were levels alike, 8/20 and 1/4 would give 0.325, and 4/11 stand alone.
+    """
+    genuine = np.repeat([0.0, 1.0, 2.0, 3.0], [8, 1, 4, 27])
+    impostor = np.repeat([0.0, 1.0, 2.0, 3.0], [12, 3, 7, 18])
+    curve = fit_isotonic(genuine, impostor)
+    assert curve.evidence == pytest.approx((26 / 35, 3))
+    shares = [(13 * 41 + 22) / (35 * 42), (27 * 41 + 18) / (45 * 42)]
+    assert curve.probability(curve.evidence) == pytest.approx(shares)
+
+
 def test_the_isotonic_fit_agrees_with_a_loop_that_pools_neighbours():
     generator = np.random.default_rng(0)
     genuine, impostor, prior = generator.normal(0.5, 1, 60), generator.normal(0, 1, 140), 0.2
@@ -312,7 +325,7 @@ def test_the_threshold_keeps_the_wanted_rate(comparator, far):
     assert (found.classes, found.genuine_pairs) == (30, 30 * 15)
     assert found.impostor_pairs == len(pairs.impostor)
     assert found.target_far == far
-    assert found.data == "clouds"
+    assert (found.data, found.data_digest) == ("clouds", "0" * 64)
 
 
 def test_probabilities_hold_for_classes_never_seen():
