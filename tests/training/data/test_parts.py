@@ -39,6 +39,14 @@ def test_without_images_that_cannot_be_used(folder):
     assert parts.without([]) is parts
 
 
+def test_what_was_passed_over_in_the_folder_is_told_once_beside_what_cannot_be_used(tmp_path):
+    folder = whole(grown(tmp_path, pngs(["c0/1.png", "c0/2.png", "c1/1.png", "loose.png"])))
+    parts = Parts(folder.subset([0]), folder.subset([1]), None)
+    assert [entry.key for entry in parts.skipped] == ["loose.png"]
+    rest = parts.without([Skipped("c0/2.png", "why")])
+    assert [entry.key for entry in rest.skipped] == ["loose.png", "c0/2.png"]
+
+
 def test_a_part_without_any_image_is_refused(folder):
     parts = Parts(folder.subset(range(3)), folder.subset([3]), None)
     bad = [Skipped(f"c3/{number}.png", "broken") for number in range(3)]

@@ -97,8 +97,8 @@ def test_a_share_of_nothing_is_nothing(make):
 @pytest.mark.parametrize(
     ("classes", "validation", "calibration", "message"),
     [
-        (5, 0.2, 0.2, "needs at least 6"),
-        (3, 0.2, 0.0, "needs at least 4"),
+        (5, 0.2, 0.2, r"at least 6: .*\(--set split.validation=0, --set split.calibration=0\)"),
+        (3, 0.2, 0.0, r"at least 4: 2 each to train and validate.*\(--set split.validation=0\)"),
         (1, 0.0, 0.0, "needs at least 2"),
         (10, 0.5, 0.5, "smaller shares"),
         (9, 0.45, 0.45, r"1 class\(es\) would be left"),
@@ -169,8 +169,10 @@ def test_json_and_back(make):
 def test_a_class_that_is_not_there_is_named():
     folder = embedded([[0], [1], [2]], ["a", "b", "c"]).folder
     assert [entry.name for entry in classes_named(folder, ["c", "a"]).classes] == ["a", "c"]
-    with pytest.raises(DataError, match="no class 'd'"):
+    with pytest.raises(DataError, match="no class 'd', which"):
         classes_named(folder, ["a", "d"])
+    with pytest.raises(DataError, match=r"no class 'd' \(and 2 more\)"):
+        classes_named(folder, ["d", "a", "e", "f"])
 
 
 @settings(max_examples=25, deadline=None)
