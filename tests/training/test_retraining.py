@@ -6,17 +6,26 @@ from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from model_store import ModelStore
 from model_store.network import SiameseNetwork
 from tests.training.drawings import draw_folder, fit_words, fitting_place, with_recipe
+from tests.training.scored import scored
 from training import retraining
+from training.calibration.making import distribution_of
 from training.cli import main
 from training.data.opening import open_data
+from training.data.parts import Parts
 from training.data.split import Split, deal_classes
+from training.errors import RecipeError
+from training.evaluation.embedding import embed_folder
+from training.evaluation.pairs import score_folder
+from training.recipe.files import load_recipe
 from training.run.folder import Run
+from training.run.planning import planned_steps
 from training.run.session import Session
 
 FOLDS = ("calibration.folds=3",)
@@ -88,6 +97,42 @@ def test_all_classes_calibrate_by_networks_that_have_not_seen_them(straight, pla
     own = store.load("rest").network.state_dict()
     for name, tensor in straight.networks[1].state_dict().items():
         assert torch.equal(tensor, own[name]), name
+
+
+def test_each_pair_has_the_score_of_the_network_trained_without_its_classes(straight, place):
+    folder = open_data(place / "data").whole
+    genuine, impostor = [], []
+    for names, network in zip(deal_classes(folder, 3, 0), straight.networks, strict=True):
+        labels = [label for label, entry in enumerate(folder.classes) if entry.name in names]
+        pairs = score_folder(network, embed_folder(network, folder)).within(np.array(labels))
+        genuine += pairs.genuine.tolist()
+        impostor += pairs.impostor.tolist()
+    calibration = straight.store.manifest("m").calibration
+    by_hand = scored(genuine, impostor, metric=pairs.metric)
+    assert calibration.distribution == distribution_of(by_hand)
+    reached = sum(score <= calibration.threshold for score in impostor)
+    assert calibration.far == reached / len(impostor)
+
+
+def test_a_training_for_calibration_is_as_long_whatever_ends_the_one_that_ships(place):
+    """Nobody validates it: nothing is there that could end it early, or choose a step of it."""
+    values = ["epochs=1", "max_minutes=5", "validation.patience=1", "validation.keep=best"]
+    recipe = load_recipe(str(place / "small.yaml"), values)
+    fold = retraining._of_fold(recipe, 77)
+    assert planned_steps(open_data(place / "data").whole, fold)[0] == 77
+    assert fold.max_minutes is None
+    assert (fold.validation.times, fold.validation.keep, fold.validation.patience) == (
+        0,
+        "last",
+        None,
+    )
+
+
+def test_a_network_of_two_branches_is_refused(place):
+    recipe = load_recipe("pseudo-siamese", ["calibration.folds=3"])
+    parts = Parts(open_data(place / "data").whole, None, None)
+    with pytest.raises(RecipeError, match="one branch"):
+        retraining.check_folds(parts, recipe, held_out=False)
 
 
 def test_what_is_interrupted_between_them_goes_on_and_comes_to_the_same(
