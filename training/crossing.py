@@ -144,7 +144,7 @@ def crossed(
         sets: Of classes to leave out, one after another.
         without: For the number of a set, a network that its classes had no part in, of one branch,
             and what it makes of all images: features, float32 (N, dimension). Not asked for where
-            every pair had its turn before.
+            every pair had its turn before, and one of the classes was measured.
         max_impostors: Impostor pairs at most.
         seed: Of the draw of those, if there are more.
         on_progress: Told how many sets are done.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from training.data.folders import ImageFolder
-from training.data.opening import OpenedData, open_data
+from training.data.opening import open_data
 from training.data.other_files import OtherFiles, told_other_files
 from training.data.sides import join_sides
 from training.data.sources import Skipped
@@ -99,27 +99,35 @@ def open_sources(data: Path, holdout: Path | None, right: Path | None = None) ->
         DataError: As `open_data`; or both bring a validation part.
     """
     opened = open_data(data)
-    kept = None if holdout is None else open_data(holdout)
     train = opened.whole or opened.train
     if train is None:
         raise DataError(f"{data} holds nothing to train on; give class/image folders")
+    left_out = list(opened.left_out)
+    kept = opened.validation
+    if holdout is not None:
+        if kept is not None:
+            raise DataError(
+                f"{data} brings its own validation part; give --data {data / 'train'} to train on "
+                "with --holdout, or leave --holdout out"
+            )
+        apart = open_data(holdout)
+        kept = apart.whole or apart.validation
+        left_out += apart.left_out
+        if apart.train is not None:
+            left_out.append(f"{holdout.name}/{apart.train.source.name}")
     if right is not None:
         other = open_data(right)
         opposite = other.whole or other.train
         if opposite is None:
             raise DataError(f"{right} holds no images of the right side; give class/image folders")
+        left_out += [f"{right.name}/{top}" for top in other.left_out]
         train = join_sides(train, opposite)
-        opened = _joined(opened, opposite)
-        kept = None if kept is None else _joined(kept, opposite)
-    if kept is None:
-        return Sources(train, opened.validation, data.name, opened.left_out)
-    if opened.validation is not None:
-        raise DataError(
-            f"{data} brings its own validation part; give --data {data / 'train'} to train on "
-            "with --holdout, or leave --holdout out"
-        )
-    left_out = (*opened.left_out, *kept.left_out)
-    return Sources(train, _held_out(kept, holdout), data.name, left_out)
+        if kept is not None:
+            # Of a right side that is parted as well, its own part judges, and nothing trained on.
+            kept = join_sides(kept, other.validation or opposite)
+        elif other.validation is not None:
+            left_out.append(f"{right.name}/{other.validation.source.name}")
+    return Sources(train, kept, data.name, tuple(left_out))
 
 
 def make_split(sources: Sources, shares: SplitShares, seed: int, *, crossed: bool = False) -> Split:
@@ -205,22 +213,6 @@ def together(*parts: ImageFolder | None) -> ImageFolder | None:
         key=lambda item: item.key,
     )
     return replace(there[0], classes=tuple(classes), items=tuple(items))
-
-
-def _joined(opened: OpenedData, right: ImageFolder) -> OpenedData:
-    """What may be held out, with the right side's images of its classes."""
-    return replace(
-        opened,
-        whole=None if opened.whole is None else join_sides(opened.whole, right),
-        validation=None if opened.validation is None else join_sides(opened.validation, right),
-    )
-
-
-def _held_out(opened: OpenedData, path: Path | None) -> ImageFolder:
-    folder = opened.whole or opened.validation
-    if folder is None:
-        raise DataError(f"{path} holds no classes to hold out; give class/image folders")
-    return folder
 
 
 def _once(entries: Iterable[Skipped]) -> Iterable[Skipped]:

@@ -96,6 +96,23 @@ class TestSources:
         kept = grown(tmp_path / "other", pngs(["train/k/1.png", "more/k/1.png"]))
         assert open_sources(data, kept).left_out == ("spare", "more")
 
+    def test_what_a_holdout_and_a_right_side_leave_alone_is_told(self, tmp_path, data):
+        kept = grown(tmp_path / "kept", pngs(["train/k/1.png", "val/l/1.png", "more/k/1.png"]))
+        assert open_sources(data, kept).left_out == ("more", "kept/train")
+        beside = pngs(["train/c00/1.png", "val/c00/2.png", "spare/c00/3.png"])
+        right = grown(tmp_path / "right", beside)
+        assert open_sources(data, None, right).left_out == ("right/spare", "right/val")
+
+    def test_where_both_sides_are_parted_the_parts_that_validate_are_joined(self, tmp_path):
+        for side in ("left", "right"):
+            inside = [f"{part}/{name}/{part}.png" for part in ("train", "val") for name in "ab"]
+            grown(tmp_path / side, pngs(inside))
+        found = open_sources(tmp_path / "left", None, tmp_path / "right")
+        for part, folder in (("train", found.train), ("val", found.holdout)):
+            keys = [f"{side}/{name}/{part}.png" for side in ("left", "right") for name in "ab"]
+            assert [item.key for item in folder.items] == keys
+        assert found.left_out == ()
+
     def test_of_a_holdout_that_comes_parted_the_validation_part_is_held_out(self, tmp_path, data):
         kept = grown(tmp_path / "kept", pngs(["train/k/1.png", "val/l/1.png", "val/m/1.png"]))
         assert names(open_sources(data, kept).holdout) == ["l", "m"]
