@@ -221,6 +221,8 @@ def _command(options: argparse.Namespace) -> list[str]:
 def _report_words(options: argparse.Namespace) -> list[str]:
     """What `report` is to be told to show the model on the classes that validate it."""
     words = [options.name, "--data", str(options.holdout or options.data)]
+    if options.right is not None:
+        words += ["--right", str(options.right)]
     if options.store != SHIPPED:
         words += ["--store", str(options.store)]
     return words

@@ -18,8 +18,8 @@ from training.commands.common import (
     whole_number,
 )
 from training.data.folders import ImageFolder
-from training.data.opening import open_data
 from training.data.other_files import told_other_files
+from training.data.parts import open_sources
 from training.data.sources import Skipped
 from training.data.split import SPLIT_FILE, Split, classes_named
 from training.errors import DataError
@@ -64,6 +64,7 @@ def add_material(parser: argparse.ArgumentParser) -> None:
     )
     add_store(parser)
     add_device(parser)
+    parser.set_defaults(right=None)
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,9 @@ class Sides:
 
     Attributes:
         left: The images of `--data`.
-        right: Those of `--gallery`; without one, the same images on the right side where the
-            network's sides differ, else None.
-        gallery: `right`, if it was given.
+        right: Those of `--gallery` or `--right`; without either, the same images on the right side
+            where the network's sides differ, else None.
+        gallery: `right`, if it was given as `--gallery`.
     """
 
     left: EmbeddedFolder
@@ -92,7 +93,8 @@ class Bench:
     """A model and the options it is to be worked on with.
 
     Args:
-        options: As `add_material` parsed them.
+        options: As `add_material` parsed them. `right` may name images that are on the right of
+            pairs, as `fit --right` takes them: then all classes are of two sides.
 
     Raises:
         TwinlensError: The model cannot be loaded, or the device is not there.
@@ -117,7 +119,9 @@ class Bench:
             DataError: They cannot be used.
         """
         folder = self.folder() if folder is None else folder
-        left = self._embed(folder, Side.LEFT, "embedding")
+        left = self._embed(folder.on(Side.LEFT), Side.LEFT, "embedding")
+        if folder.two_sided:
+            return Sides(left, self._embed(folder.on(Side.RIGHT), Side.RIGHT, "right side"), None)
         gallery = None
         if self._options.gallery is not None:
             gallery = self._embed(self._opened(self._options.gallery), Side.RIGHT, "gallery")
@@ -132,7 +136,7 @@ class Bench:
         Raises:
             DataError: They cannot be told, or are not there.
         """
-        folder = self._opened(self._options.data)
+        folder = self._opened(self._options.data, self._options.right)
         split = self.split()
         choice = self._options.classes
         if choice == CROSSED:
@@ -212,15 +216,13 @@ class Bench:
         except (OSError, ValueError) as error:
             raise DataError(f"{path} cannot be read ({error}); train the model again") from error
 
-    def _opened(self, path: Path) -> ImageFolder:
-        opened = open_data(path)
-        folder = opened.whole or opened.validation
-        if folder is None:
-            raise DataError(f"{path} holds no images to use; give class/image folders")
-        if opened.train is not None:
+    def _opened(self, path: Path, right: Path | None = None) -> ImageFolder:
+        sources = open_sources(path, None, right)
+        folder = sources.holdout or sources.train
+        if sources.holdout is not None:
             self.reporter.say(f"note: of {path.name}, {folder.source.name}/ is used")
-        if opened.left_out:
-            self.reporter.say(f"note: left out of {path.name}: {', '.join(opened.left_out)}")
+        if sources.left_out:
+            self.reporter.say(f"note: left out of {path.name}: {', '.join(sources.left_out)}")
         tell_skipped(self.reporter, folder.source, folder.skipped)
         others = told_other_files(folder.other_files)
         if others:

@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from model_store.files import replace_file
+from model_store.network import Side
 from training.commands.common import add_device, add_store, whole_number
 from training.commands.material import CHOICES, CROSSED, Bench, Sides
 from training.crossing import cross_pairs
-from training.data.opening import open_data
+from training.data.folders import ImageFolder
+from training.data.parts import open_sources
 from training.data.sample import sampled_folder
 from training.data.split import Split
 from training.errors import DataError
@@ -16,7 +18,7 @@ from training.outputs import check_file, writing
 from training.recipe import Recipe
 from training.report.beside import read_beside
 from training.report.content import Content
-from training.report.located import locate
+from training.report.located import locate, places_in
 from training.report.measurements import Measured, measure
 from training.report.page import TOTAL, render
 
@@ -35,12 +37,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder or zip of images to measure the model on and to show, as evaluate takes it "
         "(default: what fit has kept beside the model is shown)",
     )
-    parser.add_argument(
+    others = parser.add_mutually_exclusive_group()
+    others.add_argument(
         "--gallery",
         type=Path,
         metavar="DIR",
         help="images that those of --data are compared with, classes matched by name (default: "
         "the images of --data among themselves)",
+    )
+    others.add_argument(
+        "--right",
+        type=Path,
+        metavar="DIR",
+        help="images that are on the right of a pair, for a model that fit made with --right: of "
+        "the same data its classes of validation are found again",
     )
     parser.add_argument(
         "--classes",
@@ -85,8 +95,9 @@ def run(options: argparse.Namespace) -> int:
     bench = Bench(options)
     out = options.out or Path(f"{bench.name}-report.html")
     check_file(out, "--out")
-    if options.data is None and options.gallery is not None:
-        raise DataError("--gallery needs --data: images that are compared with it")
+    for option, given in (("--gallery", options.gallery), ("--right", options.right)):
+        if options.data is None and given is not None:
+            raise DataError(f"{option} needs --data: images that are compared with it")
     manifest = bench.checkpoint.manifest
     beside = read_beside(bench.checkpoint.path)
     notes: list[str] = []
@@ -94,14 +105,18 @@ def run(options: argparse.Namespace) -> int:
     if options.data is not None:
         if options.classes == _AUTO:
             trained = manifest.provenance.recipe.get("max_steps") != 0
-            options.classes = _chosen(beside.split, options.data, trained=trained)
+            options.classes = _chosen(beside.split, options, trained=trained)
+        if options.right is None and options.gallery is None:
+            notes += _about_one_side(manifest.provenance.command)
         measured = _measured(bench, options, beside.split, notes)
     with bench.reporter.task("writing", TOTAL) as task:
         page = render(
             Content(
                 manifest=manifest,
                 beside=beside,
-                located=locate(beside.split, manifest.provenance.command, options.data),
+                located=locate(
+                    beside.split, manifest.provenance.command, options.data, options.right
+                ),
                 measured=measured,
                 made=datetime.now(UTC),
                 seed=options.seed,
@@ -117,17 +132,29 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _chosen(split: Split | None, data: Path, *, trained: bool) -> str:
+def _chosen(split: Split | None, options: argparse.Namespace, *, trained: bool) -> str:
     """All, where pairs of all can be scored; else classes never trained on, where there are."""
     if split is None or not (split.validation or split.crossed):
         return "all"
-    opened = open_data(data)
-    folder = opened.validation or opened.whole
+    sources = open_sources(options.data, None, options.right)
+    folder = sources.holdout or sources.train
     if split.crossed and not trained:
-        same = folder is not None and folder.digest() == split.train_digest
-        return CROSSED if same else "all"
-    names = {entry.name for entry in folder.classes} if folder else set()
+        return CROSSED if folder.digest() == split.train_digest else "all"
+    names = {entry.name for entry in folder.classes}
     return "validation" if names.issuperset(split.validation) else "all"
+
+
+def _about_one_side(command: str) -> list[str]:
+    """What is to be known of pairs within --data where the model is for pairs of two sides."""
+    right = places_in(command).get("--right")
+    if right is None:
+        return []
+    told = (
+        f"the model was made for images of --data against those of --right ({right.name}); here "
+        "those of --data are compared among themselves, which may be easier or harder: give "
+        "--right too to measure it as it was made"
+    )
+    return [told]
 
 
 def _measured(
@@ -146,15 +173,23 @@ def _measured(
         folder = crossed.embedded.folder
         which = "all classes, each pair scored by what was fitted to others"
     else:
-        folder = sampled_folder(whole, options.max_images, seed=options.seed)
+        folder = _sampled(whole, options.max_images, seed=options.seed)
         which = f"{options.classes} classes"
-    data = f"{folder.name}, {which}: {folder.described()}"
+    # Of two sides the left one is what is measured, and the other what it is compared with; where
+    # all are crossed, images are told as fit tells them.
+    shown, there = (
+        (folder, whole) if crossed is not None else (folder.on(Side.LEFT), whole.on(Side.LEFT))
+    )
+    data = f"{folder.name}, {which}: {shown.described()}"
     if folder is not whole and crossed is None:
-        data += f" (a sample of {whole.described()})"
-        notes.append(
-            f"{folder.described()} were drawn from {whole.described()} (--max-images): among fewer "
-            "images the right one is easier to find, so that recall at 1 flatters the model"
-        )
+        data += f" (a sample of {there.described()})"
+        note = f"{shown.described()} were drawn from {there.described()} (--max-images)"
+        if not folder.two_sided and options.gallery is None:
+            note += (
+                ": among fewer images the right one is easier to find, so that recall at 1 "
+                "flatters the model"
+            )
+        notes.append(note)
     seen = {entry.name for entry in folder.classes}.intersection(split.train if split else ())
     if seen and crossed is None:
         notes.append(
@@ -164,6 +199,8 @@ def _measured(
     sides = bench.sides(folder) if crossed is None else Sides(crossed.embedded, None, None)
     if sides.gallery is not None:
         data += f"; gallery {sides.gallery.folder.name}: {sides.gallery.folder.described()}"
+    elif folder.two_sided and sides.right is not None:
+        data += f"; right {options.right.resolve().name}: {sides.right.folder.described()}"
     if sides.skipped:
         first = sides.skipped[0]
         notes.append(
@@ -185,3 +222,16 @@ def _measured(
         )
         task.update(1)
     return measured
+
+
+def _sampled(folder: ImageFolder, most: int, *, seed: int) -> ImageFolder:
+    """At most so many images; of two sides only the left one is sampled, as with a gallery.
+
+    The right one may have a single picture of each class, without which it has no pair.
+    """
+    left = folder.on(Side.LEFT)
+    some = sampled_folder(left, most, seed=seed)
+    if some is left:
+        return folder
+    kept = {item.key for item in some.items}
+    return folder.without({item.key for item in left.items} - kept)

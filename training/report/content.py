@@ -7,7 +7,7 @@ from model_store.manifest import Evaluation, Manifest
 from training.publishing.card import tells_of_older_calibration
 from training.report.beside import Beside
 from training.report.html import Html
-from training.report.located import Located
+from training.report.located import Located, places_in
 from training.report.measurements import Measured
 
 
@@ -37,6 +37,13 @@ class Content:
     def title(self) -> str:
         """The model and its version."""
         return f"{self.manifest.name} version {self.manifest.version}"
+
+    @property
+    def with_data(self) -> str:
+        """The command that makes a report with images."""
+        words = f"python -m training report {self.manifest.name} --data DIR"
+        two_sided = "--right" in places_in(self.manifest.provenance.command)
+        return f"{words} --right DIR" if two_sided else words
 
     @property
     def subtitle(self) -> str:

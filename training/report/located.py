@@ -6,7 +6,6 @@ from itertools import pairwise
 from pathlib import Path
 
 from training.data.folders import ImageFolder
-from training.data.opening import open_data
 from training.data.parts import check_same_data, make_parts, open_sources
 from training.data.split import Split, classes_named
 from training.errors import DataError, TrainingError
@@ -40,7 +39,9 @@ class Located:
     note: str = ""
 
 
-def locate(split: Split | None, command: str, data: Path | None) -> Located:
+def locate(
+    split: Split | None, command: str, data: Path | None, right: Path | None = None
+) -> Located:
     """Looks for the images that a split speaks of, in the data given and where `fit` had them.
 
     They are taken only where their digest is that of the split: images of the same names may
@@ -50,15 +51,16 @@ def locate(split: Split | None, command: str, data: Path | None) -> Located:
         split: The model's; None finds nothing.
         command: What made the model, as its manifest keeps it.
         data: What the user gave.
+        right: The right side's images that were given with it.
 
     Raises:
-        DataError: `data` cannot be opened.
+        DataError: `data` or `right` cannot be opened.
     """
     if split is None:
         return Located()
     found = dict(_recorded(split, command))
     if data is not None:
-        found |= _given(split, data)
+        found |= _given(split, data, right)
     wanted = {
         TRAIN: split.train,
         VALIDATION: split.validation,
@@ -81,7 +83,7 @@ def _listed(names: list[str]) -> str:
 
 def _recorded(split: Split, command: str) -> dict[str, ImageFolder]:
     """All parts, from where the recorded command had the data, if that is still there."""
-    places = _places(command)
+    places = places_in(command)
     data = places.get("--data")
     if data is None or not all(place.exists() for place in places.values()):
         return {}
@@ -96,7 +98,8 @@ def _recorded(split: Split, command: str) -> dict[str, ImageFolder]:
     return {purpose: folder for purpose, folder in folders.items() if folder is not None}
 
 
-def _places(command: str) -> dict[str, Path]:
+def places_in(command: str) -> dict[str, Path]:
+    """Where `fit` was told that data lies, by the option that told it."""
     try:
         words = shlex.split(command)
     except ValueError:
@@ -108,14 +111,14 @@ def _places(command: str) -> dict[str, Path]:
     }
 
 
-def _given(split: Split, data: Path) -> dict[str, ImageFolder]:
+def _given(split: Split, data: Path, right: Path | None) -> dict[str, ImageFolder]:
     """The parts that the data given hold."""
-    opened = open_data(data)
+    sources = open_sources(data, None, right)
     found = {}
-    learnt, others = opened.train or opened.whole, opened.validation or opened.whole
-    if learnt is not None and learnt.digest() == split.train_digest:
+    learnt, others = sources.train, sources.holdout or sources.train
+    if learnt.digest() == split.train_digest:
         found[TRAIN] = classes_named(learnt, split.train)
-    if others is not None and others.digest() == (split.holdout_digest or split.train_digest):
+    if others.digest() == (split.holdout_digest or split.train_digest):
         for purpose, names in (
             (VALIDATION, split.validation),
             (CALIBRATION, split.calibration),

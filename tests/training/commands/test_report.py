@@ -8,6 +8,7 @@ import shutil
 import pytest
 from PIL import Image
 
+from model_store.manifest import Provenance
 from model_store.store import SHIPPED, ModelStore
 from tests.training import small
 from tests.training.report.test_html import read
@@ -15,6 +16,7 @@ from tests.training.trees import grown, png, pngs
 from training.calibration import typicality_warnings
 from training.cli import main
 from training.data.opening import open_data
+from training.data.parts import open_sources
 from training.data.split import split_classes
 from training.evaluation.embedding import embed_folder
 from training.history import Row, to_csv
@@ -229,10 +231,63 @@ def test_a_file_that_cannot_be_written_is_told_before_any_work(place, capsys):
         assert "a file in a folder that exists" in capsys.readouterr().err
 
 
-def test_a_gallery_alone_is_refused(place, capsys):
-    command = ["report", "rich", "--store", str(place / "store"), "--gallery", str(place)]
+@pytest.mark.parametrize("option", ["--gallery", "--right"])
+def test_what_images_are_compared_with_alone_is_refused(place, capsys, option):
+    command = ["report", "rich", "--store", str(place / "store"), option, str(place)]
     assert main(command) == 1
-    assert "--gallery needs --data" in capsys.readouterr().err
+    assert f"{option} needs --data" in capsys.readouterr().err
+
+
+class TestTwoSides:
+    """A model that `fit` made of photos on the left and a shop's pictures on the right."""
+
+    CLASSES = 8
+
+    @pytest.fixture
+    def shop(self, place):
+        photos = [f"c{n}/{image}.png" for n in range(self.CLASSES) for image in range(3)]
+        grown(place / "photos", pngs(photos))
+        grown(place / "shop", pngs(f"c{n}/front.png" for n in range(self.CLASSES)))
+        joined = open_sources(place / "photos", None, place / "shop").train
+        split = split_classes(joined, validation=0.25, calibration=0.25, seed=0)
+        command = f"python -m training fit --data photos --right {place / 'shop'} --name two"
+        ModelStore(place / "store").save(
+            "two",
+            small.network("euclidean", sides=2),
+            provenance=Provenance(command=command),
+            files={"split.json": split.to_json()},
+        )
+        return place
+
+    def test_both_are_opened_as_fit_opened_them(self, shop):
+        reader = made(shop, "two", "--data", shop / "photos", "--right", shop / "shop")
+        wanted = "photos, validation classes: 6 images of 2 classes; right shop: 2 images of 2"
+        assert wanted in reader.text
+        assert "names that the model was trained on" not in reader.text
+        # Each of six photos with the one picture of its class, and none with one another.
+        assert "genuine pairs6" in reader.text
+        assert "impostor pairs6" in reader.text
+        shown = " | ".join(pictures(reader))
+        for what in ("train classes", "validation classes", "calibration classes"):
+            assert what in shown
+
+    def test_one_alone_is_measured_and_told_of(self, shop):
+        reader = made(shop, "two", "--data", shop / "photos")
+        assert "made for images of --data against those of --right (shop)" in reader.text
+        assert "report two --data DIR --right DIR" in made(shop, "two").text
+
+    def test_of_two_the_left_one_is_sampled(self, shop):
+        sides = ("--data", shop / "photos", "--right", shop / "shop")
+        reader = made(shop, "two", *sides, "--classes", "all", "--max-images", 8)
+        assert "(a sample of 24 images of 8 classes)" in reader.text
+        assert f"right shop: {self.CLASSES} images of {self.CLASSES} classes" in reader.text
+        assert "recall at 1 flatters" not in reader.text
+
+    def test_a_gallery_is_another_thing(self, shop, capsys):
+        words = ["report", "two", "--data", "photos", "--gallery", "shop", "--right", "shop"]
+        with pytest.raises(SystemExit):
+            main(words)
+        assert "not allowed with" in capsys.readouterr().err
 
 
 def calibrating(place, name):

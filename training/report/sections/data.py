@@ -56,7 +56,7 @@ def data(content: Content) -> Section:
         body.append(
             paragraph(
                 "To see some here: ",
-                element("code", f"python -m training report {content.manifest.name} --data DIR"),
+                element("code", content.with_data),
                 class_="quiet",
             )
         )

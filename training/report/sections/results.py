@@ -250,5 +250,4 @@ def _kept(content: Content, names: tuple[str, ...]) -> Html:
 
 
 def _needs_data(content: Content, what: str = "This needs") -> Html:
-    command = f"python -m training report {content.manifest.name} --data DIR"
-    return paragraph(f"{what} images: ", element("code", command), class_="quiet")
+    return paragraph(f"{what} images: ", element("code", content.with_data), class_="quiet")

@@ -1,0 +1,44 @@
+"""`python -m training fit` as typed: what it says and writes beyond the model."""
+
+import shlex
+
+import pytest
+import yaml
+
+from model_store.store import ModelStore
+from tests.training.drawings import SMALL_RECIPE, draw_folder, write_recipe
+from tests.training.report.test_html import read
+from training.cli import main
+from training.report.html import Html
+
+
+def recipe(path, sides):
+    content = yaml.safe_load(SMALL_RECIPE)
+    content["network"]["branches"] *= sides
+    content["sampling"] = {"name": "balanced-pairs"}
+    content["loss"] = {"name": "contrastive", "options": {"margin": 1.0}}
+    content["data"]["turned_classes"] = False
+    return write_recipe(path, yaml.safe_dump(content, sort_keys=False))
+
+
+@pytest.mark.parametrize(("sides", "steps"), [(2, 6), (1, 6), (1, 0)])
+def test_the_report_that_is_suggested_is_of_the_pairs_that_the_console_told_of(
+    tmp_path, capsys, sides, steps
+):
+    draw_folder(tmp_path / "photos", classes=9, images=4)
+    draw_folder(tmp_path / "shop", classes=9, images=1, seed=1)
+    words = ["--store", str(tmp_path / "store"), "--device", "cpu"]
+    command = ["fit", "--data", str(tmp_path / "photos"), "--right", str(tmp_path / "shop")]
+    command += ["--name", "m", "--recipe", str(recipe(tmp_path / "r.yaml", sides)), *words]
+    assert main([*command, "--set", f"max_steps={steps}"]) == 0
+    suggested = capsys.readouterr().out.splitlines()[-1]
+    _, _, _, *again = shlex.split(suggested)
+    page = tmp_path / "m.html"
+    assert main([*again, "--device", "cpu", "--out", str(page)]) == 0
+    text = read(Html(page.read_text(encoding="utf-8"))).text
+    assert "names that the model was trained on" not in text
+    manifest = ModelStore(tmp_path / "store").manifest("m")
+    assert (manifest.provenance.recipe["max_steps"] == 0) == (steps == 0)
+    kept = manifest.evaluations[0]
+    assert f"AUC{kept.figures['auc']:.4f}" in text
+    assert text.count(f"genuine pairs{kept.figures['genuine_pairs']:,}") == 2
