@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import JsonValue
 
+from model_store.manifest import Evaluation
+
 
 def rows_of(figures: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[str, str, str]]:
     """Name, value and interval of every figure; nested ones below their name."""
@@ -32,3 +34,9 @@ def plain(value: JsonValue) -> str:
     if isinstance(value, list):
         return " – ".join(plain(entry) for entry in value)
     return "–" if value is None else str(value)
+
+
+def told_calibrated_by(evaluation: Evaluation) -> str:
+    """What calibrated the figures of an evaluation, in a sentence; empty if the model's own did."""
+    by = evaluation.calibrated_by
+    return f"Its calibration error and rates at a threshold: calibrated by {by}." if by else ""

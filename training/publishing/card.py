@@ -6,6 +6,7 @@ from model_store.calibration import Calibration
 from model_store.manifest import Evaluation
 from model_store.typicality import Typicality
 from training.data.parts import Parts
+from training.evaluation.wording import told_calibrated_by
 from training.judging import Outcome
 from training.progress import duration
 from training.recipe import Recipe
@@ -159,9 +160,8 @@ def _figures(evaluations: tuple[Evaluation, ...]) -> list[str]:
     lines: list[str] = []
     for evaluation in evaluations:
         lines += [f"### {evaluation.protocol}", "", f"On {evaluation.data}.", ""]
-        if evaluation.calibrated_by:
-            by = evaluation.calibrated_by
-            lines += [f"Its calibration error and rates at a threshold: calibrated by {by}.", ""]
+        if by := told_calibrated_by(evaluation):
+            lines += [by, ""]
         lines += ["| Figure | Value |", "|---|---|"]
         for name, value in evaluation.figures.items():
             if isinstance(value, dict):

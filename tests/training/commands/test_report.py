@@ -169,6 +169,42 @@ def test_rates_of_a_replaced_threshold_are_not_called_those_of_the_models_own(pl
     assert [name for name in pictures(reader) if "ROC" in name] != []
 
 
+def test_rates_by_another_calibration_are_called_by_its_threshold_and_images(place):
+    store = ModelStore(place / "store")
+    assert main(calibrating(place, "rich")) == 0
+    words = ["evaluate", "rich", "--data", str(place / "images"), "--protocol", "verification"]
+    assert main([*words, "--record", "--store", str(store.root), "--device", "cpu"]) == 0
+    manifest = store.manifest("rich")
+    (kept,) = manifest.evaluations
+    at = {**kept.figures["at_threshold"], "threshold": 1.25, "far": 0.125, "frr": 0.375}
+    tested = kept.model_copy(
+        update={
+            "data": "images, all classes",
+            "figures": {**kept.figures, "at_threshold": at},
+            "calibrated_by": "half of these classes, and judged on the others",
+        }
+    )
+    store.save(
+        "crossed",
+        small.network("euclidean"),
+        calibration=manifest.calibration,
+        evaluations=(tested,),
+        files={"split.json": (store.find("rich").path / "split.json").read_bytes()},
+    )
+    for more in ((), ("--data", place / "images")):
+        text = made(place, "crossed", *more).text
+        assert "at the model's threshold" not in text
+        for value, kind in (("12.5 %", "impostor"), ("37.5 %", "genuine")):
+            tile = text[text.index(value) :]
+            assert f"of {kind} pairs, at the threshold 1.25, chosen on other classes" in tile
+        assert (
+            "False accepts, false rejects and ECE: on images, all classes, calibrated by half of "
+            "these classes, and judged on the others. In small print"
+        ) in text
+        assert "rates at a threshold: calibrated by half of these classes" in text
+    assert "on images, validation classes: 6 images of 2 classes" in text
+
+
 def test_images_of_another_kind_are_counted_and_shown(place):
     shutil.copytree(SHIPPED / "glyphs", place / "store" / "glyphs")
     reader = made(place, "glyphs")

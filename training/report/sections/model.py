@@ -65,9 +65,12 @@ def _tiles(content: Content) -> Html:
     here = None if calibrated is None else calibrated.figures["at_threshold"]
     if calibrated is not None and isinstance(here, dict):
         off = "how far probabilities are off, on average"
+        where = "at the model's threshold"
+        if calibrated.calibrated_by:
+            where = f"at the threshold {here['threshold']:.4g}, chosen on other classes"
         tiles += [
-            _rate("False accepts", here, "far", "of impostor pairs, at the model's threshold"),
-            _rate("False rejects", here, "frr", "of genuine pairs, at the model's threshold"),
+            _rate("False accepts", here, "far", f"of impostor pairs, {where}"),
+            _rate("False rejects", here, "frr", f"of genuine pairs, {where}"),
             _share("ECE", calibrated.figures, "calibration_error", off),
         ]
     for evaluation, name, key, note in (
@@ -79,18 +82,22 @@ def _tiles(content: Content) -> Html:
     shown = [tile for tile in tiles if tile.text]
     if not shown:
         return paragraph("No figures were kept for this model.", class_="quiet")
-    return joined([element("div", *shown, class_="tiles"), _sources(used)])
+    return joined([element("div", *shown, class_="tiles"), _sources(used, calibrated)])
 
 
-def _sources(used: list[Evaluation | None]) -> Html:
+def _sources(used: list[Evaluation | None], calibrated: Evaluation | None) -> Html:
+    """What the tiles are of: those of a calibration are often of other images than the rest."""
     by_data: dict[str, list[str]] = {}
     for evaluation in used:
         if evaluation is not None:
             by_data.setdefault(evaluation.data, []).append(evaluation.protocol)
     told = "; ".join(f"{', '.join(names)} on {data}" for data, names in by_data.items())
-    return paragraph(
-        f"Measured: {told}. In small print: 95 % confidence intervals.", class_="quiet"
-    )
+    told = f"Measured: {told}."
+    if calibrated is not None and (calibrated.calibrated_by or calibrated is not used[0]):
+        told += f" False accepts, false rejects and ECE: on {calibrated.data}"
+        told += f", calibrated by {calibrated.calibrated_by}" if calibrated.calibrated_by else ""
+        told += "."
+    return paragraph(f"{told} In small print: 95 % confidence intervals.", class_="quiet")
 
 
 def _rate(name: str, figures: dict[str, JsonValue], key: str, note: str) -> Html:

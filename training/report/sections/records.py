@@ -1,7 +1,7 @@
 """Warnings, all figures, where the weights began, and the card."""
 
 from training.calibration import calibration_warnings, typicality_warnings
-from training.evaluation.wording import rows_of
+from training.evaluation.wording import rows_of, told_calibrated_by
 from training.report import markdown
 from training.report.content import Content, Section
 from training.report.html import Child, bullets, details, element, joined, paragraph, table
@@ -46,12 +46,10 @@ def figures(content: Content) -> Section:
         of_today = evaluation in measured
         title = f"{evaluation.protocol}, {'measured for this report' if of_today else 'kept'}"
         rows = [(name.replace("_", " "), *rest) for name, *rest in rows_of(evaluation.figures)]
-        body.append(
-            details(
-                f"{title}: {evaluation.data}",
-                table(("figure", "value", "95 % interval"), rows),
-            )
-        )
+        inside = [table(("figure", "value", "95 % interval"), rows)]
+        if by := told_calibrated_by(evaluation):
+            inside.insert(0, paragraph(by))
+        body.append(details(f"{title}: {evaluation.data}", joined(inside)))
     if not body:
         body.append(paragraph("None are kept with this model.", class_="quiet"))
     return Section("figures", "Figures", joined(body))
