@@ -141,6 +141,27 @@ def test_what_was_said_of_a_calibration_goes_when_that_is_replaced(place):
     assert few.capitalize() in text  # 24 images say as little today.
 
 
+def test_what_fit_said_of_the_calibration_is_among_the_warnings_until_that_is_replaced(place):
+    store = ModelStore(place / "store")
+    said = [
+        "on classes that were not trained on, this model may be guessing: 0.5 is chance",
+        "87% of the 30 impostor pairs, which decide the threshold, are of 'a<1>' and '*b*'",
+    ]
+    notes = "".join(f"- Note: {one}\n" for one in said)
+    card = f"# rich\n\n## Calibration\n\n- Threshold 1\n{notes}\n## Recipe\n\n- Note: no\n"
+    store.revise("rich", 1, files={"card.md": card.encode()})
+
+    def told():
+        """How often each is in the report, where the card stands, too."""
+        text = made(place, "rich").text.casefold()
+        return [text.count(one.casefold()) for one in (*said, "note: no", "threshold 1")]
+
+    # Only notes of the calibration, and not what else stands there.
+    assert told() == [2, 2, 1, 1]
+    assert main(calibrating(place, "rich")) == 0
+    assert told() == [1, 1, 1, 1]
+
+
 def test_rates_of_a_replaced_threshold_are_not_called_those_of_the_models_own(place):
     store = ModelStore(place / "store")
     assert main(calibrating(place, "rich")) == 0

@@ -2,24 +2,33 @@
 
 from training.calibration import calibration_warnings, typicality_warnings
 from training.evaluation.wording import rows_of, told_calibrated_by
+from training.publishing.card import tells_of_older_calibration
 from training.report import markdown
 from training.report.content import Content, Section
 from training.report.html import Child, bullets, details, element, joined, paragraph, table
 
 _WARNINGS = "Warnings"
+_NOTE = "Note: "
 
 
 def warnings(content: Content) -> Section:
     """Everything a user should know before trusting the model."""
     found: list[str] = markdown.bullets_under(content.beside.card, _WARNINGS)
-    # The card is of the calibration that `fit` made, which may have been replaced since.
+    # What fit said of its calibration cannot be told from the calibration alone: which two classes
+    # decide the threshold, or that the model may be guessing. It is of no other calibration.
+    noted = [
+        said.removeprefix(_NOTE)
+        for said in markdown.bullets_under(content.beside.card, "Calibration")
+        if said.startswith(_NOTE)
+    ]
+    if not tells_of_older_calibration(content.beside.card.encode()):
+        found += noted
     if content.manifest.calibration is not None:
         found += calibration_warnings(content.manifest.calibration)
     if content.manifest.typicality is not None:
         found += typicality_warnings(content.manifest.typicality)
     else:
-        notes = markdown.bullets_under(content.beside.card, "Calibration")
-        found += [said for said in typicality_warnings(None) if f"Note: {said}" in notes]
+        found += [said for said in typicality_warnings(None) if said in noted]
     if content.measured is not None:
         found += content.measured.warnings
         found += [
