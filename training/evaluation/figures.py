@@ -72,7 +72,8 @@ class VerificationFigures(Figures):
         accuracy_threshold: That threshold, in the metric's unit.
         frr_at_far: False-reject rate at the lowest threshold whose false-accept rate here does
             not exceed the key.
-        frr_at_far_interval: As `auc_interval`; the threshold is chosen anew in each draw.
+        frr_at_far_interval: As `auc_interval`, the threshold being chosen anew in each draw; holds
+            Clopper and Pearson's (`with_exact`), so that it is no point where no error was seen.
         calibration_error: ECE over 15 bins, of the model's probabilities under the prior they
             assume; None if the model is not calibrated, or was calibrated anew since.
         calibration_error_interval: As `auc_interval`. An absolute difference is never below 0, so
@@ -113,11 +114,11 @@ class RetrievalFigures(Figures):
         classes: Classes of the queries that count.
         leave_one_out: Whether the queries are each other's gallery.
         recall_at_1: Share of queries whose most alike image is of their class.
-        recall_at_1_interval: By drawing the queries' classes anew.
+        recall_at_1_interval: By drawing the queries' classes anew; holds Clopper and Pearson's.
         recall_at_5: Share of queries with an image of their class among the five most alike.
         recall_at_5_interval: As `recall_at_1_interval`.
         map: Mean average precision over the whole ranking.
-        map_interval: As `recall_at_1_interval`.
+        map_interval: By drawing the queries' classes anew.
         seed: Of the intervals.
     """
 
@@ -147,8 +148,8 @@ class OneShotFigures(Figures):
         drawers: Whether one drawer drew all candidates of an episode and another all its queries;
             else two images of each class are drawn.
         accuracy: Share of queries answered rightly.
-        interval: By drawing episodes anew, and by drawing the queries' classes anew: what holds
-            both.
+        interval: By drawing episodes anew, by drawing the queries' classes anew, and Clopper and
+            Pearson's of as many trials as there are different queries: what holds all of them.
         accuracy_by_group: The same, of each group; empty where there is one group.
         accuracy_by_group_interval: As `interval`.
         seed: Of the draws.
@@ -174,7 +175,7 @@ class OmniglotRunsFigures(Figures):
         trials: Test images, over all runs.
         runs: How many.
         accuracy: Share answered rightly; a tie counts as wrong.
-        interval: By drawing runs anew.
+        interval: By drawing runs anew; holds Clopper and Pearson's.
         accuracy_by_run: The same, of each run.
         seed: Of the interval.
     """

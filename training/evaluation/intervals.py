@@ -16,17 +16,31 @@ _TAILS = (50 * (1 - _LEVEL), 100 - 50 * (1 - _LEVEL))
 _UPPER = (1 + _LEVEL) / 2
 
 
-def clopper_pearson(hits: int, trials: int) -> Interval:
+def clopper_pearson(hits: float, trials: int) -> Interval:
     """The exact interval of a share from independent trials (Clopper, Pearson 1934).
 
     Args:
-        hits: In [0, trials].
+        hits: In [0, trials]; between whole numbers, what lies between their intervals.
         trials: At least 1.
     """
     tail = (1 - _LEVEL) / 2
     low = 0.0 if hits == 0 else float(stats.beta.ppf(tail, hits, trials - hits + 1))
     high = 1.0 if hits == trials else float(stats.beta.ppf(1 - tail, hits + 1, trials - hits))
     return (low, high)
+
+
+def with_exact(interval: Interval, share: float, trials: int) -> Interval:
+    """What holds an interval by drawing anew, and Clopper and Pearson's of the same share.
+
+    Where all went well, it does in every draw; not so whatever else may be asked.
+
+    Args:
+        interval: By drawing anew.
+        share: What it is of, in [0, 1].
+        trials: That may count as independent, at least 1: an image that is asked again, or stands
+            in several pairs, counts once.
+    """
+    return hull(interval, clopper_pearson(share * trials, trials))
 
 
 def bootstrap_mean(

@@ -11,6 +11,7 @@ from training.evaluation.intervals import (
     clopper_pearson,
     hull,
     rate_of_others,
+    with_exact,
 )
 from training.evaluation.metrics import Ranking, Roc
 
@@ -246,6 +247,15 @@ def test_few_pairs_without_an_error_promise_little():
     # Each of two classes is in three draws of four, and both are in half.
     two = np.array([[0, 1]] * 9)
     assert rate_of_others(none, two, seed=0) == (0.0, 1.0), "nor do two, which half the draws lack"
+
+
+def test_what_was_always_right_is_not_so_for_certain():
+    assert with_exact((1.0, 1.0), 1.0, 10) == clopper_pearson(10, 10)
+    assert with_exact((0.0, 0.0), 0.0, 10) == clopper_pearson(0, 10)
+    assert with_exact((0.2, 0.9), 0.5, 10) == (clopper_pearson(5, 10)[0], 0.9)
+    # Half a hit lies between none and one.
+    none, half, one = (clopper_pearson(hits, 10)[1] for hits in (0, 0.5, 1))
+    assert none < half < one
 
 
 def test_the_hull_holds_all():

@@ -15,7 +15,7 @@ from training.errors import DataError
 from training.evaluation.answers import Answers, best_of
 from training.evaluation.embedding import EmbeddedFolder, embed_folder
 from training.evaluation.figures import OmniglotRunsFigures
-from training.evaluation.intervals import bootstrap_mean
+from training.evaluation.intervals import bootstrap_mean, with_exact
 from training.evaluation.metrics import Floats, Indices, alike
 from training.evaluation.pairs import ScoredPairs
 from training.evaluation.pool import Pairs
@@ -156,7 +156,9 @@ def omniglot_runs_figures(played: Played, *, seed: int = 0) -> OmniglotRunsFigur
         trials=len(flat),
         runs=len(played.runs),
         accuracy=float(flat.mean()),
-        interval=bootstrap_mean(flat, units, seed=seed),
+        interval=with_exact(
+            bootstrap_mean(flat, units, seed=seed), float(np.mean(flat)), len(flat)
+        ),
         accuracy_by_run={
             run.name: float(flat[units == number].mean()) for number, run in enumerate(played.runs)
         },

@@ -13,7 +13,7 @@ from training.evaluation.answers import Answers, best_of
 from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.episodes import Episode, EpisodeTable, can_draw
 from training.evaluation.figures import OneShotFigures
-from training.evaluation.intervals import Interval, bootstrap_mean, hull
+from training.evaluation.intervals import Interval, bootstrap_mean, hull, with_exact
 from training.evaluation.metrics import Floats, Indices, alike
 from training.evaluation.pairs import ScoredPairs
 from training.evaluation.pool import Pairs
@@ -187,13 +187,16 @@ def one_shot_figures(
     sizes = [len(hit) for hit in hits]
     episode = np.repeat(np.arange(len(hits)), sizes)
     groups = np.repeat([entry.group for entry in played.episodes], sizes)
-    asked = played.classes[np.concatenate([entry.queries for entry in played.episodes])]
+    queries = np.concatenate([entry.queries for entry in played.episodes])
+    asked = played.classes[queries]
 
     def interval(part: npt.NDArray[np.bool_]) -> Interval:
-        return hull(
+        drawn = hull(
             bootstrap_mean(flat[part], episode[part], seed=seed),
             bootstrap_mean(flat[part], asked[part], seed=seed),
         )
+        # However many trials are drawn, there are no more images to ask.
+        return with_exact(drawn, float(np.mean(flat[part])), len(np.unique(queries[part])))
 
     by_group = {
         group_names[group]: groups == group

@@ -10,7 +10,7 @@ from training.errors import DataError
 from training.evaluation.answers import NONE, Answers, best_of
 from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.figures import RetrievalFigures
-from training.evaluation.intervals import Interval, bootstrap_mean, clopper_pearson, hull
+from training.evaluation.intervals import Interval, bootstrap_mean, with_exact
 from training.evaluation.metrics import Floats, Indices, alike
 from training.evaluation.pairs import match_labels
 from training.evaluation.scoring import score_matrix
@@ -142,9 +142,7 @@ def retrieval_figures(found: Search, *, seed: int = 0) -> RetrievalFigures:
         return bootstrap_mean(values, found.classes, seed=seed)
 
     def of_share(right: npt.NDArray[np.bool_]) -> Interval:
-        # Where all are right in every draw, so they are not among whatever else may be asked.
-        exact = clopper_pearson(int(np.count_nonzero(right)), len(right))
-        return hull(interval(right), exact)
+        return with_exact(interval(right), float(np.mean(right)), len(right))
 
     return RetrievalFigures(
         queries=len(found.ranks),

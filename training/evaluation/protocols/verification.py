@@ -8,7 +8,12 @@ from model_store.calibration import Calibration, evidence
 from model_store.network import SiameseNetwork
 from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.figures import AtThreshold, VerificationFigures
-from training.evaluation.intervals import Interval, bootstrap_by_class, rate_of_others
+from training.evaluation.intervals import (
+    Interval,
+    bootstrap_by_class,
+    rate_of_others,
+    with_exact,
+)
 from training.evaluation.metrics import (
     Binned,
     Floats,
@@ -90,7 +95,14 @@ def verification_figures(
         accuracy_interval=intervals.get("accuracy"),
         accuracy_threshold=float(alike(best.threshold, scored.metric)),
         frr_at_far={far: roc.at_far(float(far)).frr for far in FARS},
-        frr_at_far_interval={far: intervals[far] for far in FARS} if intervals else None,
+        frr_at_far_interval=(
+            {
+                far: with_exact(intervals[far], roc.at_far(float(far)).frr, _genuine_trials(scored))
+                for far in FARS
+            }
+            if intervals
+            else None
+        ),
         calibration_error=probability_error(scored, calibration) if calibration else None,
         calibration_error_interval=intervals.get("calibration_error"),
         at_threshold=(
@@ -115,6 +127,17 @@ def probability_error(scored: ScoredPairs, calibration: Calibration) -> float:
         same,
         pair_weights(len(scored.genuine), len(scored.impostor), calibration.prior),
     )
+
+
+def _genuine_trials(scored: ScoredPairs) -> int:
+    """How many genuine pairs may count as independent: no two with the same first image.
+
+    Those are as many as it takes to join the images of each class together; whatever else pairs of
+    them say follows from these for the most part. Between two folders it is the side with more
+    images that asks.
+    """
+    pairs = scored.genuine_pairs
+    return max(len(np.unique(pairs.left)), len(np.unique(pairs.right)))
 
 
 def _frr_at(far: float) -> Callable[[Roc], float]:

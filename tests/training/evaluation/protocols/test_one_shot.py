@@ -5,6 +5,7 @@ import torch
 from tests.training import small
 from tests.training.trees import embedded
 from training.evaluation.episodes import Episode
+from training.evaluation.intervals import clopper_pearson
 from training.evaluation.protocols.one_shot import (
     answered,
     can_play,
@@ -59,7 +60,12 @@ def test_a_tie_is_wrong():
 def test_classes_that_lie_apart_are_always_told(comparator):
     found = one_shot(clouds(0.01), small.network(comparator), ways=5, trials=200)
     assert found.accuracy == 1
-    assert found.interval == (1, 1)
+    # There are 48 images, of which no more can have been asked in however many trials.
+    low, high = found.interval
+    assert clopper_pearson(40, 40)[0] < low <= clopper_pearson(48, 48)[0]
+    assert high == 1
+    for name, few in found.accuracy_by_group_interval.items():
+        assert few[0] < low, name
     assert (found.trials, found.episodes, found.ways, found.fewest_ways) == (200, 40, 5, 5)
     assert (found.groups, found.drawers) == (2, True)
     assert found.accuracy_by_group == {"g0": 1, "g1": 1}

@@ -7,7 +7,7 @@ import pytest
 from model_store.calibration import Calibration, LogisticCurve
 from tests.training import small
 from tests.training.trees import embedded
-from training.evaluation.intervals import REPLICATES
+from training.evaluation.intervals import REPLICATES, clopper_pearson
 from training.evaluation.metrics import calibration_error, pair_weights
 from training.evaluation.pairs import score_folder
 from training.evaluation.protocols.verification import (
@@ -69,6 +69,20 @@ def test_figures_by_hand():
         for number in range(15)
     )
     assert found.calibration_error == pytest.approx(error, abs=1e-6)
+
+
+def test_where_no_error_was_seen_as_many_images_as_there_are_leave_room_for_some():
+    images = clouds(classes=12, images=5, spread=0.01)
+    found = verification(images, small.network("euclidean"))
+    # Ten pairs of each class, of which four have no first image in common.
+    assert found.frr_at_far == {"0.10": 0, "0.05": 0, "0.01": 0}
+    wanted = clopper_pearson(0, 12 * 4)
+    assert set(found.frr_at_far_interval.values()) == {wanted}
+    # Each of 60 photos with the one picture of its class; the side that has more of them asks.
+    shop = clouds(classes=12, images=1, spread=0.01)
+    found = verification(images, small.network("euclidean"), right=shop)
+    assert found.genuine_pairs == 60
+    assert found.frr_at_far_interval["0.10"] == clopper_pearson(0, 60)
 
 
 def test_without_calibration_there_is_no_calibration_error():
