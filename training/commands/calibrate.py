@@ -14,9 +14,10 @@ from training.calibration import (
     typicality_warnings,
 )
 from training.calibration.making import distribution_of
-from training.calibration.typical import LEVEL
+from training.calibration.typical import LEAST_IMAGES, LEVEL
 from training.commands.common import share, whole_number
 from training.commands.material import Bench, add_material
+from training.data.folders import ImageFolder
 from training.errors import DataError
 from training.evaluation.pairs import MAX_IMPOSTORS, ScoredPairs, score_folder
 from training.publishing.card import CARD_FILE, calibrated_since
@@ -46,7 +47,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out-of-distribution",
         type=share,
-        default=LEVEL,
         metavar="SHARE",
         help="share of images of the right kind that may be called out of distribution (default: "
         f"{LEVEL:g})",
@@ -97,12 +97,19 @@ def run(options: argparse.Namespace) -> int:
         None if bench.network.shares_weights else sides.right,
         data=data,
         data_digest=folder.digest(),
-        level=options.out_of_distribution,
+        level=LEVEL if options.out_of_distribution is None else options.out_of_distribution,
         pixels=not options.any_pixels,
         seed=options.seed,
     )
+    if typicality is None:
+        _check_not_asked(options, folder)
     for warning in (*warnings, *typicality_warnings(typicality)):
         bench.reporter.say(f"warning: {warning}")
+    if typicality is None and before.typicality is not None:
+        bench.reporter.say(
+            f"note: what version {before.version} says of its own kind of images is kept: "
+            f"described by {before.typicality.images:,} others, {before.typicality.data}"
+        )
     reference = bench.store.revise(
         bench.name,
         before.version,
@@ -126,6 +133,27 @@ def run(options: argparse.Namespace) -> int:
             f"{typicality.images:,} of these images"
         )
     return 0
+
+
+def _check_not_asked(options: argparse.Namespace, folder: ImageFolder) -> None:
+    """Refuses what was asked of a description that too few images give none of.
+
+    Raises:
+        DataError: Something was.
+    """
+    asked = {
+        "--out-of-distribution": options.out_of_distribution is not None,
+        "--any-pixels": options.any_pixels,
+        "--describe-only": options.describe_only,
+    }
+    given = [option for option, there in asked.items() if there]
+    if given:
+        raise DataError(
+            f"{folder.source} has fewer than {LEAST_IMAGES} images to describe the model's own "
+            f"kind by, a side where its sides differ, so that {' and '.join(given)} would do "
+            "nothing; add images or classes"
+            + ("" if options.describe_only else f", or leave {' and '.join(given)} out")
+        )
 
 
 def _calibration(

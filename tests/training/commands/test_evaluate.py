@@ -230,6 +230,35 @@ def test_calibrate_writes_a_version_that_decides(store, images, capsys):
         assert np.array_equal(one.numpy(), two.numpy())
 
 
+def test_too_few_images_to_describe_by_keep_the_old_description_and_say_so(
+    store, images, tmp_path, capsys
+):
+    names = [f"c{n}/{image}.png" for n in range(12) for image in range(4)]
+    many = grown(tmp_path / "many", pngs(names))
+    assert run(store, "calibrate", "plain", "--data", many, "--far", 0.1) == 0
+    described = store.manifest("plain").typicality
+    assert described.images == 48
+    capsys.readouterr()
+    assert run(store, "calibrate", "plain", "--data", images, "--far", 0.1) == 0
+    told = capsys.readouterr().err
+    assert "fewer than 40 images" in told
+    assert "what version 2 says of its own kind of images is kept" in told
+    assert "described by 48 others, many, all classes: 48 images" in told
+    assert store.manifest("plain").typicality == described
+    # And what is asked of a description is not left undone in silence.
+    for words in (
+        ("--far", 0.1, "--out-of-distribution", 0.02),
+        ("--far", 0.1, "--any-pixels"),
+        ("--describe-only",),
+        ("--describe-only", "--out-of-distribution", 0.1),
+    ):
+        assert run(store, "calibrate", "plain", "--data", images, *words) == 1
+        told = capsys.readouterr().err
+        assert "fewer than 40 images" in told
+        assert all(word in told for word in words if str(word).startswith("--") and word != "--far")
+    assert store.manifest("plain").version == 3
+
+
 def test_evaluating_on_the_calibrations_own_images_is_pointed_out(store, images, tmp_path, capsys):
     assert run(store, "calibrate", "plain", "--data", images, "--far", 0.05) == 0
     target = tmp_path / "figures.json"
