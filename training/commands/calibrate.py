@@ -126,7 +126,11 @@ def run(options: argparse.Namespace) -> int:
         table.add_row(name, old.get(name, "" if old else "not calibrated"), value)
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
-    console.print(f"calibrated on {data}", markup=False)
+    told = f"calibrated on {data}"
+    if options.describe_only:
+        told = f"described by {data}; threshold and probabilities stay as they were"
+        told += f", by {calibration.data}" if calibration.data else ""
+    console.print(told, markup=False)
     if typicality is not None:
         console.print(
             f"in distribution: typicality of at least {typicality.level:g}, by "

@@ -259,6 +259,24 @@ def test_too_few_images_to_describe_by_keep_the_old_description_and_say_so(
     assert store.manifest("plain").version == 3
 
 
+def test_what_only_describes_is_not_said_to_calibrate(store, tmp_path, capsys):
+    names = [f"c{n}/{image}.png" for n in range(12) for image in range(4)]
+    for seed, place in enumerate(("first", "second")):
+        grown(tmp_path / place, {name: png(100 * seed + n) for n, name in enumerate(names)})
+    assert run(store, "calibrate", "plain", "--data", tmp_path / "first", "--far", 0.1) == 0
+    before = store.manifest("plain")
+    assert "calibrated on first" in capsys.readouterr().out
+    words = ("calibrate", "plain", "--data", tmp_path / "second", "--describe-only")
+    assert run(store, *words) == 0
+    told = capsys.readouterr().out
+    assert "calibrated on" not in told
+    assert "described by second, all classes: 48 images" in told
+    assert "threshold and probabilities stay as they were, by first, all classes: 48 images" in told
+    after = store.manifest("plain")
+    assert after.typicality.data.startswith("second")
+    assert after.calibration.judges_as(before.calibration)
+
+
 def test_evaluating_on_the_calibrations_own_images_is_pointed_out(store, images, tmp_path, capsys):
     assert run(store, "calibrate", "plain", "--data", images, "--far", 0.05) == 0
     target = tmp_path / "figures.json"
