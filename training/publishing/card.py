@@ -74,8 +74,8 @@ def write_card(facts: Facts) -> bytes:
         *_kept(facts),
         "",
         *(["```", facts.record.tried, "```", ""] if facts.record.tried else []),
-        "![Loss and validation](curves.png)",
-        "",
+        # What took no step has no curves.
+        *(["![Loss and validation](curves.png)", ""] if standing.history else []),
         *(["## Warnings", "", *(f"- {note}" for note in facts.notes), ""] if facts.notes else []),
         "## Figures",
         "",

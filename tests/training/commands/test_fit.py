@@ -1,5 +1,6 @@
 """`python -m training fit` as typed: what it says and writes beyond the model."""
 
+import re
 import shlex
 
 import pytest
@@ -42,3 +43,16 @@ def test_the_report_that_is_suggested_is_of_the_pairs_that_the_console_told_of(
     kept = manifest.evaluations[0]
     assert f"AUC{kept.figures['auc']:.4f}" in text
     assert text.count(f"genuine pairs{kept.figures['genuine_pairs']:,}") == 2
+
+
+@pytest.mark.parametrize("steps", [0, 6])
+def test_a_card_shows_the_pictures_that_are_beside_it(tmp_path, steps):
+    draw_folder(tmp_path / "photos", classes=9, images=4)
+    command = ["fit", "--data", str(tmp_path / "photos"), "--name", "m", "--device", "cpu"]
+    command += ["--recipe", str(recipe(tmp_path / "r.yaml", 1)), "--store", str(tmp_path / "store")]
+    assert main([*command, "--set", f"max_steps={steps}"]) == 0
+    folder = ModelStore(tmp_path / "store").find("m").path
+    shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)", (folder / "card.md").read_text())
+    assert "roc.png" in shown
+    assert ("curves.png" in shown) == (steps > 0)
+    assert all((folder / name).is_file() for name in shown)
