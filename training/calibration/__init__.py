@@ -3,7 +3,12 @@
 from training.calibration.fitting import fit_beta, fit_isotonic, fit_logistic
 from training.calibration.making import Calibrated, calibrate
 from training.calibration.sufficiency import calibration_warnings, chance_warnings
-from training.calibration.typical import Turn, fit_typicality, typicality_warnings
+from training.calibration.typical import (
+    Turn,
+    fit_typicality,
+    is_of_typicality,
+    typicality_warnings,
+)
 
 __all__ = [
     "Calibrated",
@@ -15,5 +20,6 @@ __all__ = [
     "fit_isotonic",
     "fit_logistic",
     "fit_typicality",
+    "is_of_typicality",
     "typicality_warnings",
 ]

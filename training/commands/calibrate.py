@@ -20,7 +20,7 @@ from training.commands.material import Bench, add_material
 from training.data.folders import ImageFolder
 from training.errors import DataError
 from training.evaluation.pairs import MAX_IMPOSTORS, ScoredPairs, score_folder
-from training.publishing.card import CARD_FILE, calibrated_since
+from training.publishing.card import CARD_FILE, calibrated_since, described_since
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,7 +115,7 @@ def run(options: argparse.Namespace) -> int:
         before.version,
         calibration=calibration,
         typicality=typicality,
-        files=_card(bench.checkpoint.path),
+        files=_card(bench.checkpoint.path, described=options.describe_only),
     )
     table = Table(title=f"{bench.name}, {before.metric}", title_justify="left")
     table.add_column("")
@@ -180,10 +180,17 @@ def _calibration(
     return before.calibration.model_copy(update=described_now), ()
 
 
-def _card(folder: Path) -> dict[str, bytes]:
-    """The model's card, if it can be read, with a note that its calibration is not the newest."""
+def _card(folder: Path, *, described: bool) -> dict[str, bytes]:
+    """The model's card, if it can be read, with a note of what in it is not the newest.
+
+    Args:
+        folder: The checkpoint's.
+        described: Whether that is the description alone. The calibration is then still the one
+            that the card tells of, and has still seen the classes that `fit` made it by.
+    """
+    noted = described_since if described else calibrated_since
     try:
-        return {CARD_FILE: calibrated_since((folder / CARD_FILE).read_bytes())}
+        return {CARD_FILE: noted((folder / CARD_FILE).read_bytes())}
     except OSError:
         return {}
 

@@ -22,6 +22,11 @@ _CALIBRATED_SINCE = (
     b"the model's own kind of images is how `fit` left them. `manifest.json` has what holds now."
 )
 
+_DESCRIBED_SINCE = (
+    b"Described anew since: what this card says of the model's own kind of images is how `fit` "
+    b"left it. `manifest.json` has what holds now."
+)
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -106,8 +111,19 @@ def calibrated_since(card: bytes) -> bytes:
     """A card that tells how `fit` left the model, with a note below its title that says so."""
     if tells_of_older_calibration(card):
         return card
+    return _noted(card, _CALIBRATED_SINCE)
+
+
+def described_since(card: bytes) -> bytes:
+    """A card whose calibration holds, with a note that its description is not the newest."""
+    if _DESCRIBED_SINCE in card or tells_of_older_calibration(card):
+        return card
+    return _noted(card, _DESCRIBED_SINCE)
+
+
+def _noted(card: bytes, note: bytes) -> bytes:
     title, _, rest = card.partition(b"\n")
-    return b"\n".join([title, b"", _CALIBRATED_SINCE, rest])
+    return b"\n".join([title, b"", note, rest])
 
 
 def _parts(parts: Parts) -> list[str]:

@@ -162,6 +162,31 @@ def test_what_fit_said_of_the_calibration_is_among_the_warnings_until_that_is_re
     assert told() == [1, 1, 1, 1]
 
 
+def test_a_description_made_anew_leaves_what_is_said_of_the_calibration(place, capsys):
+    names = [f"g{group}/d{n}/{image}.png" for group in "ab" for n in range(6) for image in range(4)]
+    grown(place / "others", pngs(names))
+    store = ModelStore(place / "store")
+    assert main(calibrating(place, "rich")) == 0
+    said = "87% of the 30 impostor pairs, which decide the threshold, are of 'a1' and 'b2'"
+    few = typicality_warnings(None)[0]
+    card = f"# rich\n\n## Calibration\n\n- Note: {said}\n- Note: {few}\n"
+    version = store.manifest("rich").version
+    store.revise("rich", version, files={"card.md": card.encode()})
+    words = ["calibrate", "rich", "--data", str(place / "others"), "--describe-only"]
+    assert main([*words, "--store", str(store.root), "--device", "cpu"]) == 0
+    text = made(place, "rich").text
+    assert "Described anew since" in text
+    assert text.count(said) == 2
+    assert text.casefold().count(few) == 1  # On the card alone: 48 images describe.
+    assert "48 calibration images say little" in text
+    # And the calibration has still seen the classes that it was made by.
+    capsys.readouterr()
+    words = ["evaluate", "rich", "--data", str(place / "images"), "--classes", "validation"]
+    words += ["--protocol", "verification", "--store", str(store.root), "--device", "cpu"]
+    assert main(words) == 0
+    assert "calibrated on classes that are among these" in capsys.readouterr().err
+
+
 def test_rates_of_a_replaced_threshold_are_not_called_those_of_the_models_own(place):
     store = ModelStore(place / "store")
     assert main(calibrating(place, "rich")) == 0

@@ -1,6 +1,10 @@
 """Warnings, all figures, where the weights began, and the card."""
 
-from training.calibration import calibration_warnings, typicality_warnings
+from training.calibration import (
+    calibration_warnings,
+    is_of_typicality,
+    typicality_warnings,
+)
 from training.evaluation.wording import rows_of, told_calibrated_by
 from training.publishing.card import tells_of_older_calibration
 from training.report import markdown
@@ -22,7 +26,8 @@ def warnings(content: Content) -> Section:
         if said.startswith(_NOTE)
     ]
     if not tells_of_older_calibration(content.beside.card.encode()):
-        found += noted
+        # The description may have been made anew without the calibration.
+        found += [said for said in noted if not is_of_typicality(said)]
     if content.manifest.calibration is not None:
         found += calibration_warnings(content.manifest.calibration)
     if content.manifest.typicality is not None:
