@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from model_store.store import ModelStore
 from training.data.folders import ImageFolder
 from training.data.parts import Sources, make_parts
+from training.data.sources import Skipped
 from training.data.split import Split, deal_classes
 from training.errors import DataError, TrainingError
 from training.judging import as_stored, judge
@@ -52,7 +53,8 @@ def cross_validate(
     """Trains and judges one network a fold; nothing is put into the store.
 
     Args:
-        folder: All the data, its classes to be dealt into folds.
+        folder: All the data, its classes to be dealt into folds. Whoever opened it has said what
+            it skipped; images that turn out not to be usable are said here.
         recipe: How to train. Its shares of validation and calibration are of no account, and the
             last weights count: no fold chooses by the classes it is judged by.
         name: The recipe's.
@@ -80,6 +82,7 @@ def cross_validate(
             "fewer than 2, and pairs need 2; ask for fewer folds"
         )
     recipe = settled_precision(recipe, device, reporter.say)
+    told = set(folder.skipped)
     for number, part in enumerate(parts[start:], start + 1):
         reporter.say(f"fold {number} of {folds}: {len(part)} classes left out")
         left_out = set(part)
@@ -100,13 +103,18 @@ def cross_validate(
             make_parts(sources, split),
             folder.name,
         )
-        figures = _judged(job, f"fold{number}", store, device, reporter)
+        figures, skipped = _judged(job, f"fold{number}", store, device, reporter)
+        for entry in skipped:
+            if entry not in told:
+                reporter.say(f"not used: {entry.key}: {entry.reason}")
+                told.add(entry)
         yield Fold(number, tuple(part), figures)
 
 
 def _judged(
     job: Job, name: str, store: ModelStore, device: torch.device, reporter: Reporter
-) -> Mapping[str, JsonValue]:
+) -> tuple[Mapping[str, JsonValue], tuple[Skipped, ...]]:
+    """The figures of one fold, and the images that could not be used for them."""
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder), name)
         with run.locked():
@@ -119,7 +127,7 @@ def _judged(
     outcome = judge(network, job.parts, job.recipe, device=device, reporter=reporter)
     found = next(e for e in outcome.evaluations if e.protocol == "verification")
     figures: dict[str, JsonValue] = found.model_dump(mode="json")["figures"]
-    return figures
+    return figures, (*trained.skipped, *outcome.skipped)
 
 
 @dataclass(frozen=True)

@@ -79,3 +79,30 @@ def test_a_file_that_cannot_be_written_is_said_before_a_fold_is_trained(drawings
     said = capsys.readouterr().err
     assert "give --json a file in a folder that exists" in said
     assert "fold 1" not in said
+
+
+def test_what_is_not_used_is_said_once_each(tmp_path, capsys):
+    data = tmp_path / "data"
+    ours = draw_folder(data / "train", classes=6, images=3)
+    draw_folder(data / "val", classes=4, images=2)
+    draw_folder(data / "other", classes=2, images=2)
+    (ours / "class00" / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    (ours / "class01" / "hollow.png").touch()
+    (ours / "class02" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (ours / "class03" / "phone.heic").write_bytes(b"x")
+    (ours / "loose.png").write_bytes((ours / "class00" / "00.png").read_bytes())
+    recipe = write_recipe(tmp_path / "r.yaml")
+    words = ["cross-validate", "--data", str(data), "--recipe", str(recipe), "--folds", "3"]
+    assert main([*words, "--set", "max_steps=1", "--store", str(tmp_path / "store")]) == 0
+    told = capsys.readouterr().err
+    for what in (
+        "class00/broken.jpg: not an image of a type that is read",
+        "class01/hollow.png: not an image of a type that is read",
+        "class02/gone.png: the file cannot be read",
+        "not used: 1 file(s) whose names do not end as images' names do (1 .heic)",
+        "not used: loose.png: lies outside of any class folder",
+        "not used: val (8 images of 4 classes)",
+        "not used: other\n",
+    ):
+        assert told.count(what) == 1, what
+    assert told.index("gone.png") < told.index("fold 1 of 3")

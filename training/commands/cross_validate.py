@@ -2,11 +2,13 @@
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from model_store.cpus import available_cpus
 from model_store.files import replace_file
 from training.automatic import USUAL, choose
 from training.commands.common import (
@@ -14,11 +16,14 @@ from training.commands.common import (
     add_store,
     chosen_device,
     chosen_store,
+    tell_skipped,
     whole_number,
 )
 from training.commands.recipes import add_recipe, prepare_for
 from training.cross_validation import Fold, averaged, cross_validate, from_json, to_json
-from training.data.parts import open_sources
+from training.data.folders import ImageFolder
+from training.data.parts import Parts, Sources, open_sources
+from training.data.usable import unusable_images
 from training.errors import DataError
 from training.outputs import check_file, writing
 from training.progress import Reporter
@@ -61,10 +66,12 @@ def run(options: argparse.Namespace) -> int:
     device = chosen_device(options)
     prepare_for(device)
     sources = open_sources(options.data, None, options.right)
+    _tell_not_used(sources, reporter)
+    folder = _usable(sources.train, reporter)
     name, overrides = options.recipe, list(options.overrides)
     if name is None:
         check_overrides(USUAL, overrides)
-        chosen = choose(sources.train, device=device, seed=0, reporter=reporter)
+        chosen = choose(folder, device=device, seed=0, reporter=reporter)
         name, overrides = chosen.recipe, [*chosen.overrides, *overrides]
         reporter.say(
             f"{chosen.tried}\nrecipe '{name}', because {chosen.reason}\n"
@@ -79,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
     }
     done = _done(options.json, about)
     for fold in cross_validate(
-        sources.train,
+        folder,
         recipe,
         Path(name).stem,
         folds=options.folds,
@@ -95,6 +102,26 @@ def run(options: argparse.Namespace) -> int:
                 replace_file(options.json, (json.dumps(content, indent=2) + "\n").encode())
     _show(done)
     return 0
+
+
+def _tell_not_used(sources: Sources, reporter: Reporter) -> None:
+    """Says what is left alone; validation classes that the data brings are among it."""
+    holdout = sources.holdout
+    if holdout is not None:
+        reporter.say(
+            f"not used: {holdout.source.name} ({holdout.described()}): the classes of "
+            f"{sources.train.source.name} alone are dealt into folds, and judge in turn"
+        )
+    for line in replace(sources, holdout=None).not_used():
+        reporter.say(line)
+
+
+def _usable(folder: ImageFolder, reporter: Reporter) -> ImageFolder:
+    """The images that can be decoded; the others are told here, once for all folds."""
+    with reporter.task("looking at images", len(folder.items)) as task:
+        unusable = unusable_images(folder, workers=available_cpus(), on_progress=task.update)
+    tell_skipped(reporter, folder.source, unusable)
+    return Parts(folder, None, None).without(unusable).train
 
 
 def _means(folds: list[Fold]) -> dict[str, float]:
