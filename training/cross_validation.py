@@ -13,10 +13,11 @@ from model_store.store import ModelStore
 from training.data.folders import ImageFolder
 from training.data.parts import Sources, make_parts
 from training.data.sources import Skipped
-from training.data.split import Split, deal_classes
+from training.data.split import Split, classes_named, deal_classes
 from training.errors import DataError, TrainingError
 from training.judging import as_stored, judge
 from training.learning.faster import settled_precision
+from training.naming import named
 from training.progress import Reporter
 from training.recipe import Recipe
 from training.run.folder import Run, RunRecord
@@ -37,6 +38,42 @@ class Fold:
     number: int
     classes: tuple[str, ...]
     figures: Mapping[str, JsonValue]
+
+
+def deal_folds(folder: ImageFolder, folds: int, seed: int) -> list[list[str]]:
+    """The classes of each fold, all of which can judge.
+
+    Args:
+        folder: All the data, without images that cannot be decoded.
+        folds: How many, ≥ 2.
+        seed: Another seed deals otherwise.
+
+    Raises:
+        DataError: A fold would have fewer than two classes, or no pair of one class.
+    """
+    parts = deal_classes(folder, folds, seed)
+    if min(len(part) for part in parts) < 2:
+        raise DataError(
+            f"{folder.source}: {len(folder.classes)} classes in {folds} folds leave a fold with "
+            "fewer than 2, and pairs need 2; ask for fewer folds"
+        )
+    for number, part in enumerate(parts, 1):
+        if not _has_genuine_pair(classes_named(folder, part)):
+            needed = "an image on both sides" if folder.two_sided else "two images"
+            raise DataError(
+                f"{folder.source}: of the {len(part)} classes of fold {number} of {folds} "
+                f"({named(part)}) not one has {needed}, so that they cannot judge; ask for fewer "
+                "folds, deal otherwise (--set seed=…), or add images to classes"
+            )
+    return parts
+
+
+def _has_genuine_pair(folder: ImageFolder) -> bool:
+    images = np.bincount(folder.labels, minlength=len(folder.classes))
+    if not folder.two_sided:
+        return bool((images >= 2).any())
+    right = np.bincount(folder.labels[folder.on_right], minlength=len(folder.classes))
+    return bool(((right > 0) & (right < images)).any())
 
 
 def cross_validate(
@@ -68,19 +105,14 @@ def cross_validate(
         Fold by fold.
 
     Raises:
-        DataError: There are too few classes for so many folds.
+        DataError: As `deal_folds`.
         RecipeError: The recipe and the data do not go together.
         TrainingError: Training was interrupted; the folds before have been given.
     """
     recipe = recipe.model_copy(
         update={"validation": recipe.validation.model_copy(update={"times": 0, "keep": "last"})}
     )
-    parts = deal_classes(folder, folds, recipe.seed)
-    if min(len(part) for part in parts) < 2:
-        raise DataError(
-            f"{folder.source}: {len(folder.classes)} classes in {folds} folds leave a fold with "
-            "fewer than 2, and pairs need 2; ask for fewer folds"
-        )
+    parts = deal_folds(folder, folds, recipe.seed)
     recipe = settled_precision(recipe, device, reporter.say)
     told = set(folder.skipped)
     for number, part in enumerate(parts[start:], start + 1):

@@ -7,9 +7,11 @@ import pytest
 
 from tests.training.drawings import SMALL_RECIPE, draw_folder, write_recipe
 from training.cli import main
-from training.cross_validation import Fold, averaged
+from training.cross_validation import Fold, averaged, deal_folds
 from training.data.opening import open_data
+from training.data.parts import open_sources
 from training.data.split import deal_classes
+from training.errors import DataError
 
 
 @pytest.fixture
@@ -69,6 +71,37 @@ def test_too_many_folds_are_refused(drawings, tmp_path, capsys):
     words = ["cross-validate", "--data", str(drawings), "--recipe", str(recipe), "--folds", "4"]
     assert main([*words, "--store", str(tmp_path / "store")]) == 1
     assert "ask for fewer folds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+def test_a_fold_that_cannot_judge_is_refused_before_any_is_trained(
+    drawings, tmp_path, capsys, chosen
+):
+    parts = deal_classes(open_data(drawings).whole, 3, 0)
+    for name in parts[2]:
+        (drawings / name / "00.png").write_text("not an image")
+        (drawings / name / "01.png").unlink()
+    words = ["cross-validate", "--data", str(drawings), "--store", str(tmp_path / "store")]
+    if not chosen:
+        words += ["--recipe", str(write_recipe(tmp_path / "r.yaml"))]
+    assert main([*words, "--folds", "3"]) == 1
+    told = capsys.readouterr().err
+    of = f"of the 2 classes of fold 3 of 3 ({', '.join(parts[2])}) not one has two images"
+    assert of in told
+    assert "ask for fewer folds" in told
+    assert "fold 1" not in told
+    assert "tried before training" not in told
+
+
+def test_where_there_are_two_sides_a_class_of_a_fold_needs_both(tmp_path):
+    for side, images in (("photos", 1), ("catalogue", 2)):
+        draw_folder(tmp_path / side, classes=4, images=images)
+    folder = open_sources(tmp_path / "photos", None, tmp_path / "catalogue").train
+    first, second = deal_folds(folder, 2, 0)
+    rest = folder.without({f"left/{name}/00.png" for name in second})
+    with pytest.raises(DataError, match=r"fold 2 of 2 .* has an image on both sides"):
+        deal_folds(rest, 2, 0)
+    deal_folds(folder.without({f"left/{first[0]}/00.png", f"left/{second[1]}/00.png"}), 2, 0)
 
 
 def test_a_file_that_cannot_be_written_is_said_before_a_fold_is_trained(drawings, tmp_path, capsys):

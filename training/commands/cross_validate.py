@@ -20,7 +20,14 @@ from training.commands.common import (
     whole_number,
 )
 from training.commands.recipes import add_recipe, prepare_for
-from training.cross_validation import Fold, averaged, cross_validate, from_json, to_json
+from training.cross_validation import (
+    Fold,
+    averaged,
+    cross_validate,
+    deal_folds,
+    from_json,
+    to_json,
+)
 from training.data.folders import ImageFolder
 from training.data.parts import Parts, Sources, open_sources
 from training.data.usable import unusable_images
@@ -71,6 +78,9 @@ def run(options: argparse.Namespace) -> int:
     name, overrides = options.recipe, list(options.overrides)
     if name is None:
         check_overrides(USUAL, overrides)
+        # What would end it after the choice, which takes minutes, does so before.
+        about_seed = [each for each in overrides if each.partition("=")[0].strip() == "seed"]
+        deal_folds(folder, options.folds, load_recipe(USUAL, about_seed).seed)
         chosen = choose(folder, device=device, seed=0, reporter=reporter)
         name, overrides = chosen.recipe, [*chosen.overrides, *overrides]
         reporter.say(
