@@ -14,7 +14,7 @@ from training.fit.jobs import continued_job, new_job
 from training.fit.request import FitRequest
 from training.initialise import open_origin
 from training.progress import Reporter
-from training.publishing.publish import publish
+from training.publishing.once import publish_once
 from training.recipe.tables import short_table
 from training.retraining import cross_by_retraining
 from training.run.folder import Run
@@ -117,8 +117,9 @@ def _published(
     """
     standing = trained.standing
     put = partial(
-        publish,
+        publish_once,
         job=job,
+        run=run,
         store=request.store,
         device=request.device,
         reporter=reporter,

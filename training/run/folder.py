@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from model_store.files import replace_file
 from model_store.manifest import check_name
@@ -30,6 +30,7 @@ HISTORY_FILE = "history.csv"
 START_FILE = "start.json"
 
 _RECORD = "run.json"
+_PUBLISHED = "published.json"
 _STATE = "state.pt"
 _LOCK = "lock"
 _KEPT = "weights-*.pt"
@@ -59,6 +60,27 @@ class RunRecord(BaseModel):
     warnings: tuple[str, ...] = ()
     minutes: float | None = None
     unusable: tuple[Skipped, ...] = ()
+
+
+class Published(BaseModel):
+    """Weights of a run that are in the store.
+
+    Attributes:
+        name: Of the model.
+        step: Steps done when the weights were as they are there.
+        version: Of the model.
+        weights_sha256: As the version's manifest has it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    step: int
+    version: int
+    weights_sha256: str
+
+
+_NOTES = TypeAdapter(tuple[Published, ...])
 
 
 class Run:
@@ -180,6 +202,19 @@ class Run:
                 yield Kept(*content)
             except (RuntimeError, EOFError, TypeError, pickle.UnpicklingError) as error:
                 raise self._damaged(path.name, error) from error
+
+    def note_published(self, published: Published) -> None:
+        """Keeps what has come of the run, so that it is not put into the store a second time."""
+        self._write(_PUBLISHED, _NOTES.dump_json((*self.published(), published), indent=2))
+
+    def published(self) -> tuple[Published, ...]:
+        """What was kept of that, the earliest first."""
+        if not (self.path / _PUBLISHED).is_file():
+            return ()
+        try:
+            return _NOTES.validate_json(self._read(_PUBLISHED))
+        except ValidationError as error:
+            raise self._damaged(_PUBLISHED, error) from error
 
     def clear(self) -> None:
         """Forgets everything but the lock."""

@@ -2,8 +2,10 @@
 
 import csv
 import os
+import shutil
 import signal
 import time
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -143,6 +145,71 @@ def test_weights_kept_before_an_interruption_are_published_after_it(place, tmp_p
     names = [found.name for found in ModelStore(tmp_path / "store").models()]
     assert names == ["m", "m-step12", "m-step18", "m-step6"]
     assert not list((tmp_path / "store" / ".runs").iterdir())
+
+
+BETWEEN = (
+    # At this rate and by this seed the best weights are not the last.
+    ("both", ["m"], "optimiser.learning_rate=0.3", "seed=3", "validation.times=12"),
+    ("every", ["m-step6", "m-step12", "m-step18", "m"], "validation.times=4"),
+)
+
+
+def published(store: ModelStore) -> dict[tuple[str, int], str]:
+    """The digest of the weights of every version."""
+    return {
+        (found.name, version): store.manifest(found.name, version).weights.sha256
+        for found in store.models()
+        for version in store.versions(found.name)
+    }
+
+
+def interrupted_at(turn: int):
+    """Judges as ever, until that turn: then Ctrl-C comes."""
+    judged, turns = publish.judge, count(1)
+
+    def judge(*arguments, **named):
+        if next(turns) == turn:
+            raise KeyboardInterrupt
+        return judged(*arguments, **named)
+
+    return judge
+
+
+@pytest.mark.parametrize(("keep", "names", "sets"), [(keep, n, s) for keep, n, *s in BETWEEN])
+def test_what_was_published_before_an_interruption_is_not_published_again(
+    fit, place, tmp_path, monkeypatch, capsys, keep, names, sets
+):
+    sets = [f"validation.keep={keep}", "mean_decay=null", *sets]
+    whole = published(fit(*sets))
+    assert len(whole) == max(2, len(names))
+    store = tmp_path / "stopped"
+    words = fit_words(place, store)
+    with monkeypatch.context() as patch:
+        patch.setattr(publish, "judge", interrupted_at(2))
+        usual = ("max_steps=24", "batches_per_step=1", "data.turned_classes=false")
+        assert main([*words, *with_recipe(place, *usual, *sets)]) == 130
+    assert published(ModelStore(store)) == {(names[0], 1): whole[names[0], 1]}
+    capsys.readouterr()
+    assert main([*words, "--resume"]) == 0
+    assert f"before the interruption: '{names[0]}' version 1" in capsys.readouterr().err
+    assert published(ModelStore(store)) == whole
+
+
+def test_what_was_published_and_is_gone_is_published_again(place, tmp_path, monkeypatch):
+    store = tmp_path / "store"
+    words = fit_words(place, store)
+    sets = ("max_steps=12", "validation.times=4", "validation.keep=every", "mean_decay=null")
+    with monkeypatch.context() as patch:
+        patch.setattr(publish, "judge", interrupted_at(3))
+        assert main([*words, *with_recipe(place, *sets)]) == 130
+    before = published(ModelStore(store))
+    assert list(before) == [("m-step3", 1), ("m-step6", 1)]
+    shutil.rmtree(store / "m-step3")
+    (store / "m-step6" / "1" / "weights.safetensors").write_bytes(b"damaged")
+    assert main([*words, "--resume"]) == 0
+    after = published(ModelStore(store))
+    assert after["m-step3", 1] == before["m-step3", 1]
+    assert after["m-step6", 2] == before["m-step6", 1]
 
 
 def test_a_name_without_room_for_steps_is_refused_before_training(place, tmp_path, capsys):
