@@ -1,5 +1,6 @@
 import os
 import pickle
+import socket
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
@@ -64,6 +65,24 @@ def test_a_path_that_is_no_unicode_is_refused_before_any_work(tmp_path):
         with pytest.raises(DataError, match=r"not valid Unicode.*rename what") as refusal:
             open_source(path)
         str(refusal.value).encode()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="such files are POSIX")
+def test_only_regular_files_are_read(tmp_path, monkeypatch):
+    root = grown(tmp_path / "data", pngs(TWO))
+    os.mkfifo(root / "a" / "pipe.jpg")
+    (root / "a" / "to a pipe.jpg").symlink_to("pipe.jpg")
+    (root / "b" / "device.png").symlink_to("/dev/zero")
+    (root / "b" / "again.png").symlink_to(root / "a" / "1.png")
+    (root / "b" / "gone.png").symlink_to("nowhere.png")
+    monkeypatch.chdir(root)  # A socket's path has little room.
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("b/socket.png")
+        folder = whole(root)
+    assert [item.key for item in folder.items] == sorted([*TWO, "b/again.png", "b/gone.png"])
+    refused = {entry.key: entry.reason for entry in folder.skipped}
+    assert set(refused) == {"a/pipe.jpg", "a/to a pipe.jpg", "b/device.png", "b/socket.png"}
+    assert all("not a regular file" in reason for reason in refused.values())
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path):

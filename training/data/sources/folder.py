@@ -1,11 +1,14 @@
 """Files of a folder on disk."""
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from training.data.sources.base import Listing, Skipped, check_size, hidden, printable, shown
 from training.errors import DataError
+
+_NOT_REGULAR = "not a regular file, but a named pipe, a socket or a device"
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,20 @@ class FolderSource:
                     found.refused.append(_unprintable(key))
                 elif entry.is_dir():
                     self._walk(folder / entry.name, key, above | {here}, found)
+                elif _special(entry):
+                    found.refused.append(Skipped(key, _NOT_REGULAR))
                 else:
                     found.files.append(key)
+
+
+def _special(entry: os.DirEntry[str]) -> bool:
+    """Whether reading it would not end, or never begin: a named pipe, a socket or a device."""
+    if entry.is_file(follow_symlinks=False):
+        return False
+    try:
+        return not stat.S_ISREG(entry.stat().st_mode)
+    except OSError:
+        return False  # Such as a link that leads nowhere: reading says why it cannot be read.
 
 
 def _unprintable(key: str) -> Skipped:
