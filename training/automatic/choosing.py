@@ -31,6 +31,7 @@ _MOST_OF_A_CLASS = 6
 _LONGEST_SIDE = {"cpu": 160, "cuda": 224}
 _MULTIPLE = 16
 _LEAST_SIDE = 64
+# Of the classes that train: those set aside to validate and calibrate are not counted.
 _FEWEST_TO_TRAIN_ON = 500
 _KEEP = "max_steps=0"
 _MANY_OF_A_CLASS = 8
@@ -115,7 +116,7 @@ def choose(folder: ImageFolder, *, device: torch.device, seed: int, reporter: Re
     reason = (
         f"{seen}, and of {len(tried)} starting networks this one told classes apart "
         f"best that nothing was fitted to: {best.what}, equal error rate {best.merit.eer:.2%}"
-        + ("; it is not trained further, as there are too few images" if _KEEP in by_size else "")
+        + (f"; it is not trained further, as {_too_few(folder)}" if _KEEP in by_size else "")
     )
     return Chosen(best.recipe, (*best.overrides, *by_size), reason, shown)
 
@@ -141,15 +142,29 @@ def _by_size(folder: ImageFolder, recipe: Recipe) -> tuple[str, ...]:
         return ()
     counts = np.bincount(folder.labels, minlength=len(folder.classes))
     paired = int((counts >= 2).sum())
-    if len(folder.items) < _FEWEST_TO_TRAIN_ON or paired < FEWEST_CLASSES:
-        # What so few have in common would be taken for what all have: trainings on 250 pictures
-        # of 25 people all ended with more errors on others than they began with.
+    if _too_few(folder):
         return (_KEEP,)
     each = 4 if np.median(counts) >= _MANY_OF_A_CLASS and recipe.start.projection else 2
     overrides = [] if each == 2 else [f"sampling.options={{images: {each}}}"]
     if paired * each < recipe.batch:
         overrides.append(f"batch={paired * each}")
     return tuple(overrides)
+
+
+def _too_few(folder: ImageFolder) -> str:
+    """Why no network is trained further on these images; empty where one is.
+
+    What so few have in common would be taken for what all have: trainings on 250 pictures of 25
+    people all ended with more errors on others than they began with.
+    """
+    if len(folder.items) < _FEWEST_TO_TRAIN_ON:
+        images = f"{len(folder.items):,} images to train on"
+        return f"{images} are fewer than the {_FEWEST_TO_TRAIN_ON} that this takes"
+    paired = int((np.bincount(folder.labels, minlength=len(folder.classes)) >= 2).sum())
+    if paired < FEWEST_CLASSES:
+        classes = f"{paired} classes of two images or more to train on"
+        return f"{classes} are fewer than the {FEWEST_CLASSES} that this takes"
+    return ""
 
 
 def _some(folder: ImageFolder, rng: np.random.Generator) -> ImageFolder:

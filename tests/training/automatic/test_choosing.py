@@ -52,6 +52,7 @@ def test_photos_start_from_the_layer_that_tells_them_apart_best(tmp_path):
     assert (recipe.preprocessing.height, recipe.preprocessing.width) == (128, 160)
     assert recipe.preprocessing.resize == "stretch"
     assert recipe.max_steps == 0, "28 images are too few to learn from"
+    assert "as 28 images to train on are fewer than the 500 that this takes" in chosen.reason
     assert chosen.tried.count("ImageNet") == len(LAYERS) + 1
     assert "(chosen)" in chosen.tried
     Learner(recipe, 7, CPU)  # The projection is as wide as the layer's vector.
