@@ -150,10 +150,12 @@ class _Tree:
         if not names:
             raise DataError(f"{self.files.path}: {self._found()}; {_LAYOUTS}")
         index = {name: position for position, name in enumerate(names)}
+        # Of one whose images lie deeper it is said that they do.
+        with_images = {parent for path in self.images for parent in path.parents}
         skipped.extend(
             Skipped(str(path), "an empty class: there is no image in it")
             for path in self.folders
-            if len(path.parts) == level - 1 and str(path) not in index
+            if len(path.parts) == level - 1 and path not in with_images
         )
         return ImageFolder(
             self.files,

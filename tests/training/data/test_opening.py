@@ -119,7 +119,7 @@ def test_what_is_no_image_is_counted_and_what_is_hidden_is_not_seen(tmp_path):
 
 
 def test_an_empty_class_and_misplaced_images_are_named(tmp_path):
-    files = pngs([*TWO, "loose.png", "a/deeper/1.png"])
+    files = pngs([*TWO, "loose.png", "a/deeper/1.png", "nested/deeper/2.png"])
     root = grown(tmp_path / "folder", files)
     (root / "empty").mkdir()
     grown(root, {"notes/readme.txt": b"only text"})
@@ -128,7 +128,8 @@ def test_an_empty_class_and_misplaced_images_are_named(tmp_path):
     assert "empty class" in reasons.pop("notes")
     assert "outside of any class" in reasons.pop("loose.png")
     assert "below a class" in reasons.pop("a/deeper/1.png")
-    assert not reasons
+    assert "below a class" in reasons.pop("nested/deeper/2.png")
+    assert not reasons, "a class whose images lie deeper is no empty one"
 
 
 def test_an_empty_class_of_a_zip_is_named(tmp_path):
