@@ -3,13 +3,19 @@
 A trained network is calibrated by classes that were kept from it, of which there are few: eight of
 thirty. With `calibration.folds: K` none is kept for that alone. All classes are dealt into K parts
 and K more networks are trained, each without one part, whose pairs it scores (cross-validation, as
-`training.crossing` does it for projections). That takes K times as long, and the networks know
-fewer classes than the one that ships, so that what it promises errs on the side of caution.
+`training.crossing` does it for projections). That takes up to K times as long, and the networks
+know fewer classes than the one that ships, so that what it promises errs on the side of caution.
+
+Each goes through the schedule of the network that ships, and ends where the weights that ship were
+taken from it: after all steps, or after those of the best validation. Scores change with every
+step, so that a threshold is right for networks of the same step alone.
 
 Each of these trainings is a run of its own below the run's folder, and is gone on with as one.
 """
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -30,6 +36,7 @@ from training.run.folder import Run, RunRecord
 from training.run.job import Job
 from training.run.planning import planned_steps
 from training.run.session import Session
+from training.run.state import Standing
 
 _LEAST_CLASSES = 2
 
@@ -71,12 +78,12 @@ def check_folds(parts: Parts, recipe: Recipe, *, held_out: bool) -> None:
             f"{_LEAST_CLASSES}; ask for fewer"
         )
     for part in names:
-        planned_steps(_without(whole, part), _of_fold(recipe, 1))
+        planned_steps(_without(whole, part), recipe)
 
 
 def cross_by_retraining(
     job: Job,
-    steps: int,
+    standing: Standing,
     run: Run,
     *,
     store: ModelStore,
@@ -88,7 +95,7 @@ def cross_by_retraining(
 
     Args:
         job: What the network that ships was about.
-        steps: That it was trained for.
+        standing: Where that ended.
         run: Its run, below whose folder the others have theirs.
         store: Where a model to start from is looked for.
         device: Where to compute.
@@ -105,15 +112,18 @@ def cross_by_retraining(
     recipe = job.recipe
     whole = job.parts.learnt
     names = deal_classes(whole, recipe.calibration.folds, recipe.seed)
+    course = _Course.of(job)
+    until = standing.kept_step
 
     def trained_without(number: int) -> SiameseNetwork:
         reporter.say(
             f"training {number + 1} of {len(names)} for calibration: without "
-            f"{len(names[number]):,} of {len(whole.classes):,} classes"
+            f"{len(names[number]):,} of {len(whole.classes):,} classes, up to step {until:,}, "
+            "whose weights ship"
         )
         rest = _without(whole, names[number])
         fold = Job(
-            _of_fold(recipe, steps),
+            course.without(rest, recipe),
             Split(
                 seed=recipe.seed,
                 unit=job.split.unit,
@@ -135,6 +145,7 @@ def cross_by_retraining(
                 device=device,
                 save_every=save_every,
                 reporter=reporter,
+                until=until,
             ).train()
         if trained is None:
             raise KeyboardInterrupt
@@ -159,13 +170,39 @@ def cross_by_retraining(
     return cross
 
 
-def _of_fold(recipe: Recipe, steps: int) -> Recipe:
-    """The recipe of a training for calibration: as long, and nobody validates it."""
-    validation = recipe.validation.model_copy(
-        update={"times": 0, "keep": "last", "first": False, "patience": None}
-    )
-    length = {"max_steps": steps, "epochs": None, "max_minutes": None}
-    return recipe.model_copy(update={**length, "validation": validation})
+@dataclass(frozen=True)
+class _Course:
+    """What the steps of the network that ships went through, for others to go through it too.
+
+    Counted in steps: with other classes an epoch has another number of them.
+
+    Attributes:
+        steps: Of the whole schedule, wherever it was broken off.
+        frozen: The first steps, in which the backbone stays as it is; endless for all.
+    """
+
+    steps: int
+    frozen: float
+
+    @staticmethod
+    def of(job: Job) -> "_Course":
+        """That of a run."""
+        steps, epoch_steps = planned_steps(job.parts.train, job.recipe)
+        return _Course(steps, job.recipe.freeze.steps(epoch_steps))
+
+    def without(self, rest: ImageFolder, recipe: Recipe) -> Recipe:
+        """The recipe of a training on the rest of the classes: the same steps, nobody validates."""
+        freeze = recipe.freeze
+        if 0 < self.frozen < math.inf:
+            _, epoch_steps = planned_steps(rest, recipe)
+            # Half a step before the next whole one, where rounding cannot freeze another.
+            epochs = (math.ceil(self.frozen) - 0.5) / epoch_steps
+            freeze = freeze.model_copy(update={"backbone_epochs": epochs})
+        validation = recipe.validation.model_copy(
+            update={"times": 0, "keep": "last", "first": False, "patience": None}
+        )
+        length = {"max_steps": self.steps, "epochs": None, "max_minutes": None}
+        return recipe.model_copy(update={**length, "freeze": freeze, "validation": validation})
 
 
 def _without(folder: ImageFolder, names: list[str]) -> ImageFolder:

@@ -59,9 +59,8 @@ class Straight:
     told: str
 
 
-@pytest.fixture(scope="module")
-def straight(place, tmp_path_factory) -> Straight:
-    store = ModelStore(tmp_path_factory.mktemp("straight") / "store")
+def fitted_straight(place: Path, root: Path, *values: str) -> Straight:
+    store = ModelStore(root)
     networks: list[SiameseNetwork] = []
     stored, said = retraining.as_stored, io.StringIO()
 
@@ -71,11 +70,31 @@ def straight(place, tmp_path_factory) -> Straight:
 
     with pytest.MonkeyPatch.context() as patch, redirect_stderr(said):
         patch.setattr(retraining, "as_stored", kept)
-        assert main([*fit_words(place, store.root), *with_recipe(place, *FOLDS)]) == 0
+        assert main([*fit_words(place, store.root), *with_recipe(place, *FOLDS, *values)]) == 0
     return Straight(store, networks, said.getvalue())
 
 
-def test_all_classes_calibrate_by_networks_that_have_not_seen_them(straight, place, tmp_path):
+@pytest.fixture(scope="module")
+def straight(place, tmp_path_factory) -> Straight:
+    return fitted_straight(place, tmp_path_factory.mktemp("straight") / "store")
+
+
+@pytest.fixture
+def rest(place, tmp_path) -> Path:
+    """The folder without the classes of the second part."""
+    names = deal_classes(open_data(place / "data").whole, 3, 0)[1]
+    rest = shutil.copytree(place / "data", tmp_path / "rest")
+    for name in names:
+        shutil.rmtree(rest / name)
+    return rest
+
+
+def same_weights(network: SiameseNetwork, other: SiameseNetwork) -> bool:
+    own = other.state_dict()
+    return all(torch.equal(tensor, own[name]) for name, tensor in network.state_dict().items())
+
+
+def test_all_classes_calibrate_by_networks_that_have_not_seen_them(straight, place, rest):
     assert "training 2 of 3 for calibration: without 4 of 12 classes" in straight.told
     store = straight.store
     checkpoint = store.load("m")
@@ -87,16 +106,42 @@ def test_all_classes_calibrate_by_networks_that_have_not_seen_them(straight, pla
     assert checkpoint.manifest.evaluations[0].figures["classes"] == 12
     assert not (store.root / ".runs" / "m").exists()
     # The second of them is what a training on a folder without those classes gives.
-    folder = open_data(place / "data").whole
-    rest = shutil.copytree(place / "data", tmp_path / "rest")
-    for name in deal_classes(folder, 3, 0)[1]:
-        shutil.rmtree(rest / name)
     alone = ("split.validation=0", "split.calibration=0", "validation.times=0")
     words = ["fit", "--data", str(rest), "--name", "rest", "--store", str(store.root)]
     assert main([*words, "--device", "cpu", *with_recipe(place, *alone)]) == 0
-    own = store.load("rest").network.state_dict()
-    for name, tensor in straight.networks[1].state_dict().items():
-        assert torch.equal(tensor, own[name]), name
+    assert same_weights(straight.networks[1], store.load("rest").network)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [("validation.keep=best",), ("validation.patience=1", "validation.times=4")],
+    ids=["best", "out of patience"],
+)
+def test_they_end_at_the_step_of_the_weights_that_ship_in_the_midst_of_the_whole_schedule(
+    place, rest, tmp_path, values
+):
+    # Its validations after 6 steps and 12, or every three, have the same equal error rate.
+    found = fitted_straight(place, tmp_path / "store", *values, "freeze.backbone_epochs=0.36")
+    assert "up to step 6, whose weights ship" in found.told
+    # Epochs are 9 steps, so that the first four are frozen; of the rest of the classes they are 8.
+    frozen = "freeze.backbone_epochs=0.45"
+    draw_folder(tmp_path / "other", classes=4, images=3, seed=5)
+    words = ["fit", "--data", str(rest), "--name", "rest", "--store", str(tmp_path / "store")]
+    words += ["--holdout", str(tmp_path / "other"), "--device", "cpu"]
+    assert main([*words, *with_recipe(place, "validation.keep=every", frozen)]) == 0
+    assert same_weights(found.networks[1], found.store.load("rest-step6").network)
+    assert not same_weights(found.networks[1], found.store.load("rest").network)
+
+
+def test_where_the_weights_it_starts_from_ship_they_take_no_step(place, rest, tmp_path):
+    best = ("validation.keep=best", "validation.first=true")
+    found = fitted_straight(place, tmp_path / "store", *best)
+    assert "the first 0 of 12 steps" in found.told
+    assert "up to that step too" in (found.store.load("m").path / "card.md").read_text()
+    alone = ("split.validation=0", "split.calibration=0", "max_steps=0")
+    words = ["fit", "--data", str(rest), "--name", "rest", "--store", str(tmp_path / "store")]
+    assert main([*words, "--device", "cpu", *with_recipe(place, *alone)]) == 0
+    assert same_weights(found.networks[1], found.store.load("rest").network)
 
 
 def test_each_pair_has_the_score_of_the_network_trained_without_its_classes(straight, place):

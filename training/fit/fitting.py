@@ -127,7 +127,7 @@ def _published(
     if job.recipe.calibration.folds:
         cross = cross_by_retraining(
             job,
-            standing.step,
+            standing,
             run,
             store=request.store,
             device=request.device,

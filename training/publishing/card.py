@@ -153,6 +153,15 @@ def _kept(facts: Facts) -> list[str]:
         return []
     if facts.recipe.validation.keep == "every":
         return [f"- Kept: the weights of step {facts.kept_step:,}, on the way to a later model"]
+    if facts.recipe.calibration.folds:
+        return [
+            (
+                f"- Kept: the weights of step {facts.kept_step:,}, the best validated; the "
+                "networks that calibrate and give the figures of all classes were trained up to "
+                "that step too. Figures of the validation classes flatter a little, since they "
+                "chose it"
+            )
+        ]
     return [
         (
             f"- Kept: the weights of step {facts.kept_step:,}, the best validated; the figures "

@@ -53,10 +53,9 @@ def publish(
         TwinlensError: The figures cannot be had, or the store cannot be written.
     """
     recipe, standing = job.recipe, trained.standing
-    network, kept_step = copy.deepcopy(trained.network), standing.step
+    network, kept_step = copy.deepcopy(trained.network), standing.kept_step
     if standing.best is not None:
         network.load_state_dict(dict(standing.best.weights))
-        kept_step = standing.best.step
     network = as_stored(network, recipe.weights)
     if job.split.crossed and cross is None:
         cross = partial(

@@ -44,4 +44,6 @@ def follow(
             return plan.ended(standing)
         if standing.step in plan.validations and processes.any(False):
             return True
+        if standing.step >= plan.last:
+            return True
     return True

@@ -101,13 +101,8 @@ class Loop:
             if due or asked:
                 self._save(standing)
                 saved_at = time.monotonic()
-            if asked:
+            if asked or self._over(standing, validating=validating):
                 break
-            if standing.step in self._plan.validations:
-                over = validating and self._plan.ended(standing)
-                if self._processes.any(over):
-                    self._say_the_end(standing)
-                    break
         return standing
 
     def _first_look(self, watch: Watch, standing: Standing) -> Standing:
@@ -125,8 +120,17 @@ class Loop:
             self._save(standing)
             raise TrainingError(verdict)
 
+    def _over(self, standing: Standing, *, validating: bool) -> bool:
+        """Whether nothing follows this step, as is agreed on where there might have been a look."""
+        if standing.step in self._plan.validations:
+            over = validating and self._plan.ended(standing)
+            if self._processes.any(over):
+                self._say_the_end(standing)
+                return True
+        return standing.step >= self._plan.last
+
     def _say_the_end(self, standing: Standing) -> None:
-        if standing.step >= self._plan.steps:
+        if standing.step >= self._plan.last:
             return
         if self._plan.out_of_time(standing):
             self._say(
@@ -140,7 +144,7 @@ class Loop:
             )
 
     def _ends_row(self, step: int) -> bool:
-        return step % self._plan.row_steps == 0 or step == self._plan.steps
+        return step % self._plan.row_steps == 0 or step == self._plan.last
 
     def _with_row(self, standing: Standing, stretch: "_Stretch", *, validating: bool) -> Standing:
         loss = stretch.mean_loss()
@@ -188,7 +192,7 @@ class Loop:
         return replace(standing, best=kept) if best else standing
 
     def _tell(self, stretch: "_Stretch", step: int) -> None:
-        if time.monotonic() - stretch.told_at >= _TOLD_EVERY or step == self._plan.steps:
+        if time.monotonic() - stretch.told_at >= _TOLD_EVERY or step == self._plan.last:
             accuracy = stretch.last_accuracy()
             parts = [
                 f"loss {stretch.last_loss():.3f}",

@@ -34,6 +34,8 @@ class Plan:
         patience: Validations without a lower equal error rate that end the run; None for no end.
         first: Whether the network is validated before the first step too.
         max_seconds: Time of training after which the next validation ends it; None for no end.
+        until: The step after which it ends, in the midst of a schedule that is for all of `steps`;
+            None for the last one.
     """
 
     steps: int
@@ -44,11 +46,17 @@ class Plan:
     patience: int | None = None
     first: bool = False
     max_seconds: float | None = None
+    until: int | None = None
+
+    @property
+    def last(self) -> int:
+        """The step after which nothing follows."""
+        return self.steps if self.until is None else min(self.until, self.steps)
 
     def ended(self, standing: Standing) -> bool:
         """Whether nothing is left to do, by steps, by patience or by time."""
         return (
-            standing.step >= self.steps
+            standing.step >= self.last
             or self.out_of_patience(standing)
             or self.out_of_time(standing)
         )
@@ -77,6 +85,7 @@ def plan_training(
     validates: bool,
     save_every: float = 60.0,
     processes: Processes | None = None,
+    until: int | None = None,
 ) -> tuple[Batches, Plan]:
     """The batches of a run, and when what happens.
 
@@ -87,6 +96,7 @@ def plan_training(
         validates: Whether there are classes to validate on.
         save_every: Seconds between two savings of the state.
         processes: Those that train together.
+        until: As `Plan.until`.
 
     Raises:
         RecipeError: Recipe and data do not go together.
@@ -114,6 +124,7 @@ def plan_training(
         patience=recipe.validation.patience,
         first=recipe.validation.first and validates,
         max_seconds=None if recipe.max_minutes is None else 60 * recipe.max_minutes,
+        until=until,
     )
     return batches, plan
 

@@ -45,6 +45,8 @@ class Session:
         reporter: Told how far it is.
         tensorboard: Folder for TensorBoard's scalars, if they are wanted.
         processes: Those that train together; the first one trains, the others follow.
+        until: The step to end after, the schedule being that of the whole training; None for the
+            recipe's end.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Session:
         reporter: Reporter,
         tensorboard: Path | None = None,
         processes: Processes | None = None,
+        until: int | None = None,
     ) -> None:
         self._job = job
         self._run = run
@@ -67,6 +70,7 @@ class Session:
         self._reporter = reporter
         self._tensorboard = tensorboard
         self._processes = processes or Processes()
+        self._until = until
         self._reading = Reading(job, device, reporter, self._processes.count)
 
     def train(self) -> Trained | None:
@@ -143,6 +147,7 @@ class Session:
             validates=self._job.validates,
             save_every=self._save_every,
             processes=self._processes,
+            until=self._until,
         )
 
     def _loop(
@@ -159,7 +164,7 @@ class Session:
         parameters = sum(parameter.numel() for parameter in learner.network.parameters())
         self._reporter.say(
             f"training '{self._run.name}': {self._job.parts.train.described()}, {parameters:,} "
-            f"parameters, {plan.steps:,} steps ({plan.steps / plan.epoch_steps:.1f} epochs) on "
+            f"parameters, {_length(plan)} ({plan.last / plan.epoch_steps:.1f} epochs) on "
             f"{hardware(self._device)}{self._beside()}"
         )
 
@@ -170,7 +175,7 @@ class Session:
         with (
             StopRequest() as stop,
             self._noting(standing.step) as note,
-            self._reporter.task("training", plan.steps, standing.step) as task,
+            self._reporter.task("training", plan.last, standing.step) as task,
         ):
             loop = Loop(
                 learner,
@@ -221,3 +226,9 @@ class Session:
     def _looks(self, plan: Plan, watch: Watch) -> Looks:
         data = "images trained on" if watch.trained_on else "validation images"
         return Looks(self._job.recipe.guard, plan.steps, watch.images, data)
+
+
+def _length(plan: Plan) -> str:
+    if plan.last < plan.steps:
+        return f"the first {plan.last:,} of {plan.steps:,} steps"
+    return f"{plan.steps:,} steps"

@@ -53,6 +53,11 @@ class Standing:
     history: History = ()
     best: Kept | None = None
 
+    @property
+    def kept_step(self) -> int:
+        """The step whose weights are kept: that of the best, or the last."""
+        return self.step if self.best is None else self.best.step
+
 
 def save_state(path: Path, learner: Learner, standing: Standing) -> None:
     """Writes the state in one step: whoever reads finds the old one or this one, whole.
