@@ -5,7 +5,7 @@ in a second. Then no class need be kept for calibration alone: a few classes at 
 the projection is fitted to the others, and the pairs of those left out are scored; and so on until
 most had their turn (cross-validation: Stone 1974, Journal of the Royal Statistical Society B 36).
 As many are left out as the model itself is fitted without, so that what calibrates it scores as it
-does.
+does. Where images have sides, pairs are of a left and a right one, as the model will be asked for.
 
 A few classes kept aside decide a threshold by the accident of which two of them look alike: at that
 for 1 % false accepts, other classes had 3 % in the mean where six of forty were kept, and 10 %
@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -113,8 +114,7 @@ def cross_pairs(
     if recipe.start.projection is None:
         # Nothing was fitted to anybody, so nobody need be left out.
         known = embed_told(network, some, "calibrating", device, reporter)
-        scored = score_folder(network, known, seed=recipe.seed, max_impostors=max_impostors)
-        return Crossed(known, scored)
+        return Crossed(known, _as_they_are(network, known, recipe.seed, max_impostors))
     refitting = _Refitting.of(network, some, recipe, device, reporter)
     sets = left_out(refitting.embedded.folder, recipe)
     with reporter.task("crossing", len(sets)) as task:
@@ -137,7 +137,7 @@ def crossed(
     seed: int,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Crossed:
-    """Scores the pairs of classes left out together, each pair once.
+    """Scores the pairs of classes left out together, each pair once, the left image first.
 
     Args:
         embedded: The images, by the network itself.
@@ -162,10 +162,9 @@ def crossed(
     for number, classes in enumerate(sets):
         on_progress(number + 1)
         held = np.isin(labels, classes)
-        rows = np.flatnonzero(held)
-        left, right = (rows[each] for each in np.triu_indices(len(rows), 1))
+        left, right = _pairs_among(folder, held)
         new = ~had[labels[left], labels[right]]
-        unmeasured = len(rows) > 0 and not measured[held].any()
+        unmeasured = bool(held.any()) and not measured[held].any()
         if not (new.any() or unmeasured):
             continue
         genuine_here = labels[left] == labels[right]
@@ -186,12 +185,11 @@ def crossed(
     if metric is None or not genuine or not impostor:
         raise DataError(
             f"{folder.source} gives no pairs to calibrate by: at least two classes are needed, one "
-            "of them with two images"
+            f"of them with {'an image on either side' if folder.two_sided else 'two images'}"
         )
-    sizes = np.bincount(labels)
-    same = int((sizes * (sizes - 1) // 2).sum())
+    same, different = pairs_in(folder)
     ours, our_scores = genuine.joined(same)
-    theirs, their_scores = impostor.joined(len(labels) * (len(labels) - 1) // 2 - same)
+    theirs, their_scores = impostor.joined(different)
     scored = ScoredPairs(
         metric=metric,
         genuine=our_scores,
@@ -205,6 +203,54 @@ def crossed(
         class_names=tuple(entry.name for entry in folder.classes),
     )
     return Crossed(embedded, scored, tuple(turns))
+
+
+def pairs_in(folder: ImageFolder) -> tuple[int, int]:
+    """How many pairs of one class there are, and of two; of a left and a right image, if sided."""
+    if folder.two_sided:
+        left, right = (
+            np.bincount(folder.labels[side], minlength=len(folder.classes))
+            for side in (~folder.on_right, folder.on_right)
+        )
+        same = int((left * right).sum())
+        return same, int(left.sum() * right.sum()) - same
+    sizes = np.bincount(folder.labels)
+    same = int((sizes * (sizes - 1) // 2).sum())
+    return same, len(folder.labels) * (len(folder.labels) - 1) // 2 - same
+
+
+def _pairs_among(folder: ImageFolder, held: npt.NDArray[np.bool_]) -> tuple[Indices, Indices]:
+    """The rows of all pairs of some images."""
+    if folder.two_sided:
+        left, right = (
+            np.flatnonzero(held & ~folder.on_right),
+            np.flatnonzero(held & folder.on_right),
+        )
+        return np.repeat(left, len(right)), np.tile(right, len(left))
+    rows = np.flatnonzero(held)
+    first, second = np.triu_indices(len(rows), 1)
+    return rows[first], rows[second]
+
+
+def _as_they_are(
+    network: SiameseNetwork, known: EmbeddedFolder, seed: int, max_impostors: int
+) -> ScoredPairs:
+    """As `score_folder`, the rows of pairs being those of the whole folder where it is sided."""
+    if not known.folder.two_sided:
+        return score_folder(network, known, seed=seed, max_impostors=max_impostors)
+    left, right = known.on(Side.LEFT), known.on(Side.RIGHT)
+    scored = score_folder(network, left, right, seed=seed, max_impostors=max_impostors)
+    on_right = known.folder.on_right
+    lefts, rights = np.flatnonzero(~on_right), np.flatnonzero(on_right)
+
+    def whole(pairs: Pairs) -> Pairs:
+        return Pairs(lefts[pairs.left], rights[pairs.right], pairs.coverage)
+
+    return replace(
+        scored,
+        genuine_pairs=whole(scored.genuine_pairs),
+        impostor_pairs=whole(scored.impostor_pairs),
+    )
 
 
 def left_out(folder: ImageFolder, recipe: Recipe) -> list[Indices]:

@@ -42,6 +42,9 @@ _KEPT = "classes never trained on"
 _VALIDATION = "validation classes"
 _CALIBRATION = "calibration classes"
 _CROSSED = "all classes, each pair scored by what was fitted to others"
+_CROSSED_SIDES = (
+    "all classes, each pair of a left and a right image scored by what was fitted to others"
+)
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def judge(
         typicality = fit_typicality(
             embedded,
             turns=crossing.turns,
-            data=_told(embedded.folder, _CROSSED),
+            data=_told(embedded.folder, _crossed(embedded.folder)),
             data_digest=embedded.folder.digest(),
             seed=recipe.seed,
         )
@@ -224,7 +227,8 @@ def _by_classes_kept(
 def _by_crossing(crossing: Crossed, recipe: Recipe) -> _Judged:
     """By pairs of all classes, each scored by what was fitted to others."""
     folder, pairs = crossing.embedded.folder, crossing.scored
-    found = _calibrated(pairs, recipe, folder, _CROSSED)
+    which = _crossed(folder)
+    found = _calibrated(pairs, recipe, folder, which)
     figures = verification_figures(pairs, seed=recipe.seed)
     tested, by = None, ""
     names = deal_classes(folder, 2, recipe.seed)
@@ -232,17 +236,21 @@ def _by_crossing(crossing: Crossed, recipe: Recipe) -> _Judged:
         number = {entry.name: label for label, entry in enumerate(folder.classes)}
         fitted, judged = (pairs.within(np.array([number[name] for name in half])) for half in names)
         if all(len(of) for half in (fitted, judged) for of in (half.genuine, half.impostor)):
-            tested = (judged, _calibrated(fitted, recipe, folder, _CROSSED).calibration)
+            tested = (judged, _calibrated(fitted, recipe, folder, which).calibration)
             half = verification_figures(judged, calibration=tested[1], seed=recipe.seed)
             about = ("calibration_error", "calibration_error_interval", "at_threshold")
             figures = figures.model_copy(update={name: getattr(half, name) for name in about})
             by = "half of these classes, and judged on the others"
     return _Judged(
         found.calibration,
-        _evaluation("verification", figures, folder, _CROSSED, by),
+        _evaluation("verification", figures, folder, which, by),
         Validation(folder, folder, pairs, tested),
         (*chance_warnings(figures.auc, figures.auc_interval), *found.warnings),
     )
+
+
+def _crossed(folder: ImageFolder) -> str:
+    return _CROSSED_SIDES if folder.two_sided else _CROSSED
 
 
 def _calibrated(scored: ScoredPairs, recipe: Recipe, folder: ImageFolder, which: str) -> Calibrated:

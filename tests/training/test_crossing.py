@@ -8,15 +8,16 @@ import pytest
 import torch
 import yaml
 
-from model_store.network import SiameseNetwork
+from model_store.network import SiameseNetwork, Side
 from model_store.store import SHIPPED
 from tests.training import small
 from tests.training.drawings import SMALL_RECIPE, draw_folder
 from tests.training.trees import embedded, grown, pngs, whole
 from training import crossing
-from training.crossing import can_cross, cross_pairs, left_out
+from training.crossing import can_cross, cross_pairs, left_out, pairs_in
 from training.data.folders import ImageFolder
 from training.data.pixels import load_pixels
+from training.data.sides import join_sides
 from training.data.split import SplitShares
 from training.data.training_set import TrainingSet
 from training.errors import DataError
@@ -116,6 +117,80 @@ def test_a_pair_has_the_score_of_a_network_fitted_to_all_but_the_classes_left_ou
         network.state_dict().values(), untouched.state_dict().values(), strict=True
     ):
         assert torch.equal(one, two), "the network that ships stays as it is"
+
+
+def slow_pairs(folder: ImageFolder, sets) -> set[tuple[int, int]]:
+    """A left image with a right one, of classes that were left out together."""
+    items, together = folder.items, [set(classes.tolist()) for classes in sets]
+    return {
+        (one, two)
+        for one in range(len(items))
+        for two in range(len(items))
+        if (items[one].side, items[two].side) == (Side.LEFT, Side.RIGHT)
+        and any({items[one].label, items[two].label} <= classes for classes in together)
+    }
+
+
+class TestSides:
+    @pytest.fixture
+    def folder(self, tmp_path) -> ImageFolder:
+        photos = whole(draw_folder(tmp_path / "photos", classes=7, images=3))
+        return join_sides(photos, whole(draw_folder(tmp_path / "shop", classes=7, images=2)))
+
+    def found(self, folder: ImageFolder, recipe: Recipe, **more):
+        found = crossed(fitted(recipe, folder), folder, recipe, **more)
+        scored, labels = found.scored, folder.labels
+        ours, theirs = (
+            list(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True))
+            for pairs in (scored.genuine_pairs, scored.impostor_pairs)
+        )
+        assert all(labels[one] == labels[two] for one, two in ours)
+        assert all(labels[one] != labels[two] for one, two in theirs)
+        assert len({*ours, *theirs}) == len(ours) + len(theirs), "none comes twice"
+        assert scored.genuine_class.tolist() == [labels[one] for one, _ in ours]
+        assert scored.impostor_classes.tolist() == [[labels[i], labels[j]] for i, j in theirs]
+        return found, ours, theirs
+
+    def test_only_a_left_image_with_a_right_one_is_a_pair(self, folder, monkeypatch):
+        monkeypatch.setattr(crossing, "_SETS", 6)
+        recipe = recipe_of()
+        found, ours, theirs = self.found(folder, recipe)
+        sets = left_out(folder, recipe)
+        assert {*ours, *theirs} == slow_pairs(folder, sets)
+        assert len(ours) == 7 * 3 * 2
+        assert found.scored.genuine_pairs.coverage == "exhaustive"
+        assert found.scored.impostor_pairs.coverage == "sample", "not every couple had its turn"
+        first = fitted(recipe, folder.subset(set(range(7)) - set(sets[0].tolist())))
+        made = embed_folder(first, folder).embeddings
+        scores = dict(
+            zip(ours + theirs, [*found.scored.genuine, *found.scored.impostor], strict=True)
+        )
+        for one, two in slow_pairs(folder, sets[:1]):
+            wanted = float((made[one] - made[two]).norm())
+            assert scores[one, two] == pytest.approx(wanted, abs=2e-3)
+
+    def test_nor_is_any_other_where_nothing_was_fitted(self, folder):
+        recipe = recipe_of(whitened=False)
+        found, ours, theirs = self.found(folder, recipe)
+        everything = slow_pairs(folder, [np.arange(7)])
+        assert {*ours, *theirs} == everything
+        assert len(everything) == 7 * 3 * 7 * 2
+        assert found.scored.images == 7 * 5
+        made = embed_folder(fresh(recipe), folder).embeddings
+        for (one, two), score in zip(
+            ours + theirs, [*found.scored.genuine, *found.scored.impostor], strict=True
+        ):
+            assert score == pytest.approx(float((made[one] - made[two]).norm()), abs=1e-5)
+
+    def test_a_limit_of_pairs_is_kept(self, folder):
+        _, ours, theirs = self.found(folder, recipe_of(), max_impostors=60)
+        assert len(ours) == 7 * 3 * 2
+        assert 20 < len(theirs) <= 60
+
+    def test_so_many_pairs_there_are(self, folder):
+        pairs = slow_pairs(folder, [np.arange(7)])
+        same = sum(folder.labels[one] == folder.labels[two] for one, two in pairs)
+        assert pairs_in(folder) == (same, len(pairs) - same)
 
 
 def test_what_nothing_was_fitted_to_is_scored_as_it_is(drawings):

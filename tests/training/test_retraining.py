@@ -223,6 +223,16 @@ def test_what_cannot_be_is_refused_before_anything_is_trained(fit, store, capsys
     assert store.models() == []
 
 
+def test_photos_are_paired_with_pictures_of_the_right_side_alone(place, tmp_path, store):
+    draw_folder(tmp_path / "shop", classes=12, images=1)
+    words = [*fit_words(place, store.root), "--right", str(tmp_path / "shop")]
+    assert main([*words, *with_recipe(place, *FOLDS, "max_steps=2")]) == 0
+    calibration = store.manifest("m").calibration
+    assert calibration.genuine_pairs == 12 * 4
+    assert calibration.impostor_pairs == 3 * 4 * 3 * 4, "within parts of four"
+    assert "each pair of a left and a right image" in calibration.data
+
+
 def test_classes_set_aside_are_not_dealt_again(fit, tmp_path, capsys):
     draw_folder(tmp_path / "other", classes=4, images=3, seed=5)
     assert fit(*FOLDS, more=("--holdout", str(tmp_path / "other"))) == 1

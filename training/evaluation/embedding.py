@@ -80,10 +80,19 @@ class EmbeddedFolder:
         """
         return description.of(self.features.numpy(), self.statistics, self.side)
 
+    def on(self, side: Side) -> "EmbeddedFolder":
+        """Only the images of one side, where the folder has both; as they were embedded."""
+        if not self.folder.two_sided:
+            return self
+        kept = self.folder.on_right == (side is Side.RIGHT)
+        return self._only(kept, self.folder.on(side))
+
     def subset(self, labels: list[int]) -> "EmbeddedFolder":
         """Only those classes, relabelled from 0, order kept."""
         kept = np.isin(self.labels, labels)
-        folder = self.folder.subset(labels)
+        return self._only(kept, self.folder.subset(labels))
+
+    def _only(self, kept: npt.NDArray[np.bool_], folder: ImageFolder) -> "EmbeddedFolder":
         rows = torch.from_numpy(kept)
         return EmbeddedFolder(
             self.embeddings[rows],

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from training.crossing import pairs_in
 from training.data.folders import ImageFolder
 from training.data.parts import Parts
 from training.data.sampling import SAMPLERS
@@ -187,5 +188,4 @@ def _about_unusable(unusable: Sequence[Skipped]) -> Iterator[str]:
 
 def _pairs(folder: ImageFolder) -> int:
     """How many pairs of one class there are."""
-    images = np.bincount(folder.labels, minlength=len(folder.classes))
-    return int((images * (images - 1) // 2).sum())
+    return pairs_in(folder)[0]
