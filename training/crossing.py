@@ -46,6 +46,9 @@ from training.recipe.sections import DLIB, IMAGENET
 _SETS = 30
 """Sets of classes left out, at least; twice as many gave thresholds no better."""
 
+_LEAST_CLASSES = 3
+"""Two that are left out together, and one that a projection is fitted to meanwhile."""
+
 _DEALS = 20
 """Deals of which that one is taken in which most pairs of classes are new."""
 
@@ -79,6 +82,25 @@ def can_cross(recipe: Recipe) -> bool:
         and recipe.finish.projection is None
         and starts_unseen(recipe)
     )
+
+
+def check_crossing(folder: ImageFolder, recipe: Recipe) -> None:
+    """Refuses data of which no class would be left to fit a projection to.
+
+    Args:
+        folder: All classes.
+        recipe: `can_cross` holds.
+
+    Raises:
+        DataError: There are too few classes.
+    """
+    if recipe.start.projection is not None and len(folder.classes) < _LEAST_CLASSES:
+        raise DataError(
+            f"{folder.source} has {len(folder.classes)} class(es), and calibrating needs at least "
+            f"{_LEAST_CLASSES}: two are left out at a time, and the projection is fitted to the "
+            "others. Add classes, or do without calibration (--set split.validation=0 --set "
+            "split.calibration=0)"
+        )
 
 
 def starts_unseen(recipe: Recipe) -> bool:
@@ -265,7 +287,7 @@ def left_out(folder: ImageFolder, recipe: Recipe) -> list[Indices]:
     units = units_of(folder)
     count = int(units.max()) + 1
     share = recipe.split.validation or recipe.split.calibration
-    size = max(2, round(share * count))
+    size = max(2, min(round(share * count), count - 1))
     rng = numpy_generator(recipe.seed, Stream.CROSSING)
     had = np.eye(count, dtype=np.bool_)
     found: list[Indices] = []

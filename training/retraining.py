@@ -75,7 +75,7 @@ def check_folds(parts: Parts, recipe: Recipe, *, held_out: bool) -> None:
     if min(len(part) for part in names) < _LEAST_CLASSES:
         raise RecipeError(
             f"{folds} leaves a part of the {len(whole.classes)} classes with fewer than "
-            f"{_LEAST_CLASSES}; ask for fewer"
+            f"{_LEAST_CLASSES}; ask for fewer, or for none with calibration.folds=0"
         )
     for part in names:
         planned_steps(_without(whole, part), recipe)

@@ -331,6 +331,13 @@ class TestLeftOut:
         assert {len(turn) for turn in turns} == {size}
         assert turns != others, "by the seed"
 
+    def test_a_class_stays_to_fit_to_however_large_the_share(self, tmp_path):
+        names = [f"c{number:02}/1.png" for number in range(10)]
+        folder = whole(grown(tmp_path / "d", pngs(names)))
+        shares = SplitShares(validation=0, calibration=0.99)
+        turns = left_out(folder, recipe_of().model_copy(update={"split": shares}))
+        assert {len(turn) for turn in turns} == {9}
+
     def test_groups_are_left_out_whole(self, tmp_path):
         names = [f"g{group}/c{one}/1.png" for group in range(10) for one in range(2)]
         folder = whole(grown(tmp_path / "d", pngs(names)))

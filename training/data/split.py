@@ -130,7 +130,11 @@ def split_classes(
     least = _LEAST_CLASSES * (1 + (validation > 0) + (calibration > 0))
     if len(folder.classes) < least:
         shares = {"validation": validation, "calibration": calibration}
-        without = ", ".join(f"--set split.{name}=0" for name, share in shares.items() if share)
+        spared = [name for name, share in shares.items() if share]
+        if crossed and len(folder.classes) <= _LEAST_CLASSES:
+            # With none to validate, they would still be too few to be left out in turn.
+            spared = [*shares]
+        without = " ".join(f"--set split.{name}=0" for name in spared)
         purposes = {"validation": "validate", "calibration": "calibrate"}
         *first, last = ("train", *(purposes[name] for name, share in shares.items() if share))
         raise DataError(
@@ -138,7 +142,11 @@ def split_classes(
             f"{least}"
             + (f": {_LEAST_CLASSES} each to {', '.join(first)} and {last}" if first else "")
             + ". Add classes"
-            + (f", or do without ({without})" if without else "")
+            + (
+                f", or do without ({without})"
+                if without and len(folder.classes) >= _LEAST_CLASSES
+                else ""
+            )
         )
     order = _shuffled(units, seed)
     calibrating = _take(order, units, calibration)

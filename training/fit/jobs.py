@@ -7,7 +7,7 @@ import torch
 
 from training.automatic import FEWEST_CLASSES, USUAL, Chosen, choose
 from training.automatic.budget import steps_within
-from training.crossing import can_cross
+from training.crossing import can_cross, check_crossing
 from training.data.parts import Parts, Sources, check_same_data, make_parts, make_split
 from training.errors import RecipeError
 from training.fit.inspection import check_pairs, inspect
@@ -45,8 +45,10 @@ def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
         recipe = recipe.model_copy(
             update={"calibration": recipe.calibration.model_copy(update={"folds": 0})}
         )
-    crossed = crossed or recipe.calibration.folds > 0
+    closed, crossed = crossed, crossed or recipe.calibration.folds > 0
     split = make_split(sources, recipe.split, recipe.seed, crossed=crossed)
+    if closed and split.crossed:
+        check_crossing(sources.train, recipe)
     parts = make_parts(sources, split)
     recipe = settled_precision(recipe, request.device, reporter.say)
     minutes = request.minutes

@@ -119,7 +119,8 @@ def set_whitened(
     dimension = projections[0].get_parameter("0.weight").shape[0]
     matrix = projection(whitening, features, dimension)
     for layers, mean, centred in zip(projections, means, away, strict=True):
-        spread = (centred @ matrix.T).std(dim=0)
+        # Of a single image it is 0, and not what is no number.
+        spread = (centred @ matrix.T).std(dim=0, correction=min(1, len(centred) - 1))
         set_projection(layers, matrix, -matrix @ mean, spread)
     return whitening
 

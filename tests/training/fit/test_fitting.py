@@ -364,6 +364,28 @@ class TestNothingTrained:
         assert "at least 4: 2 each to train and validate. Add classes" in told
         assert "do without (--set split.validation=0)" in told
 
+    @pytest.mark.parametrize("first", [(), ("--set", "split.validation=0")])
+    def test_of_two_none_would_be_left_to_fit_to_and_the_advice_helps(
+        self, command, store, tmp_path, capsys, first
+    ):
+        few = draw_folder(tmp_path / "few", classes=2, images=4)
+        sets = [word for value in self.CLOSED for word in ("--set", value)]
+        assert command(*sets, *first, data=few) == 1
+        advice = re.search(r"or do without[^(]*\((--set \S+ --set \S+)\)", capsys.readouterr().err)
+        assert advice is not None
+        assert command(*sets, *advice[1].split(), data=few) == 0
+        assert store.load("m").manifest.calibration is None
+
+    def test_three_are_enough_where_none_validate_though_one_has_a_single_image(
+        self, command, store, tmp_path
+    ):
+        few = draw_folder(tmp_path / "few", classes=3, images=4)
+        for path in sorted((few / "class01").iterdir())[1:]:
+            path.unlink()
+        sets = [word for value in self.CLOSED for word in ("--set", value)]
+        assert command(*sets, "--set", "split.validation=0", data=few) == 0
+        assert store.load("m").manifest.calibration.classes == 3
+
     def test_classes_of_one_image_cannot_judge(self, command, tmp_path, capsys):
         single = draw_folder(tmp_path / "single", classes=6, images=1)
         sets = [word for value in self.CLOSED for word in ("--set", value)]
