@@ -24,6 +24,8 @@ from training.errors import RecipeError
 from training.evaluation.embedding import embed_folder
 from training.evaluation.pairs import score_folder
 from training.recipe.files import load_recipe
+
+from training.data.split import Split, deal_classes, split_classes
 from training.run.folder import Run
 from training.run.planning import planned_steps
 from training.run.session import Session
@@ -231,6 +233,27 @@ def test_photos_are_paired_with_pictures_of_the_right_side_alone(place, tmp_path
     assert calibration.genuine_pairs == 12 * 4
     assert calibration.impostor_pairs == 3 * 4 * 3 * 4, "within parts of four"
     assert "each pair of a left and a right image" in calibration.data
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_classes_that_cannot_validate_are_named_before_anything_is_trained(
+    place, tmp_path, store, capsys, more, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    data = shutil.copytree(place / "data", tmp_path / "data")
+    names = split_classes(open_data(data).whole, validation=0.25, calibration=0, seed=0).validation
+    for name in names:
+        for path in sorted((data / name).iterdir())[1:]:
+            path.unlink()
+    words = ["fit", "--data", str(data), "--name", "m", "--store", str(store.root)]
+    assert main([*words, "--device", "cpu", *with_recipe(place, *FOLDS), *more]) == 1
+    told = capsys.readouterr().err
+    assert "not one of the 3 classes drawn for validation has two images" in told
+    assert all(name in told for name in names)
+    assert "training 'm'" not in told
+    without = ("--set", "split.validation=0")
+    assert "(--set split.validation=0)" in told
+    assert main([*words, "--device", "cpu", *with_recipe(place, *FOLDS), *without, *more]) == 0
 
 
 def test_classes_set_aside_are_not_dealt_again(fit, tmp_path, capsys):

@@ -54,7 +54,7 @@ def inspect(
         RecipeError: The sampler cannot draw from these classes.
         DataError: The classes that validate or calibrate give no pair to judge by.
     """
-    judging = _judging(parts, crossed=crossed)
+    judging = _judging(parts, recipe, crossed=crossed)
     _check_pairs(judging)
     found = search(parts, recipe, reporter)
     return Inspection(
@@ -69,34 +69,64 @@ def inspect(
     )
 
 
-def check_pairs(parts: Parts, *, crossed: bool = False) -> None:
+def check_pairs(parts: Parts, recipe: Recipe, *, crossed: bool = False) -> None:
     """Refuses classes to judge by that give no pair of one class.
 
     Args:
         parts: What trains, validates, calibrates.
+        recipe: How.
         crossed: As `inspect` takes it.
 
     Raises:
         DataError: Those that validate or calibrate have but one image each.
     """
-    _check_pairs(_judging(parts, crossed=crossed))
+    _check_pairs(_judging(parts, recipe, crossed=crossed))
 
 
-def _judging(parts: Parts, *, crossed: bool) -> list[tuple[ImageFolder, str]]:
+@dataclass(frozen=True)
+class _Judging:
+    """Classes that judge.
+
+    Attributes:
+        folder: Their images.
+        purpose: As what they judge.
+        without: What to set to do without them.
+    """
+
+    folder: ImageFolder
+    purpose: str
+    without: str
+
+
+def _judging(parts: Parts, recipe: Recipe, *, crossed: bool) -> list[_Judging]:
     """What judges, and as what."""
+    validation, calibration = "--set split.validation=0", "--set split.calibration=0"
+    found = []
+    # Where all are crossed, those for validation are among them; they are judged by alone while a
+    # network is trained.
+    watched = recipe.max_steps != 0 and recipe.validation.times > 0
+    if parts.validation is not None and (watched or not crossed):
+        found.append(_Judging(parts.validation, "validation", validation))
     if crossed:
-        return [(parts.learnt, "calibration")]
-    kept = ((parts.validation, "validation"), (parts.calibration, "calibration"))
-    return [(folder, purpose) for folder, purpose in kept if folder is not None]
+        without = f"{validation} {calibration}"
+        if recipe.calibration.folds:
+            without += " --set calibration.folds=0"
+        found.append(_Judging(parts.learnt, "calibration", without))
+    elif parts.calibration is not None:
+        found.append(_Judging(parts.calibration, "calibration", calibration))
+    return found
 
 
-def _check_pairs(judging: list[tuple[ImageFolder, str]]) -> None:
-    for folder, purpose in judging:
+def _check_pairs(judging: list[_Judging]) -> None:
+    for each in judging:
+        folder = each.folder
         if not _pairs(folder):
+            names = named([entry.name for entry in folder.classes])
+            wanted = "an image on either side" if folder.two_sided else "two images"
             raise DataError(
                 f"{folder.source}: not one of the {len(folder.classes)} classes drawn for "
-                f"{purpose} has two images, so that they cannot judge; add images to classes, or "
-                f"do without (--set split.{purpose}=0)"
+                f"{each.purpose} has {wanted}, so that they cannot judge: {names}; add images to "
+                f"classes, or do without ({each.without})"
             )
 
 
@@ -165,8 +195,9 @@ def _about_worn_images(folder: ImageFolder, images: Integers) -> Iterator[str]:
         )
 
 
-def _about_judging(judging: list[tuple[ImageFolder, str]]) -> Iterator[str]:
-    for folder, purpose in judging:
+def _about_judging(judging: list[_Judging]) -> Iterator[str]:
+    for each in judging:
+        folder, purpose = each.folder, each.purpose
         yield from _about_single(folder, f"for {purpose}")
         pairs = _pairs(folder)
         if pairs < _FEW_PAIRS:

@@ -62,7 +62,7 @@ def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
         reporter.say(f"warning: {warning}")
     parts = parts.without(inspection.unusable)
     check_folds(parts, recipe, held_out=sources.holdout is not None)
-    check_pairs(parts, crossed=split.crossed)
+    check_pairs(parts, recipe, crossed=split.crossed)
     record = RunRecord(
         command=request.command,
         recipe=Path(name).stem,
@@ -118,7 +118,7 @@ def _chosen(request: FitRequest, sources: Sources, reporter: Reporter) -> Chosen
     few = len(sources.train.classes) < FEWEST_CLASSES
     split = make_split(sources, usual.split, usual.seed, crossed=few)
     parts = make_parts(sources, split)
-    check_pairs(parts, crossed=split.crossed)
+    check_pairs(parts, usual, crossed=split.crossed)
     chosen = choose(parts.train, device=request.device, seed=usual.seed, reporter=reporter)
     if chosen.tried:
         reporter.say(chosen.tried)
