@@ -1,5 +1,5 @@
 """Choosing how to train on a folder that nobody chose a recipe for: by looking, and by trying."""
 
-from training.automatic.choosing import FEWEST_CLASSES, USUAL, Chosen, choose
+from training.automatic.choosing import USUAL, Chosen, choose, too_few_to_train_on
 
-__all__ = ["FEWEST_CLASSES", "USUAL", "Chosen", "choose"]
+__all__ = ["USUAL", "Chosen", "choose", "too_few_to_train_on"]

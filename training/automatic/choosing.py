@@ -36,7 +36,7 @@ _FEWEST_TO_TRAIN_ON = 500
 _KEEP = "max_steps=0"
 _MANY_OF_A_CLASS = 8
 
-FEWEST_CLASSES = 6
+_FEWEST_CLASSES = 6
 """With fewer classes of two images no network is trained further."""
 
 USUAL = PHOTOS
@@ -116,7 +116,11 @@ def choose(folder: ImageFolder, *, device: torch.device, seed: int, reporter: Re
     reason = (
         f"{seen}, and of {len(tried)} starting networks this one told classes apart "
         f"best that nothing was fitted to: {best.what}, equal error rate {best.merit.eer:.2%}"
-        + (f"; it is not trained further, as {_too_few(folder)}" if _KEEP in by_size else "")
+        + (
+            f"; it is not trained further, as {too_few_to_train_on(folder)}"
+            if _KEEP in by_size
+            else ""
+        )
     )
     return Chosen(best.recipe, (*best.overrides, *by_size), reason, shown)
 
@@ -142,7 +146,7 @@ def _by_size(folder: ImageFolder, recipe: Recipe) -> tuple[str, ...]:
         return ()
     counts = np.bincount(folder.labels, minlength=len(folder.classes))
     paired = int((counts >= 2).sum())
-    if _too_few(folder):
+    if too_few_to_train_on(folder):
         return (_KEEP,)
     each = 4 if np.median(counts) >= _MANY_OF_A_CLASS and recipe.start.projection else 2
     overrides = [] if each == 2 else [f"sampling.options={{images: {each}}}"]
@@ -151,19 +155,22 @@ def _by_size(folder: ImageFolder, recipe: Recipe) -> tuple[str, ...]:
     return tuple(overrides)
 
 
-def _too_few(folder: ImageFolder) -> str:
-    """Why no network is trained further on these images; empty where one is.
+def too_few_to_train_on(folder: ImageFolder) -> str:
+    """Why no network that is chosen is trained further on these images; empty where one is.
 
     What so few have in common would be taken for what all have: trainings on 250 pictures of 25
     people all ended with more errors on others than they began with.
+
+    Args:
+        folder: The images to train on, and no others.
     """
     if len(folder.items) < _FEWEST_TO_TRAIN_ON:
         images = f"{len(folder.items):,} images to train on"
         return f"{images} are fewer than the {_FEWEST_TO_TRAIN_ON} that this takes"
     paired = int((np.bincount(folder.labels, minlength=len(folder.classes)) >= 2).sum())
-    if paired < FEWEST_CLASSES:
+    if paired < _FEWEST_CLASSES:
         classes = f"{paired} classes of two images or more to train on"
-        return f"{classes} are fewer than the {FEWEST_CLASSES} that this takes"
+        return f"{classes} are fewer than the {_FEWEST_CLASSES} that this takes"
     return ""
 
 

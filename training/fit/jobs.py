@@ -1,11 +1,12 @@
 """What a run is to be about: settled by the data, the recipe and the time, or taken up again."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from training.automatic import FEWEST_CLASSES, USUAL, Chosen, choose
+from training.automatic import USUAL, Chosen, choose, too_few_to_train_on
 from training.automatic.budget import steps_within
 from training.crossing import can_cross, check_crossing
 from training.data.parts import Parts, Sources, check_same_data, make_parts, make_split
@@ -21,8 +22,8 @@ from training.run.folder import RECIPE_FILE, Run, RunRecord
 from training.run.job import Job
 from training.run.planning import planned_steps
 
-_OF_SPLIT = ("split", "seed")
-"""The parts of a recipe that say which classes train."""
+_OF_LENGTH = ("split", "seed", "max_steps")
+"""The parts of a recipe that say which classes train, and whether any do."""
 
 
 def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
@@ -112,17 +113,43 @@ def _chosen(request: FitRequest, sources: Sources, reporter: Reporter) -> Chosen
 
     What would end the run later does so before minutes go into the choice.
     """
-    about_split = [override for override in request.overrides if _section(override) in _OF_SPLIT]
-    usual = load_recipe(USUAL, about_split)
-    # Networks are not trained on so few classes, so that none need be kept to calibrate.
-    few = len(sources.train.classes) < FEWEST_CLASSES
-    split = make_split(sources, usual.split, usual.seed, crossed=few)
-    parts = make_parts(sources, split)
-    check_pairs(parts, usual, crossed=split.crossed)
+    usual = _usual(request.overrides)
+    # What is chosen for few images, unless it is said how many steps to take.
+    closed = usual.model_copy(update={"max_steps": 0}) if usual.max_steps is None else usual
+    can_be_crossed = usual.split.calibration > 0 and can_cross(closed)
+
+    def divided(*, crossed: bool) -> Parts:
+        return make_parts(sources, make_split(sources, usual.split, usual.seed, crossed=crossed))
+
+    def kept(parts: Parts) -> bool:
+        """Whether no step would be taken on them, so that none is kept to calibrate."""
+        untrained = usual.max_steps == 0 or too_few_to_train_on(parts.train) != ""
+        return can_be_crossed and untrained
+
+    crossed = sources.holdout is None
+    parts = divided(crossed=crossed)
+    untrained = kept(parts)
+    if not (untrained or usual.calibration.folds):
+        parts = divided(crossed=False)
+        # Enough with the classes that would calibrate, but not without them.
+        untrained = kept(parts)
+    crossed = crossed and (untrained or usual.calibration.folds > 0)
+    check_pairs(parts, closed if untrained else usual, crossed=crossed)
     chosen = choose(parts.train, device=request.device, seed=usual.seed, reporter=reporter)
     if chosen.tried:
         reporter.say(chosen.tried)
     return chosen
+
+
+def _usual(overrides: Sequence[str]) -> Recipe:
+    """The recipe that is most like the one that will be chosen, as far as that is known.
+
+    All overrides together may be for that one alone; then it is what they say of the split.
+    """
+    try:
+        return load_recipe(USUAL, overrides)
+    except RecipeError:
+        return load_recipe(USUAL, [each for each in overrides if _section(each) in _OF_LENGTH])
 
 
 def _section(override: str) -> str:

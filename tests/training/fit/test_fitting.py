@@ -281,6 +281,17 @@ class TestWithoutARecipe:
         card = (store.find("m").path / "card.md").read_text()
         assert "tried before training" in card
 
+    def test_few_classes_of_several_images_among_many_of_one_are_enough(
+        self, command, store, tmp_path, monkeypatch
+    ):
+        monkeypatch.chdir(tmp_path)
+        data = draw_folder(tmp_path / "d", classes=8, images=6)
+        for name in range(3, 8):
+            for path in sorted((data / f"class{name:02}").iterdir())[1:]:
+                path.unlink()
+        assert command(data=data, recipe=False) == 0
+        assert store.manifest("m").calibration.genuine_pairs == 3 * 15
+
     def test_weights_may_be_kept_and_the_report_has_no_place_to_go(
         self, command, store, capsys, tmp_path, monkeypatch
     ):

@@ -100,7 +100,7 @@ def test_classes_that_cannot_judge_are_refused_before_anything_is_tried(tmp_path
     words = ["fit", "--data", str(data), "--name", "m", "--device", "cpu"]
     assert main([*words, "--store", str(tmp_path / "store")]) == 1
     told = capsys.readouterr().err
-    assert "drawn for validation has two images" in told
+    assert "drawn for calibration has two images" in told
     assert "looked at" not in told
 
 

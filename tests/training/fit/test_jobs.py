@@ -17,14 +17,23 @@ from training.recipe.files import load_recipe
 
 
 @pytest.mark.parametrize(
-    "overrides",
+    ("overrides", "images", "crossed"),
     [
-        ["split={validation: 0.4, calibration: 0.3}"],
-        [" split.validation = 0.4"],
-        ["seed = 3", "max_steps=2"],
+        # Nothing is trained on so few images, so that all calibrate.
+        (["split={validation: 0.4, calibration: 0.3}"], 3, True),
+        ([" split.validation = 0.4"], 3, True),
+        (["seed = 3", "max_steps=2"], 3, False),
+        (["max_steps=0"], 30, True),
+        (["split.validation=0.1", "split.calibration=0.1"], 35, False),
+        (["split.validation=0.1", "calibration.folds=2"], 35, True),
+        # 18 classes would be enough to train on, and 14 are not.
+        (["split.validation=0.1", "split.calibration=0.2"], 30, False),
+        (["start={model: m}"], 3, False),
     ],
 )
-def test_classes_held_out_take_no_part_in_the_choice(tmp_path, monkeypatch, overrides):
+def test_classes_held_out_take_no_part_in_the_choice(
+    tmp_path, monkeypatch, overrides, images, crossed
+):
     looked_at = []
 
     def choose(folder, **_):
@@ -32,10 +41,11 @@ def test_classes_held_out_take_no_part_in_the_choice(tmp_path, monkeypatch, over
         raise TrainingError("enough seen")
 
     monkeypatch.setattr("training.fit.jobs.choose", choose)
-    sources = open_sources(draw_folder(tmp_path / "d", classes=20, images=3), None, None)
+    sources = open_sources(draw_folder(tmp_path / "d", classes=20, images=images), None, None)
     store, cpu = ModelStore(tmp_path / "store"), torch.device("cpu")
     request = FitRequest(tmp_path / "d", "m", store, cpu, overrides=overrides)
     with pytest.raises(TrainingError, match="enough seen"):
         new_job(request, sources, Reporter(io.StringIO()))
-    recipe = load_recipe(USUAL, overrides)
-    assert looked_at == list(make_split(sources, recipe.split, recipe.seed).train)
+    split = load_recipe(USUAL, [each for each in overrides if "start" not in each])
+    wanted = make_split(sources, split.split, split.seed, crossed=crossed).train
+    assert looked_at == list(wanted)
