@@ -217,7 +217,7 @@ class Session:
     def _guardian(
         self, learner: Learner, images: TrainingSet, plan: Plan, watch: Watch | None
     ) -> Guardian | None:
-        if watch is None:
+        if watch is None or plan.last == 0:
             return None
         recipe = self._job.recipe
         value = CollapsedLoss(learner.loss, images, recipe, plan.steps)

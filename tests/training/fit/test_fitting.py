@@ -397,6 +397,21 @@ class TestNothingTrained:
         assert command(*sets, "--set", "split.validation=0", data=few) == 0
         assert store.load("m").manifest.calibration.classes == 3
 
+    def test_a_sampler_that_could_draw_nothing_is_not_asked(
+        self, command, store, tmp_path, monkeypatch
+    ):
+        monkeypatch.chdir(tmp_path)
+        data = draw_folder(tmp_path / "d", classes=8, images=4)
+        for name in range(2, 8):
+            for path in sorted((data / f"class{name:02}").iterdir())[1:]:
+                path.unlink()
+        values = (*self.CLOSED, "sampling={name: classes-by-images, options: {images: 8}}")
+        sets = [word for value in values for word in ("--set", value)]
+        assert command(*sets, "--dry-run", data=data) == 0
+        assert command(*sets, data=data) == 0
+        assert store.load("m").manifest.calibration.genuine_pairs == 2 * 6
+        assert command(*sets, "--set", "max_steps=1", data=data) == 1
+
     def test_classes_of_one_image_cannot_judge(self, command, tmp_path, capsys):
         single = draw_folder(tmp_path / "single", classes=6, images=1)
         sets = [word for value in self.CLOSED for word in ("--set", value)]
