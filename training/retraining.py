@@ -136,7 +136,7 @@ def cross_by_retraining(
             Parts(rest, None, None),
             job.source,
         )
-        run_of_fold = Run(run.path / "folds", f"fold{number + 1}")
+        run_of_fold = run.below("folds", f"fold{number + 1}")
         with run_of_fold.locked():
             trained = Session(
                 fold,

@@ -1,6 +1,8 @@
 """Networks trained over again, so that all classes calibrate."""
 
+import errno
 import io
+import os
 import shutil
 from contextlib import redirect_stderr
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ import pytest
 import torch
 
 from model_store import ModelStore
+from model_store.files import replace_file
 from model_store.network import SiameseNetwork
 from tests.training.drawings import draw_folder, fit_words, fitting_place, with_recipe
 from tests.training.scored import scored
@@ -207,6 +210,26 @@ def test_what_is_interrupted_between_them_goes_on_and_comes_to_the_same(
     assert resumed.weights.sha256 == again.weights.sha256
 
 
+@pytest.mark.parametrize("written", ["training.run.state", "training.run.folder"])
+def test_a_full_disk_in_one_of_them_does_not_cost_the_network_that_ships(
+    fit, store, monkeypatch, capsys, written
+):
+    def full_below(path: Path, data: bytes) -> None:
+        if "folds" in path.parts:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace_file(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"{written}.replace_file", full_below)
+        assert fit(*FOLDS) == 1
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "No space left" in told
+    assert told.endswith("then go on with --resume")
+    assert fit(recipe=False, more=("--resume",)) == 0
+    assert "going on after step 12" in capsys.readouterr().err
+    assert store.manifest("m").calibration.classes == 12
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
@@ -272,7 +295,7 @@ def test_where_nothing_is_trained_all_classes_calibrate_without(fit, store, caps
 def test_begun_anew_a_run_forgets_the_trainings_below_it(tmp_path):
     run = Run(tmp_path, "m")
     with run.locked():
-        below = Run(run.path / "folds", "fold1")
+        below = run.below("folds", "fold1")
         with below.locked():
             below.state.write_bytes(b"of the run before")
         run.state.write_bytes(b"likewise")

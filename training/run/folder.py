@@ -89,11 +89,17 @@ class Run:
     Args:
         store: The root of the model store.
         name: The name of the model in the making.
+        above: The run that it is a part of, if it is one: that one is then what is resumed.
     """
 
-    def __init__(self, store: Path, name: str) -> None:
+    def __init__(self, store: Path, name: str, above: "Run | None" = None) -> None:
         self.path = store / RUNS / check_name(name)
         self.name = name
+        self._above = above
+
+    def below(self, folder: str, name: str) -> "Run":
+        """A run that is a part of this one, in a folder of this one's."""
+        return Run(self.path / folder, name, self)
 
     @property
     def state(self) -> Path:
@@ -110,6 +116,11 @@ class Run:
         """Whether there is a state to go on from."""
         return self.state.is_file()
 
+    @property
+    def can_go_on(self) -> bool:
+        """Whether --resume finds something to go on from: its own state, or the one above."""
+        return self.resumable or (self._above is not None and self._above.can_go_on)
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keeps other processes out, until this one ends, however it ends.
@@ -121,9 +132,13 @@ class Run:
             self.path.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
+            mended = (
+                "free space or mend the permissions, then go on with --resume"
+                if self.can_go_on
+                else "mend the permissions, or choose another --store"
+            )
             raise TrainingError(
-                f"cannot make {self.path} ({error.strerror or error}); mend the permissions, or "
-                "choose another --store"
+                f"cannot make {self.path} ({error.strerror or error}); {mended}"
             ) from error
         try:
             self._lock(descriptor)
@@ -238,9 +253,10 @@ class Run:
         try:
             replace_file(self.path / name, data)
         except OSError as error:
+            then = ", then go on with --resume" if self.can_go_on else ""
             raise TrainingError(
                 f"cannot write {self.path / name} ({error.strerror or error}); free space or mend "
-                "the permissions"
+                f"the permissions{then}"
             ) from error
 
     def _damaged(self, name: str, error: Exception) -> TrainingError:

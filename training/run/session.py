@@ -169,7 +169,7 @@ class Session:
         )
 
         def save(standing: Standing) -> None:
-            save_state(self._run.state, learner, standing)
+            save_state(self._run.state, learner, standing, resumable=self._run.can_go_on)
             self._run.write_history(standing.history)
 
         with (

@@ -59,8 +59,14 @@ class Standing:
         return self.step if self.best is None else self.best.step
 
 
-def save_state(path: Path, learner: Learner, standing: Standing) -> None:
+def save_state(path: Path, learner: Learner, standing: Standing, *, resumable: bool) -> None:
     """Writes the state in one step: whoever reads finds the old one or this one, whole.
+
+    Args:
+        path: Where to.
+        learner: What learns.
+        standing: Where the run stands.
+        resumable: Whether --resume finds something to go on from, should this fail.
 
     Raises:
         TrainingError: It cannot be written.
@@ -68,8 +74,7 @@ def save_state(path: Path, learner: Learner, standing: Standing) -> None:
     try:
         replace_file(path, to_bytes(learner, standing))
     except OSError as error:
-        # Without an earlier state nothing is left that --resume could find.
-        then = "go on with --resume" if path.is_file() else "begin anew"
+        then = "go on with --resume" if resumable else "begin anew"
         raise TrainingError(
             f"the state cannot be written to {path} ({error.strerror or error}); free space or "
             f"mend the permissions, then {then}"
