@@ -41,6 +41,9 @@ from model_store.writing import (
 SHIPPED = Path(__file__).parent / "checkpoints"
 """The store that comes with Twinlens, and the default one."""
 
+SHIPPED_MODELS = ("glyphs", "groceries")
+"""The models that come with it, each as its first version there."""
+
 
 @dataclass(frozen=True)
 class Reference:

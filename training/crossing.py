@@ -15,7 +15,6 @@ where three of twenty were (training/experiments.md).
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +23,7 @@ from torch import nn
 
 from model_store.network import SiameseNetwork, Side
 from model_store.network.branch import Branch
-from model_store.store import SHIPPED
+from model_store.store import ModelStore
 from training.calibration import Turn
 from training.components import build
 from training.data.augmentation import AUGMENTATIONS
@@ -37,7 +36,7 @@ from training.evaluation.metrics import Floats, Indices
 from training.evaluation.pairs import ScoredPairs, groups_of, score_folder
 from training.evaluation.pool import Coverage, Pairs
 from training.evaluation.scoring import score_pairs
-from training.initialise import MOST_IMAGES, set_whitened
+from training.initialise import MOST_IMAGES, is_shipped, set_whitened
 from training.progress import Reporter
 from training.randomness import Stream, numpy_generator
 from training.recipe import Recipe
@@ -69,10 +68,17 @@ class Crossed:
     turns: tuple[Turn, ...] = ()
 
 
-def can_cross(recipe: Recipe) -> bool:
+def can_cross(recipe: Recipe, store: ModelStore) -> bool:
     """Whether nothing is fitted to its user's images but, at most, a projection in closed form.
 
     Not where it starts from weights that may have seen these images before.
+
+    Args:
+        recipe: How the network is made.
+        store: Where a model to start from is looked for.
+
+    Raises:
+        StoreError: It is not there.
     """
     turned = recipe.start.projection is not None and recipe.data.turned_classes
     return (
@@ -80,7 +86,7 @@ def can_cross(recipe: Recipe) -> bool:
         and not turned
         and len(recipe.network.branches) == 1
         and recipe.finish.projection is None
-        and starts_unseen(recipe)
+        and starts_unseen(recipe, store)
     )
 
 
@@ -103,11 +109,15 @@ def check_crossing(folder: ImageFolder, recipe: Recipe) -> None:
         )
 
 
-def starts_unseen(recipe: Recipe) -> bool:
-    """Whether the weights that training starts from cannot have seen its user's images."""
+def starts_unseen(recipe: Recipe, store: ModelStore) -> bool:
+    """Whether the weights that training starts from cannot have seen its user's images.
+
+    Arguments and errors as of `can_cross`.
+    """
     start = recipe.start
-    shipped = start.model is None or SHIPPED in Path(start.model).expanduser().parents
-    return start.backbone in (None, IMAGENET, DLIB) and shipped
+    if start.model is not None:
+        return is_shipped(start.model, store)
+    return start.backbone in (None, IMAGENET, DLIB)
 
 
 def cross_pairs(

@@ -41,16 +41,18 @@ from training.run.state import Standing
 _LEAST_CLASSES = 2
 
 
-def check_folds(parts: Parts, recipe: Recipe, *, held_out: bool) -> None:
+def check_folds(parts: Parts, recipe: Recipe, store: ModelStore, *, held_out: bool) -> None:
     """Refuses `calibration.folds` where it cannot be had, before anything is trained.
 
     Args:
         parts: What trains, validates, calibrates.
         recipe: How.
+        store: Where a model to start from is looked for.
         held_out: Whether the classes that calibrate are of other data than those that train.
 
     Raises:
         RecipeError: It cannot; the message says why.
+        StoreError: The model to start from is not there.
     """
     if not recipe.calibration.folds:
         return
@@ -65,7 +67,7 @@ def check_folds(parts: Parts, recipe: Recipe, *, held_out: bool) -> None:
             f"{folds} is for a network of one branch, of which one version is kept: set "
             "validation.keep to last or best"
         )
-    if recipe.max_steps == 0 or not starts_unseen(recipe):
+    if recipe.max_steps == 0 or not starts_unseen(recipe, store):
         raise RecipeError(
             f"{folds} is for networks that are trained, from weights that cannot have seen these "
             "images: none, those of ImageNet or dlib, or a model that Twinlens ships"

@@ -1,6 +1,7 @@
 """Pairs of all classes, none scored by what its own classes had a part in."""
 
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,12 @@ import pytest
 import torch
 import yaml
 
+from model_store.errors import ModelNotFound
 from model_store.network import SiameseNetwork, Side
-from model_store.store import SHIPPED
+from model_store.store import SHIPPED, ModelStore
 from tests.training import small
 from tests.training.drawings import SMALL_RECIPE, draw_folder
+from tests.training.small import network
 from tests.training.trees import embedded, grown, pngs, whole
 from training import crossing
 from training.crossing import can_cross, cross_pairs, left_out, pairs_in
@@ -365,11 +368,11 @@ _SHARES = load_recipe("photos").split
 
 class TestCanCross:
     def test_what_is_fitted_in_closed_form_or_not_at_all(self):
-        assert can_cross(load_recipe("portraits"))
-        assert can_cross(load_recipe("faces"))
-        assert can_cross(load_recipe("photos", ["max_steps=0"]))
+        assert can_cross_at_home(load_recipe("portraits"))
+        assert can_cross_at_home(load_recipe("faces"))
+        assert can_cross_at_home(load_recipe("photos", ["max_steps=0"]))
         shipped = SHIPPED / "glyphs" / "1"
-        assert can_cross(load_recipe("glyphs", ["max_steps=0", f"start.model={shipped}"]))
+        assert can_cross_at_home(load_recipe("glyphs", ["max_steps=0", f"start.model={shipped}"]))
 
     @pytest.mark.parametrize(
         ("recipe", "values"),
@@ -383,8 +386,31 @@ class TestCanCross:
         ids=["trained", "finished", "two sides", "turned classes", "weights of unknown origin"],
     )
     def test_what_is_not(self, recipe, values):
-        assert not can_cross(load_recipe(recipe, values))
+        assert not can_cross_at_home(load_recipe(recipe, values))
+
+    @pytest.mark.parametrize("named", ["by name", "by folder", "by relative folder"])
+    def test_what_ships_may_be_had_from_any_store(self, tmp_path, monkeypatch, named):
+        shutil.copytree(SHIPPED / "glyphs", tmp_path / "glyphs")
+        monkeypatch.chdir(tmp_path)
+        folder = {"by folder": f"{tmp_path}/glyphs/1", "by relative folder": "glyphs/1"}
+        recipe = load_recipe(
+            "glyphs", ["max_steps=0", f"start.model={folder.get(named, 'glyphs')}"]
+        )
+        assert can_cross(recipe, ModelStore(tmp_path))
 
     def test_a_model_of_the_users_own_may_have_seen_the_images(self, tmp_path: Path):
-        values = ["max_steps=0", f"start.model={tmp_path}"]
-        assert not can_cross(load_recipe("glyphs", values))
+        store = ModelStore(tmp_path)
+        for name in ("glyphs", "mine"):
+            place = store.save(name, network()).path
+            for model in (name, str(place)):
+                recipe = load_recipe("glyphs", ["max_steps=0", f"start.model={model}"])
+                assert not can_cross(recipe, store)
+
+    def test_one_that_is_not_there_is_said_to_be_missing(self, tmp_path):
+        recipe = load_recipe("glyphs", ["max_steps=0", "start.model=nothing"])
+        with pytest.raises(ModelNotFound, match="nothing"):
+            can_cross(recipe, ModelStore(tmp_path))
+
+
+def can_cross_at_home(recipe: Recipe) -> bool:
+    return can_cross(recipe, ModelStore())

@@ -40,7 +40,7 @@ def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
         chosen = _chosen(request, sources, reporter)
         name, overrides = chosen.recipe, (*chosen.overrides, *overrides)
     recipe = load_recipe(name, overrides)
-    crossed = recipe.split.calibration > 0 and can_cross(recipe)
+    crossed = recipe.split.calibration > 0 and can_cross(recipe, request.store)
     if crossed:
         # All classes calibrate without another training.
         recipe = recipe.model_copy(
@@ -62,7 +62,7 @@ def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
     for warning in inspection.warnings:
         reporter.say(f"warning: {warning}")
     parts = parts.without(inspection.unusable)
-    check_folds(parts, recipe, held_out=sources.holdout is not None)
+    check_folds(parts, recipe, request.store, held_out=sources.holdout is not None)
     check_pairs(parts, recipe, crossed=split.crossed)
     record = RunRecord(
         command=request.command,
@@ -116,7 +116,7 @@ def _chosen(request: FitRequest, sources: Sources, reporter: Reporter) -> Chosen
     usual = _usual(request.overrides)
     # What is chosen for few images, unless it is said how many steps to take.
     closed = usual.model_copy(update={"max_steps": 0}) if usual.max_steps is None else usual
-    can_be_crossed = usual.split.calibration > 0 and can_cross(closed)
+    can_be_crossed = usual.split.calibration > 0 and can_cross(closed, request.store)
 
     def divided(*, crossed: bool) -> Parts:
         return make_parts(sources, make_split(sources, usual.split, usual.seed, crossed=crossed))

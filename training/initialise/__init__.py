@@ -2,6 +2,7 @@
 
 from training.initialise.initialise import Origin, StartReport, open_origin
 from training.initialise.matching import Match, fill
+from training.initialise.shipped import is_shipped
 from training.initialise.whitening import MOST_IMAGES, set_whitened, whiten
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Origin",
     "StartReport",
     "fill",
+    "is_shipped",
     "open_origin",
     "set_whitened",
     "whiten",

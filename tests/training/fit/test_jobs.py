@@ -28,7 +28,7 @@ from training.recipe.files import load_recipe
         (["split.validation=0.1", "calibration.folds=2"], 35, True),
         # 18 classes would be enough to train on, and 14 are not.
         (["split.validation=0.1", "split.calibration=0.2"], 30, False),
-        (["start={model: m}"], 3, False),
+        (["start.backbone=mine.pth"], 3, False),
     ],
 )
 def test_classes_held_out_take_no_part_in_the_choice(

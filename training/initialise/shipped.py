@@ -1,0 +1,39 @@
+"""Whether a model to start from is one that Twinlens ships."""
+
+from pathlib import Path
+
+from model_store import checkpoint as checkpoints
+from model_store.checkpoint import MANIFEST
+from model_store.imports import importable, template
+from model_store.manifest import Manifest
+from model_store.store import SHIPPED, SHIPPED_MODELS, ModelStore
+
+
+def is_shipped(model: str, store: ModelStore) -> bool:
+    """Whether `start.model` has the weights that Twinlens ships under that model's name.
+
+    By the digest of the weights and not by where they lie: users fit models into the store that
+    comes along, too, and have copies of its models in stores of their own.
+
+    Args:
+        model: A model of the store, or the folder of a version.
+        store: Where a model is looked for by name.
+
+    Raises:
+        StoreError: There is no such model, or its manifest cannot be read.
+    """
+    folder = Path(model).expanduser()
+    if (folder / MANIFEST).is_file():
+        found = checkpoints.read_manifest(folder)
+    else:
+        found = store.manifest(model)
+    shipped = _shipped(found.name)
+    return shipped is not None and shipped.weights.sha256 == found.weights.sha256
+
+
+def _shipped(name: str) -> Manifest | None:
+    if name in SHIPPED_MODELS:
+        own = ModelStore(SHIPPED)
+        # Later versions may be a user's.
+        return own.manifest(name, min(own.versions(name)))
+    return template(name) if name in importable() else None
