@@ -122,7 +122,7 @@ def rehearse(request: FitRequest, picture: Path, reporter: Reporter) -> Rehearsa
                 ],
             ),
             _memory_table(memory, len(batch.images), side_by_side),
-            _length_table(plan, seconds, device, validates=job.validates),
+            _length_table(job, plan, seconds, device),
             f"one batch: {picture}\nnothing was kept; leave --dry-run out to train",
         ]
     )
@@ -175,7 +175,7 @@ def _memory_table(memory: Footprint, images: int, side_by_side: int) -> str:
     )
 
 
-def _length_table(plan: Plan, seconds: float, device: torch.device, *, validates: bool) -> str:
+def _length_table(job: Job, plan: Plan, seconds: float, device: torch.device) -> str:
     if plan.steps == 0:
         kept = "0: the weights stay as they are at the start"
         return table("length", ("", ""), [("steps", kept)])
@@ -183,8 +183,17 @@ def _length_table(plan: Plan, seconds: float, device: torch.device, *, validates
     shown = ", ".join(f"{step:,}" for step in looks[:10]) + (" …" if len(looks) > 10 else "")
     rows = [
         ("steps", f"{plan.steps:,} ({plan.steps / plan.epoch_steps:.1f} epochs)"),
-        ("validated" if validates else "looked at", f"after {shown}" if looks else "never"),
+        ("validated" if job.validates else "looked at", f"after {shown}" if looks else "never"),
         ("a step", f"{seconds * 1000:,.0f} ms on {hardware(device)}"),
         ("all steps", f"{duration(seconds * plan.steps)}, without reading and judging images"),
     ]
+    folds = job.recipe.calibration.folds
+    if folds:
+        # Each ends where the weights that ship were taken, which is not known before.
+        again = f"{folds} more trainings, up to {duration(seconds * plan.steps * folds)}"
+        together = duration(seconds * plan.steps * (1 + folds))
+        rows += [
+            ("for calibration", again),
+            ("all trainings", f"up to {together}, without reading and judging images"),
+        ]
     return table("length", ("", ""), rows)

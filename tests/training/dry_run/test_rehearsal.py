@@ -85,6 +85,15 @@ def test_a_recipe_without_steps_is_rehearsed_without_any(fit, tmp_path):
     assert (tmp_path / "dry-run.png").is_file()
 
 
+def test_trainings_for_calibration_are_counted(fit):
+    status, said, _ = fit("--dry-run", "--set", "calibration.folds=4")
+    assert status == 0
+    lines = [" ".join(line.split()) for line in said.splitlines()]
+    assert any(line.startswith("for calibration 4 more trainings, up to") for line in lines)
+    assert any(line.startswith("all trainings up to") for line in lines)
+    assert "all trainings" not in fit("--dry-run")[1]
+
+
 def test_what_fit_refuses_is_refused(fit, tmp_path):
     status, _, told = fit("--dry-run", "--set", "loss.name=contrastive")
     assert status == 1
