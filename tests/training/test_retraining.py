@@ -22,15 +22,12 @@ from training.calibration.making import distribution_of
 from training.cli import main
 from training.data.opening import open_data
 from training.data.parts import Parts
-from training.data.split import Split, deal_classes
+from training.data.split import Split, deal_classes, split_classes
 from training.errors import RecipeError
 from training.evaluation.embedding import embed_folder
 from training.evaluation.pairs import score_folder
 from training.recipe.files import load_recipe
-
-from training.data.split import Split, deal_classes, split_classes
 from training.run.folder import Run
-from training.run.planning import planned_steps
 from training.run.session import Session
 
 FOLDS = ("calibration.folds=3",)
@@ -164,25 +161,11 @@ def test_each_pair_has_the_score_of_the_network_trained_without_its_classes(stra
     assert calibration.far == reached / len(impostor)
 
 
-def test_a_training_for_calibration_is_as_long_whatever_ends_the_one_that_ships(place):
-    """Nobody validates it: nothing is there that could end it early, or choose a step of it."""
-    values = ["epochs=1", "max_minutes=5", "validation.patience=1", "validation.keep=best"]
-    recipe = load_recipe(str(place / "small.yaml"), values)
-    fold = retraining._of_fold(recipe, 77)
-    assert planned_steps(open_data(place / "data").whole, fold)[0] == 77
-    assert fold.max_minutes is None
-    assert (fold.validation.times, fold.validation.keep, fold.validation.patience) == (
-        0,
-        "last",
-        None,
-    )
-
-
 def test_a_network_of_two_branches_is_refused(place):
     recipe = load_recipe("pseudo-siamese", ["calibration.folds=3"])
     parts = Parts(open_data(place / "data").whole, None, None)
     with pytest.raises(RecipeError, match="one branch"):
-        retraining.check_folds(parts, recipe, held_out=False)
+        retraining.check_folds(parts, recipe, ModelStore(place / "store"), held_out=False)
 
 
 def test_what_is_interrupted_between_them_goes_on_and_comes_to_the_same(

@@ -113,14 +113,11 @@ def choose(folder: ImageFolder, *, device: torch.device, seed: int, reporter: Re
         ],
     )
     by_size = _by_size(folder, load_recipe(best.recipe, best.overrides))
+    few = too_few_to_train_on(folder)
     reason = (
         f"{seen}, and of {len(tried)} starting networks this one told classes apart "
         f"best that nothing was fitted to: {best.what}, equal error rate {best.merit.eer:.2%}"
-        + (
-            f"; it is not trained further, as {too_few_to_train_on(folder)}"
-            if _KEEP in by_size
-            else ""
-        )
+        + (f"; it is not trained further, as {few}" if _KEEP in by_size else "")
     )
     return Chosen(best.recipe, (*best.overrides, *by_size), reason, shown)
 
