@@ -104,6 +104,9 @@ def open_sources(data: Path, holdout: Path | None, right: Path | None = None) ->
         raise DataError(f"{data} holds nothing to train on; give class/image folders")
     left_out = list(opened.left_out)
     kept = opened.validation
+    if kept is not None:
+        # They are of the whole tree, and told once.
+        kept = replace(kept, other_files=OtherFiles())
     if holdout is not None:
         if kept is not None:
             raise DataError(

@@ -96,6 +96,12 @@ class TestSources:
         kept = grown(tmp_path / "other", pngs(["train/k/1.png", "more/k/1.png"]))
         assert open_sources(data, kept).left_out == ("spare", "more")
 
+    def test_files_that_are_no_images_are_counted_once_where_data_come_parted(self, tmp_path):
+        inside = pngs(["train/a/1.png", "train/b/1.png", "val/c/1.png"])
+        data = grown(tmp_path / "parted", {**inside, "train/a/2.heic": b"x", "val/c/3.heic": b"x"})
+        (told,) = open_sources(data, None).not_used()
+        assert "not used: 2 file(s)" in told
+
     def test_what_a_holdout_and_a_right_side_leave_alone_is_told(self, tmp_path, data):
         kept = grown(tmp_path / "kept", pngs(["train/k/1.png", "val/l/1.png", "more/k/1.png"]))
         assert open_sources(data, kept).left_out == ("more", "kept/train")
