@@ -172,15 +172,17 @@ def too_few_to_train_on(folder: ImageFolder) -> str:
 
 
 def _some(folder: ImageFolder, rng: np.random.Generator) -> ImageFolder:
-    """Some images of some classes, those of one image last."""
+    """Some images of some classes, of each side as many; classes of one image last."""
     counts = np.bincount(folder.labels, minlength=len(folder.classes))
     order = rng.permutation(len(counts))
     order = order[np.argsort(counts[order] < 2, kind="stable")][:_MOST_CLASSES]
     kept: set[str] = set()
     for label in order.tolist():
-        members = np.flatnonzero(folder.labels == label)
-        for position in rng.permutation(members)[:_MOST_OF_A_CLASS].tolist():
-            kept.add(folder.items[position].key)
+        members = folder.labels == label
+        for side in np.unique(folder.on_right[members]):
+            there = np.flatnonzero(members & (folder.on_right == side))
+            for position in rng.permutation(there)[:_MOST_OF_A_CLASS].tolist():
+                kept.add(folder.items[position].key)
     return folder.without({item.key for item in folder.items} - kept)
 
 

@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn import functional
 
 from training.data.training_set import Integers
 from training.evaluation.metrics import Ranking
 from training.initialise.whitening import fit_whitening
+
+Booleans = npt.NDArray[np.bool_]
 
 _FOLDS = 3
 _LEAST_CLASSES = 2
@@ -34,7 +37,12 @@ def deal(classes: int, rng: np.random.Generator) -> Integers:
 
 
 def merit(
-    views: list[torch.Tensor], labels: Integers, folds: Integers, *, whitened: bool
+    views: list[torch.Tensor],
+    labels: Integers,
+    folds: Integers,
+    *,
+    whitened: bool,
+    on_right: Booleans | None = None,
 ) -> Merit | None:
     """Judges features on the classes of each fold, in turn.
 
@@ -44,6 +52,7 @@ def merit(
         labels: (N,), the images' classes.
         folds: (N,), the fold of each image's class.
         whitened: Whether they are whitened by the classes of the other folds first.
+        on_right: (N,), the images on the right side, where only those of two sides are a pair.
 
     Returns:
         None if no fold has a pair of one class and a pair of two.
@@ -59,7 +68,8 @@ def merit(
             learnt = torch.cat([view[rest] for view in views]).double()
             classes = torch.from_numpy(np.tile(labels[~left_out], len(views)))
             features = fit_whitening(learnt, classes)(features)
-        pairs = _ranking(features, labels[left_out])
+        sides = None if on_right is None else on_right[left_out]
+        pairs = _ranking(features, labels[left_out], sides)
         if pairs is not None:
             roc = pairs.roc()
             found.append((roc.eer(), roc.auc()))
@@ -69,10 +79,13 @@ def merit(
     return Merit(eer, auc)
 
 
-def _ranking(features: torch.Tensor, labels: Integers) -> Ranking | None:
+def _ranking(features: torch.Tensor, labels: Integers, on_right: Booleans | None) -> Ranking | None:
     unit = functional.normalize(features, dim=1)
     cosines = (unit @ unit.T).numpy()
     rows, columns = np.triu_indices(len(labels), 1)
+    if on_right is not None:
+        asked = on_right[rows] != on_right[columns]
+        rows, columns = rows[asked], columns[asked]
     same = labels[rows] == labels[columns]
     scores = cosines[rows, columns]
     return Ranking(scores[same], scores[~same]) if same.any() and not same.all() else None

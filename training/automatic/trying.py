@@ -20,7 +20,7 @@ from training.automatic.candidates import (
     model_features,
 )
 from training.automatic.looks import Looks
-from training.automatic.trial import Merit, deal, merit
+from training.automatic.trial import Booleans, Merit, deal, merit
 from training.data.folders import ImageFolder
 from training.data.pixels import PixelsInMemory, load_pixels
 from training.data.training_set import Integers
@@ -85,15 +85,16 @@ class Shape:
 
 @dataclass(frozen=True)
 class Sample:
-    """Images prepared for one starting network: (N, height, width, channels), (N,) and (N,)."""
+    """Images prepared for one starting network: (N, height, width, channels), and (N,) of each."""
 
     images: torch.Tensor
     labels: Integers
     folds: Integers
+    on_right: Booleans | None
 
     def merit(self, views: list[torch.Tensor], *, whitened: bool) -> Merit | None:
         """How well features of them tell their classes apart; see `trial.merit`."""
-        return merit(views, self.labels, self.folds, whitened=whitened)
+        return merit(views, self.labels, self.folds, whitened=whitened, on_right=self.on_right)
 
 
 @dataclass(frozen=True)
@@ -122,9 +123,10 @@ class Trials:
             )
         if not isinstance(pixels, PixelsInMemory):
             raise TypeError("images within the budget are held in memory")
-        labels = pixels.folder.labels
-        folds = deal(len(pixels.folder.classes), numpy_generator(self.seed, Stream.CHOICE, 1))
-        return Sample(pixels.images, labels, folds[labels])
+        folder = pixels.folder
+        folds = deal(len(folder.classes), numpy_generator(self.seed, Stream.CHOICE, 1))
+        on_right = folder.on_right if folder.two_sided else None
+        return Sample(pixels.images, folder.labels, folds[folder.labels], on_right)
 
 
 def try_ink(trials: Trials, looks: Looks) -> list[Tried]:

@@ -46,3 +46,24 @@ def test_a_class_is_never_judged_by_what_was_fitted_to_it():
 def test_nothing_to_judge_by():
     rows, _, folds = _clustered(classes=3, images=2)
     assert merit([rows], np.arange(6), folds, whitened=False) is None
+
+
+def test_where_images_have_sides_only_a_left_and_a_right_one_are_a_pair():
+    """The left images tell all classes apart, the right ones none: all of them are alike."""
+    rows, labels, folds = _clustered(images=4)
+    on_right = np.tile([False, False, False, True], 9)
+    alone = merit([rows], labels, folds, whitened=False)
+    rows[torch.from_numpy(on_right)] = torch.ones(8)
+    assert merit([rows], labels, folds, whitened=False).auc > 0.6
+    found = merit([rows], labels, folds, whitened=False, on_right=on_right)
+    cosines = torch.nn.functional.normalize(rows, dim=1) @ torch.ones(8)
+    by_hand = []
+    for fold in range(3):
+        scores = {True: [], False: []}
+        for left in np.flatnonzero(~on_right & (folds == fold)):
+            for right in np.flatnonzero(on_right & (folds == fold)):
+                scores[bool(labels[left] == labels[right])].append(float(cosines[left]))
+        won = [(a > b) + 0.5 * (a == b) for a in scores[True] for b in scores[False]]
+        by_hand.append(np.mean(won))
+    assert found.auc == pytest.approx(np.mean(by_hand), abs=1e-6)
+    assert found.auc < alone.auc == 1
