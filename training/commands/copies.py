@@ -6,6 +6,7 @@ from pathlib import Path
 from training.commands.common import tell_skipped, typed, whole_number
 from training.copies.edits import EDITS
 from training.copies.making import find_pictures, make_copies
+from training.data.other_files import told_other_files
 from training.progress import Reporter
 
 
@@ -58,6 +59,8 @@ def run(options: argparse.Namespace) -> int:
     """
     reporter = Reporter()
     pictures = find_pictures(options.data, sample=options.sample, seed=options.seed)
+    if others := told_other_files(pictures.other_files):
+        reporter.say(f"{options.data}: not used: {others}")
     with reporter.task("copying", len(pictures.keys)) as task:
         made = make_copies(
             pictures,

@@ -16,6 +16,7 @@ from model_store.cpus import available_cpus
 from model_store.errors import ImageError
 from model_store.images import SUFFIXES, decode
 from training.copies.edits import EDITS
+from training.data.other_files import OtherFiles, counted, told_other_files
 from training.data.sources import Skipped, Source, open_source
 from training.errors import DataError
 
@@ -40,11 +41,13 @@ class Pictures:
         source: Where they are read from.
         keys: Their paths in it.
         refused: What may not be read.
+        other_files: Files that are not images by their name, left alone; counted by ending.
     """
 
     source: Source
     keys: tuple[str, ...]
     refused: tuple[Skipped, ...]
+    other_files: OtherFiles
 
 
 @dataclass(frozen=True)
@@ -76,12 +79,17 @@ def find_pictures(data: Path, *, sample: int | None = None, seed: int = 0) -> Pi
     source = open_source(data)
     found = source.listing()
     keys = [key for key in found.files if PurePosixPath(key).suffix.lower() in SUFFIXES]
+    others = counted(PurePosixPath(key) for key in set(found.files).difference(keys))
     if not keys:
-        raise DataError(f"{data}: no images; give a folder of pictures, or a zip of one")
+        instead = told_other_files(others)
+        raise DataError(
+            f"{data}: no images{f', but {instead}' if instead else ''}; give a folder of pictures, "
+            "or a zip of one"
+        )
     if sample is not None and sample < len(keys):
         chosen = np.random.default_rng(seed).choice(len(keys), sample, replace=False)
         keys = [keys[index] for index in sorted(chosen.tolist())]
-    return Pictures(source, tuple(keys), tuple(found.refused))
+    return Pictures(source, tuple(keys), tuple(found.refused), others)
 
 
 def make_copies(

@@ -30,10 +30,12 @@ def test_pictures_without_classes_become_data_to_train_and_judge_on(pictures, tm
 
 def test_files_that_are_no_images_are_named(pictures, tmp_path, capsys):
     (pictures / "notes.png").write_text("not an image")
+    (pictures / "phone.heic").write_bytes(b"of a kind that is not read")
     words = ["copies", "--data", str(pictures), "--out", str(tmp_path / "copies")]
     assert main(words) == 0
     said = capsys.readouterr().err
     assert "1 not used:\n  notes.png: not an image" in said
+    assert ".heic cannot be read: save those pictures as JPEG or PNG" in said
 
 
 def test_an_edit_that_there_is_not_is_refused_with_those_there_are(pictures, tmp_path, capsys):

@@ -140,7 +140,7 @@ def test_names_that_come_to_the_same_are_numbered_and_long_ones_cut(tmp_path):
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ({"notes.txt": b"x"}, "no images; give a folder of pictures"),
+        ({"notes.txt": b"x"}, "no images, but 1 file.* give a folder of pictures"),
         ({"a.jpg": b"x"}, r"not one image can be decoded \(a.jpg: not an image"),
     ],
 )
