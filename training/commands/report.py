@@ -110,25 +110,21 @@ def run(options: argparse.Namespace) -> int:
             notes += _about_one_side(manifest.provenance.command)
         measured = _measured(bench, options, beside.split, notes)
     with bench.reporter.task("writing", TOTAL) as task:
-        page = render(
-            Content(
-                manifest=manifest,
-                beside=beside,
-                located=locate(
-                    beside.split, manifest.provenance.command, options.data, options.right
-                ),
-                measured=measured,
-                made=datetime.now(UTC),
-                seed=options.seed,
-                notes=tuple(notes),
-            ),
-            task.update,
+        content = Content(
+            manifest=manifest,
+            beside=beside,
+            located=locate(beside.split, manifest.provenance.command, options.data, options.right),
+            measured=measured,
+            made=datetime.now(UTC),
+            seed=options.seed,
+            notes=tuple(notes),
         )
+        page = render(content, task.update)
     with writing(out):
         replace_file(out, page)
     print(f"{out}: {len(page) / 1e6:.1f} MB, opens in any browser, needs no network")
     if measured is None:
-        print("for curves, thresholds and examples on your images, give it --data DIR")
+        print(f"for curves, thresholds and examples on your images: {content.with_data}")
     return 0
 
 

@@ -235,10 +235,18 @@ def test_rates_by_another_calibration_are_called_by_its_threshold_and_images(pla
         small.network("euclidean"),
         calibration=manifest.calibration,
         evaluations=(tested,),
-        files={"split.json": (store.find("rich").path / "split.json").read_bytes()},
+        files={
+            "split.json": (store.find("rich").path / "split.json").read_bytes(),
+            "reliability.png": png(),
+        },
     )
+    told = "the picture is of a calibration by half of these classes, and judged on the others."
     for more in ((), ("--data", place / "images")):
-        text = made(place, "crossed", *more).text
+        reader = made(place, "crossed", *more)
+        text = reader.text
+        drawn = [name for name in pictures(reader) if "Reliability" in name]
+        assert told in text
+        assert len(drawn) == 1
         assert "at the model's threshold" not in text
         for value, kind in (("12.5 %", "impostor"), ("37.5 %", "genuine")):
             tile = text[text.index(value) :]

@@ -79,7 +79,7 @@ def calibration(content: Content) -> Section:
         drawn = reliability_png(measured.scored, curve, content.subtitle)
         shown = picture(drawn, _ALTERNATIVES[RELIABILITY])
     elif not content.calibrated_since and content.beside.picture(RELIABILITY) is not None:
-        shown = _kept(content, (RELIABILITY,))
+        shown = joined([_tested_by(content), _kept(content, (RELIABILITY,))])
     elif measured is not None:
         untested = (
             "The model is calibrated on classes that are among these, so that they cannot show "
@@ -89,6 +89,18 @@ def calibration(content: Content) -> Section:
     else:
         shown = _needs_data(content)
     return Section("calibration", "Calibration", joined([meaning, shown]))
+
+
+def _tested_by(content: Content) -> Html:
+    """What a kept picture is of where it is of another calibration than the model's own."""
+    tested = content.of_calibration
+    if tested is None or not tested.calibrated_by:
+        return joined([])
+    return paragraph(
+        "All of these calibrate the model; the picture is of a calibration by "
+        f"{tested.calibrated_by}.",
+        class_="quiet",
+    )
 
 
 def thresholds(content: Content) -> Section:
