@@ -3,7 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 from pydantic import ValidationError
 
 from model_store.preprocessing import Preprocessing, normalise, prepare
@@ -146,3 +146,32 @@ def test_a_large_drawing_is_prepared_like_the_same_one_smaller():
     large = small.resize((5400, 5400), Image.Resampling.NEAREST)
     difference = np.abs(prepare(small, INK).astype(int) - prepare(large, INK))
     assert difference.mean() < 2
+
+
+@pytest.mark.parametrize("invert", [False, True])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_ink_is_cut_out_as_pillow_would_around_its_moments(interpolation, invert):
+    picture = Image.new("RGB", (200, 200), (40, 40, 40))
+    picture.paste((200, 40, 240), (60, 80, 110, 100))
+    chosen = spec(
+        resize="ink", ink_span=2.5, fill=40, interpolation=interpolation, invert=invert
+    )  # 20 rows x 30 columns
+    # 50 columns and 20 rows of ink around (85, 90); n places have a variance of (n² − 1) / 12.
+    half = 2.5 * ((50**2 - 1 + 20**2 - 1) / 12) ** 0.5
+    box = (85 - 1.5 * half, 90 - half, 85 + 1.5 * half, 90 + half)
+    filter_ = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+    expected = picture.resize((30, 20), filter_[interpolation], box=box, reducing_gap=3.0)
+    made = prepare(ImageOps.invert(picture) if invert else picture, chosen)
+    assert np.array_equal(made, np.asarray(expected))
+
+
+def test_around_ink_at_the_border_there_is_more_paper():
+    picture = Image.new("L", (100, 100), 60)
+    picture.paste(200, (0, 0, 40, 40))
+    made = prepare(picture, INK.model_copy(update={"fill": 60}))
+    assert made[0, 0] == made[0, -1] == made[-1, 0] == 60
+    assert made[24, 24] == 200
+
+
+def test_a_drawing_is_decoded_whole_since_only_its_pixels_say_where_it_is():
+    assert INK.decode_size(900, 700) == (900, 700)
