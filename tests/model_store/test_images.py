@@ -236,6 +236,13 @@ def test_too_many_declared_pixels_are_refused_before_decoding(side: int):
         decode(png(side, side, depth=8, colour=2, rows=b"\0"))
 
 
+def test_as_many_pixels_as_are_allowed_are_read_and_not_one_more():
+    data = encoded(Image.new("L", (11, 7)), "PNG")
+    assert decode(data, max_pixels=77).size == (11, 7)
+    with pytest.raises(ImageTooLarge, match="11x7 = 77 pixels, over the limit of 76"):
+        decode(data, max_pixels=76)
+
+
 @pytest.mark.parametrize("size", [(1, 5_000_000), (5_000_000, 1)])
 def test_a_side_that_would_cost_more_than_its_pixels_is_refused(size: tuple[int, int]):
     with pytest.raises(ImageTooLarge, match="no side may have more than 4,000,000"):
@@ -272,6 +279,19 @@ def test_a_large_jpeg_decoded_small_looks_the_same(mode: str):
     small = decode_prepared(encoded(photo, "JPEG", quality=95), spec)
     full = decode_prepared(encoded(photo, "PNG"), spec)
     assert np.abs(small.astype(int) - full.astype(int)).mean() < 2
+
+
+@pytest.mark.parametrize("resize", ["stretch", "crop"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_jpeg_on_its_side_is_decoded_as_small_as_an_upright_one(orientation: int, resize: str):
+    upright = half_and_half(1600, 800)
+    stored = upright.transpose(UNDO[orientation]) if orientation in UNDO else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    half = (0.5,) * 3
+    spec = Preprocessing(height=50, width=200, mode="RGB", resize=resize, mean=half, std=half)
+    # An eighth still has 200 columns and 100 rows.
+    assert decode(encoded(stored, "JPEG", exif=exif), spec=spec).size == (200, 100)
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
