@@ -119,8 +119,34 @@ def test_a_hand_edit_is_noticed():
         manifests.from_bytes(written, PATH)
 
 
+def test_a_digest_that_was_taken_out_is_missed():
+    content = json.loads(manifests.to_bytes(example()))
+    del content["digest"]
+    with pytest.raises(CheckpointDamaged, match="changed after it was written"):
+        manifests.from_bytes(json.dumps(content).encode(), PATH)
+
+
+def test_without_the_calibration_nothing_is_said_of_what_it_was_made_by():
+    figures = {"auc": 0.9, "calibration_error_interval": [0.1, 0.2]}
+    found = Evaluation(protocol="verification", data="x", figures=figures, calibrated_by="y")
+    assert found.without_calibration() == Evaluation(
+        protocol="verification",
+        data="x",
+        figures={"auc": 0.9, "calibration_error_interval": None},
+    )
+
+
 @pytest.mark.parametrize(
-    "data", [b"", b"[]", b"{", b"\xff\xfe", b"[" * 100_000, b'{"format": ' + b"1" * 5000 + b"}"]
+    "data",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"format": ' + b"1" * 5000 + b"}",
+        b'{"name": "\\ud800"}',
+    ],
 )
 def test_what_is_no_manifest_is_refused(data: bytes):
     with pytest.raises(CheckpointDamaged, match=r"manifest\.json"):
@@ -138,7 +164,7 @@ def test_values_that_no_image_can_be_normalised_by_are_refused(field: str, value
 
 
 @pytest.mark.parametrize(
-    "name", ["", "../up", "a/b", "Upper", ".hidden", "a" * 64, "spaced name", "a\n"]
+    "name", ["", "../up", "a/b", "Upper", ".hidden", "a" * 64, "spaced name", "a\n", "-x", "_x"]
 )
 def test_names_that_are_no_folder_names_are_refused(name: str):
     with pytest.raises(InvalidName, match="cannot be a model's name"):
