@@ -1,6 +1,9 @@
+import hashlib
 import json
 import os
 import resource
+import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -19,7 +22,7 @@ from model_store.errors import (
     StoreError,
     UnknownComponent,
 )
-from model_store.manifest import Evaluation, Provenance
+from model_store.manifest import Evaluation, Provenance, WeightsFile
 from model_store.network import BranchSpec, ComparatorSpec, NetworkSpec, SiameseNetwork
 from tests import tiny
 
@@ -120,6 +123,41 @@ def test_a_revision_has_the_same_weights_and_the_new_calibration(tmp_path: Path)
     assert store.manifest("mine", 1).calibration is None, "a saved version never changes"
 
 
+def test_a_revision_keeps_what_it_is_given_nothing_for_and_says_when_it_was_made(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    long_ago = datetime(2020, 1, 2, tzinfo=UTC)
+    reference = store.save(
+        "mine", tiny.network(), description="a test", calibration=CALIBRATION, created=long_ago
+    )
+    assert store.manifest("mine").created == long_ago
+    (reference.path / "a folder of somebody's").mkdir()
+    revised = store.revise("mine", 1, files={"note.md": b"more"})
+    after = store.manifest("mine")
+    assert (after.calibration, after.description) == (CALIBRATION, "a test")
+    assert after.created > long_ago
+    assert not (revised.path / "a folder of somebody's").exists()
+
+
+def test_a_version_that_was_deleted_leaves_a_gap(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    for _ in range(3):
+        reference = store.save("mine", tiny.network())
+    shutil.rmtree(reference.path.parent / "1")
+    assert store.save("mine", tiny.network()).version == 4
+    assert store.versions("mine") == [2, 3, 4]
+
+
+def test_weights_that_are_not_those_expected_are_not_kept(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    store.save("mine", tiny.network(seed=1))
+    expected = store.manifest("mine").weights
+    assert isinstance(expected, WeightsFile)
+    assert store.save("mine", tiny.network(seed=1), expected_weights=expected).version == 2
+    with pytest.raises(StoreError, match="the weights of 'mine' are not those"):
+        store.save("mine", tiny.network(seed=2), expected_weights=expected)
+    assert sorted(entry.name for entry in (tmp_path / "mine").iterdir()) == ["1", "2"]
+
+
 class Meanwhile(dict[str, bytes]):
     """Files to be written, while another process saves a version."""
 
@@ -206,10 +244,27 @@ def test_default_and_aliases(filled: ModelStore):
     filled.set_alias("live", "good")
     assert filled.index().default == "good"
     assert filled.index().aliases == {"live": "good"}
+    filled.set_alias("next", "bad")
+    filled.set_default("bad")
+    assert filled.index().aliases == {"live": "good", "next": "bad"}, "the others stay"
+    assert filled.index().default == "bad"
+    with pytest.raises(ModelNotFound, match="no model 'absent'"):
+        filled.set_alias("another", "absent")
+    with pytest.raises(InvalidName):
+        filled.set_alias("../up", "good")
     with pytest.raises(ModelNotFound, match=r"no model 'absent'.*models there: bad, good"):
         filled.set_default("absent")
     with pytest.raises(StoreError, match="a model's own name"):
         filled.set_alias("bad", "good")
+
+
+def test_folders_that_cannot_be_models_are_passed_over(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    store.save("mine", tiny.network())
+    for name in ("Upper", ".runs", "with space", "empty"):
+        (tmp_path / name / ("versions" if name == "empty" else "1")).mkdir(parents=True)
+    (tmp_path / "a-file").write_text("")
+    assert [reference.name for reference in store.models()] == ["mine"]
 
 
 def test_an_empty_store_is_a_store(tmp_path: Path):
@@ -291,6 +346,30 @@ def test_promises_that_the_network_does_not_keep_are_refused(tmp_path: Path):
     rewrite_manifest(reference.path, metric=Metric.COSINE_SIMILARITY)
     with pytest.raises(CheckpointDamaged, match="promises cosine_similarity"):
         store.load("mine")
+    kept = Metric.EUCLIDEAN_DISSIMILARITY
+    rewrite_manifest(reference.path, metric=kept, dimension=9)
+    with pytest.raises(CheckpointDamaged, match=r"on 9 values, and its network gives .* on 8"):
+        store.load("mine")
+
+
+def test_weights_that_are_no_safetensors_are_refused_though_the_manifest_has_their_digest(
+    tmp_path: Path,
+):
+    store = ModelStore(tmp_path)
+    path = store.save("mine", tiny.network()).path
+    data = b"pickled long ago"
+    (path / "weights.safetensors").write_bytes(data)
+    weights = store.manifest("mine").weights.model_dump()
+    weights |= {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    rewrite_manifest(path, weights=weights)
+    with pytest.raises(CheckpointDamaged, match=r"weights\.safetensors does not fit"):
+        store.load("mine")
+
+
+def test_a_loaded_network_keeps_nothing_for_gradients(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    store.save("mine", tiny.network())
+    assert not any(parameter.requires_grad for parameter in store.load("mine").network.parameters())
 
 
 def test_an_unknown_network_is_refused_and_the_file_named(tmp_path: Path):
@@ -317,8 +396,9 @@ def test_a_folder_in_another_ones_place_is_noticed(tmp_path: Path):
     store = ModelStore(tmp_path)
     reference = store.save("mine", tiny.network())
     reference.path.rename(tmp_path / "mine" / "7")
-    with pytest.raises(CheckpointDamaged, match="holds mine version 1; move the folder"):
-        store.load("mine")
+    for read in (store.load, store.manifest):
+        with pytest.raises(CheckpointDamaged, match="holds mine version 1; move the folder"):
+            read("mine")
 
 
 def test_a_save_that_fails_leaves_nothing(tmp_path: Path):

@@ -260,6 +260,9 @@ def test_a_store_keeps_it_beside_the_weights(tmp_path: Path) -> None:
     assert loaded.manifest.typicality.level == loaded.typicality.level == 0.02
     store.revise("mine", 2, files={"note.md": b"more"})
     assert store.load("mine").typicality is not None, "what is not given anew stays"
+    stricter = replace(description(network.dimension), level=0.05)
+    store.revise("mine", 3, typicality=stricter)
+    assert store.load("mine").typicality.level == 0.05
     file = store.find("mine").path / "typicality.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(CheckpointDamaged, match=r"typicality\.safetensors"):
