@@ -25,6 +25,14 @@ def test_a_damaged_index_is_refused_by_name(tmp_path: Path, content: str):
         read_index(tmp_path)
 
 
+def test_what_is_no_file_where_the_index_should_be_is_named(tmp_path: Path):
+    (tmp_path / "store.json").mkdir()
+    with pytest.raises(CheckpointDamaged, match=r"store\.json cannot be read"):
+        read_index(tmp_path)
+    (tmp_path / "file").write_text("no folder")
+    assert read_index(tmp_path / "file") == StoreIndex()
+
+
 def test_an_index_that_cannot_be_written_is_named(tmp_path: Path):
     with pytest.raises(StoreError, match=r"cannot write .*store\.json: No such file"):
         update_index(tmp_path / "missing", lambda index: index)

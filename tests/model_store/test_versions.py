@@ -9,7 +9,7 @@ from tests import tiny
 
 
 def test_versions_are_the_numbered_folders_in_their_order(tmp_path: Path):
-    for name in ("10", "9", "1", "x", "²", ".incoming-1-abcd"):
+    for name in ("10", "9", "1", "x", "²", "٣", ".incoming-1-abcd"):
         (tmp_path / name).mkdir()
     assert versions_in(tmp_path) == [1, 9, 10]
     assert versions_in(tmp_path / "missing") == []
