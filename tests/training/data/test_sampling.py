@@ -69,9 +69,24 @@ class TestBalancedPairs:
         draws = [BalancedPairs(classes, 4, 0).draw(step).indices for step in range(50)]
         assert set(np.concatenate(draws)) == set(range(6))
 
+    def test_every_two_images_of_a_class_meet(self):
+        classes = table([4, 1])
+        met = set()
+        for step in range(60):
+            draw = BalancedPairs(classes, 4, 0).draw(step)
+            met |= set(map(tuple, draw.indices[draw.pairs][draw.same].tolist()))
+        assert len(met) == 4 * 3, "in both orders"
+
+    def test_an_epoch_counts_two_images_a_pair(self):
+        assert BalancedPairs(table([3, 3]), 5, 0).images_per_step == 10
+
     def test_one_class_is_refused(self):
         with pytest.raises(ValueError, match="2 classes"):
             BalancedPairs(table([4]), 4, 0)
+
+    def test_one_pair_is_refused(self):
+        with pytest.raises(ValueError, match="at least 2 pairs"):
+            BalancedPairs(table([4, 4]), 1, 0)
 
 
 class TestShuffled:
@@ -88,6 +103,13 @@ class TestShuffled:
     def test_epochs_differ(self):
         sampler = Shuffled(table([10, 10]), 20, 1)
         assert not np.array_equal(sampler.draw(0).indices, sampler.draw(1).indices)
+
+    def test_a_large_class_is_drawn_more_often_and_the_others_draw_classes_alike(self):
+        assert {name for name, sampler in SAMPLERS.items() if sampler.by_image} == {"shuffled"}
+
+    def test_one_class_is_refused(self):
+        with pytest.raises(ValueError, match="2 classes"):
+            Shuffled(table([4]), 2, 0)
 
 
 class TestClassesByImages:
@@ -136,6 +158,19 @@ class TestClassesByImages:
             seen.add(int(classes.groups[labels[0]]))
             assert len(set(classes.groups[labels])) == 1
         assert seen == {0, 1}  # group 2 has one class: there is nothing to tell it from
+
+    def test_every_class_is_drawn_evenly(self):
+        classes = table([3] * 8)
+        sampler = ClassesByImages(classes, 6, 0, images=2)
+        drawn = [classes.labels[sampler.draw(step).indices] for step in range(400)]
+        shares = np.bincount(np.concatenate(drawn)) / (400 * 6)
+        np.testing.assert_allclose(shares, 1 / 8, atol=0.02)
+
+    def test_a_group_is_drawn_in_proportion_to_its_classes(self):
+        classes = table([2] * 8, [0, 0, 1, 1, 1, 1, 1, 1])
+        sampler = ClassesByImages(classes, 4, 0, groups=1)
+        labels = [classes.labels[sampler.draw(step).indices[0]] for step in range(400)]
+        assert np.mean(np.array(labels) < 2) == pytest.approx(2 / 8, abs=0.06)
 
     def test_classes_of_two_groups(self):
         classes = table([4] * 8, [0] * 4 + [1] * 4)
