@@ -2,6 +2,7 @@
 
 import colorsys
 import math
+from typing import ClassVar
 
 import pytest
 import torch
@@ -150,7 +151,81 @@ class TestEveryPolicy:
         torch.testing.assert_close(changed.float(), page.float(), atol=1e-2, rtol=0)
 
 
+def seen_through(policy, images: int = 300) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where a policy looks, read off pictures whose red rises across and whose green down.
+
+    Returns:
+        (N, 2, 2), what a pixel further across (first column) and down moves in the original; and
+        (N, 2), in half sides, where the middle comes from.
+    """
+    side, middle, each = 33, 16, 4
+    rise = (torch.arange(side) - middle) * each + 128
+    ramps = torch.stack([rise.expand(side, side), rise[:, None].expand(side, side)], -1)
+    ramps = torch.cat([ramps, torch.full((side, side, 1), 128)], -1).to(torch.uint8)
+    seen = policy(ramps.expand(images, *ramps.shape).contiguous(), generator())[..., :2]
+    across = (seen[:, middle, middle + 1] - seen[:, middle, middle - 1]) / (2 * each)
+    down = (seen[:, middle + 1, middle] - seen[:, middle - 1, middle]) / (2 * each)
+    centre = (seen[:, middle, middle] - 128) / each / (side / 2)
+    return torch.stack([across, down], -1), centre
+
+
+def angles_of(maps: torch.Tensor) -> torch.Tensor:
+    """How far each is turned, in degrees, if neither scale is below 0."""
+    return torch.rad2deg(torch.atan2(maps[:, 1, 0], maps[:, 0, 0]))
+
+
+def reaches(values: torch.Tensor, reach: float) -> bool:
+    """Whether values go as far as they may both ways, and no further."""
+    most = reach * 1.02 + 1e-3
+    return bool(0.9 * reach < values.max() < most and -most < values.min() < -0.9 * reach)
+
+
+def are_apart(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return abs(float(torch.corrcoef(torch.stack([one, other]))[0, 1])) < 0.2
+
+
 class TestGlyphs:
+    def test_each_image_is_turned_scaled_sheared_and_moved_by_amounts_of_its_own(self):
+        policy = Glyphs(colour(33, 33), elastic=0.0, thicker=0.0, thinner=0.0)
+        maps, centres = seen_through(policy)
+        angles = angles_of(maps)
+        assert reaches(angles, 12)
+        back = torch.deg2rad(-angles)
+        turns = torch.stack([back.cos(), -back.sin(), back.sin(), back.cos()], -1).view(-1, 2, 2)
+        upright = turns @ maps  # ((across, shear · down), (0, down))
+        across, down = upright[:, 0, 0].log(), upright[:, 1, 1].log()
+        shear = upright[:, 0, 1] / upright[:, 1, 1]
+        assert all(reaches(values, 0.2) for values in (across, down, shear))
+        assert reaches(centres[:, 0], 0.08)
+        assert reaches(centres[:, 1], 0.08)
+        amounts = [angles, across, down, shear, centres[:, 0], centres[:, 1]]
+        assert all(
+            are_apart(one, other) for at, one in enumerate(amounts) for other in amounts[:at]
+        )
+
+    def test_each_image_is_bent_by_a_share_of_its_own(self):
+        still = {name: 0.0 for name in STILL if name != "elastic"}
+        policy = Glyphs(colour(33, 33), **still, elastic=0.06, thicker=0.0, thinner=0.0)
+        _, centres = seen_through(policy, 2000)
+        # The middle is a knot: normal, times a share drawn evenly from [0, 1.5), of mean square ¾.
+        assert centres.std() == pytest.approx(0.06 * 0.75**0.5, rel=0.1)
+        kurtosis = (centres / centres.std()).pow(4).mean()
+        assert kurtosis > 4, "a normal variable of one deviation for all has 3, and this 5.4"
+
+    def test_strokes_grow_by_up_to_a_pixel_and_shrink_by_up_to_half_of_one(self):
+        spec = grey()
+        images = torch.full((400, *spec.shape), 255, dtype=torch.uint8)
+        images[:, :, 6:10] = 0
+        changed = Glyphs(spec, **STILL, thicker=0.4, thinner=0.3)(images, generator())
+        grown = 1 - changed[:, 8, 5, 0] / 255
+        shrunk = changed[:, 8, 6, 0] / 255
+        assert (grown > 0).float().mean() == pytest.approx(0.4, abs=0.07)
+        assert (shrunk > 0).float().mean() == pytest.approx(0.3, abs=0.07)
+        assert not ((grown > 0) & (shrunk > 0)).any()
+        assert 0.9 < grown.max() <= 1
+        assert grown[grown > 0].min() < 0.1
+        assert 0.45 < shrunk.max() <= 0.5
+
     @pytest.mark.parametrize("fill", [0, 255])
     @pytest.mark.parametrize("thicker", [True, False])
     def test_strokes_grow_and_shrink_whatever_the_ink(self, fill, thicker):
@@ -183,6 +258,51 @@ class TestGlyphs:
 
 
 class TestJitter:
+    PLAIN: ClassVar = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0}
+
+    def test_each_image_is_turned_cropped_and_stretched_by_amounts_of_its_own(self):
+        maps, centres = seen_through(Jitter(colour(33, 33), **self.PLAIN))
+        assert reaches(angles_of(maps), 10)
+        sides = maps.norm(dim=1)
+        side, stretch = sides.prod(1).sqrt(), (sides[:, 0] / sides[:, 1]).log()
+        assert 0.69 < side.min() < 0.73
+        assert 0.97 < side.max() < 1.01
+        assert reaches(stretch, 0.1)
+        # Placed evenly in what there is beside the crop.
+        for place in (centres / (1 - side)[:, None].clamp(min=0.05)).T:
+            assert place.max() > 0.9
+            assert place.min() < -0.9
+        assert (centres.abs() <= (1 - side)[:, None] + 0.01).all()
+
+    def test_the_share_that_is_told_is_mirrored(self):
+        policy = Jitter(colour(33, 33), **self.PLAIN, mirror=0.3)
+        assert policy.mirrors
+        assert not Jitter(colour(33, 33)).mirrors
+        maps, _ = seen_through(policy, 600)
+        assert (torch.linalg.det(maps) < 0).float().mean() == pytest.approx(0.3, abs=0.06)
+
+    @pytest.mark.parametrize("option", ["brightness", "contrast", "saturation"])
+    def test_each_change_of_colour_is_of_what_it_says(self, option):
+        """Half of each picture is orange and half a dark blue."""
+        spec = colour()
+        still = {"rotation": 0.0, "crop": 1.0, "aspect": 0.0, **self.PLAIN, option: 0.3}
+        images = torch.tensor([150, 90, 60], dtype=torch.uint8).expand(300, *spec.shape).clone()
+        images[:, :, 8:] = torch.tensor([40, 50, 100], dtype=torch.uint8)
+        changed = Jitter(spec, **still)(images, generator())
+        before = images[:, 8, [4, 12]].double()  # (N, 2 halves, 3 colours)
+        after = changed[:, 8, [4, 12]].double()
+        if option == "brightness":
+            centre = torch.zeros(1, 1, 1)
+        elif option == "contrast":
+            centre = before.mean((1, 2), keepdim=True)
+        else:
+            # ITU-R BT.601, as for every grey value here.
+            luma = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)
+            centre = (before @ luma)[..., None]
+        factors = (after - centre) / (before - centre)
+        assert torch.allclose(factors, factors[:, :1, :1].expand_as(factors), atol=1e-3)
+        assert reaches(factors[:, 0, 0] - 1, 0.3)
+
     def test_mirrors_only_if_told(self):
         spec = colour()
         still = {"rotation": 0.0, "crop": 1.0, "aspect": 0.0}
