@@ -21,3 +21,12 @@ def test_the_mean_of_weights_equals_the_loop():
     torch.testing.assert_close(
         mean.network.state_dict()[name].double(), expected, atol=1e-5, rtol=0
     )
+
+
+def test_batches_that_were_counted_are_no_mean():
+    network = tiny.network("euclidean")
+    mean = MeanWeights(network, 0.9)
+    name = "branches.0.backbone.stem.1.num_batches_tracked"
+    network.state_dict()[name].fill_(7)
+    mean.update(network, 0)
+    assert mean.network.state_dict()[name] == 7

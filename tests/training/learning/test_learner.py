@@ -152,3 +152,33 @@ class TestFloat16:
         taught(second, range(2, 4))
         assert alike(second.network.state_dict(), whole.network.state_dict())
         assert second.precision.scaler.state_dict() == whole.precision.scaler.state_dict()
+
+
+def test_the_seed_decides_the_weights(recipe):
+    drawn = [Learner(recipe(f"seed={seed}"), 5, CPU).network.state_dict() for seed in (3, 3, 4)]
+    name = "branches.0.projection.0.weight"
+    assert torch.equal(drawn[0][name], drawn[1][name])
+    assert not torch.equal(drawn[0][name], drawn[2][name])
+
+
+def test_the_rate_is_for_all_batches_of_a_step(recipe):
+    settings = ("optimiser.reference_batch=4", "optimiser.learning_rate=0.1")
+    flat = ("schedule={name: constant, warm_up: 0.5}", "batch=8", "batches_per_step=3")
+    learner = Learner(recipe(*settings, *flat), 5, CPU)
+    assert learner.learning_rate(0.25) == pytest.approx(0.1 * (8 * 3 / 4) / 2)
+    assert learner.learning_rate(0.75) == pytest.approx(0.1 * (8 * 3 / 4))
+
+
+@pytest.mark.parametrize("precision", ["float32", "fp16"])
+def test_gradients_are_clipped_to_a_length_all_together(recipe, precision):
+    lengths = []
+    for clip in ("null", "0.01"):
+        chosen = recipe(f"clip={clip}", f"precision={precision}", "optimiser.nesterov=false")
+        learner = Learner(chosen, 5, CPU)
+        if precision == "fp16":
+            scaled_by(learner, 256.0)
+        taught(learner, range(1))
+        gradients = [p.grad.flatten() for p in learner._parameters if p.grad is not None]
+        lengths.append(torch.cat(gradients).norm().item())
+    assert lengths[0] > 0.1
+    assert lengths[1] == pytest.approx(0.01, rel=1e-3)

@@ -87,6 +87,33 @@ def test_random_numbers_in_the_network_do_not_spoil_that(recipe):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+class Drawing(nn.Module):
+    """Draws a number each time, as dropout would."""
+
+    def __init__(self, drawn: list[float]) -> None:
+        super().__init__()
+        self.drawn = drawn
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        self.drawn.append(torch.rand(()).item())
+        return values
+
+    def __deepcopy__(self, _: object) -> "Drawing":
+        return Drawing(self.drawn)
+
+
+@pytest.mark.parametrize("batches", [1, 3])
+def test_every_batch_of_every_step_draws_numbers_of_its_own(recipe, batches):
+    drawn: list[float] = []
+    learner = learner_of(recipe.model_copy(update={"batches_per_step": batches}))
+    branch = learner.network.branches[0]
+    branch.projection = nn.Sequential(Drawing(drawn), branch.projection)
+    for step in range(4):
+        learner.step([making(part) for part in range(batches)], step, 0.5)
+    # Before the first step of several batches, one of them shows whether numbers are drawn at all.
+    assert len(set(drawn[batches > 1 :])) == len(drawn[batches > 1 :]) == 4 * batches
+
+
 def test_the_callers_random_state_is_left_alone(recipe):
     before = torch.get_rng_state()
     learnt(recipe, dropout=True)
