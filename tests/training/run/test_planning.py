@@ -1,7 +1,16 @@
+from contextlib import closing
+
+import pytest
+import torch
+
 from tests.training.drawings import SMALL_RECIPE, draw_folder, write_recipe
 from training.data.opening import open_data
+from training.data.pixels import PixelsAsTheyCome
+from training.data.training_set import TrainingSet
+from training.errors import RecipeError
 from training.recipe.files import load_recipe
-from training.run.planning import planned_steps
+from training.run.planning import Plan, plan_training, planned_steps, validation_steps
+from training.run.state import Standing
 
 
 def test_steps_are_those_of_the_training(tmp_path):
@@ -12,3 +21,58 @@ def test_steps_are_those_of_the_training(tmp_path):
     assert planned_steps(folder, recipe) == (12, 27.5)
     recipe = load_recipe(str(tmp_path / "r.yaml"), ["epochs=3", "max_steps=null"])
     assert planned_steps(folder, recipe)[0] == 82
+
+
+@pytest.mark.parametrize(
+    ("steps", "times", "expected"),
+    [(12, 3, {4, 8, 12}), (10, 3, {3, 6, 10}), (2, 5, {1, 2}), (7, 1, {7}), (7, 0, set())],
+)
+def test_validations_are_spread_evenly_and_the_last_step_is_one(steps, times, expected):
+    assert validation_steps(steps, times) == expected
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(1, 1), (399, 1), (400, 2), (10_000, 50)])
+def test_a_history_has_some_two_hundred_rows(steps, expected):
+    plan = Plan(steps, 1.0, frozenset(), keep_best=False, save_every=60)
+    assert plan.row_steps == expected
+
+
+def test_the_time_is_over_once_it_is_reached():
+    plan = Plan(9, 1.0, frozenset(), keep_best=False, save_every=60, max_seconds=30)
+    assert not plan.ended(Standing(seconds=29.9))
+    assert plan.ended(Standing(seconds=30))
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = open_data(draw_folder(tmp_path / "data", classes=4, images=3)).whole
+    recipe = load_recipe(str(write_recipe(tmp_path / "r.yaml", SMALL_RECIPE)))
+    with closing(PixelsAsTheyCome(folder, recipe.preprocessing, 1)) as pixels:
+        yield TrainingSet(pixels, turned_classes=False)
+
+
+def test_a_plan_is_what_the_recipe_says(tmp_path, images):
+    def planned(*overrides: str, validates: bool = True) -> Plan:
+        recipe = load_recipe(str(tmp_path / "r.yaml"), overrides)
+        return plan_training(images, recipe, torch.device("cpu"), validates=validates)[1]
+
+    assert planned("max_minutes=1.5").max_seconds == 90
+    assert planned().max_seconds is None
+    kept = ("last", "best", "both", "every")
+    assert [planned(f"validation.keep={keep}").keep_best for keep in kept] == [0, 1, 1, 0]
+    assert planned("max_steps=40", "validation.times=2").validations == {20, 40}
+    looked_at = planned("max_steps=40", "validation.times=2", validates=False)
+    assert looked_at.validations == set(range(4, 41, 4)), "ten times, to see that it goes well"
+    first = "validation.first=true"
+    assert [planned(first, validates=there).first for there in (True, False)] == [True, False]
+
+
+def test_smaller_pictures_are_not_for_a_network_that_flattens_its_map(tmp_path, images):
+    smaller = "augmentation={name: jitter, options: {resolution: 0.5}}"
+    pooling = "network.branches.0.pooling="
+    for overrides in ([smaller, f"{pooling}gem"], ["augmentation={name: jitter}"]):
+        recipe = load_recipe(str(tmp_path / "r.yaml"), overrides)
+        plan_training(images, recipe, torch.device("cpu"), validates=False)
+    recipe = load_recipe(str(tmp_path / "r.yaml"), [smaller])
+    with pytest.raises(RecipeError, match="resolution below 1"):
+        plan_training(images, recipe, torch.device("cpu"), validates=False)
