@@ -40,6 +40,16 @@ def test_a_link_stays_and_what_it_names_is_replaced(tmp_path: Path):
     assert sorted(tmp_path.rglob("*")) == sorted([link, file, file.parent])
 
 
+def test_who_has_the_old_file_open_reads_it_to_its_end(tmp_path: Path):
+    file = tmp_path / "file"
+    file.write_bytes(b"the old one")
+    with file.open("rb") as reader:
+        assert reader.read(4) == b"the "
+        replace_file(file, b"the new one")
+        assert reader.read() == b"old one"
+    assert file.read_bytes() == b"the new one"
+
+
 def test_what_fails_before_the_end_leaves_the_old_file_and_nothing_else(tmp_path: Path):
     file = tmp_path / "file"
     file.write_bytes(b"old")

@@ -93,7 +93,24 @@ def test_another_networks_probe_is_refused() -> None:
     for wrong_shape, wrong_dimension in (((height, width, 3), dimension), (shape, dimension + 1)):
         with pytest.raises(StoreError, match="no probe of a network"):
             from_bytes(data, record, wrong_shape, wrong_dimension)
-    nothing = Probe(probe.images, {}, probe.torch)
-    data = nothing.to_bytes()
-    with pytest.raises(StoreError, match="no probe"):
-        from_bytes(data, nothing.record(data), shape, dimension)
+    rows = probe.features[Side.LEFT]
+    for other in (
+        replace(probe, features={}),
+        replace(probe, images=probe.images.astype(np.int16)),
+        replace(probe, features={Side.LEFT: rows.astype(np.float64)}),
+        replace(probe, images=probe.images[:0], features={Side.LEFT: rows[:0]}),
+        replace(probe, features={Side.LEFT: rows, Side.RIGHT: rows[:-1]}),
+    ):
+        data = other.to_bytes()
+        with pytest.raises(StoreError, match="no probe"):
+            from_bytes(data, other.record(data), shape, dimension)
+
+
+def test_one_feature_that_is_no_number_is_noticed() -> None:
+    probe = Probe.of(tiny.network())
+    assert probe.finite
+    rows = probe.features[Side.LEFT]
+    broken = rows.copy()
+    broken[1, 2] = np.nan
+    for features in ({Side.LEFT: broken}, {Side.LEFT: rows, Side.RIGHT: broken}):
+        assert not replace(probe, features=features).finite

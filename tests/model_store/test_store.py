@@ -117,6 +117,8 @@ def test_a_revision_has_the_same_weights_and_the_new_calibration(tmp_path: Path)
     after = store.load("mine").manifest
     assert reference.version == 2
     assert after.weights == before.weights
+    parameters = tiny.network().parameters()
+    assert after.weights.parameters == sum(parameter.numel() for parameter in parameters)
     assert after.calibration == CALIBRATION
     assert (reference.path / "card.md").read_bytes() == b"new"
     assert (reference.path / "split.json").read_bytes() == b"{}"
@@ -401,11 +403,14 @@ def test_a_folder_in_another_ones_place_is_noticed(tmp_path: Path):
             read("mine")
 
 
-def test_a_save_that_fails_leaves_nothing(tmp_path: Path):
+@pytest.mark.parametrize(
+    "name", ["../evil", "a/b", "manifest.json", "weights.safetensors", "typicality.safetensors"]
+)
+def test_a_save_that_fails_leaves_nothing(tmp_path: Path, name: str):
     store = ModelStore(tmp_path)
     store.save("mine", tiny.network())
     with pytest.raises(StoreError, match="cannot be the name of a file"):
-        store.save("mine", tiny.network(), files={"../evil": b""})
+        store.save("mine", tiny.network(), files={name: b""})
     assert [entry.name for entry in (tmp_path / "mine").iterdir()] == ["1"]
 
 
