@@ -4,7 +4,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.copies.edits import EDITS, crop, frame, grey, mirror, patch, small
+from training.copies.edits import (
+    EDITS,
+    blur,
+    colours,
+    crop,
+    frame,
+    grey,
+    mirror,
+    noise,
+    patch,
+    small,
+    turn,
+)
 
 KEPT_SIZE = ("blur", "colours", "grey", "mirror", "noise", "patch", "text")
 
@@ -96,3 +108,55 @@ def test_a_patch_hides_at_most_a_fifth():
     for seed in range(20):
         differs = np.any(np.asarray(patch(photo(), drawn(seed))) != np.asarray(photo()), axis=2)
         assert 0.02 < differs.mean() < 0.22
+        down, across = (np.flatnonzero(differs.any(axis=axis)) for axis in (1, 0))
+        assert 0.18 * 80 < np.ptp(down) + 1 < 0.47 * 80
+        assert 0.18 * 120 < np.ptp(across) + 1 < 0.47 * 120
+
+
+def test_a_flat_grey_picture_shows_how_bright_colours_make_it():
+    """Contrast and saturation leave it as it is."""
+    flat = Image.new("RGB", (20, 20), (100, 100, 100))
+    found = [np.asarray(colours(flat, drawn(seed))).mean() for seed in range(100)]
+    assert 59 <= min(found) < 65
+    assert 145 < max(found) <= 150
+
+
+def test_a_turned_picture_is_turned_by_2_to_12_degrees_either_way():
+    """A light bar across a dark picture: its ends say how far."""
+    bar = np.zeros((201, 201, 3), np.uint8)
+    bar[98:103] = 255
+    angles = []
+    for seed in range(60):
+        values = np.asarray(turn(Image.fromarray(bar), drawn(seed))).astype(float)[..., 0]
+        middle = values.shape[1] // 2
+        # Not so far from the middle that what lies beyond the edges is met.
+        heights = [
+            np.average(np.arange(40), weights=values[values.shape[0] // 2 - 20 :, column][:40])
+            for column in (middle - 60, middle + 60)
+        ]
+        angles.append(np.degrees(np.arctan2(heights[1] - heights[0], 120)))
+    sizes = np.abs(angles)
+    assert 1.8 < sizes.min() < 3.5
+    assert 10.5 < sizes.max() < 12.2
+    assert min(angles) < -5 < 5 < max(angles)
+
+
+def test_noise_is_of_8_to_24_values():
+    flat = Image.new("RGB", (100, 100), (128, 128, 128))
+    found = [np.asarray(noise(flat, drawn(seed))).std() for seed in range(50)]
+    assert 7.8 < min(found) < 10
+    assert 22 < max(found) < 24.2
+
+
+def test_how_far_a_blur_reaches_goes_by_the_shorter_side():
+    edge = np.zeros((200, 2000, 3), np.uint8)
+    edge[:, 1000:] = 255
+    spreads = []
+    for seed in range(30):
+        values = np.asarray(blur(Image.fromarray(edge), drawn(seed))).astype(float)[100, :, 0]
+        slope = np.diff(values) / 255
+        places = np.arange(len(slope)) - 999
+        spreads.append((slope @ places**2 - (slope @ places) ** 2) ** 0.5)
+    # 0.4 to 1 % of 200 pixels; Pillow's Gaussian is made of three boxes.
+    assert 0.7 < min(spreads) < 1.1
+    assert 1.7 < max(spreads) < 2.3

@@ -85,6 +85,26 @@ def test_the_copy_of_a_grey_picture_is_grey():
         assert Image.open(io.BytesIO(copy)).mode == "L"
 
 
+def test_copies_of_one_picture_differ_from_each_other_and_by_seed(pictures, tmp_path):
+    made(pictures, tmp_path / "one", edits=("noise",), copies=3)
+    made(pictures, tmp_path / "two", edits=("noise",), copies=3, seed=1)
+    one, two = (contents(tmp_path / name) for name in ("one", "two"))
+    for name in ("a.jpg", "shoes - b.PNG"):
+        copies = [files[f"{name}/{n}-noise.jpg"] for files in (one, two) for n in (1, 2, 3)]
+        assert len(set(copies)) == 6
+
+
+def test_the_quality_of_copies_is_30_to_92():
+    """Told by the first value of the table for brightness: 16 at a quality of 50."""
+    image = Image.new("RGB", (16, 16))
+    firsts = []
+    for seed in range(200):
+        _, copy = make_copy(image, ("mirror",), np.random.default_rng(seed))
+        firsts.append(Image.open(io.BytesIO(copy)).quantization[0][0])
+    # libjpeg: (16 · scale + 50) / 100 of scale 5000 / 30 = 166 and 200 − 2 · 92 = 16.
+    assert (max(firsts), min(firsts)) == (27, 3)
+
+
 def test_a_seed_makes_the_same_copies_whatever_else_there_is(pictures, tmp_path):
     made(pictures, tmp_path / "one")
     (pictures / "0.jpg").write_bytes(jpeg(9))
