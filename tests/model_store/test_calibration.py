@@ -81,6 +81,8 @@ def test_the_isotonic_curve_by_hand():
         {"method": "isotonic", "evidence": [0, 1], "logits": [2]},
         {"method": "beta", "low": 1, "high": 1, "rise": 1, "fall": 1, "intercept": 0},
         {"method": "beta", "low": 0, "high": 1, "rise": -1, "fall": 1, "intercept": 0},
+        {"method": "beta", "low": 0, "high": 1, "rise": 1, "fall": -1, "intercept": 0},
+        {"method": "logistic", "slope": -1, "intercept": 0},
         {"method": "spline"},
     ],
 )

@@ -9,7 +9,7 @@ from model_store.errors import StoreError, UnknownComponent
 from model_store.metric import Metric
 from model_store.network import BranchSpec, ComparatorSpec, NetworkSpec, SiameseNetwork, Side
 from model_store.network.backbones.efficientnet_lite import SamePadConv2d
-from model_store.network.branch import GeneralisedMean
+from model_store.network.branch import Branch, GeneralisedMean
 from model_store.network.comparators.absolute_difference import AbsoluteDifferenceSigmoid
 from model_store.network.comparators.cosine import Cosine
 from model_store.network.comparators.euclidean import Euclidean
@@ -124,6 +124,47 @@ def test_one_embedding_meets_many():
     for comparator in (Euclidean(8), Cosine(8), AbsoluteDifferenceSigmoid(8)):
         row_by_row = torch.cat([comparator(one, row[None]) for row in many])
         assert torch.allclose(comparator(one, many), row_by_row, atol=1e-6)
+        turned = torch.cat([comparator(row[None], one) for row in many])
+        assert torch.allclose(comparator(many, one), turned, atol=1e-6)
+
+
+def test_a_cosine_is_one_at_most_however_long_or_short_embeddings_are():
+    rows = torch.randn(2000, 8, generator=torch.Generator().manual_seed(0))
+    scales = torch.logspace(-6, 6, len(rows))[:, None]
+    for scores in (Cosine(8)(rows, rows * scales), Cosine(8)(rows[:1], rows[:1] * scales)):
+        assert scores.max() == 1
+        assert scores.min() > 0.999
+    assert Cosine(8)(rows[:1], torch.zeros(3, 8)).tolist() == [0, 0, 0]
+    by_hand = torch.tensor([[0.03, 0.04], [0.4, -0.3], [-0.3, -0.4]])
+    found = Cosine(2)(torch.tensor([[0.3, 0.4]]), by_hand)
+    assert found.tolist() == pytest.approx([1, 0, -1], abs=1e-6)
+
+
+def test_scores_of_embeddings_in_half_precision_are_computed_in_float32():
+    # Differences that bfloat16 would round to 4 and 256.
+    left = torch.tensor([[4.0, 0.0]], dtype=torch.bfloat16)
+    right = torch.tensor([[0.005, 0.0]], dtype=torch.bfloat16)
+    apart = 4 - right[0, 0].item()
+    assert ExponentialL1(2)(left, right).item() == pytest.approx(math.exp(-apart), rel=1e-6)
+    assert Euclidean(2)(left, right).item() == pytest.approx(apart, rel=1e-6)
+    assert Cosine(2)(left, left).dtype == torch.float32
+    sigmoid = AbsoluteDifferenceSigmoid(2, hidden=3).to(torch.bfloat16)
+    assert sigmoid(left, right).dtype == torch.float32
+
+
+@pytest.mark.parametrize(("activation", "logit"), [("none", 1.05), ("relu", 1.35)])
+def test_the_absolute_comparator_by_hand(activation: str, logit: float):
+    comparator = AbsoluteDifferenceSigmoid(2, hidden=3, activation=activation)
+    first, last = comparator.layers[0], comparator.layers[-1]
+    with torch.no_grad():
+        first.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, -1.0], [1.0, 1.0]]))
+        first.bias.zero_()
+        last.weight.copy_(torch.tensor([[0.1, 0.2, 0.3]]))
+        last.bias.fill_(0.1)
+    left, right = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 0.5]])
+    # Between the layers: 2, -1.5 and 3.5.
+    for scores in (comparator(left, right), comparator(right, left)):
+        assert scores.item() == pytest.approx(1 / (1 + math.exp(-logit)))
 
 
 def test_generalised_mean_by_hand():
@@ -131,6 +172,29 @@ def test_generalised_mean_by_hand():
     features = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
     by_hand = ((1 + 8 + 27 + 64) / 4) ** (1 / 3)
     assert pool(features).item() == pytest.approx(by_hand, rel=1e-6)
+
+
+def test_generalised_mean_of_an_empty_map_has_gradients():
+    pool = GeneralisedMean()
+    pool(torch.zeros(1, 2, 3, 3)).sum().backward()
+    assert torch.isfinite(pool.p.grad)
+
+
+def test_layers_behind_the_pooling_are_those_that_are_told():
+    spec = (
+        tiny.network_spec()
+        .branches[0]
+        .model_copy(update={"hidden": (5,), "projection": 4, "batch_norm": True})
+    )
+    branch = Branch(spec, 1, 32, 32)
+    assert [type(layer).__name__ for layer in branch.projection] == [
+        "Linear",
+        "ReLU",
+        "Linear",
+        "BatchNorm1d",
+    ]
+    assert branch.dimension == 4
+    assert all(module.training for module in branch.modules()), "as new networks are"
 
 
 @pytest.mark.parametrize("size", [7, 8, 31, 32])
@@ -349,3 +413,5 @@ def test_signed_and_exponential_comparators_by_hand():
     assert comparator(left, right).item() == pytest.approx(by_hand.item())
     assert comparator(left, right).item() != comparator(right, left).item()
     assert not comparator.symmetric
+    with_dropout = SignedDifferenceSigmoid(2, hidden=3, dropout=0.2)
+    assert with_dropout.layers[2].p == 0.2

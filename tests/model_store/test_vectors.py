@@ -18,3 +18,8 @@ def test_rows_are_scaled_as_torch_scales_them() -> None:
     rows[3] = 0
     expected = functional.normalize(torch.from_numpy(rows), dim=-1).numpy()
     np.testing.assert_allclose(to_unit_length(rows), expected, rtol=1e-6)
+
+
+def test_short_vectors_come_to_unit_length_too() -> None:
+    rows = np.array([[3e-6, -4e-6], [3e6, 4e6]], np.float32)
+    np.testing.assert_allclose(to_unit_length(rows), [[0.6, -0.8], [0.6, 0.8]], rtol=1e-6)
