@@ -43,7 +43,7 @@ def test_a_link_stays_and_what_it_names_is_replaced(tmp_path: Path):
 def test_who_has_the_old_file_open_reads_it_to_its_end(tmp_path: Path):
     file = tmp_path / "file"
     file.write_bytes(b"the old one")
-    with file.open("rb") as reader:
+    with file.open("rb", buffering=0) as reader:
         assert reader.read(4) == b"the "
         replace_file(file, b"the new one")
         assert reader.read() == b"old one"
