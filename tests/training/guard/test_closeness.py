@@ -45,3 +45,13 @@ def test_one_collapsed_side_is_enough():
     assert found.spread < 1e-6
     assert found.cosine == pytest.approx(1)
     assert found.genuine_distance == pytest.approx(float((points[29] - 1).norm()))
+
+
+def test_the_last_of_a_spread_is_measured_below_what_float32_resolves():
+    """Ten thousand angles of 0 to 3 · 2⁻²⁴: less than a step of float32 at 1 apart."""
+    angles = torch.arange(10_000) % 4 * 2.0**-24
+    points = torch.stack([torch.ones(10_000), angles], 1)
+    found = measure(points, None, pairs((0, 1)), pairs((2, 3)))
+    # Of 0, 1, 2 and 3 the variance is 5 / 4.
+    assert found.spread == pytest.approx(2.0**-24 * 1.25**0.5, rel=1e-3)
+    assert 0 < 1 - found.cosine < 1e-12

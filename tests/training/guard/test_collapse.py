@@ -42,6 +42,8 @@ def test_no_spread():
     assert symptom(gone) is Symptom.SPREAD
     assert "2.0e-04" in find_collapse([gone], looks()).text
     assert symptom(replace(gone, auc=0.95)) is None
+    assert symptom(replace(gone, auc=0.74)) is Symptom.SPREAD
+    assert symptom(replace(gone, auc=0.76)) is None, "what is left still tells classes apart"
     assert symptom(replace(gone, spread=0.01)) is None
 
 
