@@ -182,3 +182,14 @@ def test_gradients_are_clipped_to_a_length_all_together(recipe, precision):
         lengths.append(torch.cat(gradients).norm().item())
     assert lengths[0] > 0.1
     assert lengths[1] == pytest.approx(0.01, rel=1e-3)
+
+
+def test_the_mean_of_weights_counts_the_steps_of_the_run(recipe):
+    learner = Learner(recipe("mean_decay=0.9"), 5, CPU)
+    name = "branches.0.projection.0.weight"
+    expected = learner.network.state_dict()[name].clone()
+    for step in range(3):
+        taught(learner, range(step, step + 1))
+        decay = (step + 1) / (step + 10)
+        expected = decay * expected + (1 - decay) * learner.network.state_dict()[name]
+    torch.testing.assert_close(learner.result.state_dict()[name], expected)
