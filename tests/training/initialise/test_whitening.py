@@ -11,7 +11,13 @@ from training.data.pixels import load_pixels
 from training.data.sides import join_sides
 from training.data.training_set import TrainingSet
 from training.errors import RecipeError
-from training.initialise.whitening import fit_whitening, projection, whiten
+from training.initialise.whitening import (
+    fit_whitening,
+    projection,
+    set_projection,
+    some_images,
+    whiten,
+)
 from training.recipe import Recipe
 from training.recipe.files import parse_recipe
 
@@ -57,6 +63,33 @@ class TestProjection:
         found = fit_whitening(features, labels)
         assert _ratio(found(features), labels) > 2 * _ratio(features, labels)
         assert 0.5 <= found.shrinkage <= 1
+
+    def test_the_shrinkage_is_that_of_ledoit_and_wolf_and_half_at_least(self):
+        assert fit_whitening(*rows_of_classes()).shrinkage == 0.5
+        rng = np.random.default_rng(0)
+        rows = rng.normal(size=(40, 20)) * np.linspace(1, 1.7, 20)
+        labels = np.repeat(np.arange(10), 4)
+        within = rows - np.stack([rows[labels == label].mean(0) for label in labels])
+        products = [np.outer(row, row) * 40 / 30 for row in within]
+        covariance = sum(products) / 40  # Of 30 degrees of freedom.
+        target = np.trace(covariance) / 20 * np.eye(20)
+        noise = np.mean([((each - covariance) ** 2).sum() for each in products]) / 40
+        expected = noise / ((covariance - target) ** 2).sum()
+        assert 0.55 < expected < 0.95
+        found = fit_whitening(torch.from_numpy(rows), torch.from_numpy(labels))
+        assert found.shrinkage == pytest.approx(expected)
+
+    def test_batch_normalisation_gives_back_the_spread_however_small(self):
+        layers = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2)).eval()
+        rng = torch.Generator().manual_seed(0)
+        matrix = torch.randn(2, 3, generator=rng, dtype=torch.float64)
+        bias = torch.tensor([0.5, -2.0], dtype=torch.float64)
+        spread = torch.tensor([1e-4, 3.0], dtype=torch.float64)
+        set_projection(layers, matrix, bias, spread)
+        rows = torch.randn(5, 3, generator=rng)
+        expected = rows.double() @ matrix.T + bias
+        torch.testing.assert_close(layers(rows).double(), expected, atol=1e-5, rtol=1e-5)
+        assert layers[1].running_var.tolist() == pytest.approx([1e-8, 9])
 
     def test_features_without_any_variance(self):
         found = fit_whitening(torch.ones(6, 3).double(), torch.tensor([0, 0, 1, 1, 2, 2]))
@@ -130,6 +163,27 @@ class TestWhiten:
         assert "mirror" in told
         weights = [n.branches[0].get_submodule("projection.0").weight for n in (plain, mirrored)]
         assert not torch.allclose(*weights)
+
+    def test_a_mirrored_image_is_one_of_the_same_class(self, images):
+        network = _network()
+        _whiten(network, images, mirrored=True)
+        batch = images.images(np.arange(24))
+        batch = torch.cat([batch, batch.flip(2)])  # Left and right exchanged.
+        branch = network.branches[0]
+        with torch.inference_mode():
+            pooled = branch.pooling(branch.backbone(normalise(batch, network.preprocessing)))
+            found = branch.eval().features(normalise(batch, network.preprocessing))
+        labels = torch.from_numpy(np.concatenate([images.table.labels] * 2))
+        away = pooled.double() - pooled.double().mean(0)
+        wanted = away @ projection(fit_whitening(away, labels), away, 16).T
+        assert found.numpy() == pytest.approx(wanted.numpy(), rel=1e-3, abs=1e-3)
+
+    def test_the_seed_draws_the_images(self, images):
+        first, again, other = (some_images(images, seed, 8) for seed in (0, 0, 1))
+        assert np.array_equal(first, again)
+        assert not np.array_equal(first, other)
+        assert len(set(first.tolist())) == 8
+        assert (np.diff(first) > 0).all()
 
 
 class TestWhitenTwoSides:
