@@ -12,8 +12,12 @@ from model_store.images import decode_prepared
 from model_store.imports.dlib_face import PACKAGE
 from model_store.preprocessing import prepare
 from tests.training.drawings import draw_folder
+from tests.training.trees import grown
 from training.automatic import choose
 from training.automatic.candidates import LAYERS, imagenet_features
+from training.automatic.choosing import _by_size, _shape, _some
+from training.automatic.looks import Looks
+from training.automatic.trying import Shape
 from training.data.opening import open_data
 from training.initialise.imagenet import imagenet_weights
 from training.learning.learner import Learner
@@ -161,3 +165,50 @@ def test_without_the_package_photos_are_told_once_what_finds_faces(tmp_path, mon
     chosen = choose(open_data(tmp_path / "d").whole, device=CPU, seed=0, reporter=Reporter(said))
     assert chosen.reason.count("pip install '.[faces]'") == (not drawn)
     assert "faces" not in said.getvalue()
+
+
+def _counted(root, *counts):
+    """A folder of classes with so many images each, of which none is read."""
+    files = {f"c{n:03}/{i:03}.png": b"x" for n, count in enumerate(counts) for i in range(count)}
+    return open_data(grown(root, files)).whole
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ([2] * 249, ("max_steps=0",)),
+        ([2] * 250, ()),
+        ([100] * 5, ("max_steps=0",)),
+        ([100] * 5 + [1] * 9, ("max_steps=0",)),
+        ([100] * 6, ("sampling.options={images: 4}", "batch=24")),
+        ([8] * 70, ("sampling.options={images: 4}",)),
+        ([7] * 80, ()),
+    ],
+)
+def test_how_long_and_by_how_many_of_a_class_follows_from_the_counts(tmp_path, counts, expected):
+    recipe = load_recipe("photos")
+    assert recipe.batch == 32
+    assert _by_size(_counted(tmp_path, *counts), recipe) == expected
+
+
+def test_some_images_are_six_each_of_150_classes_that_have_two_before_others(tmp_path):
+    some = _some(_counted(tmp_path, *[1] * 20, *[7] * 140), np.random.default_rng(0))
+    counts = np.bincount(some.labels)
+    assert sorted(counts.tolist()) == [1] * 10 + [6] * 140
+    larger = _some(_counted(tmp_path, *[1] * 20, *[7] * 160), np.random.default_rng(0))
+    assert np.bincount(larger.labels).tolist() == [6] * 150
+
+
+@pytest.mark.parametrize(
+    ("aspect", "one_aspect", "expected"),
+    [
+        (1.0, True, Shape(160, 160, "stretch")),
+        (2.0, True, Shape(80, 160, "stretch")),
+        (0.5, True, Shape(160, 80, "stretch")),
+        (9.0, True, Shape(64, 160, "stretch")),
+        (2.0, False, Shape(160, 160, "letterbox")),
+    ],
+)
+def test_images_keep_the_shape_that_they_share(aspect, one_aspect, expected):
+    looks = Looks(9, 0, False, 0, 500, aspect, one_aspect)
+    assert _shape(looks, CPU) == expected
