@@ -76,3 +76,23 @@ def test_smaller_pictures_are_not_for_a_network_that_flattens_its_map(tmp_path, 
     recipe = load_recipe(str(tmp_path / "r.yaml"), [smaller])
     with pytest.raises(RecipeError, match="resolution below 1"):
         plan_training(images, recipe, torch.device("cpu"), validates=False)
+
+
+def test_another_seed_augments_otherwise_and_the_same_one_alike(tmp_path):
+    data = draw_folder(tmp_path / "data", classes=4, images=3)
+    files = sorted(data.rglob("*.png"))
+    for file in files:  # All images are one, so that it is of no account which are drawn.
+        file.write_bytes(files[0].read_bytes())
+    path = str(write_recipe(tmp_path / "r.yaml", SMALL_RECIPE))
+
+    def first_batch(seed: int) -> torch.Tensor:
+        recipe = load_recipe(path, [f"seed={seed}", "batches_per_step=1"])
+        with closing(PixelsAsTheyCome(open_data(data).whole, recipe.preprocessing, 1)) as pixels:
+            images = TrainingSet(pixels, turned_classes=False)
+            batches, _ = plan_training(images, recipe, torch.device("cpu"), validates=False)
+            with closing(batches.following(0)) as steps:
+                (making,) = next(steps)
+                return making().images
+
+    assert torch.equal(first_batch(1), first_batch(1))
+    assert not torch.equal(first_batch(1), first_batch(2))
