@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -109,3 +111,25 @@ def test_pairs_and_answers_say_the_same_as_the_figures(comparator):
     assert (pairs.impostor_classes[:, 0] != pairs.impostor_classes[:, 1]).all()
     for name, (low, high) in figures.accuracy_by_group_interval.items():
         assert low <= figures.accuracy_by_group[name] <= high
+
+
+def test_candidates_are_scored_as_they_are_on_their_own_side():
+    queries = clouds(1.0)
+    candidates = replace(queries, embeddings=queries.embeddings.flip(1) + 1)
+    played = play(queries, small.network("euclidean"), candidates=candidates, ways=4, trials=8)
+    for episode, scores in zip(played.episodes, played.scores, strict=True):
+        for row, query in enumerate(episode.queries):
+            for column, candidate in enumerate(episode.candidates):
+                apart = queries.embeddings[query] - candidates.embeddings[candidate]
+                assert scores[row, column] == pytest.approx(float(apart.norm()), rel=1e-5)
+
+
+def test_another_seed_draws_other_episodes():
+    first, again, other = (
+        [
+            entry.queries.tolist()
+            for entry in play(clouds(1.0), small.network(), ways=4, trials=40, seed=seed).episodes
+        ]
+        for seed in (1, 1, 2)
+    )
+    assert first == again != other

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from tests.training import small
 from tests.training.trees import embedded
 from training.errors import DataError
-from training.evaluation.protocols.retrieval import rank, retrieval
+from training.evaluation.intervals import bootstrap_mean
+from training.evaluation.protocols.retrieval import rank, retrieval, retrieval_figures, search
 
 
 def at(*places):
@@ -83,3 +84,30 @@ def test_ranks_and_precision_agree_with_a_loop(entries):
     found = rank(np.array([score for score, _ in entries]), np.array([same for _, same in entries]))
     assert found.first == next(n for n, (_, same) in enumerate(ordered, 1) if same)
     assert found.average_precision == pytest.approx(np.mean(precisions))
+
+
+def test_the_fifth_is_among_five():
+    queries = embedded(at(0), "a", source="queries")
+    gallery = embedded(at(1, 2, 3, 4, 5), "bcdea", source="gallery")
+    found = retrieval(queries, small.network("euclidean"), gallery=gallery)
+    assert (found.recall_at_1, found.recall_at_5) == (0, 1)
+    assert found.recall_at_1_interval[0] == 0
+    assert found.recall_at_5_interval[1] == 1
+
+
+def test_files_of_the_same_names_in_another_folder_are_a_gallery():
+    rows, names = at(0, 1, 4, 5), "aabb"
+    photos, shop = (embedded(rows, names, source=source) for source in ("photos", "shop"))
+    assert photos.folder.items == shop.folder.items
+    found = retrieval(photos, small.network("euclidean"), gallery=shop)
+    assert not found.leave_one_out
+    assert found.map == 1
+
+
+def test_the_interval_of_the_precision_is_by_drawing_classes():
+    rows = np.random.default_rng(0).normal(size=(30, 8))
+    found = search(embedded(rows, "aaaaaabcde" * 3), small.network("euclidean"))
+    precision = [entry.average_precision for entry in found.ranks]
+    expected = bootstrap_mean(precision, found.classes, seed=3)
+    assert retrieval_figures(found, seed=3).map_interval == expected
+    assert expected != bootstrap_mean(precision, np.arange(30), seed=3)

@@ -109,11 +109,13 @@ def test_every_metric_has_its_figures_inside_their_intervals(comparator):
     assert again["frr_at_far"]["0.01"] == rates[-1]
 
 
-def test_intervals_of_the_calibration_agree_with_a_loop():
+@pytest.mark.parametrize("prior", [0.5, 0.2])
+def test_intervals_of_the_calibration_agree_with_a_loop(prior):
     """Pairs are copied as often as their classes are drawn, and scores counted anew."""
     network = small.network("euclidean")
     scored = score_folder(network, clouds(classes=6, images=3, spread=0.8))
-    found = verification_figures(scored, calibration=CALIBRATION, seed=4)
+    calibration = CALIBRATION.model_copy(update={"prior": prior})
+    found = verification_figures(scored, calibration=calibration, seed=4)
     names = np.union1d(scored.genuine_class, scored.impostor_classes)
     generator = np.random.default_rng(4)
     errors, accuracies = [], []
@@ -124,7 +126,7 @@ def test_intervals_of_the_calibration_agree_with_a_loop():
         if not any(ours) or not any(others):
             continue
         genuine, impostor = np.repeat(scored.genuine, ours), np.repeat(scored.impostor, others)
-        weights = pair_weights(len(genuine), len(impostor), CALIBRATION.prior)
+        weights = pair_weights(len(genuine), len(impostor), prior)
         promised = [
             CALIBRATION.probability(score, scored.metric) for score in [*genuine, *impostor]
         ]
@@ -148,6 +150,11 @@ def test_a_sample_is_called_one_and_comes_out_the_same_again():
     assert (found.impostors, found.impostor_pairs) == ("sample", 100)
     assert verification(clouds(), network, max_impostors=100, seed=4) == found
     assert verification(clouds(), network, max_impostors=100, seed=5) != found
+    drawn = [score_folder(network, clouds(), seed=seed, max_impostors=100) for seed in (4, 5)]
+    assert not np.array_equal(drawn[0].impostor, drawn[1].impostor)
+    hard = clouds(spread=1.5)
+    aucs = {verification(hard, network, max_impostors=100, seed=seed).auc for seed in (4, 5)}
+    assert len(aucs) == 2
 
 
 def test_a_true_probability_has_no_calibration_error_under_its_prior():
@@ -179,7 +186,24 @@ def test_rates_of_a_few_groups_are_less_certain_than_those_of_their_classes():
     pairs = score_folder(small.network("euclidean"), clouds(classes=12, spread=0.8))
     grouped = replace(pairs, group_of_class=np.arange(12) // 3)
     by_class, by_group = (rates_intervals(each, -2.0, 0)[0] for each in (pairs, grouped))
+    assert by_group != by_class, "four groups can be drawn anew"
     assert by_group[0] <= by_class[0]
     assert by_class[1] <= by_group[1]
     few = replace(pairs, group_of_class=np.arange(12) // 4)
     assert rates_intervals(few, -2.0, 0)[0] == by_class, "three alphabets cannot be drawn anew"
+
+
+def test_a_pair_at_the_threshold_is_called_the_same_in_every_figure():
+    scored = score_folder(small.network("euclidean"), clouds(classes=6, images=3, spread=0.8))
+    for rate, distances in enumerate((scored.impostor, scored.genuine)):
+        distance = np.sort(distances)[len(distances) // 2]
+        at_it, beyond, before = (
+            rates_intervals(scored, -(distance + more), 0)[rate] for more in (0, 1e-9, -1e-9)
+        )
+        assert at_it == beyond != before
+    found = []
+    for threshold in (float(scored.genuine[5]), float(scored.genuine[5]) + 1e-9):
+        calibration = CALIBRATION.model_copy(update={"threshold": threshold})
+        found.append(verification_figures(scored, calibration=calibration).at_threshold)
+    assert found[0].accuracy_interval == found[1].accuracy_interval
+    assert found[0].accuracy == found[1].accuracy
