@@ -15,7 +15,7 @@ from tests.training.drawings import draw_folder
 from tests.training.trees import grown
 from training.automatic import choose
 from training.automatic.candidates import LAYERS, imagenet_features
-from training.automatic.choosing import _by_size, _shape, _some
+from training.automatic.choosing import _by_size, _from_nothing, _shape, _some
 from training.automatic.looks import Looks
 from training.automatic.trying import Shape
 from training.data.opening import open_data
@@ -212,3 +212,11 @@ def test_some_images_are_six_each_of_150_classes_that_have_two_before_others(tmp
 def test_images_keep_the_shape_that_they_share(aspect, one_aspect, expected):
     looks = Looks(9, 0, False, 0, 500, aspect, one_aspect)
     assert _shape(looks, CPU) == expected
+
+
+@pytest.mark.parametrize(
+    ("dark", "overrides"), [(True, ("preprocessing.invert=true",)), (False, ())]
+)
+def test_ink_that_nothing_can_be_tried_on_is_turned_over_where_its_paper_is_dark(dark, overrides):
+    chosen = _from_nothing(Looks(9, 9, dark, 9, 500, 1.0, one_aspect=True), "seen")
+    assert (chosen.recipe, chosen.overrides) == ("glyphs", overrides)
