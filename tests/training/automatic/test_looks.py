@@ -3,7 +3,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from tests.training.drawings import draw_folder
-from training.automatic.looks import look
+from training.automatic.looks import Looks, look
 from training.data.opening import open_data
 from training.errors import DataError
 
@@ -67,3 +67,43 @@ def test_not_one_image(tmp_path):
         path.write_bytes(b"no image")
     with pytest.raises(DataError, match="not one"):
         look(folder)
+
+
+def test_nine_in_ten_are_all():
+    assert Looks(10, 9, False, 8, 100, 1.0, one_aspect=True).all_ink
+    assert not Looks(10, 8, False, 9, 100, 1.0, one_aspect=True).all_ink
+    assert Looks(10, 8, False, 9, 100, 1.0, one_aspect=True).all_grey
+    assert not Looks(10, 9, False, 8, 100, 1.0, one_aspect=True).all_grey
+
+
+def _one(root, values):
+    root.mkdir()
+    for name in "ab":
+        (root / name).mkdir()
+        Image.fromarray(values).save(root / name / "1.png")
+    return look(open_data(root).whole)
+
+
+@pytest.mark.parametrize(("apart", "grey"), [(0, 2), (8, 2), (9, 0), (40, 0)])
+def test_a_tint_of_more_than_eight_values_is_a_colour(tmp_path, apart, grey):
+    values = np.full((30, 30, 3), 100, np.uint8)
+    values[..., 0] += apart
+    assert _one(tmp_path / "d", values).grey == grey
+
+
+@pytest.mark.parametrize(("dark", "light", "ink"), [(47, 208, 2), (48, 208, 0), (47, 207, 0)])
+def test_ink_and_paper_are_near_black_and_white(tmp_path, dark, light, ink):
+    values = np.full((30, 30), light, np.uint8)
+    values[::2] = dark
+    assert _one(tmp_path / "d", values).ink == ink
+
+
+def test_thin_lines_of_a_large_drawing_stay_ink(tmp_path):
+    values = np.full((1536, 1536), 255, np.uint8)
+    values[::3] = 0
+    assert _one(tmp_path / "d", values).all_ink
+
+
+def test_the_longer_side_is_told_of_tall_and_wide_images(tmp_path):
+    looks = look(_photos(tmp_path, [(60, 40), (40, 60), (60, 20)]))
+    assert looks.long_side == 60
