@@ -18,6 +18,7 @@ def small(store: Path) -> Iterator[Running]:
         store_poll_seconds=0,
         max_body_bytes=100_000,
         max_many_body_bytes=200_000,
+        max_candidates=2000,
         queue_bytes=250_000,
         slow_client_seconds=0.3,
         queue_images=4,

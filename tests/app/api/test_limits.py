@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
-from tests.app.material import MeanEngine, picture
+from tests.app.material import DIMENSION, MeanEngine, picture
 from tests.app.serving import (
     Running,
     answer_of,
@@ -228,6 +229,45 @@ def test_bodies_in_work_are_bounded_in_bytes(small: Running, engine: MeanEngine)
         for connection in connections:
             connection.close()
     wait_until(lambda: metric(small, "twinlens_queue_bytes") == 0)
+
+
+def test_one_against_many_has_limits_of_its_own(small: Running) -> None:
+    def many(candidates: int, *, raw: bool) -> httpx.Response:
+        rows = np.ones((candidates, DIMENSION), "<f4")
+        if raw:
+            files = [("query", picture(1)), ("embeddings", rows.tobytes())]
+            return small.client.post("/compare/many", files=files)
+        body = {"query": [1] * DIMENSION, "candidates": rows.astype(int).tolist()}
+        return small.client.post("/compare/many", json=body)
+
+    for raw in (True, False):
+        # Over 100,000 bytes as raw numbers, which another route would not read.
+        most = many(2000, raw=raw)
+        assert most.status_code == 200, most.text
+        assert len(most.json()["results"]) == 2000
+        refused = many(2001, raw=raw)
+        assert refused.status_code == 413
+        assert "2,001 are over the limit of 2,000" in refused.json()["detail"]
+    too_large = many(4000, raw=True)
+    assert too_large.status_code == 413
+    assert "200,000 bytes" in too_large.json()["detail"]
+
+
+def test_as_many_images_as_are_allowed_come_with_all_the_other_fields(small: Running) -> None:
+    images = [picture(seed) for seed in range(4)]
+    embedded = small.client.post(
+        "/embed",
+        files=[("images", image) for image in images],
+        data={"model": "tiny", "side": "left"},
+    )
+    assert embedded.status_code == 200, embedded.text
+    ranked = small.client.post(
+        "/compare/many",
+        files=[("query", images[0]), *(("candidates", image) for image in images[1:])],
+        data={"model": "tiny"},
+    )
+    assert ranked.status_code == 200, ranked.text
+    assert len(ranked.json()["results"]) == 3
 
 
 def test_json_of_more_values_than_can_be_parsed_in_passing_is_refused(store: Path) -> None:
