@@ -171,6 +171,13 @@ def test_a_model_name_that_is_none(client: httpx.Client) -> None:
     body = {"image_a": "aGk=", "image_b": "aGk=", "model": 5}
     problem(client.post("/compare", json=body), 400, "model", "text")
     problem(client.get("/models/absent"), 404, "tiny")
+    problem(pair(client, GOOD, model="x" * 201), 400, "model", "200 characters")
+
+
+def test_white_space_around_a_models_name_is_none_of_it(client: httpx.Client) -> None:
+    """As `-F model=@file` brings it along, or a form that was left empty."""
+    assert pair(client, GOOD, model=" plain\n").json()["model"] == "plain"
+    assert pair(client, GOOD, model=" ").json()["model"] == "tiny"
 
 
 def test_a_model_that_is_there_but_damaged_says_why(client: httpx.Client) -> None:
@@ -184,6 +191,22 @@ def test_too_many_images_and_too_large_ones(client: httpx.Client) -> None:
     problem(pair(client, bytes(1_000_001)), 413, "image_b", "1,000,000")
     text = base64.b64encode(bytes(1_000_001)).decode()
     problem(client.post("/embed", json={"images": text}), 413, "1,000,000")
+
+
+def test_an_image_may_have_as_many_bytes_as_the_limit_and_so_may_the_next(
+    client: httpx.Client,
+) -> None:
+    largest = GOOD + bytes(1_000_000 - len(GOOD))
+    assert pair(client, largest).status_code == 200
+    text = base64.b64encode(largest).decode()
+    assert client.post("/embed", json={"images": text}).status_code == 200
+    halves = [("images", GOOD + bytes(600_000))] * 3
+    assert client.post("/embed", files=halves).status_code == 200
+
+
+def test_one_of_two_images_is_named_by_its_place(client: httpx.Client) -> None:
+    answer = client.post("/embed", files=[("images", GOOD), ("images", b"")])
+    problem(answer, 400, "images[1]: the image is empty")
 
 
 def test_several_images_where_one_belongs(client: httpx.Client) -> None:
@@ -263,6 +286,14 @@ def test_what_is_no_base64(client: httpx.Client, value: object) -> None:
     problem(client.post("/compare", json={"image_a": good, "image_b": value}), 400, "image_b")
 
 
+def test_base64_that_could_be_read_past_what_is_wrong_with_it_is_refused(
+    client: httpx.Client,
+) -> None:
+    good = base64.b64encode(GOOD).decode()
+    for bad in (f"{good[:40]}*{good[40:]}", f"{good[:40]}-_{good[40:]}", f"{good}===="):
+        problem(client.post("/embed", json={"images": bad}), 400, "images: not valid base64")
+
+
 def test_other_bodies(client: httpx.Client) -> None:
     problem(client.post("/compare", data={"image_a": "x"}), 415, "urlencoded", "image_a")
     problem(client.post("/compare", content=GOOD), 415, "none given")
@@ -289,6 +320,18 @@ def test_other_bodies(client: httpx.Client) -> None:
 def test_malformed_multipart(client: httpx.Client, kind: str, body: bytes) -> None:
     answer = client.post("/compare", content=body, headers={"content-type": kind})
     problem(answer, 400)
+
+
+def test_a_part_without_a_name_is_not_taken_for_another_of_the_one_before(
+    client: httpx.Client,
+) -> None:
+    named = b'Content-Disposition: form-data; name="images"'
+    body = b"--x\r\n%b\r\n\r\n%b\r\n--x\r\n%b\r\n\r\n%b\r\n--x--\r\n"
+    kind = {"content-type": "multipart/form-data; boundary=x"}
+    content = body % (named, GOOD, b"Content-Type: image/png", GOOD)
+    problem(client.post("/embed", content=content, headers=kind), 400, "has no name")
+    both = client.post("/embed", content=body % (named, GOOD, named, GOOD), headers=kind)
+    assert len(both.json()["embeddings"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -353,6 +396,8 @@ def test_raw_candidates_that_do_not_fit(client: httpx.Client) -> None:
         problem(answer, 400, "embeddings" if len(raw) % 64 or not raw else "candidates")
     both = [("query", GOOD), ("embeddings", bytes(64)), ("candidates", GOOD)]
     problem(client.post("/compare/many", files=both), 400, "one of the two")
+    twice = [("query", GOOD), ("embeddings", bytes(64)), ("embeddings", bytes(64))]
+    problem(client.post("/compare/many", files=twice), 400, "one part")
 
 
 def test_sides_that_are_none(client: httpx.Client) -> None:
