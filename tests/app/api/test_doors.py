@@ -12,7 +12,7 @@ from app.observability.logs import JsonFormatter
 from app.security import keys
 from app.security.keys import Scope, new_key, write_keys
 from model_store import ModelStore
-from tests.app.material import fill_store, network, picture
+from tests.app.material import DIMENSION, fill_store, network, picture
 from tests.app.serving import Running, in_thread
 
 READ, _READ = new_key("reader")
@@ -121,6 +121,56 @@ def test_a_rate_holds_for_images(guarded: Running) -> None:
     assert int(answer.headers["retry-after"]) > 1000
     assert answer.json()["type"].endswith("rate-limited")
     assert embed(guarded, READ).status_code == 200
+
+
+def test_a_key_pays_for_each_image_and_not_for_embeddings(store: Path, tmp_path: Path) -> None:
+    image = base64.b64encode(picture(1)).decode()
+    row = [1.0] * DIMENSION
+    asked: tuple[tuple[str, dict[str, object], int], ...] = (
+        ("/embed", {"images": [image] * 3}, 3),
+        ("/compare", {"image_a": image, "image_b": image}, 2),
+        ("/compare/many", {"query": image, "candidates": [image] * 4}, 5),
+        ("/compare/many", {"query": image, "candidates": [row] * 4}, 1),
+        ("/compare/many", {"query": row, "candidates": [row] * 4}, 1),
+    )
+    # A thousandth of an image a second: the wait tells how many were paid for.
+    made = [new_key(f"key-{number}", images_per_second=0.001) for number in range(len(asked))]
+    write_keys(tmp_path / "keys.json", tuple(record for _, record in made))
+    with in_thread(store, store_poll_seconds=0, api_keys=tmp_path / "keys.json") as running:
+        for (path, body, images), (key, _) in zip(asked, made, strict=True):
+            headers = {"x-api-key": key}
+            assert running.client.post(path, json=body, headers=headers).status_code == 200
+            refused = running.client.post(path, json=body, headers=headers)
+            assert refused.status_code == 429
+            wait = int(refused.headers["retry-after"])
+            assert 1000 * images - 500 < wait <= 1000 * images, path
+
+
+def test_a_requests_line_in_the_log_says_what_was_asked_of_which_model(
+    server: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    image = base64.b64encode(picture(1)).decode()
+    row = [1.0] * DIMENSION
+    asked: tuple[tuple[str, dict[str, object], dict[str, object]], ...] = (
+        ("/embed", {"images": [image] * 3}, {"images": 3}),
+        ("/compare", {"image_a": image, "image_b": image}, {"images": 2}),
+        ("/compare/many", {"query": row, "candidates": [row] * 4}, {"candidates": 4}),
+    )
+    for path, body, said in asked:
+        caplog.clear()
+        answer = server.client.post(path, json={**body, "model": "small"})
+        (line,) = [record for record in caplog.records if record.name == "twinlens.request"]
+        found = line.twinlens  # type: ignore[attr-defined]
+        assert found.pop("seconds") > 0
+        assert found == {
+            "request_id": answer.headers["x-request-id"],
+            "method": "POST",
+            "path": path,
+            "status": 200,
+            "model": "tiny",
+            **said,
+        }
 
 
 def test_what_is_refused_as_too_much_costs_its_key_nothing_to_speak_of(
