@@ -181,3 +181,41 @@ def test_the_load_counts_what_few_images_leave_to_others_as_free(schedule: Sched
     waiting(schedule, content, 1)
     schedule.take(content, 0)
     assert schedule.load == 1, "it never has more than one"
+
+
+def test_an_engine_that_has_memory_for_few_images_is_given_no_more_of_them(
+    callers: Callers,
+) -> None:
+    engine = MeanEngine()
+    schedule = Schedule(max_batch=8, limits={engine: 3}, callers=callers)
+    only, other = lane(engine), lane(MeanEngine())
+    waiting(schedule, only, 7)
+    waiting(schedule, other, 7)
+    assert len(schedule.take(only, 0).slots) == 3
+    assert len(schedule.take(other, 1).slots) == 7
+
+
+def test_the_load_is_never_more_than_the_whole_device(schedule: Schedule) -> None:
+    for thread, only in enumerate((lane(MeanEngine()), lane(MeanEngine()))):
+        waiting(schedule, only, 1)
+        schedule.take(only, thread)
+    assert schedule.load == 1
+
+
+def test_the_call_that_has_lasted_longest_is_the_one_that_began_first(schedule: Schedule) -> None:
+    only = lane(MeanEngine(FEW_ALONE))
+    waiting(schedule, only, 3)
+    batches = [schedule.take(only, thread) for thread in range(3)]
+    for batch, since in zip(batches, (20.0, 10.0, 30.0), strict=True):
+        batch.since = since
+    assert schedule.longest is batches[1]
+    schedule.done(1)
+    assert schedule.longest is batches[0]
+
+
+def test_a_lane_whose_last_image_was_taken_back_has_no_turn(schedule: Schedule) -> None:
+    first, second = lane(MeanEngine()), lane(MeanEngine())
+    (slot,) = waiting(schedule, first, 1)
+    waiting(schedule, second, 1)
+    assert schedule.remove(slot)
+    assert schedule.turn() is second
