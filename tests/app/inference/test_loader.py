@@ -1,3 +1,4 @@
+import itertools
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -361,3 +362,137 @@ def test_a_network_that_gives_no_numbers_is_refused(tmp_path) -> None:
     store.save("tiny", made)
     found = loader(store).update(Catalogue())
     assert "no finite embeddings of 16 values; train it again" in found.refused[0].error
+
+
+class Cold:
+    """An engine that remembers for how many images it was warmed up, and whether it was closed.
+
+    Args:
+        engine: What it is otherwise.
+        sound: Whether it computes what that does.
+    """
+
+    def __init__(self, engine: Engine, *, sound: bool = True) -> None:
+        self._engine = engine
+        self._sound = sound
+        self.warm_for = 0
+        self.closed = False
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._engine, name)
+
+    def features(self, batch: np.ndarray, side: Side) -> np.ndarray:
+        return self._engine.features(batch if self._sound else 255 - batch, side)
+
+    def warm_up(self, max_batch: int) -> None:
+        self.warm_for = max_batch
+
+    def close(self) -> None:
+        self.closed = True
+        self._engine.close()
+
+
+@pytest.mark.parametrize("sound", [True, False])
+def test_an_engine_is_warm_before_it_serves_and_closed_if_it_may_not(tmp_path, sound: bool) -> None:
+    store = ModelStore(tmp_path)
+    store.save("tiny", network())
+    made: list[Cold] = []
+
+    def make(checkpoint: Checkpoint) -> Engine:
+        made.append(Cold(on_torch(checkpoint), sound=sound))
+        return made[-1]
+
+    found = loader(store, make=make).update(Catalogue())
+    assert list(found.models) == (["tiny"] if sound else [])
+    assert [(engine.warm_for, engine.closed) for engine in made] == [(2, not sound)]
+
+
+def test_loads_and_refusals_are_counted(tmp_path) -> None:
+    metrics = Metrics()
+    store = fill_store(tmp_path)
+    Loader(store, default=None, make=on_torch, max_batch=2, metrics=metrics).update(Catalogue())
+
+    def counted(model: str, result: str) -> float | None:
+        labels = {"model": model, "result": result}
+        return metrics.registry.get_sample_value("twinlens_model_loads_total", labels)
+
+    assert counted("tiny", "loaded") == counted("broken", "refused") == 1
+    assert counted("tiny", "refused") is counted("broken", "loaded") is None
+
+
+def test_what_cannot_be_read_now_is_tried_again_and_what_is_wrong_in_itself_is_not(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ModelStore(tmp_path)
+    store.save("tiny", network())
+    clock = SimpleNamespace(now=0)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    for cause, tries in ((OSError(5, "Input/output error"), 2), (None, 1)):
+        tried = 0
+
+        def make(checkpoint: Checkpoint, cause: OSError | None = cause) -> Engine:
+            nonlocal tried
+            tried += 1
+            raise StoreError("the weights cannot be read") from cause
+
+        subject = loader(store, make=make)
+        found = subject.update(Catalogue())
+        clock.now += 6
+        found = subject.update(found)
+        assert [refusal.error for refusal in found.refused] == ["the weights cannot be read"]
+        assert tried == tries
+
+
+def test_between_two_tries_there_are_ten_minutes_at_most(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ModelStore(tmp_path)
+    store.save("tiny", network())
+    clock = SimpleNamespace(now=0)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    tried: list[int] = []
+
+    def make(checkpoint: Checkpoint) -> Engine:
+        tried.append(clock.now)
+        raise RuntimeError("the device process has ended")
+
+    subject, found = loader(store, make=make), Catalogue()
+    for clock.now in range(0, 4000, 5):
+        found = subject.update(found)
+    assert tried[:4] == [0, 5, 15, 35]
+    assert [later - before for before, later in itertools.pairwise(tried)][-3:] == [600] * 3
+
+
+def test_a_store_that_is_lost_a_second_time_is_said_a_second_time(
+    tmp_path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root, elsewhere = tmp_path / "models", tmp_path / "elsewhere"
+    subject = loader(fill_store(root))
+    found = subject.update(Catalogue())
+    for times in (1, 2):
+        root.rename(elsewhere)
+        found = subject.update(subject.update(found))
+        assert caplog.text.count("holds no model any more") == times
+        elsewhere.rename(root)
+        found = subject.update(found)
+
+
+def test_a_refusal_goes_with_the_version_it_is_of(tmp_path) -> None:
+    store = fill_store(tmp_path)
+    subject = loader(store)
+    first = subject.update(Catalogue())
+    damage(store.save("tiny", network(seed=10)).path)
+    second = subject.update(first)
+    assert [refusal.name for refusal in second.refused] == ["broken", "tiny"]
+    shutil.rmtree(tmp_path / "tiny" / "2")
+    third = subject.update(second)
+    assert [refusal.name for refusal in third.refused] == ["broken"]
+
+
+def test_an_engine_that_was_rebuilt_is_not_made_once_more_at_the_next_look(tmp_path) -> None:
+    subject = loader(fill_store(tmp_path))
+    first = subject.update(Catalogue())
+    second = subject.rebuild(first, "tiny")
+    assert second.models["tiny"].engine is not first.models["tiny"].engine
+    assert second.models["plain"] is first.models["plain"]
+    assert subject.update(second) is second
