@@ -116,3 +116,19 @@ def test_what_a_comparator_makes_too_large_is_refused(tmp_path) -> None:
     left = np.full(loaded.manifest.dimension, 5e17, np.float32)
     with pytest.raises(InvalidInput, match="too large for model 'm'"):
         judge(loaded, left, -left[None])
+
+
+@pytest.mark.parametrize("comparator", ["cosine", "euclidean"])
+def test_same_begins_at_the_threshold_itself(tmp_path, comparator: str) -> None:
+    loaded = model(tmp_path, comparator)
+    query, rows = embeddings(1)[0], embeddings(9, seed=1)
+    scores = judge(loaded, query, rows).scores
+    middle = float(np.sort(scores)[4])
+    calibration = CALIBRATION.model_copy(update={"threshold": middle})
+    manifest = loaded.manifest.model_copy(update={"calibration": calibration})
+    found = judge(LoadedModel(manifest, loaded.network, MeanEngine()), query, rows)
+    assert found.threshold == middle
+    assert found.same is not None
+    alike = scores >= middle if comparator == "cosine" else scores <= middle
+    assert found.same.tolist() == alike.tolist()
+    assert found.same.sum() == 5, "the one at the threshold among them"

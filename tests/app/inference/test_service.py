@@ -1,6 +1,7 @@
 """The service without HTTP: cache, single flight, admission, cancellation."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ from app.settings import Settings
 from model_store.errors import UndecodableImage, UnsupportedImageType
 from model_store.network import Side
 from tests.app.inference.batching import entered
-from tests.app.material import MeanEngine, picture
+from tests.app.material import CALIBRATION, DIMENSION, MeanEngine, picture
 from tests.app.serving import wait_until
 
 
@@ -333,3 +334,82 @@ def test_no_model_is_an_error_with_its_reason(tmp_path) -> None:
 
     with pytest.raises(InferenceError, match="holds no model"):
         run(tmp_path, nothing)
+
+
+def test_what_is_said_of_each_candidate_goes_with_it_into_the_ranking(store) -> None:
+    async def scenario(service: Service) -> None:
+        query = np.zeros(DIMENSION, np.float32)
+        query[0] = 1
+        rows = np.zeros((5, DIMENSION), np.float32)
+        rows[:, :2] = [(-1, 0), (1, 0), (0, 1), (1, 1), (1, 3)]
+        found = await service.inference.compare_many(query, rows)
+        assert found.ranking.tolist() == [1, 3, 4, 2, 0]
+        scores = found.judgement.scores
+        assert scores == pytest.approx([1, 0.5**0.5, 0.1**0.5, 0, -1], abs=1e-6)
+        assert found.judgement.same is not None
+        assert found.judgement.same.tolist() == [True, True, False, False, False]
+        metric = found.model.manifest.metric
+        assert found.judgement.probabilities == pytest.approx(
+            [CALIBRATION.probability(score, metric) for score in scores.tolist()]
+        )
+        counted = service.metrics.registry.get_sample_value(
+            "twinlens_score_bucket", {"model": "tiny", "version": "1", "le": "+Inf"}
+        )
+        assert counted == 5
+
+    run(store, scenario)
+
+
+@pytest.mark.parametrize("model", ["tiny", "plain"])
+def test_candidates_that_are_equally_alike_keep_their_order(store, model: str) -> None:
+    async def scenario(service: Service) -> None:
+        rows = np.ones((500, DIMENSION), np.float32)
+        rows[::2, 0] = 2
+        found = await service.inference.compare_many(rows[1], rows, model)
+        assert found.ranking.tolist() == [*range(1, 500, 2), *range(0, 500, 2)]
+
+    run(store, scenario)
+
+
+def test_without_a_candidate_there_is_nothing_to_compare(store) -> None:
+    async def scenario(service: Service) -> None:
+        rows = np.ones((1, DIMENSION), np.float32)
+        for none in ([], rows[:0]):
+            with pytest.raises(InvalidInput, match="no candidates"):
+                await service.inference.compare_many(rows[0], none)
+
+    run(store, scenario)
+
+
+def test_the_end_of_a_service_closes_its_engines(store) -> None:
+    engine = MeanEngine()
+
+    async def scenario(service: Service) -> None:
+        with_engine(service, engine)
+        await service.inference.embed([image(1)])
+        assert not engine.closed
+
+    run(store, scenario)
+    assert engine.closed
+
+
+def test_as_many_threads_decode_as_are_set(store) -> None:
+    before = set(threading.enumerate())
+
+    async def scenario(service: Service) -> None:
+        begun = set(threading.enumerate()) - before
+        assert sum(thread.name.startswith("twinlens-decode") for thread in begun) == 5
+
+    run(store, scenario, decode_threads=5)
+
+
+def test_who_drains_does_not_send_clients_back_to_a_full_queue(store) -> None:
+    async def scenario(service: Service) -> None:
+        service.admission.acquire(service.settings.queue_images)
+        with pytest.raises(QueueFull):
+            service.turn_away()
+        service.drain()
+        service.turn_away()
+        assert "send requests elsewhere" in (service.hindrance() or "")
+
+    run(store, scenario, cache_bytes=0)
