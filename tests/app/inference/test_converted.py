@@ -4,9 +4,12 @@ import asyncio
 import logging
 import os
 import time
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import openvino as ov
 import pytest
 
 from app.inference.embedder import EncodedImage
@@ -18,10 +21,10 @@ from app.inference.engines.converted import ConvertedModels
 from app.inference.engines.openvino_cpu import OpenVinoEngine
 from app.inference.service import running
 from app.settings import Settings
-from model_store import ModelStore
-from model_store.network import Side
+from model_store import Checkpoint, ModelStore
+from model_store.network import SiameseNetwork, Side
 from model_store.probe import Probe
-from tests.app.inference.conversions import cosine, saved
+from tests.app.inference.conversions import cosine, in_openvino, saved
 from tests.app.material import network, picture
 
 
@@ -131,3 +134,100 @@ def test_a_service_answers_from_it(tmp_path: Path) -> None:
 
     found, expected = asyncio.run(embed("openvino")), asyncio.run(embed("torch"))
     assert cosine(found, expected).min() >= agreement.BOUNDS["bfloat16"].worst
+
+
+@pytest.fixture
+def conversions(monkeypatch: pytest.MonkeyPatch) -> list[Side]:
+    """The sides that were converted, in order; what they are converted to is all the same."""
+    made: list[Side] = []
+
+    def convert(_: SiameseNetwork, side: Side) -> ov.Model:
+        made.append(side)
+        return in_openvino()[Side.LEFT].clone()
+
+    monkeypatch.setattr(converted, "convert", convert)
+    return made
+
+
+def other(checkpoint: Checkpoint, **changes: object) -> Checkpoint:
+    """The same weights under another manifest."""
+    return replace(checkpoint, manifest=checkpoint.manifest.model_copy(update=changes))
+
+
+def normalised(checkpoint: Checkpoint, mean: float) -> Checkpoint:
+    """The same network for pixels of another mean."""
+    spec = checkpoint.manifest.preprocessing.model_copy(update={"mean": (mean,) * 3})
+    return other(checkpoint, preprocessing=spec)
+
+
+def test_whatever_a_conversion_depends_on_is_converted_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conversions: list[Side]
+) -> None:
+    cache = ConvertedModels(tmp_path / "cache")
+    checkpoint = saved(tmp_path, network())
+
+    def times(chosen: Checkpoint, side: Side = Side.LEFT) -> int:
+        before = len(conversions)
+        for _ in range(2):
+            cache.get(chosen, side)
+        return len(conversions) - before
+
+    assert times(checkpoint) == 1
+    assert times(checkpoint, Side.RIGHT) == 1
+    assert times(normalised(checkpoint, 0.4)) == 1
+    assert times(other(checkpoint, network=network(sides=2).spec)) == 1
+    for library in ("openvino", "torch", "twinlens"):
+        monkeypatch.setattr(
+            converted,
+            "version",
+            lambda name, newer=library: "1000.0" if name == newer else version(name),
+        )
+        assert times(checkpoint) == 1, library
+    monkeypatch.undo()
+    monkeypatch.setattr(converted, "convert", None)
+    cache.get(checkpoint, Side.LEFT)
+
+
+def test_what_is_used_stays_and_what_was_used_longest_ago_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conversions: list[Side]
+) -> None:
+    monkeypatch.setattr(converted, "_KEPT", 2)
+    folder = tmp_path / "cache"
+    cache = ConvertedModels(folder)
+    checkpoint = saved(tmp_path, network())
+    first, second, third = (normalised(checkpoint, mean) for mean in (0.1, 0.2, 0.3))
+    for made, age in ((first, 2000), (second, 1000)):
+        before = set(folder.iterdir()) if folder.exists() else set()
+        cache.get(made, Side.LEFT)
+        (entry,) = set(folder.iterdir()) - before
+        os.utime(entry, (time.time() - age,) * 2)
+    cache.get(first, Side.LEFT)
+    cache.get(third, Side.LEFT)
+    assert len(conversions) == 3
+    cache.get(first, Side.LEFT)
+    cache.get(third, Side.LEFT)
+    assert len(conversions) == 3
+    cache.get(second, Side.LEFT)
+    assert len(conversions) == 4
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
+def test_what_another_user_or_group_could_put_there_is_neither_run_nor_added_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conversions: list[Side]
+) -> None:
+    folder = tmp_path / "cache"
+    cache = ConvertedModels(folder)
+    checkpoint = saved(tmp_path, network())
+    cache.put(checkpoint, Side.LEFT)
+    for mode in (0o770, 0o702):
+        folder.chmod(mode)
+        with pytest.raises(PermissionError, match="written to by others"):
+            cache.put(checkpoint, Side.LEFT)
+    folder.chmod(0o700)
+    cache.put(checkpoint, Side.LEFT)
+    assert len(conversions) == 3
+    own = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: own + 1)
+    with pytest.raises(PermissionError, match="belongs to another user"):
+        cache.put(checkpoint, Side.LEFT)
+    assert len(list(folder.iterdir())) == 1
