@@ -5,11 +5,19 @@ import numpy as np
 import pytest
 import torch
 
-from app.inference.engines import agreement, choose_device, make_engine
+from app.inference.engines import (
+    agreement,
+    calls_at_once,
+    choose_device,
+    engine_maker,
+    largest_batch,
+    make_engine,
+)
 from app.inference.engines.torch_cpu import TorchCpuEngine
 from app.inference.errors import InferenceError
-from app.settings import PrecisionName
+from app.settings import PrecisionName, Settings
 from model_store import ModelStore
+from model_store.cpus import available_cpus
 from model_store.network import Side
 from model_store.preprocessing import prepare
 from tests.app.material import DIMENSION, network, pixels
@@ -64,6 +72,34 @@ def test_the_devices_there_are(tmp_path) -> None:
         assert choose_device("auto") == "cpu"
         with pytest.raises(InferenceError, match="DEVICE=auto"):
             choose_device("cuda")
+
+
+def test_engines_are_made_as_the_settings_say(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path / "store")
+    store.save("tiny", network())
+    settings = Settings(
+        engine="openvino",
+        precision="float32",
+        compute_threads=3,
+        engine_cache=tmp_path / "cache",
+        max_batch=1,
+    )
+    engine = engine_maker(settings, "cpu")(store.load("tiny"))
+    assert (engine.name, engine.precision) == ("openvino", "float32")
+    assert engine.reason == "precision set by PRECISION"
+    assert engine.concurrency.streams == 3
+    assert (tmp_path / "cache").is_dir()
+    engine.close()
+    plain = engine_maker(settings.model_copy(update={"engine": "torch"}), "cpu")
+    assert plain(store.load("tiny")).name == "torch"
+
+
+def test_a_batch_has_as_many_images_as_are_set_at_most(tmp_path: Path) -> None:
+    assert [largest_batch(wanted, "cpu") for wanted in (1, 3, 500)] == [1, 3, 500]
+    assert largest_batch(0, "cpu") == max(8, available_cpus())
+    assert largest_batch(0, "cuda:0") == 256
+    assert calls_at_once("cpu", 3) == 6
+    assert calls_at_once("cpu", 0) == 2 * available_cpus()
 
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

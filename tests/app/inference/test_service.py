@@ -11,7 +11,14 @@ import pytest
 from app.inference.catalogue import Catalogue, LoadedModel
 from app.inference.compare import Embedded
 from app.inference.embedder import EncodedImage
-from app.inference.errors import EngineFailed, InferenceError, InvalidInput, QueueFull, TooManyBytes
+from app.inference.errors import (
+    EngineFailed,
+    InferenceError,
+    InvalidInput,
+    NotReady,
+    QueueFull,
+    TooManyBytes,
+)
 from app.inference.loader import Loader
 from app.inference.service import Service, running
 from app.settings import Settings
@@ -413,3 +420,26 @@ def test_who_drains_does_not_send_clients_back_to_a_full_queue(store) -> None:
         assert "send requests elsewhere" in (service.hindrance() or "")
 
     run(store, scenario, cache_bytes=0)
+
+
+def test_what_the_cache_holds_is_told_to_prometheus(store) -> None:
+    async def scenario(service: Service) -> None:
+        def told(name: str) -> float:
+            return service.metrics.registry.get_sample_value(name) or 0
+
+        assert told("twinlens_cache_entries") == told("twinlens_cache_bytes") == 0
+        await service.inference.embed([image(1), image(2)])
+        assert told("twinlens_cache_entries") == 2
+        assert told("twinlens_cache_bytes") > 2 * 4 * DIMENSION
+
+    run(store, scenario)
+
+
+def test_who_drains_loads_no_models_any_more(store) -> None:
+    async def scenario(service: Service) -> None:
+        assert await service.look() is service.catalogue
+        service.drain()
+        with pytest.raises(NotReady, match="shutting down"):
+            await service.look()
+
+    run(store, scenario)

@@ -189,4 +189,26 @@ def test_rebuilding_that_fails_is_the_end(how: str, monkeypatch: pytest.MonkeyPa
         await until(lambda: supervisor.failure is not None)
         assert "rebuilding it failed" in supervisor.failure
 
+    metrics = supervised(scenario, rebuild)
+    labels = {"model": "mean", "result": "failed"}
+    assert metrics.registry.get_sample_value("twinlens_engine_rebuilds_total", labels) == 1
+
+
+def test_a_fault_long_after_the_last_is_mended_like_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_TRUST_SECONDS", 0.0)
+    rebuilt: list[str] = []
+
+    async def rebuild(model: str) -> None:
+        rebuilt.append(model)
+
+    async def scenario(batcher: Batcher, supervisor: Supervisor) -> None:
+        for _ in range(3):
+            with pytest.raises(EngineFailed):
+                await submit(batcher, lane(FaultyEngine(["die"])), grey(1))
+            await until(lambda: batcher.fault is None)
+        assert supervisor.failure is None
+
     supervised(scenario, rebuild)
+    assert rebuilt == ["mean"] * 3
