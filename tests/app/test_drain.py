@@ -62,6 +62,13 @@ def test_sigterm_finishes_what_was_accepted_and_exits_0(store, body) -> None:
         }
 
 
+def test_ctrl_c_drains_too(store) -> None:
+    with in_process(store) as process:
+        process.popen.send_signal(signal.SIGINT)
+        assert process.popen.wait(30) == 0
+    assert "SIGINT: draining" in [line["message"] for line in process.lines]
+
+
 def test_the_draining_time_is_a_bound_and_a_second_signal_ends_at_once(store, body) -> None:
     content, kind = body
     with (

@@ -9,12 +9,14 @@ from pathlib import Path
 import orjson
 import pytest
 import uvicorn
+from fastapi import FastAPI
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from app.api.sink import Sink
-from app.protocol import GuardedProtocol
+from app.protocol import GuardedProtocol, server_config
+from app.settings import Settings
 from tests.app.material import DIMENSION, picture
 from tests.app.serving import Running, compare_body, in_thread
 
@@ -314,3 +316,15 @@ def test_a_body_in_many_pieces_waits_for_its_reader_and_one_in_few_does_not(
 
     asyncio.run(read())
     assert b"".join(taken) == content
+
+
+def test_the_server_listens_and_waits_as_the_settings_say() -> None:
+    settings = Settings(host="0.0.0.0", port=1234, slow_client_seconds=3)
+    config = server_config(FastAPI(), settings)
+    assert (config.host, config.port) == ("0.0.0.0", 1234)
+    assert isinstance(config.http, type)
+    assert issubclass(config.http, GuardedProtocol)
+    assert config.http.patience == 3
+    # Longer than load balancers keep theirs, so that it is they who close a connection.
+    assert config.timeout_keep_alive > 60
+    assert not config.server_header
