@@ -83,3 +83,37 @@ def test_a_mistyped_setting_is_noticed_and_what_belongs_to_others_is_not() -> No
     )
     assert said.startswith("TWINLENS_MODEL_STOR is not a setting")
     assert "TWINLENS_MODEL_STORE" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "least"),
+    [
+        ("queue_images", 1, 2),
+        ("max_images", 1, 2),
+        ("request_timeout", 0, 0.001),
+        ("watchdog_seconds", 0, 0.001),
+        ("slow_client_seconds", 0, 0.001),
+        ("rate_limit", -1, 0),
+        ("rate_limit", float("inf"), 0),
+        ("rate_limit", float("nan"), 0),
+        ("drain_seconds", -1, 0),
+        ("cache_bytes", -1, 0),
+        ("processes", 0, 1),
+        ("port", 65_536, 65_535),
+    ],
+)
+def test_what_is_out_of_range_is_refused(name: str, bad: float, least: float) -> None:
+    with pytest.raises(ValidationError, match=name):
+        Settings(**{"max_images": 2, name: bad})  # type: ignore[arg-type]
+    assert getattr(Settings(**{"max_images": 2, name: least}), name) == least  # type: ignore[arg-type]
+
+
+def test_limits_may_be_as_high_as_the_ones_above_them() -> None:
+    settings = Settings(max_images=50, queue_images=50)
+    assert settings.max_images == settings.queue_images
+    mib = 1 << 20
+    largest = {"queue_bytes": 8 * mib, "max_body_bytes": mib, "max_many_body_bytes": mib}
+    for name in ("max_body_bytes", "max_many_body_bytes"):
+        assert Settings(**{**largest, name: 8 * mib}).queue_bytes == 8 * mib  # type: ignore[arg-type]
+        with pytest.raises(ValidationError, match="raise TWINLENS_QUEUE_BYTES"):
+            Settings(**{**largest, name: 8 * mib + 1})  # type: ignore[arg-type]
