@@ -205,7 +205,11 @@ def test_other_origins(guarded: Running, server: Running) -> None:
         "access-control-request-headers": "x-api-key",
     }
     allowed = guarded.client.options("/embed", headers=asks)
+    assert allowed.status_code == 200, allowed.text
     assert allowed.headers["access-control-allow-origin"] == "https://shop.example"
+    # A page may read what an answer's headers say: when to come back, and the shape of embeddings.
+    probed = guarded.client.get("/livez", headers={"origin": "https://shop.example"})
+    assert probed.headers["access-control-expose-headers"] == "*"
     stranger = guarded.client.options("/embed", headers={**asks, "origin": "https://x.example"})
     assert "access-control-allow-origin" not in stranger.headers
     nobody = server.client.get("/models", headers={"origin": "https://shop.example"})
