@@ -189,3 +189,21 @@ def test_what_a_real_service_says_keeps_its_help_and_types() -> None:
 def test_what_is_no_exposition_is_refused() -> None:
     with pytest.raises(ValueError, match="wrong"):
         merge([ONE, "twinlens_ready wrong\n"])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("twinlens_batch_limit_images", 0.25),
+        ("twinlens_model_version", 0.25),
+        ("twinlens_ready", 0.25),
+        ("twinlens_api_keys_stale", 0.75),
+        ("twinlens_calibration_score_share", 0.75),
+        ("twinlens_calibration_typicality_share", 0.75),
+        ("twinlens_typicality_level", 0.75),
+        ("twinlens_cache_bytes", 1.0),
+    ],
+)
+def test_states_are_not_added_up_and_amounts_are(name: str, expected: float) -> None:
+    one, two = (f"# TYPE {name} gauge\n{name} {value}\n" for value in (0.25, 0.75))
+    assert values(merge([one, two])) == values(merge([two, one])) == {(name, ()): expected}

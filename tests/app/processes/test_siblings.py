@@ -144,6 +144,10 @@ def test_one_that_hangs_makes_the_service_unready(
             await again.open(Store())  # type: ignore[arg-type]
             assert await one.unready_reason() is None
             await again.close()
+            Folder(tmp_path).socket(1).unlink(missing_ok=True)
+            busy = await asyncio.start_unix_server(mute, Folder(tmp_path).socket(1))
+            assert await one.unready_reason() is None, "it has answered in between"
+            busy.close()
 
     asyncio.run(run())
 
