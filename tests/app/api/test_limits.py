@@ -94,6 +94,20 @@ def test_a_body_that_does_not_come_in_time(small: Running) -> None:
         assert answer_of(connection).startswith(b"HTTP/1.1 408")
 
 
+def test_a_client_can_shorten_the_time_and_not_lengthen_it(store: Path) -> None:
+    body, kind = compare_body(picture(1), picture(2))
+    head = (
+        f"POST /compare HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n"
+        f"X-Request-Timeout: 3600\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with (
+        in_thread(store, store_poll_seconds=0, request_timeout=0.2) as running,
+        socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection,
+    ):
+        connection.sendall(head.encode() + body[:100])
+        assert answer_of(connection).startswith(b"HTTP/1.1 408")
+
+
 def test_a_full_queue_is_said_and_what_was_accepted_is_answered(
     small: Running, engine: MeanEngine
 ) -> None:
