@@ -108,8 +108,10 @@ async def compare_many(request: Request) -> Response:
     name = fields.text("model")
     dimension = service.catalogue.find(name).manifest.dimension
     candidates = _candidates(fields, service, dimension)
-    work = service.inference.compare_many(_query(fields), candidates, name)
-    charge(request, 1 + (len(candidates) if isinstance(candidates, list) else 0))
+    query = _query(fields)
+    work = service.inference.compare_many(query, candidates, name)
+    images = len(candidates) if isinstance(candidates, list) else 0
+    charge(request, max(1, images + isinstance(query, EncodedImage)))
     comparison = await compute(request, work)
     context_of(request.scope).log.update(model=comparison.model.name, candidates=len(candidates))
     model = comparison.model

@@ -130,6 +130,7 @@ def test_a_key_pays_for_each_image_and_not_for_embeddings(store: Path, tmp_path:
         ("/embed", {"images": [image] * 3}, 3),
         ("/compare", {"image_a": image, "image_b": image}, 2),
         ("/compare/many", {"query": image, "candidates": [image] * 4}, 5),
+        ("/compare/many", {"query": row, "candidates": [image] * 4}, 4),
         ("/compare/many", {"query": image, "candidates": [row] * 4}, 1),
         ("/compare/many", {"query": row, "candidates": [row] * 4}, 1),
     )
