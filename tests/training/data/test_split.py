@@ -97,7 +97,7 @@ def test_a_share_of_nothing_is_nothing(make):
 @pytest.mark.parametrize(
     ("classes", "validation", "calibration", "message"),
     [
-        (5, 0.2, 0.2, r"at least 6: .*\(--set split.validation=0, --set split.calibration=0\)"),
+        (5, 0.2, 0.2, r"at least 6: .*\(--set split.validation=0 --set split.calibration=0\)"),
         (3, 0.2, 0.0, r"at least 4: 2 each to train and validate.*\(--set split.validation=0\)"),
         (1, 0.0, 0.0, "needs at least 2"),
         (10, 0.5, 0.5, "smaller shares"),
