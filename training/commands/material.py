@@ -218,7 +218,7 @@ class Bench:
 
     def _opened(self, path: Path, right: Path | None = None) -> ImageFolder:
         sources = open_sources(path, None, right)
-        folder = sources.holdout or sources.train
+        folder = sources.judging
         if sources.holdout is not None:
             self.reporter.say(f"note: of {path.name}, {folder.source.name}/ is used")
         if sources.left_out:

@@ -133,7 +133,7 @@ def _chosen(split: Split | None, options: argparse.Namespace, *, trained: bool) 
     if split is None or not (split.validation or split.crossed):
         return "all"
     sources = open_sources(options.data, None, options.right)
-    folder = sources.holdout or sources.train
+    folder = sources.judging
     if split.crossed and not trained:
         return CROSSED if folder.digest() == split.train_digest else "all"
     names = {entry.name for entry in folder.classes}

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from training.data.folders import ImageFolder
@@ -24,20 +24,26 @@ class Sources:
         holdout: What the others are taken from; None where `train` is to be split.
         name: What to call it all.
         left_out: Top folders that are not used.
+        other_files: Files that are not images by their name, of all of them, each counted once.
     """
 
     train: ImageFolder
     holdout: ImageFolder | None
     name: str
     left_out: tuple[str, ...] = ()
+    other_files: OtherFiles = field(default_factory=OtherFiles)
+
+    @property
+    def judging(self) -> ImageFolder:
+        """What the classes that validate and calibrate are taken from."""
+        return self.holdout or self.train
 
     def not_used(self) -> Iterator[str]:
         """Lines that say what is left alone, as far as names tell it without reading a file."""
         if self.left_out:
             yield f"not used: {', '.join(self.left_out)}"
         folders = [folder for folder in (self.train, self.holdout) if folder is not None]
-        others = told_other_files(sum((each.other_files for each in folders), OtherFiles()))
-        if others:
+        if others := told_other_files(self.other_files):
             yield f"not used: {others}"
         reasons: dict[str, list[str]] = defaultdict(list)
         for entry in _once(entry for folder in folders for entry in folder.skipped):
@@ -104,9 +110,8 @@ def open_sources(data: Path, holdout: Path | None, right: Path | None = None) ->
         raise DataError(f"{data} holds nothing to train on; give class/image folders")
     left_out = list(opened.left_out)
     kept = opened.validation
-    if kept is not None:
-        # They are of the whole tree, and told once.
-        kept = replace(kept, other_files=OtherFiles())
+    # Of data that come with train/ and val/, either part has those of both.
+    other_files = train.other_files
     if holdout is not None:
         if kept is not None:
             raise DataError(
@@ -115,6 +120,7 @@ def open_sources(data: Path, holdout: Path | None, right: Path | None = None) ->
             )
         apart = open_data(holdout)
         kept = apart.whole or apart.validation
+        other_files = other_files + (kept.other_files if kept else OtherFiles())
         left_out += apart.left_out
         if apart.train is not None:
             left_out.append(f"{holdout.name}/{apart.train.source.name}")
@@ -123,6 +129,7 @@ def open_sources(data: Path, holdout: Path | None, right: Path | None = None) ->
         opposite = other.whole or other.train
         if opposite is None:
             raise DataError(f"{right} holds no images of the right side; give class/image folders")
+        other_files = other_files + opposite.other_files
         left_out += [f"{right.name}/{top}" for top in other.left_out]
         train = join_sides(train, opposite)
         if kept is not None:
@@ -130,7 +137,7 @@ def open_sources(data: Path, holdout: Path | None, right: Path | None = None) ->
             kept = join_sides(kept, other.validation or opposite)
         elif other.validation is not None:
             left_out.append(f"{right.name}/{other.validation.source.name}")
-    return Sources(train, kept, data.name, tuple(left_out))
+    return Sources(train, kept, data.name, tuple(left_out), other_files)
 
 
 def make_split(sources: Sources, shares: SplitShares, seed: int, *, crossed: bool = False) -> Split:
@@ -176,7 +183,7 @@ def make_parts(sources: Sources, split: Split) -> Parts:
     Raises:
         DataError: A class of the split is not there.
     """
-    others = sources.holdout or sources.train
+    others = sources.judging
     return Parts(
         train=classes_named(sources.train, split.train),
         validation=classes_named(others, split.validation) if split.validation else None,

@@ -115,7 +115,7 @@ def _given(split: Split, data: Path, right: Path | None) -> dict[str, ImageFolde
     """The parts that the data given hold."""
     sources = open_sources(data, None, right)
     found = {}
-    learnt, others = sources.train, sources.holdout or sources.train
+    learnt, others = sources.train, sources.judging
     if learnt.digest() == split.train_digest:
         found[TRAIN] = classes_named(learnt, split.train)
     if others.digest() == (split.holdout_digest or split.train_digest):

@@ -99,8 +99,14 @@ class TestSources:
     def test_files_that_are_no_images_are_counted_once_where_data_come_parted(self, tmp_path):
         inside = pngs(["train/a/1.png", "train/b/1.png", "val/c/1.png"])
         data = grown(tmp_path / "parted", {**inside, "train/a/2.heic": b"x", "val/c/3.heic": b"x"})
-        (told,) = open_sources(data, None).not_used()
+        sources = open_sources(data, None)
+        (told,) = sources.not_used()
         assert "not used: 2 file(s)" in told
+        assert sources.judging.other_files == {".heic": 2}, "for who looks at that part alone"
+        beside = grown(tmp_path / "beside", {**pngs(["a/1.png", "c/1.png"]), "c/2.txt": b"x"})
+        assert open_sources(data, None, beside).other_files == {".heic": 2, ".txt": 1}
+        data = grown(tmp_path / "whole", pngs(["a/1.png", "b/1.png"]))
+        assert open_sources(data, beside).other_files == {".txt": 1}
 
     def test_what_a_holdout_and_a_right_side_leave_alone_is_told(self, tmp_path, data):
         kept = grown(tmp_path / "kept", pngs(["train/k/1.png", "val/l/1.png", "more/k/1.png"]))
