@@ -15,6 +15,7 @@ from training.data.parts import Sources, make_parts
 from training.data.sources import Skipped
 from training.data.split import Split, classes_named, deal_classes
 from training.errors import DataError, TrainingError
+from training.evaluation.pairs import pool_within
 from training.judging import as_stored, judge
 from training.learning.faster import settled_precision
 from training.naming import named
@@ -58,7 +59,7 @@ def deal_folds(folder: ImageFolder, folds: int, seed: int) -> list[list[str]]:
             "fewer than 2, and pairs need 2; ask for fewer folds"
         )
     for number, part in enumerate(parts, 1):
-        if not _has_genuine_pair(classes_named(folder, part)):
+        if not pool_within(classes_named(folder, part)).genuine_total:
             needed = "an image on both sides" if folder.two_sided else "two images"
             raise DataError(
                 f"{folder.source}: of the {len(part)} classes of fold {number} of {folds} "
@@ -66,14 +67,6 @@ def deal_folds(folder: ImageFolder, folds: int, seed: int) -> list[list[str]]:
                 "folds, deal otherwise (--set seed=…), or add images to classes"
             )
     return parts
-
-
-def _has_genuine_pair(folder: ImageFolder) -> bool:
-    images = np.bincount(folder.labels, minlength=len(folder.classes))
-    if not folder.two_sided:
-        return bool((images >= 2).any())
-    right = np.bincount(folder.labels[folder.on_right], minlength=len(folder.classes))
-    return bool(((right > 0) & (right < images)).any())
 
 
 def cross_validate(

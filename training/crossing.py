@@ -33,7 +33,7 @@ from training.data.split import units_of
 from training.errors import DataError
 from training.evaluation.embedding import EmbeddedFolder, embed_folder
 from training.evaluation.metrics import Floats, Indices
-from training.evaluation.pairs import ScoredPairs, groups_of, score_folder
+from training.evaluation.pairs import ScoredPairs, groups_of, pool_within, score_folder
 from training.evaluation.pool import Coverage, Pairs
 from training.evaluation.scoring import score_pairs
 from training.initialise import MOST_IMAGES, is_shipped, set_whitened
@@ -219,9 +219,9 @@ def crossed(
             f"{folder.source} gives no pairs to calibrate by: at least two classes are needed, one "
             f"of them with {'an image on either side' if folder.two_sided else 'two images'}"
         )
-    same, different = pairs_in(folder)
-    ours, our_scores = genuine.joined(same)
-    theirs, their_scores = impostor.joined(different)
+    pool = pool_within(folder)
+    ours, our_scores = genuine.joined(pool.genuine_total)
+    theirs, their_scores = impostor.joined(pool.impostor_total)
     scored = ScoredPairs(
         metric=metric,
         genuine=our_scores,
@@ -235,20 +235,6 @@ def crossed(
         class_names=tuple(entry.name for entry in folder.classes),
     )
     return Crossed(embedded, scored, tuple(turns))
-
-
-def pairs_in(folder: ImageFolder) -> tuple[int, int]:
-    """How many pairs of one class there are, and of two; of a left and a right image, if sided."""
-    if folder.two_sided:
-        left, right = (
-            np.bincount(folder.labels[side], minlength=len(folder.classes))
-            for side in (~folder.on_right, folder.on_right)
-        )
-        same = int((left * right).sum())
-        return same, int(left.sum() * right.sum()) - same
-    sizes = np.bincount(folder.labels)
-    same = int((sizes * (sizes - 1) // 2).sum())
-    return same, len(folder.labels) * (len(folder.labels) - 1) // 2 - same
 
 
 def _pairs_among(folder: ImageFolder, held: npt.NDArray[np.bool_]) -> tuple[Indices, Indices]:

@@ -17,7 +17,7 @@ from tests.training.drawings import SMALL_RECIPE, draw_folder
 from tests.training.small import network
 from tests.training.trees import embedded, grown, pngs, whole
 from training import crossing
-from training.crossing import can_cross, cross_pairs, left_out, pairs_in
+from training.crossing import can_cross, cross_pairs, left_out
 from training.data.folders import ImageFolder
 from training.data.pixels import load_pixels
 from training.data.sides import join_sides
@@ -25,7 +25,7 @@ from training.data.split import SplitShares
 from training.data.training_set import TrainingSet
 from training.errors import DataError
 from training.evaluation.embedding import embed_folder
-from training.evaluation.pairs import score_folder
+from training.evaluation.pairs import pool_within, score_folder
 from training.initialise import whiten
 from training.progress import Reporter
 from training.recipe import Recipe
@@ -193,7 +193,8 @@ class TestSides:
     def test_so_many_pairs_there_are(self, folder):
         pairs = slow_pairs(folder, [np.arange(7)])
         same = sum(folder.labels[one] == folder.labels[two] for one, two in pairs)
-        assert pairs_in(folder) == (same, len(pairs) - same)
+        pool = pool_within(folder)
+        assert (pool.genuine_total, pool.impostor_total) == (same, len(pairs) - same)
 
 
 def test_what_nothing_was_fitted_to_is_scored_as_it_is(drawings):

@@ -141,6 +141,16 @@ def groups_of(folder: ImageFolder) -> Indices | None:
     return folder.groups if all(entry.group for entry in folder.classes) else None
 
 
+def pool_within(folder: ImageFolder) -> PairPool:
+    """The pairs of a folder's images; where they have sides, of a left and a right one."""
+    if folder.two_sided:
+        on_right = folder.on_right
+        return PairPool(
+            folder.labels[~on_right], folder.labels[on_right], itself=False, ordered=True
+        )
+    return PairPool(folder.labels, folder.labels, itself=True, ordered=False)
+
+
 def pair_pool(left: EmbeddedFolder, right: EmbeddedFolder | None) -> PairPool:
     """The pairs within a folder, or between two whose classes are matched by name."""
     if right is None:

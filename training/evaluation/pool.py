@@ -46,25 +46,33 @@ class PairPool:
     itself: bool
     ordered: bool
 
+    @property
+    def genuine_total(self) -> int:
+        """How many pairs of one class there are."""
+        left, right = self._sizes()
+        pairs = left * right - (left if self.itself else 0)
+        return int(pairs.sum()) // (1 if self.ordered else 2)
+
+    @property
+    def impostor_total(self) -> int:
+        """How many pairs of two classes there are."""
+        left, right = self._sizes()
+        pairs = len(self.left) * len(self.right) - int((left * right).sum())
+        return pairs // (1 if self.ordered else 2)
+
     def genuine(self, limit: int, generator: np.random.Generator) -> Pairs:
         """Pairs of one class: all, or a sample of `limit`."""
+        if self.genuine_total > limit:
+            return self._sample(limit, generator, same=True)
         rows = _rows_by_class(self.left)
         columns = _rows_by_class(self.right)
         shared = sorted(rows.keys() & columns.keys())
-        total = sum(self._count(len(rows[label]), len(columns[label])) for label in shared)
-        if total > limit:
-            return self._sample(limit, generator, same=True)
         grids = [_grid(rows[label], columns[label]) for label in shared]
         return self._allowed(grids)
 
     def impostors(self, limit: int, generator: np.random.Generator) -> Pairs:
         """Pairs of two classes: all, or a sample of `limit`."""
-        same = sum(
-            int(np.sum(self.left == label)) * int(np.sum(self.right == label))
-            for label in np.unique(self.left)
-        )
-        total = (len(self.left) * len(self.right) - same) // (1 if self.ordered else 2)
-        if total > limit:
+        if self.impostor_total > limit:
             return self._sample(limit, generator, same=False)
         grids = [
             _grid(rows, np.flatnonzero(self.right != label))
@@ -72,9 +80,10 @@ class PairPool:
         ]
         return self._allowed(grids)
 
-    def _count(self, rows: int, columns: int) -> int:
-        pairs = rows * columns - (rows if self.itself else 0)
-        return pairs if self.ordered else pairs // 2
+    def _sizes(self) -> tuple[Indices, Indices]:
+        """How many images of each class stand left, and how many right."""
+        classes = 1 + max(self.left.max(initial=-1), self.right.max(initial=-1))
+        return np.bincount(self.left, minlength=classes), np.bincount(self.right, minlength=classes)
 
     def _allowed(self, grids: list[tuple[Indices, Indices]]) -> Pairs:
         left = np.concatenate([grid[0] for grid in grids] or [np.empty(0, np.int64)])

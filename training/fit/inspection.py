@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from training.crossing import pairs_in
 from training.data.folders import ImageFolder
 from training.data.parts import Parts
 from training.data.sampling import SAMPLERS
 from training.data.sources import Skipped
 from training.errors import DataError
+from training.evaluation.pairs import pool_within
 from training.fit.duplicates import search
 from training.naming import named
 from training.progress import Reporter
@@ -120,7 +120,7 @@ def _judging(parts: Parts, recipe: Recipe, *, crossed: bool) -> list[_Judging]:
 def _check_pairs(judging: list[_Judging]) -> None:
     for each in judging:
         folder = each.folder
-        if not _pairs(folder):
+        if not pool_within(folder).genuine_total:
             names = named([entry.name for entry in folder.classes])
             wanted = "an image on either side" if folder.two_sided else "two images"
             raise DataError(
@@ -199,7 +199,7 @@ def _about_judging(judging: list[_Judging]) -> Iterator[str]:
     for each in judging:
         folder, purpose = each.folder, each.purpose
         yield from _about_single(folder, f"for {purpose}")
-        pairs = _pairs(folder)
+        pairs = pool_within(folder).genuine_total
         if pairs < _FEW_PAIRS:
             yield (
                 f"{pairs} pair(s) of one class for {purpose} are few, and figures from them mean "
@@ -215,8 +215,3 @@ def _about_unusable(unusable: Sequence[Skipped]) -> Iterator[str]:
             f"{named([entry.key for entry in unusable])} (the first: {first.reason}); the run goes "
             "without them"
         )
-
-
-def _pairs(folder: ImageFolder) -> int:
-    """How many pairs of one class there are."""
-    return pairs_in(folder)[0]
