@@ -15,6 +15,7 @@ from training.fit.request import FitRequest
 from training.initialise import open_origin
 from training.progress import Reporter
 from training.publishing.once import publish_once
+from training.publishing.publish import publish
 from training.recipe.tables import short_table
 from training.retraining import cross_by_retraining
 from training.run.folder import Run
@@ -116,15 +117,9 @@ def _published(
     each until the next one is judged, in place of the model that was.
     """
     standing = trained.standing
-    put = partial(
-        publish_once,
-        job=job,
-        run=run,
-        store=request.store,
-        device=request.device,
-        reporter=reporter,
-    )
+    cross = None
     if job.recipe.calibration.folds:
+        # Of which one version is kept, and judged once.
         cross = cross_by_retraining(
             job,
             standing,
@@ -134,7 +129,21 @@ def _published(
             save_every=request.save_every,
             reporter=reporter,
         )
-        return put(request.name, trained, cross=cross)
+
+    def put(name: str, trained: Trained) -> Reference:
+        published = partial(
+            publish,
+            name,
+            trained,
+            job,
+            store=request.store,
+            device=request.device,
+            reporter=reporter,
+            cross=cross,
+        )
+        step = trained.standing.kept_step
+        return publish_once(name, step, published, run=run, store=request.store, reporter=reporter)
+
     if job.recipe.validation.keep == "every":
         for kept in run.kept():
             if kept.step < standing.step:

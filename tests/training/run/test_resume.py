@@ -109,7 +109,7 @@ def test_ctrl_c(place, whole, store):
 
 
 def test_ctrl_c_while_it_is_judged(place, whole, store, capsys):
-    assert _interrupted_in("training.publishing.once.publish", place, store, "--resume") == 130
+    assert _interrupted_in("training.fit.fitting.publish", place, store, "--resume") == 130
     told = capsys.readouterr().err
     program, *words = shlex.split(told.partition("go on with:\n")[2])
     assert Path.cwd() / (shutil.which(program) or "") == Path(sys.executable)

@@ -78,6 +78,8 @@ def verification_figures(
         weighted=_of_calibration(scored, calibration) if calibration else None,
         seed=seed,
     )
+    frr_at_far = {far: roc.at_far(float(far)).frr for far in FARS}
+    trials = _genuine_trials(scored)
     return VerificationFigures(
         images=scored.images,
         classes=scored.classes,
@@ -94,12 +96,9 @@ def verification_figures(
         accuracy=accuracy,
         accuracy_interval=intervals.get("accuracy"),
         accuracy_threshold=float(alike(best.threshold, scored.metric)),
-        frr_at_far={far: roc.at_far(float(far)).frr for far in FARS},
+        frr_at_far=frr_at_far,
         frr_at_far_interval=(
-            {
-                far: with_exact(intervals[far], roc.at_far(float(far)).frr, _genuine_trials(scored))
-                for far in FARS
-            }
+            {far: with_exact(intervals[far], frr, trials) for far, frr in frr_at_far.items()}
             if intervals
             else None
         ),
