@@ -4,7 +4,6 @@ import hashlib
 import io
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -19,6 +18,7 @@ from training.copies.edits import EDITS
 from training.data.other_files import OtherFiles, counted, told_other_files
 from training.data.sources import Skipped, Source, open_source
 from training.errors import DataError
+from training.threads import threads
 
 LONGEST = 1024
 """Pixels of a copy's longer side before it is edited, at most: networks see fewer."""
@@ -124,7 +124,7 @@ def make_copies(
         raise DataError(f"{out} lies in {where}; give --out a place outside of the pictures")
     undecoded: list[Skipped] = []
     size = 0
-    with _whole_folder(out) as folder, _threads() as pool:
+    with _whole_folder(out) as folder, threads(available_cpus(), "copy") as pool:
 
         def copied(key: str, name: str) -> int | Skipped:
             return _copy(pictures.source, key, folder / name, copies, edits, seed)
@@ -199,15 +199,6 @@ def _names(keys: Sequence[str]) -> list[str]:
             name = f"{whole} ({number})"
         names[name] = None
     return list(names)
-
-
-@contextmanager
-def _threads() -> Iterator[ThreadPoolExecutor]:
-    pool = ThreadPoolExecutor(available_cpus(), thread_name_prefix="copy")
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 @contextmanager

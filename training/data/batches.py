@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 
@@ -13,6 +13,7 @@ from training.data.batch import Batch
 from training.data.sampling import Sampler
 from training.data.training_set import TrainingSet
 from training.randomness import Stream, torch_generator
+from training.threads import threads
 
 _AHEAD = 2
 
@@ -62,16 +63,13 @@ class Batches:
     def following(self, step: int) -> Iterator[tuple[Making, ...]]:
         """The batches of each step from a step on, to the end of the run."""
         pending: deque[Future[tuple[Making, ...]]] = deque()
-        thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
-        try:
+        with threads(1, "batches") as thread:
             for ahead in range(step, self._steps):
                 pending.append(thread.submit(self.of, ahead))
                 if len(pending) > _AHEAD:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
-        finally:
-            thread.shutdown(cancel_futures=True)
 
     def of(self, step: int) -> tuple[Making, ...]:
         """The batches of one step, be it beyond the end of the run."""

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +13,7 @@ from model_store.preprocessing import Preprocessing
 from training.data.folders import ImageFolder, Item
 from training.data.sources import Skipped
 from training.errors import DataError
+from training.threads import threads
 
 _SIDE = 32
 _KEPT = 8
@@ -69,7 +69,7 @@ def take_fingerprints(
     """
     found: list[tuple[Item, str, npt.NDArray[np.uint8]]] = []
     unusable: list[Skipped] = []
-    with ThreadPoolExecutor(workers, thread_name_prefix="fingerprint") as pool:
+    with threads(workers, "fingerprint") as pool:
         for done, taken in enumerate(pool.map(lambda item: _taken(folder, item), items), 1):
             if isinstance(taken, Skipped):
                 unusable.append(taken)

@@ -18,6 +18,7 @@ from model_store.preprocessing import Preprocessing, UInt8Image
 from training.data.folders import ImageFolder, Item
 from training.data.sources import Skipped
 from training.errors import DataError
+from training.threads import threads
 
 Integers = npt.NDArray[np.int64]
 Told = Callable[[int, int], None]
@@ -162,14 +163,11 @@ def load_pixels(
         return len(chunk)
 
     done = 0
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    try:
+    with threads(workers, "decode") as pool:
         for count in pool.map(decode, range(0, len(folder.items), _CHUNK)):
             done += count
             if on_progress is not None:
                 on_progress(done, len(folder.items))
-    finally:
-        pool.shutdown(cancel_futures=True)
     reasons = tuple(skipped[index] for index in sorted(skipped))
     if len(reasons) == len(folder.items):
         raise DataError(

@@ -1,12 +1,12 @@
 """Which images of a folder can be used at all: found by decoding each, before minutes go by."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 from model_store.preprocessing import Preprocessing
 from training.data.folders import ImageFolder, Item
 from training.data.pixels import prepared_item
 from training.data.sources import Skipped
+from training.threads import threads
 
 # What cannot be decoded to this cannot be to any size.
 _SMALL = Preprocessing(height=32, width=32, mode="L", mean=(0.0,), std=(1.0,))
@@ -24,7 +24,7 @@ def unusable_images(
         on_progress: Told how many images are done.
     """
     unusable: list[Skipped] = []
-    with ThreadPoolExecutor(workers, thread_name_prefix="usable") as pool:
+    with threads(workers, "usable") as pool:
         looked_at = pool.map(lambda item: _why_not(folder, item), folder.items)
         for done, skipped in enumerate(looked_at, 1):
             if skipped is not None:

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from training.data.folders import ImageFolder
 from training.data.pixels import prepared_item
 from training.data.sources import Skipped
 from training.errors import DataError
+from training.threads import threads
 
 # On a CPU the activations of larger batches leave the caches, and take longer an image.
 _CPU_BATCH = 16
@@ -201,13 +202,10 @@ def _prepared(
 ) -> Iterator[UInt8Image | Skipped]:
     """Decodes in threads, in order, at most two batches ahead of the network."""
     pending: deque[Future[UInt8Image | Skipped]] = deque()
-    pool = ThreadPoolExecutor(workers or available_cpus(), "decode")
-    try:
+    with threads(workers or available_cpus(), "decode") as pool:
         for item in folder.items:
             pending.append(pool.submit(prepared_item, folder, item, spec))
             if len(pending) > 2 * ahead:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
