@@ -24,7 +24,7 @@ from training.data.folders import ImageFolder
 from training.data.parts import Parts, together
 from training.data.sources import Skipped
 from training.data.split import deal_classes
-from training.evaluation.embedding import EmbeddedFolder, embed_folder
+from training.evaluation.embedding import EmbeddedFolder, embed_told
 from training.evaluation.figures import Figures
 from training.evaluation.pairs import ScoredPairs, score_folder
 from training.evaluation.protocols.one_shot import can_play, one_shot
@@ -329,15 +329,8 @@ def _embedded(
     for side in [Side.LEFT, Side.RIGHT] if differ else [Side.LEFT]:
         # What could not be decoded for one side need not be tried for the other.
         part = folder.on(side) if folder.two_sided or not embedded else embedded[0].folder
-        with reporter.task(title, len(part.items)) as task:
-            embedded.append(
-                embed_folder(
-                    network,
-                    part,
-                    device=device,
-                    side=side,
-                    on_progress=lambda done, _, task=task: task.update(done),  # type: ignore[misc]
-                )
-            )
+        embedded.append(
+            embed_told(network, part, title, device=device, reporter=reporter, side=side)
+        )
         skipped.extend(embedded[-1].skipped)
     return embedded[0], embedded[1] if len(embedded) > 1 else None

@@ -22,12 +22,13 @@ import torch
 
 from model_store.network import SiameseNetwork
 from model_store.store import ModelStore
-from training.crossing import Crossed, crossed, embed_told, starts_unseen
+from training.crossing import Crossed, crossed, starts_unseen
 from training.data.folders import ImageFolder
 from training.data.parts import Parts
 from training.data.sample import sampled_folder
 from training.data.split import Split, deal_classes
 from training.errors import RecipeError
+from training.evaluation.embedding import embed_told
 from training.initialise import MOST_IMAGES
 from training.judging import MAX_IMPOSTORS, as_stored
 from training.progress import Reporter
@@ -155,7 +156,7 @@ def cross_by_retraining(
 
     def cross(network: SiameseNetwork) -> Crossed:
         some = sampled_folder(whole, MOST_IMAGES, seed=recipe.seed)
-        embedded = embed_told(network, some, "calibrating", device, reporter)
+        embedded = embed_told(network, some, "calibrating", device=device, reporter=reporter)
         label = {entry.name: number for number, entry in enumerate(embedded.folder.classes)}
         sets = [
             np.array(sorted(label[name] for name in part if name in label), dtype=np.int64)
@@ -164,7 +165,9 @@ def cross_by_retraining(
 
         def without(number: int) -> tuple[SiameseNetwork, torch.Tensor]:
             other = trained_without(number)
-            found = embed_told(other, embedded.folder, "calibrating", device, reporter)
+            found = embed_told(
+                other, embedded.folder, "calibrating", device=device, reporter=reporter
+            )
             return other, found.features
 
         return crossed(embedded, sets, without, max_impostors=MAX_IMPOSTORS, seed=recipe.seed)

@@ -23,7 +23,7 @@ from training.data.parts import open_sources
 from training.data.sources import Skipped
 from training.data.split import SPLIT_FILE, Split, classes_named
 from training.errors import DataError
-from training.evaluation.embedding import EmbeddedFolder, embed_folder
+from training.evaluation.embedding import EmbeddedFolder, embed_told
 from training.progress import Reporter
 from training.publishing.card import CARD_FILE, tells_of_older_calibration
 
@@ -230,13 +230,8 @@ class Bench:
         return folder
 
     def _embed(self, folder: ImageFolder, side: Side, title: str) -> EmbeddedFolder:
-        with self.reporter.task(title, len(folder.items)) as task:
-            embedded = embed_folder(
-                self.network,
-                folder,
-                device=self.device,
-                side=side,
-                on_progress=lambda done, _: task.update(done),
-            )
+        embedded = embed_told(
+            self.network, folder, title, device=self.device, reporter=self.reporter, side=side
+        )
         tell_skipped(self.reporter, folder.source, embedded.skipped)
         return embedded

@@ -18,6 +18,7 @@ from training.data.folders import ImageFolder
 from training.data.pixels import prepared_item
 from training.data.sources import Skipped
 from training.errors import DataError
+from training.progress import Reporter
 from training.threads import threads
 
 # On a CPU the activations of larger batches leave the caches, and take longer an image.
@@ -155,6 +156,26 @@ def embed_folder(
     return EmbeddedFolder(
         embeddings, rest.labels, rest, tuple(skipped), side, lengths, pixels.numpy()
     )
+
+
+def embed_told(
+    network: SiameseNetwork,
+    folder: ImageFolder,
+    title: str,
+    *,
+    device: torch.device,
+    reporter: Reporter,
+    side: Side = Side.LEFT,
+) -> EmbeddedFolder:
+    """As `embed_folder`, the reporter being told how far it is."""
+    with reporter.task(title, len(folder.items)) as task:
+        return embed_folder(
+            network,
+            folder,
+            device=device,
+            side=side,
+            on_progress=lambda done, _: task.update(done),
+        )
 
 
 def _embed(

@@ -1,23 +1,17 @@
 """Pairs of all classes, none scored by what its own classes had a part in."""
 
 import io
-import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
 
-from model_store.errors import ModelNotFound
 from model_store.network import SiameseNetwork, Side
-from model_store.store import SHIPPED, ModelStore
-from tests.training import small
 from tests.training.drawings import SMALL_RECIPE, draw_folder
-from tests.training.small import network
-from tests.training.trees import embedded, grown, pngs, whole
-from training import crossing
-from training.crossing import can_cross, cross_pairs, left_out
+from tests.training.trees import grown, pngs, whole
+from training.crossing import projections
+from training.crossing.projections import cross_pairs, left_out
 from training.data.folders import ImageFolder
 from training.data.pixels import load_pixels
 from training.data.sides import join_sides
@@ -32,6 +26,7 @@ from training.recipe import Recipe
 from training.recipe.files import load_recipe, parse_recipe
 
 CPU = torch.device("cpu")
+_SHARES = load_recipe("photos").split
 
 
 def recipe_of(*, mirrored: bool = False, mirror: float = 0.0, whitened: bool = True) -> Recipe:
@@ -87,7 +82,7 @@ def drawings(tmp_path) -> ImageFolder:
 def test_a_pair_has_the_score_of_a_network_fitted_to_all_but_the_classes_left_out_with_it(
     drawings, mirrored, mirror, monkeypatch
 ):
-    monkeypatch.setattr(crossing, "_SETS", 12)
+    monkeypatch.setattr(projections, "_SETS", 12)
     recipe = recipe_of(mirrored=mirrored, mirror=mirror)
     network = fitted(recipe, drawings)
     whole_of_it = crossed(network, drawings, recipe)
@@ -155,7 +150,7 @@ class TestSides:
         return found, ours, theirs
 
     def test_only_a_left_image_with_a_right_one_is_a_pair(self, folder, monkeypatch):
-        monkeypatch.setattr(crossing, "_SETS", 6)
+        monkeypatch.setattr(projections, "_SETS", 6)
         recipe = recipe_of()
         found, ours, theirs = self.found(folder, recipe)
         sets = left_out(folder, recipe)
@@ -229,7 +224,7 @@ def test_a_limit_of_impostor_pairs_is_kept_and_none_comes_twice(drawings):
 
 
 def test_of_many_images_a_sample_is_taken_and_told_in_its_own_folder(drawings, monkeypatch):
-    monkeypatch.setattr(crossing, "MOST_IMAGES", 14)
+    monkeypatch.setattr(projections, "MOST_IMAGES", 14)
     recipe = recipe_of()
     found = crossed(fitted(recipe, drawings), drawings, recipe)
     count = len(found.embedded.folder.items)
@@ -244,72 +239,6 @@ def test_classes_of_one_image_give_nothing_to_calibrate_by(tmp_path):
     recipe = recipe_of()
     with pytest.raises(DataError, match="one of them with two images"):
         crossed(fresh(recipe), folder, recipe)
-
-
-class TestTurns:
-    """Sets of classes chosen by hand, each with features of its own."""
-
-    @staticmethod
-    def run(sets, names, *, seed=0, most=1000):
-        made = embedded(np.zeros((len(names), 8)), names)
-        asked = []
-
-        def without(number: int) -> tuple[SiameseNetwork, torch.Tensor]:
-            asked.append(number)
-            return small.network("euclidean"), features_of(number, len(names))
-
-        found = crossing.crossed(
-            made, [np.array(one) for one in sets], without, max_impostors=most, seed=seed
-        )
-        return found, asked
-
-    def test_each_pair_is_scored_once_by_the_first_set_that_holds_both_its_classes(self):
-        sets, names = [[0, 1], [0, 1, 2], [1, 2]], "aabbcc"
-        found, asked = self.run(sets, names)
-        assert asked == [0, 1], "every pair of the last had its turn"
-        scored = found.scored
-        for pairs, scores, count in (
-            (scored.genuine_pairs, scored.genuine, 3),
-            (scored.impostor_pairs, scored.impostor, 12),
-        ):
-            places = list(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True))
-            assert len(set(places)) == len(places) == count
-            assert pairs.coverage == "exhaustive"
-            for (left, right), score in zip(places, scores, strict=True):
-                rows = features_of(0 if max(left, right) < 4 else 1, 6).numpy()
-                one, two = (row / np.linalg.norm(row) for row in rows[[left, right]])
-                assert score == pytest.approx(np.linalg.norm(one - two), rel=1e-5)
-
-    def test_classes_have_a_turn_of_their_own_though_their_pairs_had_theirs(self):
-        found, asked = self.run([[0, 1], [0, 2, 3], [2, 3]], "aabbccdd")
-        assert asked == [0, 1, 2]
-        assert [np.flatnonzero(turn.held).tolist() for turn in found.turns] == [
-            [0, 1, 2, 3],
-            [4, 5, 6, 7],
-        ]
-        assert found.turns[1].features.tolist() == features_of(2, 8).numpy().tolist()
-
-    def test_too_many_impostors_are_drawn_by_the_seed_from_all_of_a_set(self):
-        names = "a" * 10 + "b" * 10
-        first, again, other = (
-            self.run([[0, 1]], names, seed=seed, most=20)[0].scored for seed in (0, 0, 1)
-        )
-        pairs = first.impostor_pairs
-        assert (len(pairs.left), pairs.coverage) == (20, "sample")
-        assert len(set(pairs.left)) > 5, "and not the first ones"
-        assert first.impostor.tolist() == again.impostor.tolist()
-        assert first.impostor.tolist() != other.impostor.tolist()
-
-    def test_classes_keep_their_names_and_groups(self):
-        scored = self.run([[0, 1, 2]], ["g/a", "g/a", "g/b", "h/c"])[0].scored
-        assert scored.class_names == ("g/a", "g/b", "h/c")
-        assert scored.group_of_class.tolist() == [0, 0, 1]
-        assert scored.genuine_class.tolist() == [0]
-        assert scored.images == 4
-
-
-def features_of(number: int, images: int) -> torch.Tensor:
-    return torch.randn(images, 8, generator=torch.Generator().manual_seed(number))
 
 
 class TestLeftOut:
@@ -362,56 +291,3 @@ class TestLeftOut:
             if one < two
         }
         assert len(couples) > 0.4 * 190
-
-
-_SHARES = load_recipe("photos").split
-
-
-class TestCanCross:
-    def test_what_is_fitted_in_closed_form_or_not_at_all(self):
-        assert can_cross_at_home(load_recipe("portraits"))
-        assert can_cross_at_home(load_recipe("faces"))
-        assert can_cross_at_home(load_recipe("photos", ["max_steps=0"]))
-        shipped = SHIPPED / "glyphs" / "1"
-        assert can_cross_at_home(load_recipe("glyphs", ["max_steps=0", f"start.model={shipped}"]))
-
-    @pytest.mark.parametrize(
-        ("recipe", "values"),
-        [
-            ("photos", ["max_steps=1"]),
-            ("groceries", ["max_steps=0"]),
-            ("pseudo-siamese", ["max_steps=0"]),
-            ("portraits", ["data.turned_classes=true", "preprocessing.height=160"]),
-            ("photos", ["max_steps=0", "start.backbone=mine.pth"]),
-        ],
-        ids=["trained", "finished", "two sides", "turned classes", "weights of unknown origin"],
-    )
-    def test_what_is_not(self, recipe, values):
-        assert not can_cross_at_home(load_recipe(recipe, values))
-
-    @pytest.mark.parametrize("named", ["by name", "by folder", "by relative folder"])
-    def test_what_ships_may_be_had_from_any_store(self, tmp_path, monkeypatch, named):
-        shutil.copytree(SHIPPED / "glyphs", tmp_path / "glyphs")
-        monkeypatch.chdir(tmp_path)
-        folder = {"by folder": f"{tmp_path}/glyphs/1", "by relative folder": "glyphs/1"}
-        recipe = load_recipe(
-            "glyphs", ["max_steps=0", f"start.model={folder.get(named, 'glyphs')}"]
-        )
-        assert can_cross(recipe, ModelStore(tmp_path))
-
-    def test_a_model_of_the_users_own_may_have_seen_the_images(self, tmp_path: Path):
-        store = ModelStore(tmp_path)
-        for name in ("glyphs", "mine"):
-            place = store.save(name, network()).path
-            for model in (name, str(place)):
-                recipe = load_recipe("glyphs", ["max_steps=0", f"start.model={model}"])
-                assert not can_cross(recipe, store)
-
-    def test_one_that_is_not_there_is_said_to_be_missing(self, tmp_path):
-        recipe = load_recipe("glyphs", ["max_steps=0", "start.model=nothing"])
-        with pytest.raises(ModelNotFound, match="nothing"):
-            can_cross(recipe, ModelStore(tmp_path))
-
-
-def can_cross_at_home(recipe: Recipe) -> bool:
-    return can_cross(recipe, ModelStore())

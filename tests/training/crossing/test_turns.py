@@ -1,0 +1,76 @@
+"""Each pair has its turn once, by what its classes had no part in."""
+
+import numpy as np
+import pytest
+import torch
+
+from model_store.network import SiameseNetwork
+from tests.training import small
+from tests.training.trees import embedded
+from training.crossing import crossed
+
+
+class TestTurns:
+    """Sets of classes chosen by hand, each with features of its own."""
+
+    @staticmethod
+    def run(sets, names, *, seed=0, most=1000):
+        made = embedded(np.zeros((len(names), 8)), names)
+        asked = []
+
+        def without(number: int) -> tuple[SiameseNetwork, torch.Tensor]:
+            asked.append(number)
+            return small.network("euclidean"), features_of(number, len(names))
+
+        found = crossed(
+            made, [np.array(one) for one in sets], without, max_impostors=most, seed=seed
+        )
+        return found, asked
+
+    def test_each_pair_is_scored_once_by_the_first_set_that_holds_both_its_classes(self):
+        sets, names = [[0, 1], [0, 1, 2], [1, 2]], "aabbcc"
+        found, asked = self.run(sets, names)
+        assert asked == [0, 1], "every pair of the last had its turn"
+        scored = found.scored
+        for pairs, scores, count in (
+            (scored.genuine_pairs, scored.genuine, 3),
+            (scored.impostor_pairs, scored.impostor, 12),
+        ):
+            places = list(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True))
+            assert len(set(places)) == len(places) == count
+            assert pairs.coverage == "exhaustive"
+            for (left, right), score in zip(places, scores, strict=True):
+                rows = features_of(0 if max(left, right) < 4 else 1, 6).numpy()
+                one, two = (row / np.linalg.norm(row) for row in rows[[left, right]])
+                assert score == pytest.approx(np.linalg.norm(one - two), rel=1e-5)
+
+    def test_classes_have_a_turn_of_their_own_though_their_pairs_had_theirs(self):
+        found, asked = self.run([[0, 1], [0, 2, 3], [2, 3]], "aabbccdd")
+        assert asked == [0, 1, 2]
+        assert [np.flatnonzero(turn.held).tolist() for turn in found.turns] == [
+            [0, 1, 2, 3],
+            [4, 5, 6, 7],
+        ]
+        assert found.turns[1].features.tolist() == features_of(2, 8).numpy().tolist()
+
+    def test_too_many_impostors_are_drawn_by_the_seed_from_all_of_a_set(self):
+        names = "a" * 10 + "b" * 10
+        first, again, other = (
+            self.run([[0, 1]], names, seed=seed, most=20)[0].scored for seed in (0, 0, 1)
+        )
+        pairs = first.impostor_pairs
+        assert (len(pairs.left), pairs.coverage) == (20, "sample")
+        assert len(set(pairs.left)) > 5, "and not the first ones"
+        assert first.impostor.tolist() == again.impostor.tolist()
+        assert first.impostor.tolist() != other.impostor.tolist()
+
+    def test_classes_keep_their_names_and_groups(self):
+        scored = self.run([[0, 1, 2]], ["g/a", "g/a", "g/b", "h/c"])[0].scored
+        assert scored.class_names == ("g/a", "g/b", "h/c")
+        assert scored.group_of_class.tolist() == [0, 0, 1]
+        assert scored.genuine_class.tolist() == [0]
+        assert scored.images == 4
+
+
+def features_of(number: int, images: int) -> torch.Tensor:
+    return torch.randn(images, 8, generator=torch.Generator().manual_seed(number))

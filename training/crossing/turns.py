@@ -1,0 +1,174 @@
+"""The pairs of classes that are left out together, scored as their turn comes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from model_store.network import SiameseNetwork, Side
+from training.calibration import Turn
+from training.data.folders import ImageFolder
+from training.errors import DataError
+from training.evaluation.embedding import EmbeddedFolder
+from training.evaluation.metrics import Floats, Indices
+from training.evaluation.pairs import ScoredPairs, groups_of, pool_within, score_folder
+from training.evaluation.pool import Coverage, Pairs
+from training.evaluation.scoring import score_pairs
+from training.randomness import Stream, numpy_generator
+
+
+@dataclass(frozen=True)
+class Crossed:
+    """Pairs scored as if neither of their classes had been there before.
+
+    Attributes:
+        embedded: The images, of many a fair sample, by the network itself.
+        scored: The pairs.
+        turns: Most images once each, by a network fitted without their classes; empty where the
+            network itself was fitted to none.
+    """
+
+    embedded: EmbeddedFolder
+    scored: ScoredPairs
+    turns: tuple[Turn, ...] = ()
+
+
+def crossed(
+    embedded: EmbeddedFolder,
+    sets: Sequence[Indices],
+    without: Callable[[int], tuple[SiameseNetwork, torch.Tensor]],
+    *,
+    max_impostors: int,
+    seed: int,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> Crossed:
+    """Scores the pairs of classes left out together, each pair once, the left image first.
+
+    Args:
+        embedded: The images, by the network itself.
+        sets: Of classes to leave out, one after another.
+        without: For the number of a set, a network that its classes had no part in, of one branch,
+            and what it makes of all images: features, float32 (N, dimension). Not asked for where
+            every pair had its turn before, and one of the classes was measured.
+        max_impostors: Impostor pairs at most.
+        seed: Of the draw of those, if there are more.
+        on_progress: Told how many sets are done.
+
+    Raises:
+        DataError: There is no pair of the one kind or the other.
+    """
+    folder, labels = embedded.folder, embedded.labels
+    rng = numpy_generator(seed, Stream.CROSSING, 1)
+    genuine, impostor = _Collected(), _Collected()
+    had = np.zeros((len(folder.classes), len(folder.classes)), dtype=np.bool_)
+    turns: list[Turn] = []
+    measured = np.zeros(len(labels), dtype=np.bool_)
+    metric = None
+    for number, classes in enumerate(sets):
+        on_progress(number + 1)
+        held = np.isin(labels, classes)
+        left, right = _pairs_among(folder, held)
+        new = ~had[labels[left], labels[right]]
+        unmeasured = bool(held.any()) and not measured[held].any()
+        if not (new.any() or unmeasured):
+            continue
+        genuine_here = labels[left] == labels[right]
+        had[np.ix_(classes, classes)] = True
+        others = np.flatnonzero(new & ~genuine_here)
+        most = max(1, max_impostors // len(sets))
+        if len(others) > most:
+            others = np.sort(rng.choice(others, most, replace=False))
+        network, features = without(number)
+        metric = network.comparator.metric
+        if unmeasured:
+            turns.append(Turn(held, features.numpy()))
+            measured |= held
+        embeddings = network.finish(features, Side.LEFT)
+        for part, chosen in ((genuine, np.flatnonzero(new & genuine_here)), (impostor, others)):
+            pairs = Pairs(left[chosen], right[chosen])
+            part.add(pairs, score_pairs(network, embeddings, embeddings, pairs))
+    if metric is None or not genuine or not impostor:
+        raise DataError(
+            f"{folder.source} gives no pairs to calibrate by: at least two classes are needed, one "
+            f"of them with {'an image on either side' if folder.two_sided else 'two images'}"
+        )
+    pool = pool_within(folder)
+    ours, our_scores = genuine.joined(pool.genuine_total)
+    theirs, their_scores = impostor.joined(pool.impostor_total)
+    scored = ScoredPairs(
+        metric=metric,
+        genuine=our_scores,
+        impostor=their_scores,
+        genuine_class=labels[ours.left],
+        impostor_classes=np.stack([labels[theirs.left], labels[theirs.right]], axis=1),
+        genuine_pairs=ours,
+        impostor_pairs=theirs,
+        images=len(labels),
+        group_of_class=groups_of(folder),
+        class_names=tuple(entry.name for entry in folder.classes),
+    )
+    return Crossed(embedded, scored, tuple(turns))
+
+
+def score_as_they_are(
+    network: SiameseNetwork, known: EmbeddedFolder, seed: int, max_impostors: int
+) -> ScoredPairs:
+    """As `score_folder`, the rows of pairs being those of the whole folder where it is sided."""
+    if not known.folder.two_sided:
+        return score_folder(network, known, seed=seed, max_impostors=max_impostors)
+    left, right = known.on(Side.LEFT), known.on(Side.RIGHT)
+    scored = score_folder(network, left, right, seed=seed, max_impostors=max_impostors)
+    on_right = known.folder.on_right
+    lefts, rights = np.flatnonzero(~on_right), np.flatnonzero(on_right)
+
+    def whole(pairs: Pairs) -> Pairs:
+        return Pairs(lefts[pairs.left], rights[pairs.right], pairs.coverage)
+
+    return replace(
+        scored,
+        genuine_pairs=whole(scored.genuine_pairs),
+        impostor_pairs=whole(scored.impostor_pairs),
+    )
+
+
+def _pairs_among(folder: ImageFolder, held: npt.NDArray[np.bool_]) -> tuple[Indices, Indices]:
+    """The rows of all pairs of some images."""
+    if folder.two_sided:
+        left, right = (
+            np.flatnonzero(held & ~folder.on_right),
+            np.flatnonzero(held & folder.on_right),
+        )
+        return np.repeat(left, len(right)), np.tile(right, len(left))
+    rows = np.flatnonzero(held)
+    first, second = np.triu_indices(len(rows), 1)
+    return rows[first], rows[second]
+
+
+class _Collected:
+    """Pairs with their scores, as they come."""
+
+    def __init__(self) -> None:
+        self._left: list[Indices] = []
+        self._right: list[Indices] = []
+        self._scores: list[Floats] = []
+
+    def __bool__(self) -> bool:
+        return any(len(scores) for scores in self._scores)
+
+    def add(self, pairs: Pairs, scores: Floats) -> None:
+        """Takes some in."""
+        self._left.append(pairs.left)
+        self._right.append(pairs.right)
+        self._scores.append(scores)
+
+    def joined(self, total: int) -> tuple[Pairs, Floats]:
+        """All of them.
+
+        Args:
+            total: How many pairs of the kind there are.
+        """
+        left, right = np.concatenate(self._left), np.concatenate(self._right)
+        coverage: Coverage = "exhaustive" if len(left) == total else "sample"
+        return Pairs(left, right, coverage), np.concatenate(self._scores)
