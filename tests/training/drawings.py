@@ -77,3 +77,10 @@ def with_recipe(place: Path, *values: str) -> list[str]:
     """The recipe of a `fitting_place`, with values of it replaced."""
     sets = [word for value in values for word in ("--set", value)]
     return ["--recipe", str(place / "small.yaml"), *sets]
+
+
+def leave_one(*classes: Path) -> None:
+    """Takes all images but the first out of folders of classes."""
+    for folder in classes:
+        for path in sorted(folder.iterdir())[1:]:
+            path.unlink()

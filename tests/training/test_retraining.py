@@ -15,7 +15,7 @@ import torch
 from model_store import ModelStore
 from model_store.files import replace_file
 from model_store.network import SiameseNetwork
-from tests.training.drawings import draw_folder, fit_words, fitting_place, with_recipe
+from tests.training.drawings import draw_folder, fit_words, fitting_place, leave_one, with_recipe
 from tests.training.scored import scored
 from training import retraining
 from training.calibration.making import distribution_of
@@ -249,8 +249,7 @@ def test_classes_that_cannot_validate_are_named_before_anything_is_trained(
     data = shutil.copytree(place / "data", tmp_path / "data")
     names = split_classes(open_data(data).whole, validation=0.25, calibration=0, seed=0).validation
     for name in names:
-        for path in sorted((data / name).iterdir())[1:]:
-            path.unlink()
+        leave_one(data / name)
     words = ["fit", "--data", str(data), "--name", "m", "--store", str(store.root)]
     assert main([*words, "--device", "cpu", *with_recipe(place, *FOLDS), *more]) == 1
     told = capsys.readouterr().err

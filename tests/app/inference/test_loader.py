@@ -39,6 +39,14 @@ def loader(store: ModelStore, default: str | None = None, make: MakeEngine = on_
     )
 
 
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The time that the loader goes by, which stands still."""
+    shown = SimpleNamespace(now=0)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: shown.now))
+    return shown
+
+
 def damage(path: Path) -> None:
     data = bytearray((path / "weights.safetensors").read_bytes())
     data[-1] ^= 1
@@ -142,12 +150,11 @@ def test_a_version_that_is_damaged_while_it_serves_does_not_bring_back_an_older_
 
 
 def test_what_failed_for_a_reason_outside_its_files_is_tried_again(
-    tmp_path, monkeypatch: pytest.MonkeyPatch
+    tmp_path, clock: SimpleNamespace
 ) -> None:
     store = ModelStore(tmp_path)
     store.save("tiny", network())
-    clock = SimpleNamespace(now=100)
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    clock.now = 100
     tried: list[int] = []
 
     def make(checkpoint: Checkpoint) -> Engine:
@@ -421,12 +428,10 @@ def test_loads_and_refusals_are_counted(tmp_path) -> None:
 
 
 def test_what_cannot_be_read_now_is_tried_again_and_what_is_wrong_in_itself_is_not(
-    tmp_path, monkeypatch: pytest.MonkeyPatch
+    tmp_path, clock: SimpleNamespace
 ) -> None:
     store = ModelStore(tmp_path)
     store.save("tiny", network())
-    clock = SimpleNamespace(now=0)
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now))
     for cause, tries in ((OSError(5, "Input/output error"), 2), (None, 1)):
         tried = 0
 
@@ -443,13 +448,9 @@ def test_what_cannot_be_read_now_is_tried_again_and_what_is_wrong_in_itself_is_n
         assert tried == tries
 
 
-def test_between_two_tries_there_are_ten_minutes_at_most(
-    tmp_path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_between_two_tries_there_are_ten_minutes_at_most(tmp_path, clock: SimpleNamespace) -> None:
     store = ModelStore(tmp_path)
     store.save("tiny", network())
-    clock = SimpleNamespace(now=0)
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now))
     tried: list[int] = []
 
     def make(checkpoint: Checkpoint) -> Engine:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from model_store import ModelStore
-from tests.training.drawings import SMALL_RECIPE, draw_folder, write_recipe
+from tests.training.drawings import SMALL_RECIPE, draw_folder, leave_one, write_recipe
 from training.cli import main
 from training.data.split import Split
 from training.recipe.files import load_recipe
@@ -286,9 +286,7 @@ class TestWithoutARecipe:
     ):
         monkeypatch.chdir(tmp_path)
         data = draw_folder(tmp_path / "d", classes=8, images=6)
-        for name in range(3, 8):
-            for path in sorted((data / f"class{name:02}").iterdir())[1:]:
-                path.unlink()
+        leave_one(*(data / f"class{number:02}" for number in range(3, 8)))
         assert command(data=data, recipe=False) == 0
         assert store.manifest("m").calibration.genuine_pairs == 3 * 15
 
@@ -391,8 +389,7 @@ class TestNothingTrained:
         self, command, store, tmp_path
     ):
         few = draw_folder(tmp_path / "few", classes=3, images=4)
-        for path in sorted((few / "class01").iterdir())[1:]:
-            path.unlink()
+        leave_one(few / "class01")
         sets = [word for value in self.CLOSED for word in ("--set", value)]
         assert command(*sets, "--set", "split.validation=0", data=few) == 0
         assert store.load("m").manifest.calibration.classes == 3
@@ -402,9 +399,7 @@ class TestNothingTrained:
     ):
         monkeypatch.chdir(tmp_path)
         data = draw_folder(tmp_path / "d", classes=8, images=4)
-        for name in range(2, 8):
-            for path in sorted((data / f"class{name:02}").iterdir())[1:]:
-                path.unlink()
+        leave_one(*(data / f"class{number:02}" for number in range(2, 8)))
         values = (*self.CLOSED, "sampling={name: classes-by-images, options: {images: 8}}")
         sets = [word for value in values for word in ("--set", value)]
         assert command(*sets, "--dry-run", data=data) == 0

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from model_store import ModelStore
-from tests.training.drawings import draw_folder
+from tests.training.drawings import draw_folder, leave_one
 from training.cli import main
 from training.data.sampling import SAMPLERS
 
@@ -29,8 +29,7 @@ def test_few_classes(said, tmp_path):
 
 def test_a_class_of_one_image_and_classes_of_many(said, drawings, by_name):
     lonely, large = by_name("train")[:2]
-    for path in sorted((drawings / lonely).iterdir())[1:]:
-        path.unlink()
+    leave_one(drawings / lonely)
     for number in range(20):
         generator = np.random.default_rng(number)
         values = generator.integers(0, 256, (32, 32), dtype=np.uint8)
@@ -69,8 +68,7 @@ def test_images_drawn_over_and_over_where_classes_are_drawn_evenly(
 
 
 def test_a_sampler_says_itself_whether_it_draws_by_image(said, drawings, by_name, monkeypatch):
-    for path in sorted((drawings / by_name("train")[0]).iterdir())[1:]:
-        path.unlink()
+    leave_one(drawings / by_name("train")[0])
     for number in range(20):
         values = np.random.default_rng(number).integers(0, 256, (32, 32), dtype=np.uint8)
         Image.fromarray(values).save(drawings / by_name("train")[1] / f"more{number}.png")
@@ -83,8 +81,7 @@ def test_a_sampler_says_itself_whether_it_draws_by_image(said, drawings, by_name
 @pytest.mark.parametrize("purpose", ["validation", "calibration"])
 def test_a_class_of_one_image_cannot_judge(said, drawings, by_name, purpose):
     lonely = by_name(purpose)[0]
-    for path in sorted((drawings / lonely).iterdir())[1:]:
-        path.unlink()
+    leave_one(drawings / lonely)
     (told,) = said(drawings)
     assert told.startswith(f"1 class(es) for {purpose} have a single image")
     assert lonely in told
