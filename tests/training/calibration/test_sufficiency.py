@@ -1,0 +1,68 @@
+"""What users of a calibration are warned of."""
+
+import pytest
+
+from tests.training.calibration.clouds import scored
+from training.calibration import (
+    calibrate,
+    calibration_warnings,
+    chance_warnings,
+)
+
+
+def test_enough_is_not_warned_of():
+    assert calibrate(scored(30), target_far=0.01).warnings == ()
+
+
+def test_too_few_pairs_and_classes_are_warned_of_with_how_many_it_takes():
+    (few, classes) = calibrate(scored(5), target_far=0.001).warnings
+    assert "360 impostor pairs" in few
+    assert "at least 3,000" in few
+    assert "10,000 for a threshold" in few
+    assert "5 classes" in classes
+
+
+@pytest.mark.parametrize(
+    ("enough", "too_few"),
+    [
+        ({"impostor_pairs": 1000}, {"impostor_pairs": 999}),
+        ({"classes": 20}, {"classes": 19}),
+        ({"frr": 0.899}, {"frr": 0.9}),
+        ({"target_far": 0.01}, {"target_far": 0}),
+    ],
+)
+def test_what_is_just_enough_is_not_warned_of(enough, too_few):
+    found = calibrate(scored(30), target_far=0.01).calibration
+    assert calibration_warnings(found.model_copy(update=enough)) == ()
+    assert len(calibration_warnings(found.model_copy(update=too_few))) == 1
+
+
+def test_scores_without_meaning_are_warned_of():
+    pairs = scored(20)
+    object.__setattr__(pairs, "genuine", pairs.genuine + 1000)
+    found = calibrate(pairs, target_far=0.01)
+    assert found.calibration.curve.slope == 0
+    assert "collapsed" in found.warnings[0]
+
+
+def test_a_threshold_that_hardly_ever_says_same_is_warned_of():
+    found = calibrate(scored(30), target_far=0.01).calibration
+    assert calibration_warnings(found) == ()
+    (warned,) = calibration_warnings(found.model_copy(update={"frr": 0.953}))
+    assert "95.3% of the genuine pairs are called different" in warned
+
+
+@pytest.mark.parametrize(
+    ("auc", "interval", "guesses"),
+    [
+        (0.8, (0.6, 0.9), False),
+        (0.8, None, False),
+        (0.6, (0.45, 0.7), True),
+        (0.48, None, True),
+        (0.3, (0.2, 0.4), True),
+    ],
+)
+def test_a_model_that_may_be_guessing_is_warned_of(auc, interval, guesses):
+    found = chance_warnings(auc, interval)
+    assert len(found) == guesses
+    assert all(f"{auc:.3f}" in warning for warning in found)
