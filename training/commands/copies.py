@@ -5,7 +5,7 @@ from pathlib import Path
 
 from training.commands.common import tell_skipped, typed, whole_number
 from training.copies.edits import EDITS
-from training.copies.making import find_pictures, make_copies
+from training.copies.making import COPIES, find_pictures, make_copies
 from training.data.other_files import told_other_files
 from training.progress import Reporter
 
@@ -29,9 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--copies",
         type=whole_number(1),
-        default=5,
+        default=COPIES,
         metavar="N",
-        help="copies of each picture (default: 5)",
+        help=f"copies of each picture (default: {COPIES})",
     )
     parser.add_argument(
         "--sample",

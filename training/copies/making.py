@@ -20,6 +20,9 @@ from training.data.sources import Skipped, Source, open_source
 from training.errors import DataError
 from training.threads import threads
 
+COPIES = 5
+"""Of each picture, where nobody says how many."""
+
 LONGEST = 1024
 """Pixels of a copy's longer side before it is edited, at most: networks see fewer."""
 
@@ -96,7 +99,7 @@ def make_copies(
     pictures: Pictures,
     out: Path,
     *,
-    copies: int = 5,
+    copies: int = COPIES,
     edits: Sequence[str] = tuple(EDITS),
     seed: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
