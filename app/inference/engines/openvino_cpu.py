@@ -11,20 +11,20 @@ import numpy as np
 import openvino as ov
 
 from app.inference.engines.base import CALLS_PER_STREAM, Concurrency, Features, UInt8Batch
-from app.inference.engines.beside import beside_seconds
+from app.inference.engines.beside import ALL_TO_DECODING, decode_a_photo
 from app.inference.engines.openvino_streams import PIECE, AllThreads, Place, Plan, Streams
-from app.inference.engines.timing import best_seconds_within
+from app.inference.engines.timing import typical_seconds_within
 from model_store.network import Side
 
 _MEASURED_SECONDS = 0.25
 _TRIALS = (3, 24)
-"""At least and at most, as many as the time allows: a moment in which something else has the core
-must not decide."""
+"""At least and at most, as many as the time allows: what disturbs a few of them must not decide."""
 
 _SHARED = 1.75
 """How many times as much an image costs beside its network where both take turns on all cores:
 caches are emptied, and threads wait for the interpreter while whoever has it waits for a core. With
-it, what two CPUs did in float32 and bfloat16 comes out within a tenth (docs/performance.md)."""
+it, what two CPUs did in float32 and bfloat16 comes out within a tenth, a third about a sixth worse
+(docs/performance.md)."""
 
 _FEW = 2
 """How often the images that its calls hold are few; more show that the network is what all wait
@@ -93,8 +93,15 @@ class OpenVinoEngine:
         """Finds out what the network takes, plans it accordingly, and runs each plan once."""
         piece = np.zeros((max(1, min(max_batch, PIECE)), *self._plan.shape), np.uint8)
         self._run(piece)
-        (seconds,) = best_seconds_within((self,), piece, seconds=_MEASURED_SECONDS, trials=_TRIALS)
-        self.concurrency = suited(self.concurrency, seconds / len(piece), beside_seconds())
+        decode_a_photo()
+        network, decoding = typical_seconds_within(
+            (partial(self.features, piece, Side.LEFT), decode_a_photo),
+            seconds=_MEASURED_SECONDS,
+            trials=_TRIALS,
+        )
+        self.concurrency = suited(
+            self.concurrency, network / len(piece), beside=ALL_TO_DECODING * decoding
+        )
         threads = self.concurrency.streams
         if threads == 1:
             return

@@ -92,7 +92,7 @@ def test_a_start_goes_by_what_the_first_one_measured(tmp_path: Path, monkeypatch
         "bfloat16",
         "bfloat16 is 2.2 times as fast as float32 on this CPU",
     )
-    # A busy moment would decide otherwise.
+    # Another moment would decide otherwise.
     monkeypatch.setattr(cpu, "best_seconds_within", lambda *_, **__: [0.001, 0.0012])
     again = make_engine(checkpoint, **options)
     again.close()

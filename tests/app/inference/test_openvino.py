@@ -12,13 +12,14 @@ import torch
 
 from app.inference.engines import (
     agreement,
+    beside,
     conversion,
     openvino_cpu,
     openvino_streams,
 )
 from app.inference.engines.agreement import EngineDisagrees
 from app.inference.engines.base import Concurrency
-from app.inference.engines.beside import beside_seconds
+from app.inference.engines.beside import ALL_TO_DECODING, decode_a_photo
 from app.inference.engines.openvino_cpu import OpenVinoEngine, suited
 from model_store.network import BranchSpec, ComparatorSpec, NetworkSpec, SiameseNetwork, Side
 from model_store.network.backbones import dlib_face
@@ -177,10 +178,42 @@ def test_with_more_cores_as_many_are_the_networks_as_suits_both() -> None:
     assert suited(replace(most, streams=1, calls=2), 0.1, beside=0.001).own == 1
 
 
-def test_what_an_image_costs_beside_the_network_is_found_once() -> None:
-    found = beside_seconds()
-    assert 1e-4 < found < 1
-    assert beside_seconds() == found
+def test_what_an_image_costs_beside_the_network_is_told_from_decoding_in_turn_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decoded = 0
+
+    def decode() -> None:
+        nonlocal decoded
+        decoded += 1
+        time.sleep(0.1)
+
+    monkeypatch.setattr(openvino_cpu, "decode_a_photo", decode)
+    found: list[float] = []
+
+    def told(most: Concurrency, seconds: float, beside: float) -> Concurrency:
+        found.append(beside)
+        return suited(most, seconds, beside)
+
+    monkeypatch.setattr(openvino_cpu, "suited", told)
+    engine = engine_for(in_openvino())
+    engine.warm_up(4)
+    engine.close()
+    # Once to be warm, once to see how many turns there can be, and three turns.
+    assert decoded == 5
+    assert found == pytest.approx([ALL_TO_DECODING * 0.1], rel=0.5)
+
+
+def test_a_photo_of_usual_size_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[np.ndarray] = []
+    decode_prepared = beside.decode_prepared
+    monkeypatch.setattr(
+        beside, "decode_prepared", lambda *given: made.append(decode_prepared(*given))
+    )
+    decode_a_photo()
+    decode_a_photo()
+    assert [image.shape for image in made] == [(224, 224, 3)] * 2
+    assert made[0].std() > 20
 
 
 class Watch:
@@ -207,8 +240,8 @@ class Watch:
 
 def slow_for(seconds: float, monkeypatch: pytest.MonkeyPatch, threads: int = 2) -> OpenVinoEngine:
     """An engine whose network counts as one that takes so many seconds, beside 1.8 ms."""
-    monkeypatch.setattr(openvino_cpu, "beside_seconds", lambda: 0.0018)
-    monkeypatch.setattr(openvino_cpu, "best_seconds_within", lambda *_, **__: [seconds * 4])
+    taken = [seconds * 4, 0.0018 / ALL_TO_DECODING]
+    monkeypatch.setattr(openvino_cpu, "typical_seconds_within", lambda *_, **__: taken)
     engine = engine_for(in_openvino(), threads=threads)
     engine.warm_up(4)
     return engine
