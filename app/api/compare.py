@@ -8,6 +8,7 @@ from app.api.context import context_of
 from app.api.fields import (
     Fields,
     check_count,
+    check_nested,
     embeddings_from_bytes,
     embeddings_from_json,
     is_embedding,
@@ -177,6 +178,7 @@ def _candidates(
         rows = embeddings_from_bytes("embeddings", raw[0], dimension)
         check_count("embeddings", len(rows), limit)
         return rows
+    check_nested("candidates", values)
     if is_embedding(values[0]):
         check_count("candidates", len(values), limit)
         return embeddings_from_json("candidates", values)

@@ -148,6 +148,25 @@ def is_embedding(value: object) -> bool:
     return isinstance(value, list)
 
 
+def check_nested(label: str, values: Sequence[object]) -> None:
+    """Refuses one embedding where several are wanted, and embeddings among images.
+
+    Args:
+        label: What messages call them.
+        values: Of a JSON field that holds embeddings or images.
+
+    Raises:
+        BadRequest: Numbers stand where an embedding or an image should, or both kinds are there.
+    """
+    if any(isinstance(value, (int, float)) for value in values):
+        raise BadRequest(
+            f"{label}: numbers stand where embeddings should; send a list of embeddings, each a "
+            "list of numbers, even if it is one: [[…]]"
+        )
+    if len({is_embedding(value) for value in values}) > 1:
+        raise BadRequest(f"{label}: do not mix embeddings and images; send them in two requests")
+
+
 def embeddings_from_json(label: str, values: list[object]) -> Embeddings:
     """Embeddings given as lists of numbers.
 
@@ -163,8 +182,8 @@ def embeddings_from_json(label: str, values: list[object]) -> Embeddings:
     for index, value in enumerate(values):
         if not isinstance(value, list) or len(value) != width or not width:
             raise BadRequest(
-                f"{label}[{index}]: every candidate must be an embedding, a list of as many "
-                "numbers as the first one has; do not mix embeddings and images"
+                f"{label}[{index}]: every embedding must be a list of as many numbers as the "
+                "first one has"
             )
     rows = np.empty((len(values), width), np.float32)
     for index, value in enumerate(values):

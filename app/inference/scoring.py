@@ -59,7 +59,7 @@ def judge(model: LoadedModel, left: Embeddings, right: Embeddings) -> Judgement:
         step = max(1, _VALUES_AT_ONCE // right.shape[1])
         for start in range(0, len(right), step):
             block = right[start : start + step]
-            check_values("candidates", block)
+            check_values("candidates", block, first=start)
             rows = torch.from_numpy(block)
             part = model.network.comparator(query, rows)
             if model.network.shares_weights and not model.manifest.symmetric:
@@ -80,12 +80,14 @@ def judge(model: LoadedModel, left: Embeddings, right: Embeddings) -> Judgement:
     )
 
 
-def check_values(label: str, embeddings: Embeddings) -> None:
+def check_values(label: str, embeddings: Embeddings, first: int | None = None) -> None:
     """Refuses embeddings that hold anything but numbers, or such large ones that scores overflow.
 
     Args:
         label: What the message calls them.
         embeddings: (N, dimension).
+        first: Index of the first among all that were sent, so that messages can name the one that
+            is wrong; None for one that is alone.
 
     Raises:
         InvalidInput: A value is infinite or not a number, or an embedding is too long.
@@ -94,10 +96,15 @@ def check_values(label: str, embeddings: Embeddings) -> None:
     # number, it may still be that each is, and that only together they are too much.
     if np.vdot(embeddings, embeddings) <= _LARGEST_SQUARE:
         return
-    if not np.isfinite(embeddings).all():
-        raise InvalidInput(f"{label}: embeddings must be finite numbers of float32's range")
-    if np.einsum("ij,ij->i", embeddings, embeddings).max() > _LARGEST_SQUARE:
-        raise InvalidInput(
-            f"{label}: values too large to compare; an embedding's squares must add up to "
-            f"{_LARGEST_SQUARE:g} at most"
-        )
+    squares = np.einsum("ij,ij->i", embeddings, embeddings)
+    wrong = ~(squares <= _LARGEST_SQUARE)
+    if not wrong.any():
+        return
+    row = int(wrong.argmax())
+    named = label if first is None else f"{label}[{first + row}]"
+    if not np.isfinite(embeddings[row]).all():
+        raise InvalidInput(f"{named}: an embedding must hold finite numbers of float32's range")
+    raise InvalidInput(
+        f"{named}: values too large to compare; an embedding's squares must add up to "
+        f"{_LARGEST_SQUARE:g} at most"
+    )

@@ -33,7 +33,7 @@ class Tracing:
         except ImportError as error:
             raise TracingUnavailable(
                 "TWINLENS_OTLP_ENDPOINT is set and OpenTelemetry is not installed; "
-                "pip install '.[tracing]', or leave it unset"
+                "pip install --editable '.[tracing]', or leave it unset"
             ) from error
         # From OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES, or else a name that says it is none.
         resource = Resource.create()

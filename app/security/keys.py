@@ -106,7 +106,8 @@ def read_keys(path: Path) -> tuple[KeyRecord, ...]:
         ) from error
     except ValidationError as error:
         where = "; ".join(
-            f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors()
+            ": ".join(filter(None, (".".join(map(str, part["loc"])), part["msg"])))
+            for part in error.errors()
         )
         raise KeyFileError(f"{path} is not a file of API keys ({where})") from None
 

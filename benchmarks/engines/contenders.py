@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from app.inference.engines import Features, UInt8Batch, make_engine
+from app.inference.engines import Engine, Features, UInt8Batch, make_engine
 from app.settings import EngineName
 from benchmarks.engines import networks
 from benchmarks.throughput import Contender, Forward
@@ -31,7 +31,7 @@ def contenders(
 ) -> Iterator[tuple[str, Contender]]:
     """Everything that can embed batches of that size, by name.
 
-    Ours is called as the service calls it. Where there are several threads, those that are not
+    Ours is called as the service calls it; where it takes bfloat16, inductor has that too. Where there are several threads, those that are not
     ours come in two forms: all threads on one batch, and a batch on each thread.
 
     Args:
@@ -40,18 +40,24 @@ def contenders(
         threads: To compute on.
         folder: Where what was made of networks is kept for the next run.
     """
-    yield OURS, _service(name, "openvino", batch, threads, folder)
-    yield "eager", _service(name, "torch", batch * threads, threads, folder)
+    ours = _service(name, "openvino", batch, threads, folder)
+    yield OURS, Contender.of(ours)
+    yield "eager", Contender.of(_service(name, "torch", batch * threads, threads, folder))
     yield "ONNX Runtime", Contender(_onnxruntime(name, batch, threads, folder))
-    yield "inductor", Contender(_inductor(name, threads, folder))
+    compilers = {"inductor": False}
+    if ours.precision == "bfloat16":
+        compilers["inductor in bfloat16"] = True
+    for compiler, halved in compilers.items():
+        yield compiler, Contender(_inductor(name, threads, folder, halved=halved))
     if threads > 1:
         each = "a batch a thread"
-        alone = _onnxruntime(name, batch, 1, folder)
-        yield f"ONNX Runtime, {each}", Contender(alone, threads)
-        yield f"inductor, {each}", Contender(_inductor(name, 1, folder), threads)
+        yield f"ONNX Runtime, {each}", Contender(_onnxruntime(name, batch, 1, folder), threads)
+        for compiler, halved in compilers.items():
+            alone = _inductor(name, 1, folder, halved=halved)
+            yield f"{compiler}, {each}", Contender(alone, threads)
 
 
-def _service(name: str, engine: EngineName, batch: int, threads: int, folder: Path) -> Contender:
+def _service(name: str, engine: EngineName, batch: int, threads: int, folder: Path) -> Engine:
     """As `ENGINE=` with `PRECISION=auto`."""
     made = make_engine(
         networks.load(name, folder),
@@ -61,7 +67,7 @@ def _service(name: str, engine: EngineName, batch: int, threads: int, folder: Pa
         cache=folder / "converted",
     )
     made.warm_up(batch)
-    return Contender.of(made)
+    return made
 
 
 def _onnxruntime(name: str, batch: int, threads: int, folder: Path) -> Forward:
@@ -86,16 +92,23 @@ def _onnxruntime(name: str, batch: int, threads: int, folder: Path) -> Forward:
     return forward
 
 
-def _inductor(name: str, threads: int, folder: Path) -> Forward:
-    """PyTorch's compiler with weights frozen in; compiled anew for each shape of batch."""
+def _inductor(name: str, threads: int, folder: Path, *, halved: bool) -> Forward:
+    """PyTorch's compiler with weights frozen in; compiled anew for each shape of batch.
+
+    Args:
+        name: One of `networks.NAMES`.
+        threads: To compute on.
+        folder: As for `contenders`.
+        halved: Whether it computes in bfloat16, by autocast, and not in float32.
+    """
     network = networks.load(name, folder).network
     network.branches.to(memory_format=torch.channels_last)
     compiled = torch.compile(_Features(network).eval(), dynamic=False, options={"freezing": True})
 
     def forward(images: UInt8Batch) -> Features:
         torch.set_num_threads(threads)  # The calling thread's.
-        with torch.no_grad():
-            features: Features = compiled(torch.from_numpy(images)).numpy()
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=halved):
+            features: Features = compiled(torch.from_numpy(images)).float().numpy()
         return features
 
     return forward

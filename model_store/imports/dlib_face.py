@@ -109,7 +109,7 @@ def _folder() -> Path:
     if found is None or not found.submodule_search_locations:
         raise StoreError(
             f"the package {PACKAGE} is not installed; install it with "
-            "pip install '.[faces]' and try again"
+            "pip install --editable '.[faces]' and try again"
         )
     return Path(found.submodule_search_locations[0]) / "models"
 

@@ -6,6 +6,7 @@ import subprocess
 
 import yaml
 
+from app.settings import Settings
 from tests.deploy.tools import DEPLOY, REPOSITORY, tool
 
 
@@ -51,6 +52,15 @@ def test_the_gpu_file_reserves_one():
     assert device["capabilities"] == ["gpu"]
     assert device["driver"] == "nvidia"
     assert app["environment"]["TWINLENS_DEVICE"] == "cuda"
+
+
+def test_every_setting_reaches_the_replicas_but_those_that_are_the_containers_own():
+    text = (REPOSITORY / "docker-compose.yml").read_text()
+    own = {"HOST", "PORT", "API_KEYS", "MODEL_STORE", "ENGINE_CACHE", "DEVICE"}
+    settings = {
+        f"TWINLENS_{name.upper()}" for name in Settings.model_fields if name.upper() not in own
+    }
+    assert set(yaml.safe_load(text)["services"]["app"]["environment"]) == settings
 
 
 def test_a_replica_may_drain_before_it_is_killed():

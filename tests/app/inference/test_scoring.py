@@ -78,7 +78,7 @@ def test_what_is_no_number_is_refused_wherever_it_stands(tmp_path, value: float)
     loaded = model(tmp_path, "cosine")
     many = np.ones((40_000, loaded.manifest.dimension), np.float32)
     many[-1, -1] = value
-    with pytest.raises(InvalidInput, match="candidates: embeddings must be finite"):
+    with pytest.raises(InvalidInput, match=r"^candidates\[39999\]: an embedding must hold finite"):
         judge(loaded, many[0], many)
 
 
@@ -87,8 +87,10 @@ def test_only_embeddings_that_are_too_long_themselves_are_refused() -> None:
     rows[:, 0] = 3e18
     check_values("candidates", rows)
     rows[7, 1] = 1e19
-    with pytest.raises(InvalidInput, match="candidates: values too large"):
+    with pytest.raises(InvalidInput, match="^candidates: values too large"):
         check_values("candidates", rows)
+    with pytest.raises(InvalidInput, match=r"^candidates\[107\]: values too large"):
+        check_values("candidates", rows, first=100)
 
 
 @pytest.mark.parametrize("comparator", sorted(COMPARATORS))

