@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from torch import _dynamo as dynamo
 from torch import nn
 
 from app.inference.engines import Engine, Features, UInt8Batch, make_engine
@@ -13,6 +14,8 @@ from benchmarks.throughput import Contender, Forward
 from model_store.network import SiameseNetwork, Side
 
 OURS = "OpenVINO"
+
+_MOST_COMPILED = 1000
 
 
 class _Features(nn.Module):
@@ -31,8 +34,9 @@ def contenders(
 ) -> Iterator[tuple[str, Contender]]:
     """Everything that can embed batches of that size, by name.
 
-    Ours is called as the service calls it; where it takes bfloat16, inductor has that too. Where there are several threads, those that are not
-    ours come in two forms: all threads on one batch, and a batch on each thread.
+    Ours is called as the service calls it; where it takes bfloat16, inductor has that too. Where
+    there are several threads, those that are not ours come in two forms: all threads on one batch,
+    and a batch on each thread.
 
     Args:
         name: One of `networks.NAMES`.
@@ -101,6 +105,9 @@ def _inductor(name: str, threads: int, folder: Path, *, halved: bool) -> Forward
         folder: As for `contenders`.
         halved: Whether it computes in bfloat16, by autocast, and not in float32.
     """
+    # All compile one function, and PyTorch would run what is over its limit uncompiled.
+    dynamo.config.recompile_limit = _MOST_COMPILED
+    dynamo.config.fail_on_recompile_limit_hit = True
     network = networks.load(name, folder).network
     network.branches.to(memory_format=torch.channels_last)
     compiled = torch.compile(_Features(network).eval(), dynamic=False, options={"freezing": True})

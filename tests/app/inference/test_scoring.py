@@ -87,7 +87,7 @@ def test_only_embeddings_that_are_too_long_themselves_are_refused() -> None:
     rows[:, 0] = 3e18
     check_values("candidates", rows)
     rows[7, 1] = 1e19
-    with pytest.raises(InvalidInput, match="^candidates: values too large"):
+    with pytest.raises(InvalidInput, match=r"^candidates: values too large"):
         check_values("candidates", rows)
     with pytest.raises(InvalidInput, match=r"^candidates\[107\]: values too large"):
         check_values("candidates", rows, first=100)
