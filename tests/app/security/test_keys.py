@@ -73,7 +73,7 @@ def test_keys_that_come_and_go_are_noticed_and_a_bad_file_changes_nothing(
 
 
 @pytest.mark.parametrize(
-    ("content", "told"), [("", "(Invalid JSON: "), ('{"key": []}', "(keys: "), ("[]", "(Input ")]
+    ("content", "told"), [("", "(Invalid JSON: "), ('{"key": []}', "(key: "), ("[]", "(Input ")]
 )
 def test_what_is_wrong_with_a_file_of_keys_is_told(file: Path, content: str, told: str) -> None:
     file.parent.mkdir()
