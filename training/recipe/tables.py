@@ -22,29 +22,35 @@ def recipe_table(recipe: Recipe, name: str) -> str:
 
 
 def short_table(recipe: Recipe, name: str) -> str:
-    """What a person wants to see before a training begins."""
+    """What a person wants to see before a training begins, or is told that none will be."""
     seen = recipe.preprocessing
+    rows = [
+        ("network", " | ".join(branch.backbone for branch in recipe.network.branches)),
+        ("comparator", _part(recipe.network.comparator.model_dump(mode="json"))),
+        ("input", f"{seen.mode} {seen.height}x{seen.width}, {seen.resize}"),
+        *([("length", "nothing is trained")] if recipe.max_steps == 0 else _training(recipe)),
+        ("precision", recipe.precision),
+        ("seed", str(recipe.seed)),
+    ]
+    return table(f"recipe '{name}'", ("", ""), rows)
+
+
+def _training(recipe: Recipe) -> list[tuple[str, str]]:
     length = [
         *([f"{recipe.epochs:g} epochs"] if recipe.epochs is not None else []),
         *([f"{recipe.max_steps:,} steps"] if recipe.max_steps is not None else []),
     ]
     checks = recipe.validation
-    rows = [
-        ("network", " | ".join(branch.backbone for branch in recipe.network.branches)),
-        ("comparator", _part(recipe.network.comparator.model_dump(mode="json"))),
-        ("input", f"{seen.mode} {seen.height}x{seen.width}, {seen.resize}"),
+    return [
         ("sampling", _part(recipe.sampling.model_dump(mode="json"))),
         ("augmentation", _part(recipe.augmentation.model_dump(mode="json"))),
         ("loss", _part(recipe.loss.model_dump(mode="json"))),
         ("optimiser", f"{recipe.optimiser.name}, learning rate {recipe.optimiser.learning_rate:g}"),
         ("schedule", f"{recipe.schedule.name}, warm-up {recipe.schedule.warm_up:g}"),
         ("batch", f"{recipe.batch} x {recipe.batches_per_step} a step"),
-        ("length", " or ".join(length)),
+        ("length", " or ".join(length) + ", whichever is shorter" * (len(length) > 1)),
         ("validation", f"{checks.times} times, keeps {_KEPT[checks.keep]}"),
-        ("precision", recipe.precision),
-        ("seed", str(recipe.seed)),
     ]
-    return table(f"recipe '{name}'", ("", ""), rows)
 
 
 def _part(part: dict[str, JsonValue]) -> str:
