@@ -1,5 +1,6 @@
 """The models that are loaded, and which of them a request means."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,7 +29,8 @@ class LoadedModel:
         network: As given.
         engine: As given.
         typicality: As given.
-        identity: Tells these weights from all others; with a side, what a cache may key on.
+        identity: Tells it from all others, and from another one that took its place under the same
+            version; with a side, what a cache may key on.
     """
 
     def __init__(
@@ -42,7 +44,9 @@ class LoadedModel:
         self.network = network
         self.engine = engine
         self.typicality = typicality
-        self.identity = f"{manifest.name}/{manifest.version}/{manifest.weights.sha256}"
+        # Of all that is known of it: an embedding and its typicality hang on more than the weights.
+        whole = hashlib.sha256(manifest.model_dump_json().encode()).hexdigest()
+        self.identity = f"{manifest.name}/{manifest.version}/{whole}"
         self._lanes = {
             side: Lane(
                 manifest.name,

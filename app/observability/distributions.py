@@ -57,6 +57,11 @@ class _Counts:
         return list(zip(names, map(float, np.cumsum(self.counts)), strict=True))
 
 
+def _kept(before: _Counts | None, edges: tuple[float, ...]) -> _Counts:
+    """What was counted, unless a version calibrated otherwise took another's place."""
+    return before if before is not None and before.edges == edges else _Counts(edges)
+
+
 class Distributions(Collector):
     """Of the models that answer now. Every method may be called from any thread."""
 
@@ -67,18 +72,18 @@ class Distributions(Collector):
         self._models: dict[Key, tuple[Manifest, Typicality | None]] = {}
 
     def serve(self, models: Iterable[tuple[Manifest, Typicality | None]]) -> None:
-        """Replaces the models that answer now; what stays keeps its counts."""
+        """Replaces the models that answer now; what stays keeps its counts, if its buckets do."""
         with self._lock:
             self._models = {
                 (manifest.name, str(manifest.version)): (manifest, typicality)
                 for manifest, typicality in models
             }
             self._scores = {
-                key: self._scores.get(key) or _Counts(_edges(manifest))
+                key: _kept(self._scores.get(key), _edges(manifest))
                 for key, (manifest, _) in self._models.items()
             }
             self._typicality = {
-                key: self._typicality.get(key) or _Counts(TYPICALITY)
+                key: _kept(self._typicality.get(key), TYPICALITY)
                 for key, (_, typicality) in self._models.items()
                 if typicality is not None
             }

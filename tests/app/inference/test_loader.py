@@ -14,7 +14,7 @@ from app.observability.metrics import Metrics
 from model_store import Checkpoint, ModelStore
 from model_store.errors import StoreError
 from tests.app.inference.loading import loader, on_torch
-from tests.app.material import fill_store, network
+from tests.app.material import SPEC, fill_store, network
 
 
 @pytest.fixture
@@ -110,6 +110,19 @@ def test_a_version_whose_files_are_replaced_is_loaded_anew(tmp_path) -> None:
     assert third.models["tiny"].identity != first.models["tiny"].identity
     assert not third.refused
     assert subject.update(third) is third
+
+
+def test_the_same_weights_with_another_manifest_are_another_model_to_the_cache(tmp_path) -> None:
+    path = ModelStore(tmp_path / "store").save("tiny", network()).path
+    inverted = network(spec=SPEC.model_copy(update={"invert": True}))
+    other = ModelStore(tmp_path / "other").save("tiny", inverted).path
+    subject = loader(ModelStore(tmp_path / "store"))
+    first = subject.update(Catalogue())
+    for file in other.iterdir():
+        shutil.copy(file, path)
+    (before,), (after,) = first.models.values(), subject.update(first).models.values()
+    assert before.manifest.weights == after.manifest.weights
+    assert before.identity != after.identity
 
 
 def test_a_version_that_is_damaged_while_it_serves_does_not_bring_back_an_older_one(

@@ -101,3 +101,16 @@ def test_a_new_version_begins_anew_and_one_that_stays_goes_on() -> None:
     found = scraped(metrics)
     assert found["twinlens_score_bucket", "2", "+Inf"] == 0
     assert ("twinlens_score_bucket", "1", "+Inf") not in found
+
+
+def test_a_version_that_took_anothers_place_begins_anew_where_its_buckets_are_others() -> None:
+    metrics = Metrics()
+    metrics.distributions.serve([(manifest(), None)])
+    metrics.distributions.scores(manifest(), np.array([0.1]))
+    known = manifest(calibration=CALIBRATION.model_copy(update={"distribution": DISTRIBUTION}))
+    metrics.distributions.serve([(known, None)])
+    metrics.distributions.scores(known, np.array([0.2]))
+    found = scraped(metrics)
+    edges = [le for name, _, le in found if name == "twinlens_score_bucket"]
+    assert edges == ["-0.5", "0.25", "0.75", "+Inf"]
+    assert found["twinlens_score_bucket", "1", "+Inf"] == 1
