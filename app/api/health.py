@@ -12,7 +12,7 @@ from app.inference.errors import NotReady
 router = APIRouter(tags=["health"])
 
 
-# Some health checkers ask by HEAD; the document of the interface is none the wiser for that.
+# By HEAD, some health checkers ask; the document of the interface is none the wiser for that.
 @router.head("/livez", include_in_schema=False)
 @router.get("/livez", summary="Is the process alive?", response_model=HealthAnswer)
 async def livez() -> Response:
@@ -39,6 +39,7 @@ async def readyz(request: Request) -> Response:
     return json_response({"status": "ready"})
 
 
+@router.head("/metrics", include_in_schema=False)
 @router.get(
     "/metrics",
     summary="Metrics for Prometheus",

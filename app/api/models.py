@@ -10,6 +10,7 @@ from app.inference.catalogue import Catalogue, LoadedModel
 router = APIRouter(tags=["models"])
 
 
+@router.head("/models", include_in_schema=False)
 @router.get("/models", summary="What is loaded", response_model=ModelsAnswer)
 async def models(request: Request) -> Response:
     """The loaded models, the default one, and versions in the store that were refused."""
@@ -25,6 +26,7 @@ async def models(request: Request) -> Response:
     return json_response(answer.model_dump(mode="json"))
 
 
+@router.head("/models/{name}", include_in_schema=False)
 @router.get(
     "/models/{name}",
     summary="One model",

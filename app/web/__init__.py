@@ -60,7 +60,7 @@ async def docs() -> Response:
     return _page("docs.html")
 
 
-@router.get("/docs/{name}")
+@router.api_route("/docs/{name}", methods=_READ)
 async def docs_file(name: str) -> Response:
     """A file of Swagger UI."""
     if name not in _SWAGGER_FILES:
@@ -68,7 +68,7 @@ async def docs_file(name: str) -> Response:
     return _WholeFile(_SWAGGER_UI / name)
 
 
-@router.get("/favicon.ico")
+@router.api_route("/favicon.ico", methods=_READ)
 async def favicon() -> Response:
     """The page's icon."""
     return _WholeFile(_STATIC / "icon.svg", media_type="image/svg+xml")
