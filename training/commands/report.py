@@ -135,7 +135,10 @@ def _chosen(split: Split | None, options: argparse.Namespace, *, trained: bool) 
     sources = open_sources(options.data, None, options.right)
     folder = sources.judging
     if split.crossed and not trained:
-        return CROSSED if folder.digest() == split.train_digest else "all"
+        found_again = options.gallery is None and folder.digest() == split.train_digest
+        return CROSSED if found_again else "all"
+    if not split.validation:
+        return "all"
     names = {entry.name for entry in folder.classes}
     return "validation" if names.issuperset(split.validation) else "all"
 

@@ -26,7 +26,7 @@ def sampled_rows(
     names, counts = np.unique(labels, return_counts=True)
     least = min(least, int(counts.max()))
     wanted = max(2, min(len(names) if classes is None else classes, most // least))
-    if len(labels) <= most and wanted >= len(names):
+    if len(labels) <= most and (classes is None or len(names) <= classes):
         return np.arange(len(labels), dtype=np.int64)
     if wanted < len(names):
         names = generator.choice(names, wanted, replace=False)

@@ -58,9 +58,9 @@ class Roc:
         The trapezoidal area equals the rank statistic of Mann and Whitney, ties included
         (Hanley, McNeil 1982).
         """
-        return float(
-            np.sum((self.far[:-1] - self.far[1:]) * (2 - self.frr[:-1] - self.frr[1:])) / 2
-        )
+        area = np.sum((self.far[:-1] - self.far[1:]) * (2 - self.frr[:-1] - self.frr[1:])) / 2
+        # Of some numbers of pairs the rounded steps add up to more than the whole.
+        return min(1.0, float(area))
 
     def eer(self) -> float:
         """The equal error rate: where the straight lines between ROC points meet FAR = FRR."""

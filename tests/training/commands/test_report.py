@@ -328,6 +328,31 @@ def test_what_images_are_compared_with_alone_is_refused(place, capsys, option):
     assert f"{option} needs --data" in capsys.readouterr().err
 
 
+def test_a_gallery_is_looked_into_though_pairs_of_all_classes_had_calibrated(place):
+    folder = open_data(place / "images").whole
+    split = split_classes(folder, validation=0.25, calibration=0, seed=0, crossed=True)
+    ModelStore(place / "store").save(
+        "wholly",
+        small.network("euclidean"),
+        files={"split.json": split.to_json()},
+        provenance=Provenance(recipe={"max_steps": 0}),
+    )
+    gallery = grown(place / "gallery", pngs(name.replace("/0.", "/9.") for name in NAMES[::3]))
+    reader = made(place, "wholly", "--data", place / "images", "--gallery", gallery)
+    assert "; gallery gallery: 8 images of 8 classes" in reader.text
+
+
+def test_without_classes_that_validate_all_are_measured(place):
+    folder = open_data(place / "images").whole
+    split = split_classes(folder, validation=0, calibration=0.25, seed=0)
+    assert split.validation == ()
+    ModelStore(place / "store").save(
+        "unjudged", small.network("euclidean"), files={"split.json": split.to_json()}
+    )
+    reader = made(place, "unjudged", "--data", place / "images")
+    assert "images, all classes: 24 images of 8 classes" in reader.text
+
+
 class TestTwoSides:
     """A model that `fit` made of photos on the left and a shop's pictures on the right."""
 

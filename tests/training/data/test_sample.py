@@ -21,7 +21,7 @@ def test_at_most_so_many_rows_rising_and_of_two_classes_or_more(sizes, most, see
     assert (np.diff(rows) > 0).all()
     assert len(np.unique(labels[rows])) >= 2
     assert rows.tolist() == sampled_rows(labels, most, seed=seed).tolist()
-    if len(labels) <= most and most // 4 >= len(sizes):
+    if len(labels) <= most:
         assert len(rows) == len(labels)
 
 
@@ -38,3 +38,9 @@ def test_a_folder_that_is_small_enough_is_left_alone(tmp_path):
     few = sampled_folder(folder, 8, seed=0)
     assert len(few.items) == 8
     assert len(few.classes) == 2
+
+
+def test_classes_of_two_images_are_all_kept_where_all_images_fit():
+    labels = np.repeat(np.arange(91), [2] * 90 + [4])
+    assert len(sampled_rows(labels, 200, seed=0)) == 184
+    assert len(np.unique(labels[sampled_rows(labels, 200, seed=0, classes=40)])) == 40

@@ -32,6 +32,13 @@ def test_auc_is_the_share_of_pairs_in_order(genuine, impostor):
     assert roc(genuine, impostor).auc() == pytest.approx(slow, abs=1e-12)
 
 
+@pytest.mark.parametrize(("impostors", "genuine"), [(20, 1), (52, 3), (158, 1), (189, 2)])
+def test_auc_is_never_more_than_one(impostors, genuine):
+    # The shares of these numbers add up to a little more.
+    apart = roc([2 + n for n in range(genuine)], [n / impostors for n in range(impostors)])
+    assert apart.auc() == 1
+
+
 @given(scores, scores)
 def test_auc_agrees_with_scikit_learn(genuine, impostor):
     truth = [1] * len(genuine) + [0] * len(impostor)
