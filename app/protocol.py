@@ -52,6 +52,8 @@ class GuardedProtocol(HttpToolsProtocol):
     _unfinished_bytes = 0
     # Of bodies, in what was read last.
     _pieces = 0
+    # Of what was written, when waiting for the client to read on began.
+    _unsent = 0
     # Why nothing is read any more.
     _refusal: BadRequest | None = None
 
@@ -184,7 +186,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """The client does not read as fast as it is sent to."""
         super().pause_writing()
-        self._writing.start(self._hang_up)
+        self._await_reading()
 
     def resume_writing(self) -> None:
         """The client has read on."""
@@ -205,9 +207,17 @@ class GuardedProtocol(HttpToolsProtocol):
     def _close(self) -> None:
         # What was written goes out first, which a client that does not read would never let happen.
         self.transport.close()
+        self._await_reading()
+
+    def _await_reading(self) -> None:
+        self._unsent = self.transport.get_write_buffer_size()
         self._writing.start(self._hang_up)
 
     def _hang_up(self) -> None:
+        # Most answers are written whole, and a large one may take many times the patience.
+        if self.transport.get_write_buffer_size() < self._unsent:
+            self._await_reading()
+            return
         # The task that sends must not wake to a transport that is already closed.
         self._tell_gone()
         self.transport.abort()

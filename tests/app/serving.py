@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import numpy as np
 import orjson
 import uvicorn
 from fastapi import FastAPI
@@ -20,6 +22,7 @@ from app.inference.service import Service
 from app.main import create_app
 from app.protocol import server_config
 from app.settings import Settings
+from tests.app.material import DIMENSION, picture
 
 REPOSITORY = Path(__file__).parents[2]
 # The largest answer that takes neither a model nor a body.
@@ -130,10 +133,10 @@ def half_request(
     return connection
 
 
-def reader_of_little(port: int) -> socket.socket:
+def reader_of_little(port: int, held: int = 4096) -> socket.socket:
     """A connection that soon has more to read than it holds."""
     connection = socket.socket()
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, held)
     connection.settimeout(10)
     connection.connect(("127.0.0.1", port))
     return connection
@@ -150,6 +153,30 @@ def compare_body(left: bytes, right: bytes) -> tuple[bytes, str]:
     """The body and content type of a multipart comparison."""
     request = httpx.Request("POST", "http://x", files={"image_a": left, "image_b": right})
     return request.read(), request.headers["content-type"]
+
+
+def many_request(candidates: int, connection: str = "keep-alive") -> bytes:
+    """A comparison with some 200 bytes of answer a candidate, which are written all at once."""
+    embeddings = np.ones((candidates, DIMENSION), "<f4").tobytes()
+    request = httpx.Request(
+        "POST",
+        "http://x/compare/many",
+        files={"query": picture(1), "embeddings": embeddings},
+        headers={"connection": connection},
+    )
+    headers = b"".join(b"%b: %b\r\n" % header for header in request.headers.raw)
+    return b"POST /compare/many HTTP/1.1\r\n%b\r\n%b" % (headers, request.read())
+
+
+def comes_whole(connection: socket.socket, pause: float = 0) -> bool:
+    """Whether all of an answer comes, if there is a pause after each piece that is read."""
+    head, _, body = answer_of(connection).partition(b"\r\n\r\n")
+    (length,) = re.findall(rb"content-length: (\d+)", head)
+    received = len(body)
+    while received < int(length) and (piece := connection.recv(20_000)):
+        received += len(piece)
+        time.sleep(pause)
+    return received == int(length)
 
 
 def metric(running: Running, name: str, **labels: str) -> float:

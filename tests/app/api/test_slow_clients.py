@@ -11,9 +11,11 @@ from tests.app.serving import (
     LARGE,
     Running,
     answer_of,
+    comes_whole,
     compare_body,
     half_request,
     in_thread,
+    many_request,
     reader_of_little,
     send_on,
     wait_until,
@@ -159,3 +161,17 @@ def test_a_client_that_does_not_read_the_last_of_its_answer_is_hung_up_on(store:
             wait_until(lambda: len(connections) > others)
             wait_until(lambda: len(connections) == others)
             assert len(closed(connection)) < len(running.client.get("/openapi.json").content)
+
+
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+def test_a_client_that_reads_slowly_and_steadily_gets_all_of_its_answer(
+    store: Path, connection: str
+) -> None:
+    """It takes more than twice as long as a client may take to read on."""
+    with in_thread(store, store_poll_seconds=0, slow_client_seconds=1) as running:
+        # Little of it is to wait in the system, where it would be the client's already.
+        listening = running.server.servers[0].sockets[0]
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
+        with reader_of_little(running.port, 16_384) as reader:
+            reader.sendall(many_request(3000, connection))
+            assert comes_whole(reader, pause=0.06)
