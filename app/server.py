@@ -62,9 +62,10 @@ class DrainingServer(uvicorn.Server):
     """A server that ends without losing what it accepted.
 
     At the first SIGTERM or SIGINT the service is unready at once and new work is answered 503; the
-    port stays open, so that health checks see it. As soon as nothing is in work, or the draining
-    time is over, the process ends with status 0. A second signal ends it at once. A service that
-    cannot be mended any more ends it too, so that whoever supervises it starts it anew.
+    port stays open, so that health checks see it. As soon as nothing is in work or still to be
+    sent, or the draining time is over, the process ends with status 0. A second signal ends it at
+    once. A service that cannot be mended any more ends it too, so that whoever supervises it starts
+    it anew.
 
     Args:
         config: Its `app` must be the FastAPI application itself.
@@ -123,10 +124,17 @@ class DrainingServer(uvicorn.Server):
             now = asyncio.get_running_loop().time()
             if self._drain_until is None:
                 self._drain_until = now + self._drain_seconds
-            idle = not self.config.app.state.in_flight.requests  # type: ignore[union-attr]
-            if idle or now >= self._drain_until:
+            if not self._busy() or now >= self._drain_until:
                 self.should_exit = True
         return await super().on_tick(counter)
+
+    def _busy(self) -> bool:
+        if self.config.app.state.in_flight.requests:  # type: ignore[union-attr]
+            return True
+        # A request is no longer in work once its answer is written, and its client may not have
+        # read it by far.
+        connections = self.server_state.connections
+        return any(each.transport.get_write_buffer_size() for each in connections)
 
     def _spare_the_collector(self, catalogue: Catalogue) -> None:
         """Has the garbage collector leave alone what is there once models are loaded.

@@ -10,13 +10,16 @@ import time
 import httpx
 import pytest
 
+from app.server import _LAST_SECONDS
 from tests.app.material import picture
 from tests.app.serving import (
     LARGE,
     REPOSITORY,
+    comes_whole,
     compare_body,
     half_request,
     in_process,
+    many_request,
     reader_of_little,
     send_on,
     wait_until,
@@ -102,6 +105,17 @@ def test_a_client_that_does_not_read_is_not_waited_for_until_the_draining_time_i
         time.sleep(1)
         send_on(connection)
         process.popen.send_signal(signal.SIGTERM)
+        assert process.popen.wait(30) == 0
+
+
+def test_an_answer_that_is_made_is_sent_to_its_end(store) -> None:
+    with in_process(store) as process, reader_of_little(process.port, 65_536) as connection:
+        # More than the system takes of what a client has not read.
+        connection.sendall(many_request(40_000))
+        wait_until(lambda: "/compare/many" in [line.get("path") for line in process.lines])
+        process.popen.send_signal(signal.SIGTERM)
+        time.sleep(_LAST_SECONDS + 0.5)
+        assert comes_whole(connection)
         assert process.popen.wait(30) == 0
 
 
