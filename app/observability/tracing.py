@@ -1,13 +1,19 @@
 """Traces by OpenTelemetry, where its packages are installed (the extra `tracing`)."""
 
+import logging
+import threading
 from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model_store.errors import TwinlensError
 
+_logger = logging.getLogger(__name__)
+
 _SERVICE = "service.name"
 _NOT_TRACED = "livez,readyz,metrics"
+# With 25 s of draining and 2 s for last answers it stays below the 30 s that compose waits.
+_CLOSING_SECONDS = 2.0
 
 
 class TracingUnavailable(TwinlensError):
@@ -29,7 +35,7 @@ class Tracing:
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
             from opentelemetry.sdk.resources import Resource
             from opentelemetry.sdk.trace import TracerProvider
-            from opentelemetry.sdk.trace.export import BatchSpanProcessor
+            from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
         except ImportError as error:
             raise TracingUnavailable(
                 "TWINLENS_OTLP_ENDPOINT is set and OpenTelemetry is not installed; "
@@ -40,7 +46,8 @@ class Tracing:
         if str(resource.attributes[_SERVICE]).startswith("unknown_service"):
             resource = resource.merge(Resource({_SERVICE: "twinlens"}))
         self._provider = TracerProvider(resource=resource)
-        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+        self._exporter: SpanExporter = OTLPSpanExporter(endpoint=endpoint)
+        self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
 
     def around(self, app: ASGIApp) -> ASGIApp:
         """The application with a span around each request."""
@@ -56,8 +63,20 @@ class Tracing:
         return traced
 
     def close(self) -> None:
-        """Sends what has not been sent yet."""
-        self._provider.shutdown()
+        """Sends what has not been sent yet, if the collector takes it within two seconds."""
+        # It waits until the exporter has given up, which takes it 10 s for each batch. A thread of
+        # asyncio's would be waited for at the end; a daemon is not.
+        closing = threading.Thread(target=self._provider.shutdown, daemon=True)
+        closing.start()
+        closing.join(_CLOSING_SECONDS)
+        if closing.is_alive():
+            _logger.warning(
+                "the last spans are lost: the collector did not take them within %g s; see that it "
+                "is up, and that TWINLENS_OTLP_ENDPOINT leads to it",
+                _CLOSING_SECONDS,
+            )
+            # Ends the retries.
+            self._exporter.shutdown()
 
 
 def _within_span(app: ASGIApp) -> Callable[[Scope, Receive, Send], object]:

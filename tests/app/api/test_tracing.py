@@ -1,5 +1,7 @@
 """Traces reach a collector, here a plain HTTP server."""
 
+import logging
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -7,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from app.observability import tracing
 from tests.app.serving import in_thread
 
 pytest.importorskip("opentelemetry.sdk", reason="needs the extra 'tracing'")
@@ -67,3 +70,22 @@ def test_spans_are_named_by_route_and_the_service_by_the_environment(
     assert b"POST /embed" in spans
     # As an attribute only.
     assert b"GET /strangers" not in spans
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_a_collector_that_is_down_is_not_waited_for_at_the_end(
+    listens: bool, store: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # The exporter by itself would keep trying for that long.
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "3600")
+    monkeypatch.setattr(tracing, "_CLOSING_SECONDS", 0.2)
+    with socket.socket() as collector, caplog.at_level(logging.WARNING, tracing.__name__):
+        collector.bind(("127.0.0.1", 0))
+        if listens:
+            collector.listen()  # It never answers.
+        endpoint = f"http://127.0.0.1:{collector.getsockname()[1]}/v1/traces"
+        # Leaving it fails if the server does not end.
+        with in_thread(store, store_poll_seconds=0, otlp_endpoint=endpoint) as running:
+            assert running.client.get("/models").status_code == 200
+    (said,) = [record.message for record in caplog.records if record.name == tracing.__name__]
+    assert said.startswith("the last spans are lost: ")
