@@ -11,7 +11,8 @@ from model_store.errors import TwinlensError
 _logger = logging.getLogger(__name__)
 
 _SERVICE = "service.name"
-_NOT_TRACED = "livez,readyz,metrics"
+# Searched for in scheme://host/path, of which clients choose both the host and the path.
+_NOT_TRACED = r"^[^/]*//[^/]*/(livez|readyz|metrics)\Z"
 # With 25 s of draining and 2 s for last answers it stays below the 30 s that compose waits.
 _CLOSING_SECONDS = 2.0
 

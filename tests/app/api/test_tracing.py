@@ -72,6 +72,21 @@ def test_spans_are_named_by_route_and_the_service_by_the_environment(
     assert b"GET /strangers" not in spans
 
 
+def test_only_probes_are_not_traced_whatever_else_is_called_like_them(
+    store: Path, collector: tuple[str, list[bytes]]
+) -> None:
+    endpoint, received = collector
+    traced = ("/models", "/models/metrics", "/models/metrics-labels", "/models/livez/1")
+    probes = ("/livez", "/readyz", "/metrics")
+    with in_thread(store, store_poll_seconds=0, otlp_endpoint=endpoint) as running:
+        for number, path in enumerate((*traced, *probes), 1):
+            parent = f"00-{number:02x}{TRACE[2:]}-00f067aa0ba902b7-01"
+            running.client.get(path, headers={"host": "metrics.shop", "traceparent": parent})
+    spans = b"".join(received)
+    sent = [bytes.fromhex(f"{number:02x}{TRACE[2:]}") in spans for number in range(1, 8)]
+    assert sent == [True] * len(traced) + [False] * len(probes)
+
+
 @pytest.mark.parametrize("listens", [True, False])
 def test_a_collector_that_is_down_is_not_waited_for_at_the_end(
     listens: bool, store: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
