@@ -1,13 +1,16 @@
 """Around every request: identity, records, and an answer whatever happens."""
 
+import asyncio
 import logging
 from time import perf_counter
 from typing import Protocol
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.context import Ids, RequestContext, new_context
-from app.api.problem import CLIENT_CLOSED_REQUEST, problem
+from app.api.problem import CLIENT_CLOSED_REQUEST, problem, problem_of
+from app.inference.errors import CLOSING, NotReady
 from app.inference.service import Service
 from app.observability.logs import fields
 from app.observability.metrics import Metrics
@@ -74,6 +77,13 @@ class RequestMiddleware:
         self._in_flight.requests += 1
         try:
             await self._app(scope, receive, send_with_id)
+        except asyncio.CancelledError:
+            # Once the draining time is over, the server cancels what is still in work. It would
+            # answer with a bare 500 of its own. A client that leaves comes as `ClientGone`.
+            if status or not _draining(scope):
+                raise
+            closing = problem_of(NotReady(CLOSING), Request(scope))
+            await closing(scope, receive, send_with_id)
         # Nothing that a request brings about may end without an answer and a record.
         except Exception as error:
             _logger.exception("unexpected error", extra=fields(request_id=context.request_id))

@@ -8,6 +8,7 @@ import sys
 import time
 
 import httpx
+import orjson
 import pytest
 
 from app.server import _LAST_SECONDS
@@ -80,7 +81,18 @@ def test_the_draining_time_is_a_bound_and_a_second_signal_ends_at_once(store, bo
     ):
         connection.sendall(content[:100])
         process.popen.send_signal(signal.SIGTERM)
+        answer = received(connection)
         assert process.popen.wait(30) == 0
+    head, _, sent = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503")
+    assert b"\r\nretry-after: 5\r\n" in head
+    told = orjson.loads(sent)
+    assert told["type"] == "urn:twinlens:problem:not-ready"
+    assert f"\r\nx-request-id: {told['request_id']}\r\n".encode() in head
+    lines = [line for line in process.lines if line["logger"] == "twinlens.request"]
+    assert [(line["request_id"], line["status"]) for line in lines] == [(told["request_id"], 503)]
+    said = [line for line in process.lines if line["logger"] == "uvicorn.error"]
+    assert not any("exception" in line for line in said)
     with in_process(store) as process, half_request(process.port, content, kind) as connection:
         connection.sendall(content[:100])
         process.popen.send_signal(signal.SIGTERM)
