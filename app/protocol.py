@@ -19,6 +19,8 @@ _MAX_HEADER_BYTES = 65_536
 _LINE_BYTES = 4
 _MAX_PIECES = 16
 _KEEP_ALIVE_SECONDS = 75
+# Who takes less of an answer at a time only keeps it in memory.
+_LEAST_READ = 65_536
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -215,7 +217,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _hang_up(self) -> None:
         # Most answers are written whole, and a large one may take many times the patience.
-        if self.transport.get_write_buffer_size() < self._unsent:
+        if self._unsent - self.transport.get_write_buffer_size() >= _LEAST_READ:
             self._await_reading()
             return
         # The task that sends must not wake to a transport that is already closed.

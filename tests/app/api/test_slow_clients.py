@@ -175,3 +175,19 @@ def test_a_client_that_reads_slowly_and_steadily_gets_all_of_its_answer(
         with reader_of_little(running.port, 16_384) as reader:
             reader.sendall(many_request(3000, connection))
             assert comes_whole(reader, pause=0.06)
+
+
+def test_a_client_that_reads_next_to_nothing_of_its_answer_is_hung_up_on(store: Path) -> None:
+    with in_thread(store, store_poll_seconds=0, slow_client_seconds=1) as running:
+        listening = running.server.servers[0].sockets[0]
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
+        connections = running.server.server_state.connections
+        others = len(connections)
+        with reader_of_little(running.port, 16_384) as reader:
+            reader.sendall(many_request(3000, "keep-alive"))
+            wait_until(lambda: len(connections) > others)
+            end = time.monotonic() + 30
+            while len(connections) > others and time.monotonic() < end:
+                reader.recv(512)
+                time.sleep(0.2)
+            assert len(connections) == others
