@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Condition, Thread
 from time import perf_counter
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from app.inference.callers import Callers
 from app.inference.engines.base import Engine
@@ -47,7 +47,8 @@ class Batcher:
     at once, and those that arrive while the device is busy form the next batches (`Schedule` says
     which). An image whose request is cancelled leaves the queue. Every image gets exactly one
     answer, also from an engine that fails, hangs or kills its thread: then there is a fault, all
-    images are answered, and none is taken until `recover`.
+    images are answered, and none is taken until `recover`. The engine at fault gets none even then:
+    another has taken its place.
 
     Who wants an embedding asks for a slot (`expect`), has an image put into it (`put`, or `fail`
     where there is none), and waits for the slot's answer, or gives it up (`withdraw`).
@@ -73,6 +74,9 @@ class Batcher:
         self._schedule = Schedule(max_batch, self._limits, callers)
         self._closing = False
         self._fault: Fault | None = None
+        # Images that were still being decoded at a fault come after it, for the engine at fault. It
+        # would fail on them, too, and seem to be the new one, broken again.
+        self._given_up: WeakSet[Engine] = WeakSet()
         self._generation = 0
         self._count = threads
         self._threads = self._start_threads()
@@ -111,7 +115,8 @@ class Batcher:
         Returns:
             The slot. Its answer becomes a row that owns its memory, what `fail` was given, or
             `EngineFailed`: the engine failed, hung or died on the batch with this very image; or
-            `NotReady`: the batcher is closed, or there is a fault.
+            `NotReady`: the batcher is closed, there is a fault, or there was one of the lane's
+            engine.
         """
         return Slot(lane, self._loop.create_future())
 
@@ -125,14 +130,14 @@ class Batcher:
         with self._condition:
             if slot.abandoned:
                 return
-            if self._fault is None and not self._closing:
+            refusal = self._refusal(slot.lane)
+            if refusal is None:
                 slot.image, slot.queued = image, perf_counter()
                 self._schedule.add(slot)
                 if self._schedule.turn() is not None:
                     self._condition.notify()
                 return
-            reason = NotReady(CLOSING) if self._fault is None else _unready(self._fault)
-        self._answer([(slot, reason)])
+        self._answer([(slot, refusal)])
 
     def fail(self, slot: Slot, error: BaseException) -> None:
         """Says why there will be no image; in place of `put`."""
@@ -162,7 +167,7 @@ class Batcher:
             if busy > seconds:
                 model = batch.lane.model
                 reason = f"the device has hung in model '{model}' ({busy:.0f} s in one call)"
-                self._condemn(Fault(reason, model), self._generation)
+                self._condemn(reason, batch.lane, self._generation)
 
     def recover(self) -> None:
         """Ends a fault: takes images again, on new threads."""
@@ -217,9 +222,8 @@ class Batcher:
             _logger.exception("a device thread has died")
             with self._condition:
                 at = self._schedule.at(number) if generation == self._generation else None
-            model = None if at is None else at.lane.model
-            fault = Fault(f"a device thread has died ({type(error).__name__})", model)
-            self._condemn(fault, generation)
+            reason = f"a device thread has died ({type(error).__name__})"
+            self._condemn(reason, None if at is None else at.lane, generation)
 
     def _beat(self, generation: int, number: int) -> None:
         with self._condition:
@@ -259,15 +263,31 @@ class Batcher:
             batch.slots = ()
         reason = runner.breakage(lane, images, outcomes)
         if reason is not None:
-            self._condemn(Fault(reason, lane.model), generation)
+            self._condemn(reason, lane, generation)
 
-    def _condemn(self, fault: Fault, generation: int) -> None:
-        """Answers everything, and gives the present threads up."""
+    def _refusal(self, lane: Lane) -> NotReady | None:
+        """Why no image is taken for a lane; None where one is."""
+        if self._fault is not None:
+            return _unready(self._fault)
+        if self._closing:
+            return NotReady(CLOSING)
+        if lane.engine in self._given_up:
+            return NotReady(
+                f"the engine of model '{lane.model}' was replaced while this image was being "
+                "decoded; send the request again"
+            )
+        return None
+
+    def _condemn(self, reason: str, lane: Lane | None, generation: int) -> None:
+        """Answers everything, and gives up the present threads and the lane's engine."""
+        fault = Fault(reason, None if lane is None else lane.model)
         with self._condition:
             if generation != self._generation:
                 return
             self._generation += 1
             self._fault = fault
+            if lane is not None:
+                self._given_up.add(lane.engine)
             in_work, waiting = self._schedule.abandon(), self._schedule.clear()
             self._metrics.device_load(0.0)
             self._condition.notify_all()

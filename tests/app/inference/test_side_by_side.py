@@ -133,13 +133,14 @@ def test_an_engine_that_is_called_by_one_thread_only_has_the_device_for_itself()
 def test_all_that_is_in_work_is_answered_when_one_call_of_several_hangs() -> None:
     async def scenario(batcher: Batcher) -> None:
         engine = MeanEngine(SIDE_BY_SIDE)
-        only, tasks = await both_streams_busy(batcher, engine)
+        _, tasks = await both_streams_busy(batcher, engine)
         batcher.condemn_if_stuck(0)
         answers = await asyncio.gather(*tasks, return_exceptions=True)
         assert all(isinstance(answer, EngineFailed) for answer in answers)
         batcher.recover()
         engine.gate.set()
-        assert (await submit(batcher, only, grey(5))).embedding[0] == 5
+        sound = lane(MeanEngine(SIDE_BY_SIDE))
+        assert (await submit(batcher, sound, grey(5))).embedding[0] == 5
 
     with_batcher(scenario)
 

@@ -17,7 +17,7 @@ from app.inference.errors import EngineFailed, NotReady
 from app.inference.supervisor import Supervisor
 from app.observability.metrics import Metrics
 from model_store.network import Side
-from tests.app.inference.batching import submit
+from tests.app.inference.batching import row, submit
 from tests.app.material import DIMENSION, MeanEngine, grey, lane
 from tests.app.serving import wait_until
 
@@ -31,6 +31,12 @@ class FaultyEngine(MeanEngine):
         super().__init__()
         self.faults = faults
         self.released = threading.Event()
+
+    def rebuilt(self) -> "FaultyEngine":
+        """Another one, that goes on with the list."""
+        other = FaultyEngine(self.faults)
+        other.released = self.released
+        return other
 
     def features(self, batch: np.ndarray, side: Side) -> np.ndarray:
         rows = super().features(batch, side)
@@ -80,10 +86,6 @@ async def until(condition: Callable[[], bool]) -> None:
     await asyncio.to_thread(wait_until, condition)
 
 
-async def nothing(model: str) -> None:
-    pass
-
-
 @settings(max_examples=60)
 @given(
     faults=st.lists(st.sampled_from(FAULTS), max_size=12),
@@ -92,16 +94,20 @@ async def nothing(model: str) -> None:
 def test_every_image_gets_exactly_one_answer(faults: list[str], patience: list[float]) -> None:
     engine = FaultyEngine(faults)
 
+    async def rebuild(model: str) -> None:
+        nonlocal engine
+        engine = engine.rebuilt()
+
     async def one(batcher: Batcher, number: int, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
-                row = await submit(batcher, lane(engine), grey(number))
+                answer = await submit(batcher, lane(engine), grey(number))
         except (EngineFailed, NotReady):
             return
         except TimeoutError:
             assert seconds < 1
             return
-        assert row.embedding.tolist() == [number] * DIMENSION
+        assert answer.embedding.tolist() == [number] * DIMENSION
 
     async def scenario(batcher: Batcher, supervisor: Supervisor) -> None:
         tasks = [
@@ -125,7 +131,7 @@ def test_every_image_gets_exactly_one_answer(faults: list[str], patience: list[f
             assert (await submit(batcher, lane(engine), grey(9))).embedding[0] == 9
         engine.released.set()
 
-    supervised(scenario, nothing, watchdog_seconds=0.02)
+    supervised(scenario, rebuild, watchdog_seconds=0.02)
 
 
 def test_a_broken_engine_is_rebuilt_once_and_the_second_time_is_the_last() -> None:
@@ -133,7 +139,9 @@ def test_a_broken_engine_is_rebuilt_once_and_the_second_time_is_the_last() -> No
     rebuilt: list[str] = []
 
     async def rebuild(model: str) -> None:
+        nonlocal engine
         rebuilt.append(model)
+        engine = engine.rebuilt()
 
     async def scenario(batcher: Batcher, supervisor: Supervisor) -> None:
         with pytest.raises(EngineFailed):
@@ -167,11 +175,41 @@ def test_engines_that_end_together_are_all_rebuilt() -> None:
             with pytest.raises(EngineFailed):
                 await submit(batcher, lane(engine, name=name), grey(1))
             await until(lambda: batcher.fault is None)
-            assert (await submit(batcher, lane(engine, name=name), grey(2))).embedding[0] == 2
+            mended = lane(engine.rebuilt(), name=name)
+            assert (await submit(batcher, mended, grey(2))).embedding[0] == 2
         assert supervisor.failure is None
 
     supervised(scenario, rebuild)
     assert rebuilt == ["one", "other"]
+
+
+def test_images_that_were_being_decoded_do_not_break_what_was_mended() -> None:
+    broken, sound = FaultyEngine(["raise"] * 99), FaultyEngine([])
+    rebuilt: list[str] = []
+
+    async def rebuild(model: str) -> None:
+        rebuilt.append(model)
+
+    async def scenario(batcher: Batcher, supervisor: Supervisor) -> None:
+        old = lane(broken)
+        # Asked for before the fault, and decoded only after it.
+        late = [batcher.expect(old) for _ in range(4)]
+        for number in range(3):
+            with pytest.raises((EngineFailed, NotReady)):
+                await submit(batcher, old, grey(number))
+        await until(lambda: rebuilt == ["mean"] and batcher.fault is None)
+        calls = len(broken.batches)
+        for number, slot in enumerate(late):
+            batcher.put(slot, grey(number))
+            with pytest.raises(NotReady, match="send the request again"):
+                await row(batcher, slot)
+        assert len(broken.batches) == calls
+        assert batcher.fault is None
+        assert supervisor.failure is None
+        assert (await submit(batcher, lane(sound), grey(5))).embedding[0] == 5
+
+    supervised(scenario, rebuild)
+    assert rebuilt == ["mean"]
 
 
 @pytest.mark.parametrize("how", ["raises", "hangs"])
