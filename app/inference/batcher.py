@@ -216,7 +216,10 @@ class Batcher:
         )
         try:
             while (batch := self._take(generation, number)) is not None:
-                self._serve(runner, batch, generation)
+                try:
+                    self._serve(runner, batch, generation)
+                finally:
+                    self._let_go(batch.lane)
         # Whatever ends the thread must be known to /readyz and to those who wait for an answer.
         except BaseException as error:
             _logger.exception("a device thread has died")
@@ -245,6 +248,8 @@ class Batcher:
             if generation != self._generation or lane is None:
                 return None
             batch = self._schedule.take(lane, number)
+            # While nobody can withdraw the images: until then they keep the engine open.
+            lane.users.enter()
             self._metrics.device_load(self._schedule.load)
             if self._schedule.turn() is not None:
                 self._condition.notify()
@@ -296,6 +301,11 @@ class Batcher:
         self._answer(
             [*((slot, failed) for slot in in_work), *((s, _unready(fault)) for s in waiting)]
         )
+
+    def _let_go(self, lane: Lane) -> None:
+        # On the loop, as always: a device thread has better things to do, and must not die of it.
+        if lane.users.leave() and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(lane.engine.close)
 
     def _answer(self, outcomes: list[_Outcome]) -> None:
         if not self._loop.is_closed():

@@ -8,7 +8,7 @@ from functools import partial
 
 from app.inference.engines.base import Engine, Features, UInt8Batch
 from app.inference.errors import NotReady, UnknownModel
-from app.inference.lane import Lane
+from app.inference.lane import Lane, Users
 from app.inference.rows import Rows
 from model_store import Manifest
 from model_store.network import SiameseNetwork, Side
@@ -47,6 +47,7 @@ class LoadedModel:
         # Of all that is known of it: an embedding and its typicality hang on more than the weights.
         whole = hashlib.sha256(manifest.model_dump_json().encode()).hexdigest()
         self.identity = f"{manifest.name}/{manifest.version}/{whole}"
+        self._users = Users()
         self._lanes = {
             side: Lane(
                 manifest.name,
@@ -55,11 +56,10 @@ class LoadedModel:
                 manifest.dimension,
                 self._look,
                 partial(self._finish, side),
+                self._users,
             )
             for side in Side
         }
-        self._users = 0
-        self._retired = False
 
     @property
     def name(self) -> str:
@@ -83,17 +83,17 @@ class LoadedModel:
     @contextmanager
     def used(self) -> Iterator["LoadedModel"]:
         """Keeps the engine open while the block runs."""
-        self._users += 1
+        self._users.enter()
         try:
             yield self
         finally:
-            self._users -= 1
-            self._close_if_done()
+            if self._users.leave():
+                self.engine.close()
 
     def retire(self) -> None:
-        """Closes the engine as soon as nobody uses it."""
-        self._retired = True
-        self._close_if_done()
+        """Closes the engine as soon as no request, image or batch needs it."""
+        if self._users.retire():
+            self.engine.close()
 
     def _look(self, images: UInt8Batch) -> Statistics | None:
         return None if self.typicality is None else self.typicality.look(images)
@@ -103,10 +103,6 @@ class LoadedModel:
         if self.typicality is None:
             return Rows(embeddings)
         return Rows(embeddings, self.typicality.of(features, seen, side))
-
-    def _close_if_done(self) -> None:
-        if self._retired and not self._users:
-            self.engine.close()
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,11 @@ class Embedder:
         if known is not None:
             self._metrics.cache_lookup("joined")
             return known
-        flight = _Flight(image, self._batcher.expect(model.lane(image.side)), key)
+        lane = model.lane(image.side)
+        # Whoever begins it may leave before others who join it from the same weights, loaded anew:
+        # those keep another engine open.
+        lane.users.enter()
+        flight = _Flight(image, self._batcher.expect(lane), key)
         if key is not None:
             self._metrics.cache_lookup("miss")
             self._flights[key] = flight
@@ -180,6 +184,8 @@ class Embedder:
 
     def _land(self, flight: _Flight) -> None:
         self._admission.release()
+        if flight.slot.lane.users.leave():
+            flight.slot.lane.engine.close()
         self._forget(flight)
         if flight.decoding is not None:
             flight.decoding.cancel()

@@ -25,7 +25,7 @@ from app.settings import Settings
 from model_store.errors import UndecodableImage, UnsupportedImageType
 from model_store.network import Side
 from tests.app.inference.batching import entered
-from tests.app.material import CALIBRATION, DIMENSION, MeanEngine, picture
+from tests.app.material import CALIBRATION, DIMENSION, MeanEngine, grey, lane, picture
 from tests.app.serving import wait_until
 
 
@@ -384,6 +384,60 @@ def test_without_a_candidate_there_is_nothing_to_compare(store) -> None:
         for none in ([], rows[:0]):
             with pytest.raises(InvalidInput, match="no candidates"):
                 await service.inference.compare_many(rows[0], none)
+
+    run(store, scenario)
+
+
+async def given_up(task: asyncio.Task[Embedded]) -> None:
+    """Ends a request as a client that leaves does."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    # What the end of an image brings about comes with the loop's next turns.
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+def test_an_engine_is_not_closed_while_it_is_at_an_image_that_nobody_wants(store) -> None:
+    engine = MeanEngine()
+    engine.gate.clear()
+
+    async def scenario(service: Service) -> None:
+        with_engine(service, engine)
+        task = asyncio.create_task(service.inference.embed([image(1)]))
+        await entered(engine)
+        service.catalogue.models["tiny"].retire()
+        await given_up(task)
+        assert not engine.closed
+        engine.gate.set()
+        await asyncio.to_thread(wait_until, lambda: engine.closed)
+
+    run(store, scenario)
+
+
+def test_an_engine_is_not_closed_while_others_wait_for_an_image_that_it_is_to_embed(store) -> None:
+    busy, old, new = MeanEngine(), MeanEngine(), MeanEngine()
+    busy.gate.clear()
+
+    async def scenario(service: Service) -> None:
+        batcher = service._batcher
+        # The image has to wait for the device meanwhile.
+        batcher.put(batcher.expect(lane(busy)), grey(1))
+        await entered(busy)
+        with_engine(service, old)
+        replaced = service.catalogue.models["tiny"]
+        first = asyncio.create_task(service.inference.embed([image(1)]))
+        await asyncio.to_thread(wait_until, lambda: batcher.depth == 1)
+        # The same weights anew, as when the files beside them were replaced.
+        with_engine(service, new)
+        replaced.retire()
+        second = asyncio.create_task(service.inference.embed([image(1)]))
+        await asyncio.to_thread(wait_until, lambda: lookups(service, "joined") == 1)
+        await given_up(first)
+        assert not old.closed
+        busy.gate.set()
+        await second
+        assert (len(old.batches), len(new.batches)) == (1, 0)
+        await asyncio.to_thread(wait_until, lambda: old.closed)
 
     run(store, scenario)
 
