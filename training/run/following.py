@@ -40,10 +40,12 @@ def follow(
     for makings in batches.following(standing.step):
         learner.step(makings, standing.step, (standing.step + 0.5) / plan.steps)
         standing = replace(standing, step=standing.step + 1)
-        if processes.any(stop.asked):
-            return plan.ended(standing)
+        asked = processes.any(stop.asked)
+        # Time and patience are the first process's to know; so it is asked before anybody stops.
         if standing.step in plan.validations and processes.any(False):
             return True
         if standing.step >= plan.last:
             return True
+        if asked:
+            return False
     return True

@@ -72,7 +72,7 @@ class Loop:
 
         Returns:
             Where it stands then; fewer steps than planned are done if it was asked to stop, or
-            if the plan's patience has ended.
+            if the plan's patience or time has ended.
 
         Raises:
             TrainingError: The loss is no longer a number: the last saved state is older. Or the
@@ -91,9 +91,11 @@ class Loop:
             stretch.add(learnt)
             asked = self._processes.any(self._stop.asked)
             self._tell(stretch, standing.step)
-            validating = self._watch is not None and standing.step in self._plan.validations
+            looking = standing.step in self._plan.validations
+            validating = looking and self._watch is not None
             due = time.monotonic() - saved_at >= self._plan.save_every
-            if self._ends_row(standing.step) or validating or due or asked:
+            # A row even where nobody validates: it says how long it has taken.
+            if self._ends_row(standing.step) or looking or due or asked:
                 standing = self._with_row(standing, stretch, validating=validating)
                 stretch = _Stretch(standing.seconds)
             if validating:
@@ -101,7 +103,8 @@ class Loop:
             if due or asked:
                 self._save(standing)
                 saved_at = time.monotonic()
-            if asked or self._over(standing, validating=validating):
+            # Asked or not: where it is over, the others are to know that it was not broken off.
+            if self._over(standing) or asked:
                 break
         return standing
 
@@ -120,13 +123,13 @@ class Loop:
             self._save(standing)
             raise TrainingError(verdict)
 
-    def _over(self, standing: Standing, *, validating: bool) -> bool:
+    def _over(self, standing: Standing) -> bool:
         """Whether nothing follows this step, as is agreed on where there might have been a look."""
-        if standing.step in self._plan.validations:
-            over = validating and self._plan.ended(standing)
-            if self._processes.any(over):
-                self._say_the_end(standing)
-                return True
+        if standing.step in self._plan.validations and self._processes.any(
+            self._plan.ended(standing)
+        ):
+            self._say_the_end(standing)
+            return True
         return standing.step >= self._plan.last
 
     def _say_the_end(self, standing: Standing) -> None:

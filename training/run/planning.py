@@ -28,12 +28,13 @@ class Plan:
     Attributes:
         steps: Of the whole run.
         epoch_steps: Steps of a pass through the data.
-        validations: Steps after which the network is looked at.
+        validations: Steps after which the network is looked at, and the time too.
         keep_best: Whether the best weights validated are kept aside.
         save_every: Seconds between two savings of the state.
         patience: Validations without a lower equal error rate that end the run; None for no end.
         first: Whether the network is validated before the first step too.
-        max_seconds: Time of training after which the next validation ends it; None for no end.
+        max_seconds: Time of training after which the next of `validations` ends it; None for no
+            end.
         until: The step after which it ends, in the midst of a schedule that is for all of `steps`;
             None for the last one.
     """
@@ -62,8 +63,16 @@ class Plan:
         )
 
     def out_of_time(self, standing: Standing) -> bool:
-        """Whether it has trained for longer than it may."""
-        return self.max_seconds is not None and standing.seconds >= self.max_seconds
+        """Whether it stands at a validation, and has trained for longer than it may.
+
+        Between two validations it is not at its end: whoever interrupts it there, or kills it, is
+        to find a run that goes on to the next one, as it would have done undisturbed.
+        """
+        return (
+            self.max_seconds is not None
+            and standing.seconds >= self.max_seconds
+            and standing.step in self.validations
+        )
 
     def out_of_patience(self, standing: Standing) -> bool:
         """Whether so many validations in a row have brought nothing better."""

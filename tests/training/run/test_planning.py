@@ -1,4 +1,5 @@
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 import torch
@@ -37,10 +38,12 @@ def test_a_history_has_some_two_hundred_rows(steps, expected):
     assert plan.row_steps == expected
 
 
-def test_the_time_is_over_once_it_is_reached():
-    plan = Plan(9, 1.0, frozenset(), keep_best=False, save_every=60, max_seconds=30)
-    assert not plan.ended(Standing(seconds=29.9))
-    assert plan.ended(Standing(seconds=30))
+def test_the_time_is_over_at_the_first_validation_after_it():
+    plan = Plan(9, 1.0, frozenset({3, 6, 9}), keep_best=False, save_every=60, max_seconds=30)
+    assert not plan.ended(Standing(step=3, seconds=29.9))
+    assert not plan.ended(Standing(step=5, seconds=30))
+    assert plan.ended(Standing(step=6, seconds=30))
+    assert replace(plan, until=5).ended(Standing(step=5, seconds=1))
 
 
 @pytest.fixture

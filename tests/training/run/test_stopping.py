@@ -15,6 +15,7 @@ from model_store import ModelStore
 from tests.training.drawings import fit_words, fitting_place, with_recipe
 from training.cli import main
 from training.history import Row, validations_since_best
+from training.learning.learner import Learner
 from training.publishing import publish
 from training.run.loop import Loop
 from training.run.planning import Plan
@@ -90,6 +91,45 @@ def test_a_run_ends_when_its_time_is_over(fit, capsys):
     with (path / "history.csv").open() as file:
         steps = [int(row["step"]) for row in csv.DictReader(file)]
     assert steps[-1] == 3, "the first validation of eight in 24 steps"
+
+
+def test_it_ends_by_time_where_nobody_looks_at_it(fit, capsys):
+    path = fit("validation.times=0", "guard.action=ignore", "max_minutes=0.0001").find("m").path
+    assert "step 2: the time for training is over" in capsys.readouterr().err
+    with (path / "history.csv").open() as file:
+        steps = [int(row["step"]) for row in csv.DictReader(file)]
+    assert steps[-1] == 2, "where the first of ten looks would have been"
+
+
+@pytest.mark.parametrize(("turn", "step"), [(2, 2), (3, 3)])
+def test_interrupted_once_its_time_is_up_it_goes_on_to_the_validation(
+    place, tmp_path, monkeypatch, capsys, turn, step
+):
+    """Its first steps take longer than it may train; the first validation is after the third."""
+    words = fit_words(place, tmp_path / "store")
+    sets = ("max_steps=24", "validation.times=8", "max_minutes=0.00001")
+    learn, turns = Learner.step, count(1)
+
+    def interrupted(self, *given):
+        if next(turns) == turn:
+            os.kill(os.getpid(), signal.SIGINT)
+        return learn(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "step", interrupted)
+        code = main([*words, *with_recipe(place, *sets)])
+    told = capsys.readouterr().err
+    if step == 3:
+        assert code == 0
+    else:
+        assert code == 130
+        assert "--resume" in told
+        state = tmp_path / "store" / ".runs" / "m" / "state.pt"
+        assert torch.load(state, weights_only=True)["step"] == step
+        assert main([*words, "--resume"]) == 0
+        told = capsys.readouterr().err
+    assert "step 3: the time for training is over" in told
+    assert "3 steps" in (ModelStore(tmp_path / "store").find("m").path / "card.md").read_text()
 
 
 def test_both_the_last_and_the_best(fit):
