@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from model_store.store import ModelStore
 from training.automatic import USUAL, Chosen, choose, too_few_to_train_on
 from training.automatic.budget import steps_within
 from training.crossing import can_cross, check_crossing
@@ -40,12 +41,9 @@ def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
         chosen = _chosen(request, sources, reporter)
         name, overrides = chosen.recipe, (*chosen.overrides, *overrides)
     recipe = load_recipe(name, overrides)
-    crossed = recipe.split.calibration > 0 and can_cross(recipe, request.store)
+    crossed = _crosses(recipe, request.store)
     if crossed:
-        # All classes calibrate without another training.
-        recipe = recipe.model_copy(
-            update={"calibration": recipe.calibration.model_copy(update={"folds": 0})}
-        )
+        recipe = _without_folds(recipe)
     closed, crossed = crossed, crossed or recipe.calibration.folds > 0
     split = make_split(sources, recipe.split, recipe.seed, crossed=crossed)
     if closed and split.crossed:
@@ -93,6 +91,8 @@ def continued_job(request: FitRequest, run: Run, sources: Sources) -> Job:
         wanted = load_recipe(request.recipe or str(run.path / RECIPE_FILE), request.overrides)
         if wanted.precision == "auto":
             wanted = wanted.model_copy(update={"precision": recipe.precision})
+        if wanted.calibration.folds and _crosses(wanted, request.store):
+            wanted = _without_folds(wanted)
         if record.minutes is not None:
             cut = {"max_steps": recipe.max_steps, "max_minutes": recipe.max_minutes}
             wanted = wanted.model_copy(update=cut)
@@ -106,6 +106,17 @@ def continued_job(request: FitRequest, run: Run, sources: Sources) -> Job:
     check_same_data(sources, split)
     parts = make_parts(sources, split).without(record.unusable)
     return Job(recipe, split, record, parts, sources.name)
+
+
+def _crosses(recipe: Recipe, store: ModelStore) -> bool:
+    """Whether all classes calibrate without another training."""
+    return recipe.split.calibration > 0 and can_cross(recipe, store)
+
+
+def _without_folds(recipe: Recipe) -> Recipe:
+    """The recipe as a run begins with it where `_crosses` holds."""
+    calibration = recipe.calibration.model_copy(update={"folds": 0})
+    return recipe.model_copy(update={"calibration": calibration})
 
 
 def _chosen(request: FitRequest, sources: Sources, reporter: Reporter) -> Chosen:

@@ -6,14 +6,15 @@ import pytest
 import torch
 
 from model_store import ModelStore
-from tests.training.drawings import draw_folder
+from tests.training.drawings import draw_folder, write_recipe
 from training.automatic import USUAL
 from training.data.parts import make_split, open_sources
-from training.errors import TrainingError
+from training.errors import RecipeError, TrainingError
 from training.fit import FitRequest
-from training.fit.jobs import new_job
+from training.fit.jobs import continued_job, new_job
 from training.progress import Reporter
 from training.recipe.files import load_recipe
+from training.run.folder import Run
 
 
 @pytest.mark.parametrize(
@@ -49,3 +50,26 @@ def test_classes_held_out_take_no_part_in_the_choice(
     split = load_recipe(USUAL, [each for each in overrides if "start" not in each])
     wanted = make_split(sources, split.split, split.seed, crossed=crossed).train
     assert looked_at == list(wanted)
+
+
+def test_what_began_where_nothing_is_trained_goes_on_though_folds_are_asked_for(tmp_path):
+    """All classes calibrate without them, so that the recipe has none from its beginning."""
+    data = draw_folder(tmp_path / "d", classes=8, images=4)
+    recipe = str(write_recipe(tmp_path / "r.yaml"))
+    sources = open_sources(data, None, None)
+    store, cpu = ModelStore(tmp_path / "store"), torch.device("cpu")
+
+    def asked(*further: str) -> FitRequest:
+        overrides = ["max_steps=0", "data.turned_classes=false", *further]
+        return FitRequest(data, "m", store, cpu, recipe=recipe, overrides=overrides)
+
+    job = new_job(asked("calibration.folds=2"), sources, Reporter(io.StringIO()))
+    assert (job.split.crossed, job.recipe.calibration.folds) == (True, 0)
+    run = Run(store.root, "m")
+    with run.locked():
+        run.begin(job.recipe, job.split, job.record)
+        for again in ((), ("calibration.folds=2",)):
+            assert continued_job(asked(*again), run, sources).recipe == job.recipe
+        # Of networks that are trained they are no small matter.
+        with pytest.raises(RecipeError, match="differs"):
+            continued_job(asked("calibration.folds=2", "max_steps=1"), run, sources)
