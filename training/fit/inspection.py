@@ -24,6 +24,10 @@ _FEW_STEPS = 200
 _FEW_CLASSES = 10
 _FEW_PAIRS = 30
 _MUCH_MORE = 10
+_SPLIT_INSTEAD = (
+    "let classes to judge by be taken from those to train on (leave --holdout out; or, of data "
+    "with a train/ and a val/, give the train/ alone to --data)"
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,12 @@ class Inspection:
 
 
 def inspect(
-    parts: Parts, recipe: Recipe, reporter: Reporter, *, crossed: bool = False
+    parts: Parts,
+    recipe: Recipe,
+    reporter: Reporter,
+    *,
+    crossed: bool = False,
+    held_out: bool = False,
 ) -> Inspection:
     """Looks at what is to be trained on, and how.
 
@@ -49,12 +58,14 @@ def inspect(
         recipe: How.
         reporter: Told how far the search for duplicates is.
         crossed: Whether all classes judge, as `Split.crossed` has it.
+        held_out: Whether those that judge are of other data than those that train, so that no
+            share decides how many they are.
 
     Raises:
         RecipeError: The sampler cannot draw from these classes.
         DataError: The classes that validate or calibrate give no pair to judge by.
     """
-    judging = _judging(parts, recipe, crossed=crossed)
+    judging = _judging(parts, recipe, crossed=crossed, held_out=held_out)
     _check_pairs(judging)
     found = search(parts, recipe, reporter)
     return Inspection(
@@ -69,18 +80,21 @@ def inspect(
     )
 
 
-def check_pairs(parts: Parts, recipe: Recipe, *, crossed: bool = False) -> None:
+def check_pairs(
+    parts: Parts, recipe: Recipe, *, crossed: bool = False, held_out: bool = False
+) -> None:
     """Refuses classes to judge by that give no pair of one class.
 
     Args:
         parts: What trains, validates, calibrates.
         recipe: How.
         crossed: As `inspect` takes it.
+        held_out: Likewise.
 
     Raises:
         DataError: Those that validate or calibrate have but one image each.
     """
-    _check_pairs(_judging(parts, recipe, crossed=crossed))
+    _check_pairs(_judging(parts, recipe, crossed=crossed, held_out=held_out))
 
 
 @dataclass(frozen=True)
@@ -90,30 +104,41 @@ class _Judging:
     Attributes:
         folder: Their images.
         purpose: As what they judge.
-        without: What to set to do without them.
+        otherwise: What else to do than to add images, where they cannot judge.
+        more: Likewise where they can, but have few pairs.
     """
 
     folder: ImageFolder
     purpose: str
-    without: str
+    otherwise: str
+    more: str
 
 
-def _judging(parts: Parts, recipe: Recipe, *, crossed: bool) -> list[_Judging]:
+def _judging(parts: Parts, recipe: Recipe, *, crossed: bool, held_out: bool) -> list[_Judging]:
     """What judges, and as what."""
     validation, calibration = "--set split.validation=0", "--set split.calibration=0"
-    found = []
+    found: list[_Judging] = []
+
+    def add(folder: ImageFolder, purpose: str, without: str, more: str) -> None:
+        if held_out:
+            # Shares are of data that is to be split, and this has been.
+            found.append(_Judging(folder, purpose, _SPLIT_INSTEAD, "set more classes aside"))
+        else:
+            found.append(_Judging(folder, purpose, f"do without ({without})", more))
+
     # Where all are crossed, those for validation are among them; they are judged by alone while a
     # network is trained.
     watched = recipe.max_steps != 0 and recipe.validation.times > 0
     if parts.validation is not None and (watched or not crossed):
-        found.append(_Judging(parts.validation, "validation", validation))
+        add(parts.validation, "validation", validation, "raise split.validation")
     if crossed:
         without = f"{validation} {calibration}"
         if recipe.calibration.folds:
             without += " --set calibration.folds=0"
-        found.append(_Judging(parts.learnt, "calibration", without))
+        # All of them already, whatever the shares.
+        add(parts.learnt, "calibration", without, "add classes")
     elif parts.calibration is not None:
-        found.append(_Judging(parts.calibration, "calibration", calibration))
+        add(parts.calibration, "calibration", calibration, "raise split.calibration")
     return found
 
 
@@ -126,7 +151,7 @@ def _check_pairs(judging: list[_Judging]) -> None:
             raise DataError(
                 f"{folder.source}: not one of the {len(folder.classes)} classes drawn for "
                 f"{each.purpose} has {wanted}, so that they cannot judge: {names}; add images to "
-                f"classes, or do without ({each.without})"
+                f"classes, or {each.otherwise}"
             )
 
 
@@ -203,7 +228,7 @@ def _about_judging(judging: list[_Judging]) -> Iterator[str]:
         if pairs < _FEW_PAIRS:
             yield (
                 f"{pairs} pair(s) of one class for {purpose} are few, and figures from them mean "
-                f"little; add images to those classes, or raise split.{purpose}"
+                f"little; add images to those classes, or {each.more}"
             )
 
 

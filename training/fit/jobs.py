@@ -56,12 +56,13 @@ def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
     if minutes is not None:
         seconds = 60 * minutes - (time.monotonic() - began)
         recipe = _within(seconds, recipe, parts, request.device, reporter)
-    inspection = inspect(parts, recipe, reporter, crossed=split.crossed)
+    held_out = sources.holdout is not None
+    inspection = inspect(parts, recipe, reporter, crossed=split.crossed, held_out=held_out)
     for warning in inspection.warnings:
         reporter.say(f"warning: {warning}")
     parts = parts.without(inspection.unusable)
-    check_folds(parts, recipe, request.store, held_out=sources.holdout is not None)
-    check_pairs(parts, recipe, crossed=split.crossed)
+    check_folds(parts, recipe, request.store, held_out=held_out)
+    check_pairs(parts, recipe, crossed=split.crossed, held_out=held_out)
     record = RunRecord(
         command=request.command,
         recipe=Path(name).stem,
@@ -137,7 +138,8 @@ def _chosen(request: FitRequest, sources: Sources, reporter: Reporter) -> Chosen
         untrained = usual.max_steps == 0 or too_few_to_train_on(parts.train) != ""
         return can_be_crossed and untrained
 
-    crossed = sources.holdout is None
+    held_out = sources.holdout is not None
+    crossed = not held_out
     parts = divided(crossed=crossed)
     untrained = kept(parts)
     if not (untrained or usual.calibration.folds):
@@ -145,7 +147,7 @@ def _chosen(request: FitRequest, sources: Sources, reporter: Reporter) -> Chosen
         # Enough with the classes that would calibrate, but not without them.
         untrained = kept(parts)
     crossed = crossed and (untrained or usual.calibration.folds > 0)
-    check_pairs(parts, closed if untrained else usual, crossed=crossed)
+    check_pairs(parts, closed if untrained else usual, crossed=crossed, held_out=held_out)
     chosen = choose(parts.train, device=request.device, seed=usual.seed, reporter=reporter)
     if chosen.tried:
         reporter.say(chosen.tried)

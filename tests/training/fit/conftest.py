@@ -16,11 +16,17 @@ QUIET = ("max_steps=400",)
 def said(tmp_path):
     """The warnings for a folder of data; the small recipe, with values replaced."""
 
-    def run(data: Path, *values: str) -> tuple[str, ...]:
+    def run(data: Path, *values: str, crossed: bool = False) -> tuple[str, ...]:
         recipe = load_recipe(str(write_recipe(tmp_path / "r.yaml")), [*QUIET, *values])
         sources = open_sources(data, None)
-        split = make_split(sources, recipe.split, recipe.seed)
-        return inspect(make_parts(sources, split), recipe, Reporter(io.StringIO())).warnings
+        split = make_split(sources, recipe.split, recipe.seed, crossed=crossed)
+        return inspect(
+            make_parts(sources, split),
+            recipe,
+            Reporter(io.StringIO()),
+            crossed=split.crossed,
+            held_out=sources.holdout is not None,
+        ).warnings
 
     return run
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from model_store import ModelStore
-from tests.training.drawings import draw_folder, leave_one
+from tests.training.drawings import draw_folder, leave_one, write_recipe
 from training.cli import main
 from training.data.sampling import SAMPLERS
 
@@ -89,7 +89,39 @@ def test_a_class_of_one_image_cannot_judge(said, drawings, by_name, purpose):
 
 def test_few_pairs_to_validate(said, tmp_path):
     told = said(draw_folder(tmp_path / "few", classes=22, images=2))
-    assert sum("few, and figures from them mean little" in text for text in told) == 2
+    few = [text for text in told if "few, and figures from them mean little" in text]
+    assert ["or raise split.validation" in text for text in few] == [True, False]
+    assert ["or raise split.calibration" in text for text in few] == [False, True]
+
+
+def test_few_pairs_where_no_share_would_give_more(said, tmp_path):
+    data = tmp_path / "data"
+    draw_folder(data / "train", classes=12, images=5)
+    draw_folder(data / "val", classes=8, images=2)
+    few = [text for text in said(data) if "mean little" in text]
+    assert len(few) == 2
+    assert all(text.endswith("or set more classes aside") for text in few)
+    few = [text for text in said(data / "val", "max_steps=0", crossed=True) if "little" in text]
+    assert len(few) == 1
+    assert few[0].endswith("or add classes")
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_what_was_set_aside_and_cannot_judge_is_refused_with_advice_that_helps(
+    tmp_path, capsys, apart
+):
+    data = tmp_path / "data"
+    trained, other = draw_folder(data / "train", classes=12, images=5), data / "val"
+    draw_folder(other, classes=8, images=1)
+    recipe = ["--recipe", str(write_recipe(tmp_path / "r.yaml"))]
+    words = ["fit", "--name", "m", "--device", "cpu", "--store", str(tmp_path / "store"), *recipe]
+    given = [str(trained), "--holdout", str(other)] if apart else [str(data)]
+    assert main([*words, "--data", *given]) == 1
+    told = capsys.readouterr().err
+    assert "drawn for validation has two images" in told
+    assert "(leave --holdout out; or, of data with a train/ and a val/, give the train/" in told
+    assert "split.validation=0" not in told
+    assert main([*words, "--data", str(trained)]) == 0
 
 
 def test_classes_that_cannot_judge_are_refused_before_anything_is_tried(tmp_path, capsys):
