@@ -14,7 +14,7 @@ from training.data.folders import ImageFolder
 from training.data.parts import Sources, make_parts
 from training.data.sources import Skipped
 from training.data.split import Split, classes_named, deal_classes
-from training.errors import DataError, TrainingError
+from training.errors import DataError, Derailed, TrainingError
 from training.evaluation.pairs import pool_within
 from training.judging import as_stored, judge
 from training.learning.faster import settled_precision
@@ -100,7 +100,8 @@ def cross_validate(
     Raises:
         DataError: As `deal_folds`.
         RecipeError: The recipe and the data do not go together.
-        TrainingError: Training was interrupted; the folds before have been given.
+        TrainingError: Training was interrupted, or has gone wrong; the folds before have been
+            given.
     """
     recipe = recipe.model_copy(
         update={"validation": recipe.validation.model_copy(update={"times": 0, "keep": "last"})}
@@ -143,9 +144,14 @@ def _judged(
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder), name)
         with run.locked():
-            trained = Session(
+            session = Session(
                 job, run, store=store, device=device, save_every=float("inf"), reporter=reporter
-            ).train()
+            )
+            try:
+                trained = session.train()
+            except Derailed as error:
+                # The run is gone with its folder, and the command has no options for one.
+                raise TrainingError(error.without_a_run) from error
     if trained is None:
         raise TrainingError("interrupted; with --json FILE the folds that were done are kept there")
     network = as_stored(trained.network, job.recipe.weights)

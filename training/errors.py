@@ -13,3 +13,20 @@ class RecipeError(TwinlensError):
 
 class TrainingError(TwinlensError):
     """A training run cannot begin, or cannot go on."""
+
+
+class Derailed(TrainingError):
+    """A training has gone wrong in a way that another recipe may mend.
+
+    Args:
+        happened: What, to the sign before the advice.
+        advice: What to do about a run that `fit` keeps.
+        without_a_run: What to do where there is none to begin anew or to go on with.
+
+    Attributes:
+        without_a_run: The whole message for there.
+    """
+
+    def __init__(self, happened: str, advice: str, *, without_a_run: str) -> None:
+        super().__init__(f"{happened}{advice}")
+        self.without_a_run = f"{happened}{without_a_run}"

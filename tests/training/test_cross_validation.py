@@ -1,11 +1,13 @@
 """Cross-validation: every class is left out once, and judges a network that never saw it."""
 
 import json
+import tempfile
 
 import numpy as np
 import pytest
 
 from tests.training.drawings import SMALL_RECIPE, draw_folder, write_recipe
+from tests.training.test_guard import CONTRASTIVE, SHRINKING
 from training.cli import main
 from training.cross_validation import Fold, averaged, deal_folds
 from training.data.opening import open_data
@@ -64,6 +66,41 @@ def test_the_command_keeps_every_fold_and_goes_on_from_there(drawings, tmp_path,
 
     assert main([*words, "--set", "seed=5"]) == 1
     assert "another recipe" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("sets", "happened", "advice"),
+    [
+        (
+            ("optimiser.learning_rate=1e30", "max_steps=3"),
+            "the network's embeddings are no longer numbers",
+            "change the recipe: a lower learning rate (--set optimiser.learning_rate=…)",
+        ),
+        (
+            # Nobody looks at it, so that the loss shows it.
+            ("optimiser.learning_rate=1e30", "max_steps=3", "guard.action=ignore"),
+            "the loss is no longer a number",
+            "change the recipe: a lower learning rate, such as --set optimiser.learning_rate=",
+        ),
+        (
+            (*CONTRASTIVE, *SHRINKING, "guard.least_steps=10", "max_steps=20"),
+            "training has collapsed at step",
+            "Change the recipe, or train on regardless with --set guard.action=warn",
+        ),
+    ],
+)
+def test_a_fold_that_goes_wrong_is_told_with_advice_that_can_be_followed(
+    drawings, tmp_path, capsys, sets, happened, advice
+):
+    recipe = write_recipe(tmp_path / "r.yaml", SMALL_RECIPE)
+    words = ["cross-validate", "--data", str(drawings), "--recipe", str(recipe), "--folds", "3"]
+    words += [word for value in sets for word in ("--set", value)]
+    assert main([*words, "--store", str(tmp_path / "store"), "--device", "cpu"]) == 1
+    told = capsys.readouterr().err.partition("error: ")[2]
+    assert happened in told
+    assert advice in told
+    for cannot in ("--restart", "--resume", "kept in", tempfile.gettempdir()):
+        assert cannot not in told
 
 
 def test_too_many_folds_are_refused(drawings, tmp_path, capsys):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from training.errors import Derailed
 from training.guard.advice import advice
 from training.guard.closeness import Closeness
 from training.guard.collapse import Collapse, Looks, find_collapse
@@ -55,8 +56,8 @@ class Guardian:
             collapsed_loss=self._collapsed_loss(min(first, row.step - 1), row.step - 1),
         )
 
-    def verdict(self, history: History) -> str | None:
-        """Why the run must stop now, and what to change; None if it may go on.
+    def verdict(self, history: History) -> Derailed | None:
+        """Why the run must stop now, and what to change, to be raised; None if it may go on.
 
         A collapse of a run that is only to be warned of is said once, until it looks well again.
         """
@@ -66,10 +67,12 @@ class Guardian:
         if found is None:
             return None
         if self._recipe.guard.action == "stop":
-            return (
-                f"{_described(found, self._recipe)}\n"
+            return Derailed(
+                f"{_described(found, self._recipe)}\n",
                 f"Its state and history are kept in {self._kept_in}. Change something and begin "
-                "anew with --restart; or go on regardless with --resume --set guard.action=warn"
+                "anew with --restart; or go on regardless with --resume --set guard.action=warn",
+                without_a_run="Change the recipe, or train on regardless with "
+                "--set guard.action=warn",
             )
         if _before(history, self._looks) is None:
             self._say(f"note: {_described(found, self._recipe)}")

@@ -9,7 +9,7 @@ import torch
 
 from training.data.batches import Batches
 from training.distributed import Processes
-from training.errors import TrainingError
+from training.errors import Derailed
 from training.guard.guardian import Guardian
 from training.history import Row
 from training.learning.learner import Learner, Learnt
@@ -75,8 +75,9 @@ class Loop:
             if the plan's patience or time has ended.
 
         Raises:
-            TrainingError: The loss is no longer a number: the last saved state is older. Or the
+            Derailed: The loss is no longer a number: the last saved state is older. Or the
                 guardian says to stop: the state is saved.
+            TrainingError: The state cannot be saved.
         """
         saved_at = time.monotonic()
         if self._plan.ended(standing):
@@ -121,7 +122,7 @@ class Loop:
         verdict = None if self._guardian is None else self._guardian.verdict(standing.history)
         if verdict is not None:
             self._save(standing)
-            raise TrainingError(verdict)
+            raise verdict
 
     def _over(self, standing: Standing) -> bool:
         """Whether nothing follows this step, as is agreed on where there might have been a look."""
@@ -152,11 +153,16 @@ class Loop:
     def _with_row(self, standing: Standing, stretch: "_Stretch", *, validating: bool) -> Standing:
         loss = stretch.mean_loss()
         if not math.isfinite(loss):
-            raise TrainingError(
+            lower = self._learner.recipe.optimiser.learning_rate / 3
+            change = (
+                f"a lower learning rate, such as --set optimiser.learning_rate={lower:.2g}, or "
+                "--set clip=1"
+            )
+            raise Derailed(
                 f"the loss is no longer a number at step {standing.step} (learning rate "
-                f"{stretch.rate:.3g}); begin anew with --restart and a lower learning rate, such "
-                f"as --set optimiser.learning_rate="
-                f"{self._learner.recipe.optimiser.learning_rate / 3:.2g}, or --set clip=1"
+                f"{stretch.rate:.3g}); ",
+                f"begin anew with --restart and {change}",
+                without_a_run=f"change the recipe: {change}",
             )
         row = Row(
             step=standing.step,

@@ -8,7 +8,7 @@ import torch
 from model_store.network import SiameseNetwork, Side
 from training.data.folders import ImageFolder
 from training.data.pixels import PixelsInMemory
-from training.errors import TrainingError
+from training.errors import Derailed
 from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.metrics import Ranking
 from training.evaluation.pairs import score_folder
@@ -70,7 +70,7 @@ class Watch:
         """Looks at a network; its mode, and all random state, are as before afterwards.
 
         Raises:
-            TrainingError: Its embeddings are no numbers.
+            Derailed: Its embeddings are no numbers.
         """
         training = network.training
         network.eval()
@@ -111,9 +111,12 @@ class Watch:
         ]
         embeddings = torch.cat(parts)
         if not bool(torch.isfinite(embeddings).all()):
-            raise TrainingError(
-                "the network's embeddings are no longer numbers; begin anew with --restart and a "
-                "lower learning rate (--set optimiser.learning_rate=…), or with --set clip=1"
+            raise Derailed(
+                "the network's embeddings are no longer numbers; ",
+                "begin anew with --restart and a lower learning rate "
+                "(--set optimiser.learning_rate=…), or with --set clip=1",
+                without_a_run="change the recipe: a lower learning rate "
+                "(--set optimiser.learning_rate=…), or --set clip=1",
             )
         return EmbeddedFolder(embeddings, folder.labels, folder, (), side)
 
