@@ -112,7 +112,7 @@ class RetrievalFigures(Figures):
             is no other image).
         gallery: Gallery images; without a gallery every query meets all other images.
         classes: Classes of the queries that count.
-        leave_one_out: Whether the queries are each other's gallery.
+        leave_one_out: Whether queries are in the gallery themselves, each left out of its own.
         recall_at_1: Share of queries whose most alike image is of their class.
         recall_at_1_interval: By drawing the queries' classes anew; holds Clopper and Pearson's.
         recall_at_5: Share of queries with an image of their class among the five most alike.

@@ -8,6 +8,7 @@ from model_store.metric import Metric
 from model_store.network import SiameseNetwork
 from training.data.folders import ImageFolder
 from training.errors import DataError
+from training.evaluation.answers import NONE
 from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.metrics import Floats, Indices, alike
 from training.evaluation.pool import PairPool, Pairs
@@ -130,7 +131,7 @@ def score_folder(
         impostor_classes=np.stack([pool.left[impostor.left], pool.right[impostor.right]], axis=1),
         genuine_pairs=genuine,
         impostor_pairs=impostor,
-        images=len(left.labels) + (0 if pool.itself else len(other.labels)),
+        images=len(left.labels) + len(other.labels) - int((pool.itself != NONE).sum()),
         group_of_class=None if pool.right.max() >= len(names) else groups_of(left.folder),
         class_names=names,
     )
@@ -144,19 +145,31 @@ def groups_of(folder: ImageFolder) -> Indices | None:
 def pool_within(folder: ImageFolder) -> PairPool:
     """The pairs of a folder's images; where they have sides, of a left and a right one."""
     if folder.two_sided:
-        on_right = folder.on_right
-        return PairPool(
-            folder.labels[~on_right], folder.labels[on_right], itself=False, ordered=True
-        )
-    return PairPool(folder.labels, folder.labels, itself=True, ordered=False)
+        left, right = folder.labels[~folder.on_right], folder.labels[folder.on_right]
+        return PairPool(left, right, np.full(len(left), NONE, dtype=np.int64), ordered=True)
+    return PairPool.within(folder.labels)
 
 
 def pair_pool(left: EmbeddedFolder, right: EmbeddedFolder | None) -> PairPool:
     """The pairs within a folder, or between two whose classes are matched by name."""
     if right is None:
-        return PairPool(left.labels, left.labels, itself=True, ordered=False)
-    itself = left.folder.source == right.folder.source and left.folder.items == right.folder.items
-    return PairPool(left.labels, match_labels(left, right), itself=itself, ordered=True)
+        return PairPool.within(left.labels)
+    itself = rows_of_itself(left.folder, right.folder)
+    return PairPool(left.labels, match_labels(left, right), itself, ordered=True)
+
+
+def rows_of_itself(left: ImageFolder, right: ImageFolder) -> Indices:
+    """Where each image of a folder is in another, which may be a part of it or hold it.
+
+    An image is told by where it lies, however that is spelt: of one folder each side may have
+    other classes or images, so that neither labels nor positions need be the same.
+
+    Returns:
+        int64 (L,), rows of `right`; `NONE` where an image is not there.
+    """
+    ours, theirs = left.source.resolve(), right.source.resolve()
+    rows = {f"{theirs}/{item.key}": row for row, item in enumerate(right.items)}
+    return np.array([rows.get(f"{ours}/{item.key}", NONE) for item in left.items], dtype=np.int64)
 
 
 def match_labels(left: EmbeddedFolder, right: EmbeddedFolder) -> Indices:

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from training.evaluation.answers import NONE
 from training.evaluation.metrics import Indices
 
 Coverage = Literal["exhaustive", "sample"]
@@ -37,27 +38,34 @@ class PairPool:
     Attributes:
         left: int64 (L,), classes of the images that stand left.
         right: int64 (R,), classes of those that stand right, in the same numbering.
-        itself: Whether both are the same images: one is then never paired with itself.
+        itself: int64 (L,), where each left image stands right as well, with which it is never
+            paired; `NONE` where it does not.
         ordered: Whether (a, b) and (b, a) are two pairs; without, `left` and `right` are the same.
     """
 
     left: Indices
     right: Indices
-    itself: bool
+    itself: Indices
     ordered: bool
+
+    @staticmethod
+    def within(labels: Indices) -> "PairPool":
+        """The pairs of images among themselves, each once, given the class of each."""
+        return PairPool(labels, labels, np.arange(len(labels), dtype=np.int64), ordered=False)
 
     @property
     def genuine_total(self) -> int:
         """How many pairs of one class there are."""
         left, right = self._sizes()
-        pairs = left * right - (left if self.itself else 0)
-        return int(pairs.sum()) // (1 if self.ordered else 2)
+        pairs = int((left * right).sum()) - self._with_itself(same=True)
+        return pairs // (1 if self.ordered else 2)
 
     @property
     def impostor_total(self) -> int:
         """How many pairs of two classes there are."""
         left, right = self._sizes()
         pairs = len(self.left) * len(self.right) - int((left * right).sum())
+        pairs -= self._with_itself(same=False)
         return pairs // (1 if self.ordered else 2)
 
     def genuine(self, limit: int, generator: np.random.Generator) -> Pairs:
@@ -85,12 +93,20 @@ class PairPool:
         classes = 1 + max(self.left.max(initial=-1), self.right.max(initial=-1))
         return np.bincount(self.left, minlength=classes), np.bincount(self.right, minlength=classes)
 
+    def _with_itself(self, *, same: bool) -> int:
+        """How many pairs of an image with itself count as of one class, or as of two.
+
+        Of two they are where the classes of two folders could not be matched by name.
+        """
+        left = np.flatnonzero(self.itself != NONE)
+        return int(((self.left[left] == self.right[self.itself[left]]) == same).sum())
+
     def _allowed(self, grids: list[tuple[Indices, Indices]]) -> Pairs:
         left = np.concatenate([grid[0] for grid in grids] or [np.empty(0, np.int64)])
         right = np.concatenate([grid[1] for grid in grids] or [np.empty(0, np.int64)])
-        kept = np.ones(len(left), dtype=bool)
-        if self.itself:
-            kept = left != right if self.ordered else left < right
+        kept = right != self.itself[left]
+        if not self.ordered:
+            kept &= left < right
         return Pairs(left[kept], right[kept])
 
     def _sample(self, limit: int, generator: np.random.Generator, *, same: bool) -> Pairs:
@@ -103,8 +119,7 @@ class PairPool:
                 left = generator.integers(0, len(self.left), size=2 * limit)
                 right = generator.integers(0, len(self.right), size=2 * limit)
             kept = (self.left[left] == self.right[right]) == same
-            if self.itself:
-                kept &= left != right
+            kept &= right != self.itself[left]
             left, right = left[kept], right[kept]
             if not self.ordered:
                 left, right = np.minimum(left, right), np.maximum(left, right)

@@ -9,23 +9,35 @@ from model_store.network.comparators import SigmoidComparator
 from tests.training import small
 from tests.training.trees import embedded
 from training.errors import DataError
-from training.evaluation.pairs import match_labels, score_folder
+from training.evaluation.answers import NONE
+from training.evaluation.pairs import match_labels, pair_pool, score_folder
 from training.evaluation.pool import PairPool, Pairs
 from training.evaluation.scoring import score_matrix, score_pairs
 
 labels = st.lists(st.integers(0, 3), min_size=1, max_size=8).map(np.array)
-shapes = st.sampled_from([(True, False), (True, True), (False, True)])
+shapes = st.sampled_from(["within", "one folder twice", "some on both sides", "two folders"])
 
 
-def made(left, right, itself, ordered):
-    return PairPool(left, left if itself else right, itself=itself, ordered=ordered)
+def made(left, right, shape):
+    everywhere, nowhere = np.arange(len(left)), np.full(len(left), NONE)
+    if shape == "within":
+        return PairPool.within(left)
+    if shape == "one folder twice":
+        return PairPool(left, left, everywhere, ordered=True)
+    if shape == "two folders":
+        return PairPool(left, right, nowhere, ordered=True)
+    # The last of the left images are the first of the right ones, in another order; their classes
+    # need not be the same, as those of two folders may not be matched.
+    both = min(len(left), len(right)) // 2 + 1
+    nowhere[-both:] = np.arange(both)[::-1]
+    return PairPool(left, right, nowhere, ordered=True)
 
 
 def slow(pool, *, same):
     found = set()
     for i, a in enumerate(pool.left):
         for j, b in enumerate(pool.right):
-            if (a == b) == same and not (pool.itself and i == j) and (pool.ordered or i < j):
+            if (a == b) == same and pool.itself[i] != j and (pool.ordered or i < j):
                 found.add((i, j))
     return found
 
@@ -36,13 +48,14 @@ def as_list(pairs):
 
 @given(labels, labels, shapes)
 def test_all_pairs_are_those_of_a_double_loop(left, right, shape):
-    pool = made(left, right, *shape)
+    pool = made(left, right, shape)
     generator = np.random.default_rng(0)
-    for same, pairs in (
-        (True, pool.genuine(10_000, generator)),
-        (False, pool.impostors(10_000, generator)),
+    for same, total, pairs in (
+        (True, pool.genuine_total, pool.genuine(10_000, generator)),
+        (False, pool.impostor_total, pool.impostors(10_000, generator)),
     ):
         found = as_list(pairs)
+        assert total == len(found)
         assert pairs.coverage == "exhaustive"
         assert len(found) == len(set(found))
         assert set(found) == slow(pool, same=same)
@@ -51,7 +64,7 @@ def test_all_pairs_are_those_of_a_double_loop(left, right, shape):
 @settings(deadline=None)
 @given(labels, labels, shapes, st.integers(1, 10), st.integers(0, 5))
 def test_a_sample_has_its_size_and_no_pair_twice(left, right, shape, limit, seed):
-    pool = made(left, right, *shape)
+    pool = made(left, right, shape)
     for same, draw in ((True, pool.genuine), (False, pool.impostors)):
         everything = slow(pool, same=same)
         pairs = draw(limit, np.random.default_rng(seed))
@@ -64,7 +77,7 @@ def test_a_sample_has_its_size_and_no_pair_twice(left, right, shape, limit, seed
 
 @pytest.mark.parametrize("same", [True, False])
 def test_a_sample_is_fair(same):
-    pool = PairPool(*[np.array([0, 0, 0, 0, 1, 1, 2])] * 2, itself=True, ordered=False)
+    pool = PairPool.within(np.array([0, 0, 0, 0, 1, 1, 2]))
     everything = slow(pool, same=same)
     draws = 2000
     counts = dict.fromkeys(everything, 0)
@@ -158,6 +171,56 @@ def test_one_folder_on_two_sides_never_pairs_an_image_with_itself():
     assert len(scored.genuine) == 2 + 6
     assert len(scored.impostor) == 2 * 6
     assert scored.images == 5
+
+
+def test_a_part_of_a_folder_against_all_of_it_pairs_no_image_with_itself():
+    """As `--classes` and `report --max-images` take it: fewer images, relabelled."""
+    network = small.network("euclidean")
+    rows, names = np.random.default_rng(0).normal(size=(9, 8)), "aaabbbccc"
+    whole = embedded(rows, names)
+    part = whole.subset([1, 2])
+    scored = score_folder(network, part, whole)
+    assert len(scored.genuine) == 2 * 3 * 2
+    assert len(scored.impostor) == 2 * 3 * 6
+    assert scored.genuine.min() > 0, "no image is compared with itself"
+    assert scored.images == 9
+    of_query = [(row + 3, column) for row, column in as_list(scored.genuine_pairs)]
+    assert all(row != column for row, column in of_query)
+    turned = score_folder(network, whole, part)
+    assert sorted(turned.genuine) == pytest.approx(sorted(scored.genuine))
+    assert turned.images == 9
+
+
+def test_one_folder_is_one_however_its_path_is_spelt(tmp_path, monkeypatch):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "y").mkdir()
+    (tmp_path / "linked").symlink_to(tmp_path / "x")
+    monkeypatch.chdir(tmp_path)
+    rows, names = np.random.default_rng(0).normal(size=(5, 8)), "aabbb"
+    left = embedded(rows, names, source="x")
+    for spelt in (str(tmp_path / "x"), "y/../x", "linked"):
+        scored = score_folder(small.network("euclidean"), left, embedded(rows, names, source=spelt))
+        assert (len(scored.genuine), len(scored.impostor)) == (2 + 6, 2 * 6)
+        assert scored.images == 5
+
+
+def test_a_folder_inside_another_holds_the_same_images():
+    rows = np.random.default_rng(0).normal(size=(4, 8))
+    whole = embedded(rows, ["g/a", "g/a", "g/b", "g/b"], files=["1", "2", "1", "2"], source="x")
+    inner = embedded(rows, "aabb", files=["1", "2", "1", "2"], source="x/g")
+    scored = score_folder(small.network("euclidean"), inner, whole)
+    assert (len(scored.genuine), len(scored.impostor)) == (4, 8)
+    assert scored.images == 4
+
+
+def test_an_image_is_no_impostor_of_itself_where_its_class_has_two_names():
+    """`h/a` and `g/a` end alike, so that classes of the inner folder have no counterpart."""
+    rows = np.random.default_rng(0).normal(size=(4, 8))
+    whole = embedded(rows, ["g/a", "g/b", "h/a", "h/a"], files="1112", source="x")
+    inner = embedded(rows[:2], "ab", files="11", source="x/g")
+    pool = pair_pool(whole, inner)
+    assert (pool.genuine_total, pool.impostor_total) == (0, 4 * 2 - 2)
+    assert len(pool.impostors(100, np.random.default_rng(0)).left) == 6
 
 
 def test_two_folders_are_matched_by_the_names_of_their_classes():

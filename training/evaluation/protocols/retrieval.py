@@ -12,7 +12,7 @@ from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.figures import RetrievalFigures
 from training.evaluation.intervals import Interval, bootstrap_mean, with_exact
 from training.evaluation.metrics import Floats, Indices, alike
-from training.evaluation.pairs import match_labels
+from training.evaluation.pairs import match_labels, rows_of_itself
 from training.evaluation.scoring import score_matrix
 
 # Scores in memory at once.
@@ -42,7 +42,7 @@ class Search:
         classes: int64 (Q,), the class of each query, likewise.
         excluded: Queries that do not count.
         gallery: Gallery images.
-        leave_one_out: Whether the queries are each other's gallery.
+        leave_one_out: Whether queries are in the gallery themselves, each left out of its own.
     """
 
     answers: Answers
@@ -83,17 +83,14 @@ def search(
         embedded: The queries, on the left side.
         network: What embedded them.
         gallery: What is searched, on the right side, classes matched by name. Without it every
-            query searches all other queries. The same images on the right side are left one out
-            likewise.
+            query searches all other queries. Nor does it find itself where the gallery holds it,
+            be that on the right side, or among images that are no queries.
 
     Raises:
         DataError: No query has an image of its class to find.
     """
     searched = gallery or embedded
-    leave_one_out = gallery is None or (
-        gallery.folder.source == embedded.folder.source
-        and gallery.folder.items == embedded.folder.items
-    )
+    itself = rows_of_itself(embedded.folder, searched.folder)
     there = match_labels(embedded, searched)
     metric = network.comparator.metric
     ranks: list[Ranks] = []
@@ -107,8 +104,8 @@ def search(
         for row, own in enumerate(scores, start):
             same = there == embedded.labels[row]
             kept = np.arange(len(there))
-            if leave_one_out:
-                kept = np.delete(kept, row)
+            if itself[row] != NONE:
+                kept = np.delete(kept, itself[row])
             if not same[kept].any():
                 continue
             ranks.append(rank(own[kept], same[kept]))
@@ -129,7 +126,7 @@ def search(
         classes=embedded.labels[answers.query],
         excluded=len(embedded.labels) - len(ranks),
         gallery=len(there),
-        leave_one_out=leave_one_out,
+        leave_one_out=bool((itself != NONE).any()),
     )
 
 

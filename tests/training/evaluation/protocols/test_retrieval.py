@@ -44,6 +44,36 @@ def test_the_same_images_on_the_other_side_are_left_one_out():
     assert found.recall_at_1 == 1
 
 
+def test_queries_that_are_a_part_of_the_gallery_do_not_find_themselves(tmp_path, monkeypatch):
+    """As `--classes` and `report --max-images` make them: fewer, relabelled, at other rows."""
+    monkeypatch.chdir(tmp_path)
+    network = small.network("euclidean")
+    rows, names = at(20, 21, 0, 1, 4, 5, 9), "aabcbdc"
+    alone = search(embedded(rows, names, source="x"), network)
+    whole = embedded(rows, names, source=str(tmp_path / "x"))
+    part = embedded(rows, names, source="x").subset([1, 2, 3])
+    found = search(part, network, gallery=whole)
+    assert found.leave_one_out
+    assert (found.gallery, found.excluded) == (7, 1)
+    # All queries of other classes than `a` meet the same images in either search.
+    assert found.ranks == alone.ranks[2:]
+    assert found.answers.right.tolist() == alone.answers.right[2:].tolist()
+    assert found.answers.wrong.tolist() == alone.answers.wrong[2:].tolist()
+
+
+def test_queries_of_which_some_are_in_the_gallery_find_the_others():
+    network = small.network("euclidean")
+    queries = embedded(at(0, 1), "aa", files=["here.png", "elsewhere.png"])
+    gallery = embedded(at(0, 3, 2.5), "aab", files=["here.png", "other.png", "b.png"])
+    found = search(queries, network, gallery=gallery)
+    # At 0 it is itself left out and finds 3 behind the 2.5 of b; at 1 the 0 is found first.
+    by_query = dict(
+        zip(queries.embeddings[found.answers.query, 0].tolist(), found.ranks, strict=True)
+    )
+    assert by_query[0].first == 2
+    assert by_query[1].first == 1
+
+
 def test_a_collapsed_network_finds_nothing():
     found = retrieval(embedded(at(0, 0, 0, 0, 0, 0, 0, 0), "aabbccdd"), small.network("euclidean"))
     assert (found.recall_at_1, found.recall_at_5) == (0, 0)

@@ -33,11 +33,12 @@ CALIBRATION = Calibration(
 )
 
 
-def clouds(classes=12, images=5, spread=0.3, seed=0):
+def clouds(classes=12, images=5, spread=0.3, seed=0, **options):
     generator = np.random.default_rng(seed)
     centres = np.repeat(generator.normal(size=(classes, 8)), images, axis=0)
     rows = centres + spread * generator.normal(size=centres.shape)
-    return embedded(rows, np.repeat([f"c{n:02}" for n in range(classes)], images).tolist())
+    names = np.repeat([f"c{n:02}" for n in range(classes)], images).tolist()
+    return embedded(rows, names, **options)
 
 
 def on_a_line():
@@ -79,7 +80,7 @@ def test_where_no_error_was_seen_as_many_images_as_there_are_leave_room_for_some
     wanted = clopper_pearson(0, 12 * 4)
     assert set(found.frr_at_far_interval.values()) == {wanted}
     # Each of 60 photos with the one picture of its class; the side that has more of them asks.
-    shop = clouds(classes=12, images=1, spread=0.01)
+    shop = clouds(classes=12, images=1, spread=0.01, source="shop")
     found = verification(images, small.network("euclidean"), right=shop)
     assert found.genuine_pairs == 60
     assert found.frr_at_far_interval["0.10"] == clopper_pearson(0, 60)
