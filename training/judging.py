@@ -22,6 +22,7 @@ from training.calibration.typical import ENOUGH_CLASSES, ENOUGH_IMAGES
 from training.crossing import Crossed
 from training.data.folders import ImageFolder
 from training.data.parts import Parts, together
+from training.data.sample import first_of_sides
 from training.data.sources import Skipped
 from training.data.split import deal_classes
 from training.evaluation.embedding import EmbeddedFolder, embed_told
@@ -310,7 +311,8 @@ def _trained_on(
         return []
     items = parts.train.items
     order = np.random.default_rng(seed).permutation(len(items))
-    folder = parts.train.without({items[index].key for index in order[wanted:]})
+    chosen = set(first_of_sides(order, parts.train.on_right, wanted).tolist())
+    folder = parts.train.without({item.key for row, item in enumerate(items) if row not in chosen})
     left, right = _embedded(network, folder, device, reporter, "describing", [])
     return [left] if right is None or network.shares_weights else [left, right]
 

@@ -14,6 +14,7 @@ from tests.training.trees import grown, pngs, whole
 from training import judging
 from training.crossing import Crossed, cross_pairs
 from training.data.parts import Parts, together
+from training.data.sides import join_sides
 from training.judging import Outcome, judge
 from training.progress import Reporter
 from training.recipe import Recipe
@@ -43,6 +44,33 @@ def test_images_trained_on_describe_too_where_images_or_classes_that_calibrate_a
     assert f"describing: {used}/{used}" in said.getvalue()
     assert outcome.typicality is not None
     assert outcome.typicality.images == 48, "those that calibrate, and only those, measure"
+
+
+def test_images_trained_on_describe_both_sides_however_few_one_has(
+    tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(judging, "ENOUGH_IMAGES", 24 + 10)
+    monkeypatch.setattr(judging, "ENOUGH_CLASSES", 4)
+    train, calibration = (
+        join_sides(
+            whole(
+                grown(
+                    tmp_path / part / "photos", pngs(f"{part}{c}/{i}.png" for c in of for i in each)
+                )
+            ),
+            whole(grown(tmp_path / part / "shop", pngs(f"{part}{c}/front.png" for c in of))),
+        )
+        for part, of, each in (("train", range(6), range(20)), ("calibration", range(4), range(6)))
+    )
+    said = io.StringIO()
+    judge(
+        tiny.network(sides=2),
+        Parts(train, None, calibration),
+        load_recipe("glyphs"),
+        device=torch.device("cpu"),
+        reporter=Reporter(said),
+    )
+    assert said.getvalue().count("describing: 5/5") == 2
 
 
 def judged(parts: Parts, recipe: Recipe, *, crossed: bool = False) -> Outcome:

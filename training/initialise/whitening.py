@@ -25,6 +25,7 @@ from torch import nn
 
 from model_store.network import SiameseNetwork
 from model_store.preprocessing import normalise
+from training.data.sample import first_of_sides
 from training.data.training_set import Integers, TrainingSet
 from training.errors import RecipeError
 from training.principal import principal_directions
@@ -134,8 +135,12 @@ def _by_side(images: TrainingSet, chosen: Integers, branches: int) -> list[Integ
 
 
 def some_images(images: TrainingSet, seed: int, most: int) -> Integers:
-    """The numbers of at most so many images, drawn by the seed, ascending."""
-    order = numpy_generator(seed, Stream.WHITENING).permutation(len(images.table.labels))
+    """The numbers of at most so many images, drawn by the seed, ascending; of both sides some."""
+    count = len(images.table.labels)
+    order = numpy_generator(seed, Stream.WHITENING).permutation(count)
+    on_right = images.on_right(np.arange(count))
+    if on_right is not None:
+        return np.sort(first_of_sides(order, on_right.numpy(), most))
     return np.sort(order[:most]).astype(np.int64)
 
 

@@ -1,12 +1,18 @@
 """Fair samples."""
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model_store.network import Side
 from tests.training.trees import grown, pngs
+from training.data.folders import ImageClass, ImageFolder, Item
 from training.data.opening import open_data
-from training.data.sample import sampled_folder, sampled_rows
+from training.data.sample import first_of_sides, sampled_folder, sampled_rows, shares_of_sides
+from training.data.sources import FolderSource
 
 
 @given(
@@ -44,3 +50,60 @@ def test_classes_of_two_images_are_all_kept_where_all_images_fit():
     labels = np.repeat(np.arange(91), [2] * 90 + [4])
     assert len(sampled_rows(labels, 200, seed=0)) == 184
     assert len(np.unique(labels[sampled_rows(labels, 200, seed=0, classes=40)])) == 40
+
+
+def two_sided(classes: int, photos: int, shop: int) -> ImageFolder:
+    return ImageFolder(
+        FolderSource(Path("made-up")),
+        tuple(ImageClass(f"c{label:02}") for label in range(classes)),
+        tuple(
+            Item(f"{side}/c{label:02}/{number}.png", label, side)
+            for side, count in ((Side.LEFT, photos), (Side.RIGHT, shop))
+            for label in range(classes)
+            for number in range(count)
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("of_class", "classes", "left", "right"),
+    [((50, 1), 40, 4, 1), ((1, 50), 40, 1, 4), ((50, 50), 40, 2, 2), ((3, 3), 40, 2, 2)],
+)
+def test_of_two_sides_each_class_keeps_images_of_either(of_class, classes, left, right):
+    folder = two_sided(40, *of_class)
+    some = sampled_folder(folder, 200, seed=0)
+    assert len(some.classes) == classes
+    for on_right, each in ((False, left), (True, right)):
+        assert set(np.bincount(some.labels[some.on_right == on_right])) == {each}
+    assert some.items == sampled_folder(folder, 200, seed=0).items
+    assert some.items != sampled_folder(folder, 200, seed=1).items
+
+
+def test_of_more_classes_than_there_is_room_for_the_two_sides_have_the_same():
+    some = sampled_folder(two_sided(30, 5, 1), 48, seed=0)
+    assert len(some.classes) == 12
+    assert np.bincount(some.labels[~some.on_right]).tolist() == [3] * 12
+    assert np.bincount(some.labels[some.on_right]).tolist() == [1] * 12
+
+
+def test_what_is_of_one_side_is_drawn_as_rows_are():
+    folder = two_sided(9, 7, 0)
+    some = sampled_folder(folder, 20, seed=3)
+    rows = sampled_rows(folder.labels, 20, seed=3)
+    assert [item.key for item in some.items] == [folder.items[row].key for row in rows]
+    order = np.random.default_rng(0).permutation(63)
+    assert first_of_sides(order, folder.on_right, 20).tolist() == order[:20].tolist()
+
+
+@given(lefts=st.integers(0, 30), rights=st.integers(0, 30), most=st.integers(1, 40))
+def test_a_sample_is_as_large_as_can_be_and_of_both_sides(lefts, rights, most):
+    on_right = np.random.default_rng(0).permutation(np.arange(lefts + rights) < rights)
+    left, right = shares_of_sides(on_right, most)
+    assert min(lefts, 1) <= left <= lefts
+    assert min(rights, 1) <= right <= rights
+    assert left + right == max(min(lefts + rights, most), min(lefts, 1) + min(rights, 1))
+    assert abs(left - right) <= 1 or min(left, right) in (lefts, rights)
+    order = np.random.default_rng(1).permutation(len(on_right))
+    chosen = first_of_sides(order, on_right, most)
+    assert len(set(chosen.tolist())) == len(chosen)
+    assert on_right[chosen].tolist() == [False] * left + [True] * right

@@ -123,12 +123,14 @@ def _network() -> SiameseNetwork:
         return SiameseNetwork(recipe.network, recipe.preprocessing)
 
 
-def _whiten(network: SiameseNetwork, images: TrainingSet, *, mirrored: bool = False) -> str:
+def _whiten(
+    network: SiameseNetwork, images: TrainingSet, *, mirrored: bool = False, seed: int = 0
+) -> str:
     return whiten(
         network,
         images,
         mirrored=mirrored,
-        seed=0,
+        seed=seed,
         device=torch.device("cpu"),
         on_progress=lambda _: None,
     )
@@ -223,6 +225,17 @@ class TestWhitenTwoSides:
         whitening = fit_whitening(away, torch.from_numpy(two_sided.table.labels))
         wanted = away @ projection(whitening, away, 16).T
         assert torch.cat(found).numpy() == pytest.approx(wanted.numpy(), rel=1e-3, abs=1e-3)
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_a_sample_has_images_of_both_sides_however_few_one_has(
+        self, two_sided, seed, monkeypatch
+    ):
+        assert (some_images(two_sided, seed, 8) >= 24).sum() == 4
+        monkeypatch.setattr("training.initialise.whitening.MOST_IMAGES", 4)
+        network = self._network()
+        assert "by 4 training images" in _whiten(network, two_sided, seed=seed)
+        for branch in network.branches:
+            assert torch.isfinite(branch.get_submodule("projection.0").weight).all()
 
     def test_what_differs_between_the_sides_as_a_whole_goes_away(self, two_sided):
         network = self._network()
