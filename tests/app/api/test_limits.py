@@ -164,19 +164,20 @@ def test_work_whose_client_has_gone_is_dropped(small: Running, engine: MeanEngin
 def test_a_client_that_leaves_while_the_service_drains_counts_as_gone(
     small: Running, engine: MeanEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def counted() -> float:
-        return metric(
-            small, "twinlens_requests_total", route="/compare", method="POST", status="499"
+    def counted() -> tuple[float, float]:
+        return (
+            metric(small, "twinlens_requests_total", route="/compare", method="POST", status="499"),
+            metric(small, "twinlens_rejections_total", reason="client-gone"),
         )
 
-    before = counted()
+    answered, gone = counted()
     engine.gate.clear()
     body, kind = compare_body(picture(1), picture(2))
     with half_request(small.port, body, kind) as connection:
         connection.sendall(body)
         assert engine.entered.acquire(timeout=10)
         monkeypatch.setattr(small.service, "_draining", True)
-    wait_until(lambda: counted() == before + 1)
+    wait_until(lambda: counted() == (answered + 1, gone + 1))
 
 
 def test_a_client_that_sends_everything_and_leaves_at_once_is_not_decoded_for(
