@@ -184,7 +184,7 @@ def test_where_no_face_is_found_features_are_long():
 
 def test_the_package_is_named_where_it_is_missing_or_another(tmp_path, monkeypatch):
     monkeypatch.setattr(dlib_face, "PACKAGE", "no_such_package_of_faces")
-    with pytest.raises(StoreError, match=r"not installed.*pip install '\.\[faces\]'"):
+    with pytest.raises(StoreError, match=r"not installed.*pip install --editable '\.\[faces\]'"):
         face_tensors()
     package = tmp_path / "another_package_of_faces"
     (package / "models").mkdir(parents=True)
