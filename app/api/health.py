@@ -12,7 +12,7 @@ from app.inference.errors import NotReady
 router = APIRouter(tags=["health"])
 
 
-# By HEAD, some health checkers ask; the document of the interface is none the wiser for that.
+# Some health checkers ask by HEAD; the document of the interface is none the wiser for that.
 @router.head("/livez", include_in_schema=False)
 @router.get("/livez", summary="Is the process alive?", response_model=HealthAnswer)
 async def livez() -> Response:

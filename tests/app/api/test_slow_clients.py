@@ -147,11 +147,16 @@ def test_a_client_that_sends_on_and_does_not_read_is_hung_up_on_too(small: Runni
         wait_until(lambda: in_flight.requests == 0)
 
 
+def keep_little_in_the_system(running: Running, size: int) -> None:
+    """What waits in the system on its way out would be the client's already."""
+    listening = running.server.servers[0].sockets[0]
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+
+
 def test_a_client_that_does_not_read_the_last_of_its_answer_is_hung_up_on(store: Path) -> None:
     """Little enough is left that the server's transport does not ask for it to be read."""
     with in_thread(store, store_poll_seconds=0, slow_client_seconds=0.3) as running:
-        listening = running.server.servers[0].sockets[0]
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        keep_little_in_the_system(running, 4096)
         connections = running.server.server_state.connections
         others = len(connections)
         with reader_of_little(running.port) as connection:
@@ -169,9 +174,7 @@ def test_a_client_that_reads_slowly_and_steadily_gets_all_of_its_answer(
 ) -> None:
     """It takes more than twice as long as a client may take to read on."""
     with in_thread(store, store_poll_seconds=0, slow_client_seconds=1) as running:
-        # Little of it is to wait in the system, where it would be the client's already.
-        listening = running.server.servers[0].sockets[0]
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
+        keep_little_in_the_system(running, 16_384)
         with reader_of_little(running.port, 16_384) as reader:
             reader.sendall(many_request(3000, connection))
             assert comes_whole(reader, pause=0.06)
@@ -179,8 +182,7 @@ def test_a_client_that_reads_slowly_and_steadily_gets_all_of_its_answer(
 
 def test_a_client_that_reads_next_to_nothing_of_its_answer_is_hung_up_on(store: Path) -> None:
     with in_thread(store, store_poll_seconds=0, slow_client_seconds=1) as running:
-        listening = running.server.servers[0].sockets[0]
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
+        keep_little_in_the_system(running, 16_384)
         connections = running.server.server_state.connections
         others = len(connections)
         with reader_of_little(running.port, 16_384) as reader:
