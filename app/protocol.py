@@ -1,5 +1,7 @@
 """HTTP/1.1 as uvicorn speaks it, with bounds on what a slow or endless client can hold."""
 
+import contextlib
+import socket
 from asyncio import AbstractEventLoop, TimerHandle, Transport
 from collections.abc import Callable
 
@@ -21,6 +23,9 @@ _MAX_PIECES = 16
 _KEEP_ALIVE_SECONDS = 75
 # Who takes less of an answer at a time only keeps it in memory.
 _LEAST_READ = 65_536
+# What the system holds on its way out. Else that grows to megabytes, of which it takes more only
+# once a third is read: for that long a steady reader would seem to take nothing.
+_UNSENT_IN_SYSTEM = 2 * _LEAST_READ
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -62,6 +67,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """As `asyncio.Protocol`; uvicorn declares the type of transport likewise."""
         super().connection_made(transport)
+        _hold_little(transport)
         self._reading = _Timer(self.loop, self.patience)
         self._writing = _Timer(self.loop, self.patience)
         self._await_request()
@@ -270,6 +276,14 @@ class GuardedProtocol(HttpToolsProtocol):
     def _say(self, error: BadRequest) -> None:
         self.transport.write(refusal(error, self.server_state.default_headers))
         self._close()
+
+
+def _hold_little(transport: Transport) -> None:
+    # Not every system knows it, and a socket of the local machine's own kind has no such option.
+    with contextlib.suppress(AttributeError, OSError):
+        transport.get_extra_info("socket").setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_IN_SYSTEM
+        )
 
 
 def _too_large() -> HeadersTooLarge:

@@ -180,6 +180,23 @@ def test_a_client_that_reads_slowly_and_steadily_gets_all_of_its_answer(
             assert comes_whole(reader, pause=0.06)
 
 
+def test_a_client_that_reads_steadily_is_not_hung_up_on_for_what_the_system_holds(
+    store: Path,
+) -> None:
+    """Its buffer, left alone, grows to megabytes, and takes more once a third of it is read."""
+    with in_thread(store, store_poll_seconds=0, slow_client_seconds=1) as running:
+        connections = running.server.server_state.connections
+        others = len(connections)
+        with reader_of_little(running.port, 16_384) as reader:
+            reader.sendall(many_request(20_000))
+            wait_until(lambda: len(connections) > others)
+            end = time.monotonic() + 5
+            while time.monotonic() < end:
+                assert reader.recv(20_000)
+                assert len(connections) > others
+                time.sleep(0.15)
+
+
 def test_a_client_that_reads_next_to_nothing_of_its_answer_is_hung_up_on(store: Path) -> None:
     with in_thread(store, store_poll_seconds=0, slow_client_seconds=1) as running:
         keep_little_in_the_system(running, 16_384)
