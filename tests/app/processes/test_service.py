@@ -186,10 +186,12 @@ def start(**variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_what_only_a_front_end_finds_wrong_is_said_once(store: Path, tmp_path: Path) -> None:
-    keys = str(tmp_path / "absent.json")
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
+def test_what_only_a_front_end_finds_wrong_is_said_once(
+    store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    # A folder named after this test could be too long for a socket in it.
+    scratch = tmp_path_factory.mktemp("wrong")
+    keys = str(scratch.with_name("absent.json"))
     done = start(**environment(store, scratch, TWINLENS_API_KEYS=keys))
     assert done.returncode == 2
     (said,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]

@@ -39,6 +39,15 @@ def fit(place, tmp_path, capsys, monkeypatch):
     return run
 
 
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
 def test_it_tells_all_and_keeps_nothing(fit, tmp_path):
     status, said, warned = fit("--dry-run")
     assert status == 0
@@ -148,15 +157,11 @@ class TestMemory:
         assert found.weights > learnt + 4 * 20_000, "the running mean counts too"
         assert found.total == found.weights + 2 * learnt + 1100
 
+    @pytest.mark.usefixtures("two_threads")
     def test_gradients_of_several_batches_count_with_their_sum(self, place):
-        threads = torch.get_num_threads()
-        torch.set_num_threads(2)
-        try:
-            recipe = load_recipe(str(place / "small.yaml"), ["batches_per_step=3"])
-            learner = Learner(recipe, 5, CPU)
-            learner.step([self.making()] * 3, 0, 0.5)
-        finally:
-            torch.set_num_threads(threads)
+        recipe = load_recipe(str(place / "small.yaml"), ["batches_per_step=3"])
+        learner = Learner(recipe, 5, CPU)
+        learner.step([self.making()] * 3, 0, 0.5)
         found = footprint(learner, 0, 0)
         assert learner.side_by_side == 2
         assert found.gradients == 3 * found.optimiser
