@@ -2,7 +2,7 @@
 
 from model_store.calibration import Calibration
 from training.data.folders import ImageFolder
-from training.evaluation.metrics import Ranking, alike, rates_at
+from training.evaluation.metrics import OperatingPoint, Ranking, Roc, alike, rates_at
 from training.evaluation.pairs import ScoredPairs
 from training.pictures.det import det_png
 from training.pictures.examples import pair_sheet
@@ -25,22 +25,18 @@ def score_pictures(
     scored: ScoredPairs, subtitle: str, *, calibration: Calibration | None = None
 ) -> dict[str, bytes]:
     """ROC, DET and histogram of scored pairs, as PNG by file name."""
-    genuine, impostor = scored.genuine_alike, scored.impostor_alike
-    roc = Ranking(genuine, impostor).roc()
-    threshold = None if calibration is None else calibration.threshold
-    at_threshold = None
-    if threshold is not None:
-        at_threshold = rates_at(genuine, impostor, float(alike(threshold, scored.metric)))
+    curve, at_threshold = _curve(scored, calibration)
+    det = det_png(
+        curve,
+        subtitle,
+        genuine=len(scored.genuine),
+        impostor=len(scored.impostor),
+        at_threshold=at_threshold,
+    )
     return {
-        ROC: roc_png(roc, subtitle, at_threshold=at_threshold),
-        DET: det_png(
-            roc,
-            subtitle,
-            genuine=len(genuine),
-            impostor=len(impostor),
-            at_threshold=at_threshold,
-        ),
-        SCORES: scores_png(scored, subtitle, threshold=threshold),
+        ROC: roc_png(curve, subtitle, at_threshold=at_threshold),
+        DET: det,
+        SCORES: _histogram(scored, subtitle, calibration),
     }
 
 
@@ -66,13 +62,29 @@ def small_album(
         calibration: The model's own, if it has one.
         tested: Pairs, and a calibration that has not seen their classes.
     """
-    pictures = score_pictures(scored, subtitle, calibration=calibration)
+    curve, at_threshold = _curve(scored, calibration)
     sheet = pair_sheet(
         scored, left, right, subtitle, calibration=calibration, count=6, tile_height=104
     )
     return {
-        ROC: pictures[ROC],
-        SCORES: pictures[SCORES],
+        ROC: roc_png(curve, subtitle, at_threshold=at_threshold),
+        SCORES: _histogram(scored, subtitle, calibration),
         PAIRS: to_png(sheet, at_most=SMALL),
         **({RELIABILITY: reliability_png(*tested, subtitle)} if tested else {}),
     }
+
+
+def _curve(
+    scored: ScoredPairs, calibration: Calibration | None
+) -> tuple[Roc, OperatingPoint | None]:
+    genuine, impostor = scored.genuine_alike, scored.impostor_alike
+    curve = Ranking(genuine, impostor).roc()
+    if calibration is None:
+        return curve, None
+    threshold = float(alike(calibration.threshold, scored.metric))
+    return curve, rates_at(genuine, impostor, threshold)
+
+
+def _histogram(scored: ScoredPairs, subtitle: str, calibration: Calibration | None) -> bytes:
+    threshold = None if calibration is None else calibration.threshold
+    return scores_png(scored, subtitle, threshold=threshold)
