@@ -37,7 +37,8 @@ class AtThreshold(Figures):
         frr: Measured here.
         frr_interval: As `far_interval`.
         accuracy: Genuine and impostor pairs weighing half each.
-        accuracy_interval: By drawing classes anew; None where they are too few.
+        accuracy_interval: By drawing classes anew; None where they are too few. Clopper and
+            Pearson's (`with_exact`) where every draw comes to the same.
     """
 
     threshold: float
@@ -63,17 +64,18 @@ class VerificationFigures(Figures):
         impostors: Whether those are all the impostor pairs.
         seed: Of the sample and the intervals.
         auc: Area under the ROC curve.
-        auc_interval: By drawing classes anew; None, here and below, where they are too few.
+        auc_interval: By drawing classes anew; None, here and below, where they are too few. Clopper
+            and Pearson's (`with_exact`) where every draw comes to the same, as it does where no
+            error was seen.
         eer: Equal error rate, interpolated on the ROC curve.
-        eer_interval: As `auc_interval`.
+        eer_interval: As `auc_interval`; always holds Clopper and Pearson's.
         accuracy: At the threshold best for these pairs, genuine and impostor pairs weighing half
             each.
         accuracy_interval: As `auc_interval`; the threshold is chosen anew in each draw.
         accuracy_threshold: That threshold, in the metric's unit.
         frr_at_far: False-reject rate at the lowest threshold whose false-accept rate here does
             not exceed the key.
-        frr_at_far_interval: As `auc_interval`, the threshold being chosen anew in each draw; holds
-            Clopper and Pearson's (`with_exact`), so that it is no point where no error was seen.
+        frr_at_far_interval: As `eer_interval`, the threshold being chosen anew in each draw.
         calibration_error: ECE over 15 bins, of the model's probabilities under the prior they
             assume; None if the model is not calibrated, or was calibrated anew since.
         calibration_error_interval: As `auc_interval`. An absolute difference is never below 0, so

@@ -80,6 +80,13 @@ def verification_figures(
     )
     frr_at_far = {far: roc.at_far(float(far)).frr for far in FARS}
     trials = _genuine_trials(scored)
+
+    def unless_a_point(name: str, share: float) -> Interval | None:
+        found = intervals.get(name)
+        if found is None or not np.isclose(*found, rtol=0, atol=1e-9):
+            return found
+        return with_exact(found, share, trials)
+
     return VerificationFigures(
         images=scored.images,
         classes=scored.classes,
@@ -90,11 +97,11 @@ def verification_figures(
         impostors=scored.impostor_pairs.coverage,
         seed=seed,
         auc=roc.auc(),
-        auc_interval=intervals.get("auc"),
+        auc_interval=unless_a_point("auc", roc.auc()),
         eer=roc.eer(),
-        eer_interval=intervals.get("eer"),
+        eer_interval=with_exact(intervals["eer"], roc.eer(), trials) if intervals else None,
         accuracy=accuracy,
-        accuracy_interval=intervals.get("accuracy"),
+        accuracy_interval=unless_a_point("accuracy", accuracy),
         accuracy_threshold=float(alike(best.threshold, scored.metric)),
         frr_at_far=frr_at_far,
         frr_at_far_interval=(
@@ -105,9 +112,7 @@ def verification_figures(
         calibration_error=probability_error(scored, calibration) if calibration else None,
         calibration_error_interval=intervals.get("calibration_error"),
         at_threshold=(
-            _at_threshold(scored, calibration, seed, intervals.get("accuracy at threshold"))
-            if calibration
-            else None
+            _at_threshold(scored, calibration, seed, unless_a_point) if calibration else None
         ),
     )
 
@@ -173,11 +178,12 @@ def _at_threshold(
     scored: ScoredPairs,
     calibration: Calibration,
     seed: int,
-    accuracy_interval: Interval | None,
+    interval: Callable[[str, float], Interval | None],
 ) -> AtThreshold:
     threshold = float(alike(calibration.threshold, scored.metric))
     point = rates_at(scored.genuine_alike, scored.impostor_alike, threshold)
     far_interval, frr_interval = rates_intervals(scored, threshold, seed)
+    accuracy = 1 - (point.far + point.frr) / 2
     return AtThreshold(
         threshold=calibration.threshold,
         target_far=calibration.target_far,
@@ -185,8 +191,8 @@ def _at_threshold(
         far_interval=far_interval,
         frr=point.frr,
         frr_interval=frr_interval,
-        accuracy=1 - (point.far + point.frr) / 2,
-        accuracy_interval=accuracy_interval,
+        accuracy=accuracy,
+        accuracy_interval=interval("accuracy at threshold", accuracy),
     )
 
 

@@ -79,6 +79,8 @@ def test_where_no_error_was_seen_as_many_images_as_there_are_leave_room_for_some
     assert found.frr_at_far == {"0.10": 0, "0.05": 0, "0.01": 0}
     wanted = clopper_pearson(0, 12 * 4)
     assert set(found.frr_at_far_interval.values()) == {wanted}
+    assert found.eer_interval == wanted
+    assert found.auc_interval == found.accuracy_interval == clopper_pearson(12 * 4, 12 * 4)
     # Each of 60 photos with the one picture of its class; the side that has more of them asks.
     shop = clouds(classes=12, images=1, spread=0.01, source="shop")
     found = verification(images, small.network("euclidean"), right=shop)
@@ -115,7 +117,7 @@ def test_intervals_of_the_calibration_agree_with_a_loop(prior):
     """Pairs are copied as often as their classes are drawn, and scores counted anew."""
     network = small.network("euclidean")
     scored = score_folder(network, clouds(classes=6, images=3, spread=0.8))
-    calibration = CALIBRATION.model_copy(update={"prior": prior})
+    calibration = CALIBRATION.model_copy(update={"prior": prior, "threshold": 3.5})
     found = verification_figures(scored, calibration=calibration, seed=4)
     names = np.union1d(scored.genuine_class, scored.impostor_classes)
     generator = np.random.default_rng(4)
@@ -133,7 +135,7 @@ def test_intervals_of_the_calibration_agree_with_a_loop(prior):
         ]
         same = np.arange(len(promised)) < len(genuine)
         errors.append(calibration_error(promised, same, weights))
-        accuracies.append((np.mean(genuine <= 0.6) + np.mean(impostor > 0.6)) / 2)
+        accuracies.append((np.mean(genuine <= 3.5) + np.mean(impostor > 3.5)) / 2)
     # Of six classes: Student's 2.571 for five degrees of freedom, in place of 1.960.
     wider = np.sqrt(6 / 5) * 2.5706 / 1.95996
     for values, value, interval in (
