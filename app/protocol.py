@@ -3,12 +3,13 @@
 import contextlib
 import socket
 from asyncio import AbstractEventLoop, TimerHandle, Transport
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 
 import httptools
 import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.api.problem import BadRequest, HeadersTooLarge, HeadersTooSlow
@@ -20,6 +21,10 @@ _MAX_HEADER_BYTES = 65_536
 # Of a header beside its name and value: the colon, the space, and the line's end.
 _LINE_BYTES = 4
 _MAX_PIECES = 16
+# Of requests that wait for their turn. Clients that send some in a row stay far below. What is read
+# at a time can hold ten thousand: half a second of the event loop's time, and a hundred times the
+# memory.
+_MAX_WAITING = 256
 _KEEP_ALIVE_SECONDS = 75
 # Who takes less of an answer at a time only keeps it in memory.
 _LEAST_READ = 65_536
@@ -33,8 +38,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     uvicorn itself waits without end for the first request on a connection, for the rest of a
     request's headers (of any size), for the rest of a body that was answered before its end, and
-    for a client that does not read; and it keeps trailers of any size. Reading a body in time is up
-    to whoever reads it.
+    for a client that does not read; it keeps trailers of any size, and requests that wait for their
+    turn in any number. Reading a body in time is up to whoever reads it.
 
     What is no request that the application could answer is answered here, as a problem document
     too, once the requests before it are answered; that is the connection's end.
@@ -67,6 +72,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """As `asyncio.Protocol`; uvicorn declares the type of transport likewise."""
         super().connection_made(transport)
+        self.flow = _Flow(transport, self.pipeline)
         _hold_little(transport)
         self._reading = _Timer(self.loop, self.patience)
         self._writing = _Timer(self.loop, self.patience)
@@ -124,6 +130,11 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A request's first byte."""
+        if len(self.pipeline) >= _MAX_WAITING:
+            raise BadRequest(
+                f"{_MAX_WAITING} requests that were sent in a row wait on this connection already; "
+                "wait for answers before you send more, or send them over several connections"
+            )
         super().on_message_begin()
         # Not at any byte: empty lines between requests would keep a connection for good.
         self._unset_keepalive_if_required()
@@ -297,6 +308,27 @@ def _malformed(error: httptools.HttpParserError) -> BadRequest:
     return BadRequest(
         f"this is not HTTP/1.1 as it should be ({error}); have an HTTP client library write it"
     )
+
+
+class _Flow(FlowControl):
+    """Reads on only once no request that was read waits for its turn.
+
+    uvicorn reads on at every answer, and whenever a request is asked whether its client is still
+    there: each time, more requests come to wait.
+
+    Args:
+        transport: What is read from.
+        waiting: The requests that wait.
+    """
+
+    def __init__(self, transport: Transport, waiting: Sized) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        """Reads on, if it is time."""
+        if not self._waiting:
+            super().resume_reading()
 
 
 class _Timer:

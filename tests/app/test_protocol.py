@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from app.api.sink import Sink
@@ -276,6 +276,14 @@ class Reading(asyncio.Transport):
         return False
 
 
+def connected(application: ASGIApp, transport: asyncio.Transport) -> GuardedProtocol:
+    config = uvicorn.Config(application, http=GuardedProtocol, ws="none", log_config=None)
+    config.load()
+    protocol = GuardedProtocol(config, ServerState(), {})
+    protocol.connection_made(transport)
+    return protocol
+
+
 @pytest.mark.parametrize(
     ("size", "waits"), [(1, True), (200_000, False)], ids=["single bytes", "one piece"]
 )
@@ -296,11 +304,8 @@ def test_a_body_in_many_pieces_waits_for_its_reader_and_one_in_few_does_not(
         await Response()(scope, receive, send)
 
     async def read() -> None:
-        config = uvicorn.Config(application, http=GuardedProtocol, ws="none", log_config=None)
-        config.load()
         transport = Reading()
-        protocol = GuardedProtocol(config, ServerState(), {})
-        protocol.connection_made(transport)
+        protocol = connected(application, transport)
         protocol.data_received(CHUNKED)
         await asyncio.sleep(0)
         chunks = (content[start : start + size] for start in range(0, len(content), size))
@@ -316,6 +321,53 @@ def test_a_body_in_many_pieces_waits_for_its_reader_and_one_in_few_does_not(
 
     asyncio.run(read())
     assert b"".join(taken) == content
+
+
+def test_nothing_is_read_while_requests_wait_for_their_turn() -> None:
+    async def read() -> None:
+        turns = asyncio.Semaphore(0)
+
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            await turns.acquire()
+            await Response()(scope, receive, send)
+
+        transport = Reading()
+        protocol = connected(application, transport)
+
+        async def waiting_after(answers: int) -> int:
+            for _ in range(answers):
+                turns.release()
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert transport.paused == bool(protocol.pipeline)
+            return len(protocol.pipeline)
+
+        for _ in range(2):
+            protocol.data_received(LIVE * 3)
+            assert [await waiting_after(answers) for answers in (0, 1, 1, 1)] == [2, 1, 0, 0]
+            assert not protocol.tasks
+        protocol.connection_lost(ConnectionResetError())
+
+    asyncio.run(read())
+
+
+def test_requests_may_be_sent_in_a_row_up_to_a_limit(client: Client) -> None:
+    """The first is in work, and 256 wait."""
+    for _ in range(2):
+        client.send(LIVE * 257)
+        assert {client.answer().status for _ in range(257)} == {200}
+    client.send(LIVE * 1000)
+    assert {client.answer().status for _ in range(257)} == {200}
+    check_refusal(client, 400, "malformed-request")
+
+
+def test_the_last_request_of_a_row_may_still_be_on_its_way(client: Client) -> None:
+    client.send(LIVE * 2 + many(LENGTH) + VECTORS[:10])
+    assert {client.answer().status for _ in range(2)} == {200}
+    client.send(VECTORS[10:] + LIVE)
+    check_ranked(client)
+    assert client.answer().status == 200
 
 
 def test_the_server_listens_and_waits_as_the_settings_say() -> None:
