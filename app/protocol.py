@@ -12,9 +12,11 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from app.api.context import unsent_of
 from app.api.problem import BadRequest, HeadersTooLarge, HeadersTooSlow
 from app.api.refusal import refusal
 from app.api.sink import sink_of
+from app.inference.admission import Reservation
 from app.settings import Settings
 
 _MAX_HEADER_BYTES = 65_536
@@ -66,6 +68,8 @@ class GuardedProtocol(HttpToolsProtocol):
     _pieces = 0
     # Of what was written, when waiting for the client to read on began.
     _unsent = 0
+    # Of an answer to work, which has no limit of its own, for as long as its client is to read on.
+    _held: Reservation | None = None
     # Why nothing is read any more.
     _refusal: BadRequest | None = None
 
@@ -82,6 +86,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """As `asyncio.Protocol`."""
         self._reading.stop()
         self._writing.stop()
+        self._hold_no_more()
         self._unset_keepalive_if_required()
         self._tell_gone()
         super().connection_lost(exc)
@@ -205,11 +210,14 @@ class GuardedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """The client does not read as fast as it is sent to."""
         super().pause_writing()
+        if self._running is not None:
+            self._held = unsent_of(self._running.scope)
         self._await_reading()
 
     def resume_writing(self) -> None:
         """The client has read on."""
         super().resume_writing()
+        self._hold_no_more()
         if not self.transport.is_closing():
             self._writing.stop()
 
@@ -230,6 +238,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _await_reading(self) -> None:
         self._unsent = self.transport.get_write_buffer_size()
+        if self._held is not None:
+            self._held.hold(self._unsent)
         self._writing.start(self._hang_up)
 
     def _hang_up(self) -> None:
@@ -240,6 +250,11 @@ class GuardedProtocol(HttpToolsProtocol):
         # The task that sends must not wake to a transport that is already closed.
         self._tell_gone()
         self.transport.abort()
+
+    def _hold_no_more(self) -> None:
+        if self._held is not None:
+            self._held.release()
+            self._held = None
 
     def _in_work(self) -> RequestResponseCycle | None:
         running = self._running

@@ -137,8 +137,8 @@ class Settings(BaseSettings):
     queue_bytes: int = Field(
         512 * _MIB,
         ge=_KIB,
-        description="Most bytes of request bodies being read or in work at once; what comes on top "
-        "is answered 429.",
+        description="Most bytes of request bodies being read or in work at once, and of answers "
+        "to them that are not sent yet; what comes on top is answered 429.",
     )
     request_timeout: float = Field(
         30.0,

@@ -4,6 +4,7 @@ import asyncio
 import random
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -108,6 +109,17 @@ def context_of(scope: Scope) -> RequestContext:
     """The context that `new_context` kept."""
     context: RequestContext = scope[_KEY]
     return context
+
+
+def unsent_of(scope: Mapping[str, object]) -> Reservation | None:
+    """Where the answer to a request is accounted for until it is sent.
+
+    None for a request of which nothing was read: its answer is a short one, or comes in pieces.
+    """
+    context = scope.get(_KEY)
+    if not isinstance(context, RequestContext) or context.reservation is None:
+        return None
+    return context.reservation.beside()
 
 
 def _trace(value: bytes, ids: Ids) -> Trace | None:

@@ -14,11 +14,11 @@ class Admission:
 
     Args:
         limit: Most images accepted and unanswered at once.
-        max_bytes: Most bytes of request bodies held at once.
+        max_bytes: Most bytes of request bodies and unsent answers held at once.
 
     Attributes:
         outstanding: Images accepted and unanswered now.
-        held_bytes: Bytes of request bodies held now.
+        held_bytes: Bytes of request bodies and unsent answers held now.
     """
 
     def __init__(self, limit: int, max_bytes: int) -> None:
@@ -81,8 +81,8 @@ class Admission:
         if excess > 0:
             wait = _seconds(excess, self._bytes)
             raise QueueFull(
-                f"{self.held_bytes / _MIB:,.1f} MiB of requests are being read or in work, and "
-                f"{count / _MIB:,.1f} more would be over the limit of "
+                f"{self.held_bytes / _MIB:,.1f} MiB of requests are being read or in work, or of "
+                f"answers being sent, and {count / _MIB:,.1f} more would be over the limit of "
                 f"{self._max_bytes / _MIB:,.1f}; try again in {wait} s",
                 wait,
             )
@@ -94,6 +94,10 @@ class Admission:
             QueueFull: As `check_bytes`.
         """
         self.check_bytes(count)
+        self.add_bytes(count)
+
+    def add_bytes(self, count: int) -> None:
+        """Counts bytes that are there already, whether there is room for them or not."""
         self._bytes.update(busy=self.held_bytes > 0)
         self.held_bytes += count
 
@@ -105,7 +109,7 @@ class Admission:
 
 
 class Reservation:
-    """The bytes that one request holds.
+    """The bytes that one request holds, or its answer.
 
     Args:
         admission: Where they are counted.
@@ -131,6 +135,19 @@ class Reservation:
         """
         self._admission.take_bytes(count)
         self._held += count
+
+    def beside(self) -> "Reservation":
+        """One of its own for what outlasts the request."""
+        return Reservation(self._admission)
+
+    def hold(self, count: int) -> None:
+        """Has it hold so many, whether there is room for them or not: they are there already."""
+        more = count - self._held
+        if more > 0:
+            self._admission.add_bytes(more)
+        else:
+            self._admission.give_bytes(-more)
+        self._held = count
 
     def release(self) -> None:
         """Gives back all of them; may be called again."""

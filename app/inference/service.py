@@ -197,7 +197,7 @@ class Service:
         )
         watch(
             "twinlens_queue_bytes",
-            "Bytes of request bodies being read or in work.",
+            "Bytes of request bodies being read or in work, and of their answers not yet sent.",
             lambda: self.admission.held_bytes,
         )
         watch(

@@ -14,10 +14,13 @@ from tests.app.material import DIMENSION, MeanEngine, picture
 from tests.app.serving import (
     Running,
     answer_of,
+    comes_whole,
     compare_body,
     half_request,
     in_thread,
+    many_request,
     metric,
+    reader_of_little,
     wait_until,
 )
 
@@ -262,6 +265,29 @@ def test_bodies_in_work_are_bounded_in_bytes(small: Running, engine: MeanEngine)
         for connection in connections:
             connection.close()
     wait_until(lambda: metric(small, "twinlens_queue_bytes") == 0)
+
+
+def test_answers_that_their_clients_are_still_to_read_count_like_bodies(store: Path) -> None:
+    bodies = {"max_body_bytes": 2_000_000, "max_many_body_bytes": 2_000_000}
+
+    def many(running: Running) -> socket.socket:
+        connection = reader_of_little(running.port, 65_536)
+        # Four megabytes of answer to one of body.
+        connection.sendall(many_request(20_000))
+        return connection
+
+    with in_thread(store, store_poll_seconds=0, queue_bytes=4_500_000, **bodies) as running:
+        for reads in (True, False):
+            with many(running) as reader:
+                wait_until(lambda: metric(running, "twinlens_queue_bytes") > 3_500_000)
+                with many(running) as refused:
+                    assert answer_of(refused).startswith(b"HTTP/1.1 429")
+                assert embed(running, 1).status_code == 200
+                assert metric(running, "twinlens_queue_bytes") > 3_500_000
+                assert not reads or comes_whole(reader)
+            wait_until(lambda: metric(running, "twinlens_queue_bytes") == 0)
+            with many(running) as reader:
+                assert comes_whole(reader)
 
 
 def test_one_against_many_has_limits_of_its_own(small: Running) -> None:

@@ -82,6 +82,27 @@ def test_bytes_are_bounded_and_given_back_once() -> None:
     assert admission.held_bytes == 0
 
 
+def test_what_is_there_already_is_counted_whether_there_is_room_or_not() -> None:
+    admission = Admission(4, 1000)
+    request = admission.reserve()
+    request.grow(600)
+    answer = request.beside()
+    answer.hold(900)
+    request.release()
+    assert admission.held_bytes == 900
+    with pytest.raises(QueueFull):
+        request.expect(101)
+    answer.hold(2000)
+    with pytest.raises(QueueFull):
+        request.expect(0)
+    answer.hold(500)
+    request.grow(500)
+    assert admission.held_bytes == 1000
+    answer.release()
+    answer.release()
+    assert admission.held_bytes == 500
+
+
 def test_when_to_come_back_with_bytes_follows_their_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(module, "monotonic", lambda: now)
