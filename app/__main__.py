@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from app.api.guard import is_loopback
+from app.descriptors import raise_limit
 from app.exits import EXIT_USAGE
 from app.inference.engines import choose_device
 from app.main import create_app
@@ -38,6 +39,7 @@ def main(arguments: list[str]) -> int:
         choose_device(settings.device)
         check_address(settings.host, settings.port)
         logs.configure(settings.log_level)
+        raise_limit()
         if settings.processes > 1:
             _become_parent(settings)
         spare_cores_and_memory()

@@ -2,8 +2,10 @@
 
 import contextlib
 import socket
+import sys
 from asyncio import AbstractEventLoop, TimerHandle, Transport
 from collections.abc import Callable, Sized
+from typing import ClassVar
 
 import httptools
 import uvicorn
@@ -16,6 +18,7 @@ from app.api.context import unsent_of
 from app.api.problem import BadRequest, HeadersTooLarge, HeadersTooSlow
 from app.api.refusal import refusal
 from app.api.sink import sink_of
+from app.descriptors import most_connections
 from app.inference.admission import Reservation
 from app.settings import Settings
 
@@ -46,12 +49,19 @@ class GuardedProtocol(HttpToolsProtocol):
     What is no request that the application could answer is answered here, as a problem document
     too, once the requests before it are answered; that is the connection's end.
 
+    If there are too many connections, the one that has been idle for longest is closed.
+
     Attributes:
         patience: Seconds for each of these; for the first byte of a connection, the time that an
             idle connection is kept alive.
+        most_connections: Too many are more than so many.
+        idle: Those with nothing in work, by when they became so or a request's headers began to
+            come; the longest first.
     """
 
     patience = 10.0
+    most_connections = sys.maxsize
+    idle: ClassVar[dict["GuardedProtocol", None]] = {}
 
     # A client may well send its next request while it does not read the answer to the last.
     _reading: "_Timer"
@@ -81,12 +91,15 @@ class GuardedProtocol(HttpToolsProtocol):
         self._reading = _Timer(self.loop, self.patience)
         self._writing = _Timer(self.loop, self.patience)
         self._await_request()
+        if len(self.connections) > self.most_connections:
+            self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """As `asyncio.Protocol`."""
         self._reading.stop()
         self._writing.stop()
         self._hold_no_more()
+        self.idle.pop(self, None)
         self._unset_keepalive_if_required()
         self._tell_gone()
         super().connection_lost(exc)
@@ -146,6 +159,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_headers = True
         self._header_bytes = 0
         self._reading.start(self._headers_too_slow)
+        if self in self.idle:
+            self._become_idle()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; or a trailer, which nothing here asks for."""
@@ -202,10 +217,12 @@ class GuardedProtocol(HttpToolsProtocol):
             self._close()
         elif self._refusal is not None and self._in_work() is None:
             self._say(self._refusal)
-        elif early and not self.pipeline:
-            # Closing now could destroy the answer before a client that still sends has read it.
-            self._unset_keepalive_if_required()
-            self._reading.start(self._close)
+        elif self._in_work() is None:
+            self._become_idle()
+            if early:
+                # Closing now could destroy the answer before a client that still sends has read it.
+                self._unset_keepalive_if_required()
+                self._reading.start(self._close)
 
     def pause_writing(self) -> None:
         """The client does not read as fast as it is sent to."""
@@ -226,12 +243,25 @@ class GuardedProtocol(HttpToolsProtocol):
         self._close()
 
     def _await_request(self) -> None:
+        self._become_idle()
         self._unset_keepalive_if_required()
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )
 
+    def _become_idle(self) -> None:
+        self.idle.pop(self, None)
+        self.idle[self] = None
+
+    def _make_room(self) -> None:
+        # One that is still to be sent an answer would not go at once.
+        sent = (each for each in self.idle if not each.transport.get_write_buffer_size())
+        longest = next(sent, None)
+        if longest is not None:
+            longest._close()  # noqa: SLF001 (of its own class)
+
     def _close(self) -> None:
+        self.idle.pop(self, None)
         # What was written goes out first, which a client that does not read would never let happen.
         self.transport.close()
         self._await_reading()
@@ -270,6 +300,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
         self._running = cycle
+        self.idle.pop(self, None)
         self._unset_keepalive_if_required()
         super()._start_asgi_task(cycle, app)  # type: ignore[arg-type]
 
@@ -376,6 +407,8 @@ def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
 
     class Protocol(GuardedProtocol):
         patience = settings.slow_client_seconds
+        most_connections = most_connections()
+        idle: ClassVar[dict[GuardedProtocol, None]] = {}
 
     return uvicorn.Config(
         app,

@@ -1,6 +1,7 @@
 """What is sent over a connection, byte by byte, and what comes back over it."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from app.api.sink import Sink
 from app.protocol import GuardedProtocol, server_config
 from app.settings import Settings
 from tests.app.material import DIMENSION, picture
-from tests.app.serving import Running, compare_body, in_thread
+from tests.app.serving import Running, answer_of, compare_body, half_request, in_thread
 
 LIVE = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 CHUNKED = (
@@ -368,6 +369,47 @@ def test_the_last_request_of_a_row_may_still_be_on_its_way(client: Client) -> No
     client.send(VECTORS[10:] + LIVE)
     check_ranked(client)
     assert client.answer().status == 200
+
+
+def test_of_too_many_connections_the_one_that_was_idle_for_longest_is_closed(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.protocol.most_connections", lambda: 5)
+    body, kind = compare_body(picture(1), picture(2))
+    with (
+        # It has one connection itself, which is the first.
+        in_thread(store, store_poll_seconds=0) as server,
+        half_request(server.port, body, kind) as in_work,
+        contextlib.ExitStack() as open_ones,
+    ):
+
+        def another() -> Client:
+            client = open_ones.enter_context(Client(server.port))
+            client.send(LIVE)
+            assert client.answer().status == 200
+            return client
+
+        asking, beginning, refused = another(), another(), another()
+        refused.send(CHUNKED.replace(b"Host: x", b"Content-Encoding: br"))
+        assert refused.answer().status == 415
+        asking.send(LIVE)
+        assert asking.answer().status == 200
+        beginning.send(LIVE[:20])
+        another()
+        another()
+        assert refused.ended(), "nobody works on what it is to send yet"
+        another()
+        assert asking.ended()
+        beginning.send(LIVE[20:])
+        assert beginning.answer().status == 200
+        for _ in range(3):
+            another()
+        silent = [open_ones.enter_context(Client(server.port)) for _ in range(20)]
+        assert beginning.ended()
+        assert all(client.ended() for client in silent[:16])
+        assert server.client.get("/livez").status_code == 200
+        in_work.sendall(body)
+        assert answer_of(in_work).startswith(b"HTTP/1.1 200")
 
 
 def test_the_server_listens_and_waits_as_the_settings_say() -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 
 from app.security.keys import new_key, write_keys
 from tests.app.serving import REPOSITORY, in_process
@@ -93,17 +94,22 @@ def test_a_port_that_is_taken_is_said_in_one_line(store: Path) -> None:
     assert "TWINLENS_PORT" in line
 
 
-def test_numpy_keeps_no_threads_spinning(tmp_path: Path) -> None:
+def test_cores_are_spared_and_files_are_not(tmp_path: Path) -> None:
     """Asked of a process that gets as far as reading its keys."""
+    resource = pytest.importorskip("resource")
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     script = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (200, {hard}));"
         "from app.__main__ import main; from threadpoolctl import threadpool_info; main([]);"
-        "print([pool['num_threads'] for pool in threadpool_info() if pool['user_api'] == 'blas'])"
+        "print([pool['num_threads'] for pool in threadpool_info() if pool['user_api'] == 'blas']);"
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE))"
     )
     done = without_keys(tmp_path, "-c", script)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found
-    assert set(found) == {1}
+    threads, files = map(json.loads, done.stdout.replace("(", "[").replace(")", "]").splitlines())
+    assert threads
+    assert set(threads) == {1}, "those of NumPy would spin"
+    assert files[0] > 200
 
 
 def test_a_process_that_is_alone_has_nothing_of_several(tmp_path: Path) -> None:

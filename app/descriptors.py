@@ -1,0 +1,37 @@
+"""How many files a process may have open, of which each connection is one."""
+
+import contextlib
+import sys
+
+if sys.platform != "win32":
+    import resource
+
+# An idle connection takes 14 KiB, and so 250 MB are the most that they take together.
+_MOST = 20_000
+# The rest is for models, and for connections that come faster than others are closed.
+_FOR_CONNECTIONS = 0.9
+
+
+def raise_limit() -> None:
+    """Lets this process, and those that it starts, have as many files open as is of use.
+
+    The usual limit is 1024, for the sake of programs that ask by `select` what there is to read. A
+    process may raise it itself, up to another limit that is the system's.
+    """
+    if sys.platform == "win32":
+        return  # A connection is no file there.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST if hard == resource.RLIM_INFINITY else min(_MOST, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def most_connections() -> int:
+    """How many connections a process should have at once."""
+    most = _MOST
+    if sys.platform != "win32":
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != resource.RLIM_INFINITY:
+            most = min(most, soft)
+    return int(most * _FOR_CONNECTIONS)
