@@ -69,7 +69,7 @@ class RequestMiddleware:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 complete(message, scope["path"], context)
-                if _draining(scope):
+                if _ending(scope):
                     # Whoever keeps the connection would send its next request here, too.
                     message["headers"].append((b"connection", b"close"))
             await send(message)
@@ -78,9 +78,10 @@ class RequestMiddleware:
         try:
             await self._app(scope, receive, send_with_id)
         except asyncio.CancelledError:
-            # Once the draining time is over, the server cancels what is still in work. It would
-            # answer with a bare 500 of its own. A client that leaves comes as `ClientGone`.
-            if status or not _draining(scope):
+            # Before it ends, the server cancels what is still in work: once the draining time is
+            # over, or if an engine cannot be mended. It would answer with a bare 500 of its own.
+            # A client that leaves comes as `ClientGone`.
+            if status or not _ending(scope):
                 raise
             closing = problem_of(NotReady(CLOSING), Request(scope))
             await closing(scope, receive, send_with_id)
@@ -131,9 +132,9 @@ class RequestMiddleware:
             _logger.log(level, "request", extra=fields(**line))
 
 
-def _draining(scope: Scope) -> bool:
+def _ending(scope: Scope) -> bool:
     service: Service | None = getattr(scope["app"].state, "service", None)
-    return service is not None and service.draining
+    return service is not None and (service.draining or service.failure is not None)
 
 
 def complete(message: Message, path: str, context: RequestContext) -> None:
