@@ -2,15 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from threading import Condition, Thread
 from time import perf_counter
 from weakref import WeakKeyDictionary, WeakSet
 
 from app.inference.callers import Callers
-from app.inference.engines.base import Engine
-from app.inference.errors import CLOSING, EngineFailed, NotReady
+from app.inference.engines.base import Engine, has_ended
+from app.inference.errors import CLOSING, EngineFailed, EngineGone, NotReady
 from app.inference.lane import Lane
 from app.inference.rows import Row
 from app.inference.runner import BatchRunner
@@ -31,10 +31,12 @@ class Fault:
     Attributes:
         reason: For users.
         model: The model whose engine is at fault; None if it is no engine's.
+        gone: Whether what computes for the engine has ended, and nothing is wrong with the engine.
     """
 
     reason: str
     model: str | None
+    gone: bool = False
 
 
 _Outcome = tuple[Slot, Row | BaseException]
@@ -115,8 +117,8 @@ class Batcher:
         Returns:
             The slot. Its answer becomes a row that owns its memory, what `fail` was given, or
             `EngineFailed`: the engine failed, hung or died on the batch with this very image; or
-            `NotReady`: the batcher is closed, there is a fault, or there was one of the lane's
-            engine.
+            `NotReady`: the batcher is closed, what computes has ended, there is a fault, or there
+            was one of the lane's engine.
         """
         return Slot(lane, self._loop.create_future())
 
@@ -169,8 +171,27 @@ class Batcher:
                 reason = f"the device has hung in model '{model}' ({busy:.0f} s in one call)"
                 self._condemn(reason, batch.lane, self._generation)
 
-    def recover(self) -> None:
-        """Ends a fault: takes images again, on new threads."""
+    def condemn_if_ended(self, lanes: Iterable[Lane]) -> None:
+        """Declares a fault if what computes for a lane has ended, before an image finds out."""
+        with self._condition:
+            generation = self._generation
+            if self._fault is not None:
+                return
+        ended = _ended(lanes)
+        if ended is not None:
+            self._condemn(_gone(ended), ended, generation, gone=True)
+
+    def recover(self, lanes: Iterable[Lane] = ()) -> None:
+        """Ends a fault: takes images again, on new threads.
+
+        Args:
+            lanes: Where what computes for one of them has ended, that is the next fault at once:
+                nobody finds the batcher ready in between.
+        """
+        ended = _ended(lanes)
+        if ended is not None:
+            self._condemn(_gone(ended), ended, self._generation, gone=True)
+            return
         with self._condition:
             self._fault = None
             self._threads = self._start_threads()
@@ -218,6 +239,9 @@ class Batcher:
             while (batch := self._take(generation, number)) is not None:
                 try:
                     self._serve(runner, batch, generation)
+                except EngineGone as error:
+                    _logger.warning("%s", error)
+                    self._condemn(_gone(batch.lane), batch.lane, generation, gone=True)
                 finally:
                     self._let_go(batch.lane)
         # Whatever ends the thread must be known to /readyz and to those who wait for an answer.
@@ -283,9 +307,11 @@ class Batcher:
             )
         return None
 
-    def _condemn(self, reason: str, lane: Lane | None, generation: int) -> None:
+    def _condemn(
+        self, reason: str, lane: Lane | None, generation: int, *, gone: bool = False
+    ) -> None:
         """Answers everything, and gives up the present threads and the lane's engine."""
-        fault = Fault(reason, None if lane is None else lane.model)
+        fault = Fault(reason, None if lane is None else lane.model, gone)
         with self._condition:
             if generation != self._generation:
                 return
@@ -297,10 +323,13 @@ class Batcher:
             self._metrics.device_load(0.0)
             self._condition.notify_all()
         _logger.error("fault: %s", fault.reason)
-        failed = EngineFailed(f"{fault.reason}, and this image was in work; try another model")
-        self._answer(
-            [*((slot, failed) for slot in in_work), *((s, _unready(fault)) for s in waiting)]
+        unready = _unready(fault)
+        failed: BaseException = (
+            unready
+            if gone
+            else EngineFailed(f"{fault.reason}, and this image was in work; try another model")
         )
+        self._answer([*((s, failed) for s in in_work), *((s, unready) for s in waiting)])
 
     def _let_go(self, lane: Lane) -> None:
         # On the loop, as always: a device thread has better things to do, and must not die of it.
@@ -317,6 +346,14 @@ def _join(threads: Sequence[Thread]) -> None:
     end = perf_counter() + _JOIN_SECONDS
     for thread in threads:
         thread.join(max(0.0, end - perf_counter()))
+
+
+def _ended(lanes: Iterable[Lane]) -> Lane | None:
+    return next((lane for lane in lanes if has_ended(lane.engine)), None)
+
+
+def _gone(lane: Lane) -> str:
+    return f"the process that computes for model '{lane.model}' has ended"
 
 
 def _unready(fault: Fault) -> NotReady:

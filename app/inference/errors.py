@@ -42,5 +42,9 @@ class NotReady(InferenceError):
     """The service is loading, draining or broken."""
 
 
+class EngineGone(NotReady):
+    """What computes has ended: no image's fault, and none of what takes its place."""
+
+
 class EngineFailed(InferenceError):
     """The engine raised, or gave something other than one embedding an image."""

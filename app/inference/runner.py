@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from app.inference.engines.base import Engine, HasRoom, ServesOneCaller, UInt8Batch
-from app.inference.errors import EngineFailed
+from app.inference.errors import EngineFailed, EngineGone
 from app.inference.lane import Lane
 from app.inference.rows import Row, Rows
 from app.observability.metrics import Metrics
@@ -67,12 +67,17 @@ class BatchRunner:
 
         Returns:
             For each image, in order, its row, which owns its memory, or why there is none.
+
+        Raises:
+            EngineGone: What computes has ended, of which no image is to blame.
         """
         most = self._limits.get(lane.engine, self._max_batch)
         if len(images) > most:
             return [*self.run(lane, images[:most]), *self.run(lane, images[most:])]
         try:
             rows = self._embed(lane, self._assemble(lane, images), lone_images)
+        except EngineGone:
+            raise
         except Exception as error:
             self._metrics.engine_failed(lane.model, "batch")
             if len(images) > 1 and out_of_memory(error):
@@ -92,6 +97,9 @@ class BatchRunner:
             lane: Of a batch that was run.
             images: The batch.
             outcomes: What `run` gave for it.
+
+        Raises:
+            EngineGone: As `run`.
         """
         if not all(isinstance(outcome, EngineFailed) for outcome in outcomes):
             self._failed_batches.pop(lane.engine, None)
@@ -104,6 +112,8 @@ class BatchRunner:
         grey = np.full((1, *images[0].shape), 127, np.uint8)
         try:
             rows = self._embed(lane, grey)
+        except EngineGone:
+            raise
         except Exception as error:
             _logger.exception("%s failed on a plain image", lane.model)
             return (
@@ -129,6 +139,8 @@ class BatchRunner:
     def _alone(self, lane: Lane, image: UInt8Image) -> Row | EngineFailed:
         try:
             return self._outcome(lane, self._embed(lane, image[None]), 0)
+        except EngineGone:
+            raise
         except Exception as error:
             _logger.exception("%s failed on one image alone", lane.model)
             return self._failure(lane, error)

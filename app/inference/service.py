@@ -26,6 +26,7 @@ from app.observability.metrics import Metrics
 from app.settings import Settings
 from model_store import Checkpoint, ModelStore
 from model_store.cpus import available_cpus
+from model_store.network import Side
 
 
 class Service:
@@ -79,6 +80,9 @@ class Service:
         self._supervisor = Supervisor(
             self._batcher,
             rebuild=self._library.rebuild,
+            lanes=lambda: [
+                model.lane(Side.LEFT) for model in self._library.catalogue.models.values()
+            ],
             watchdog_seconds=settings.watchdog_seconds,
             metrics=metrics,
         )

@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from app.inference.batcher import Batcher, Fault
+from app.inference.errors import EngineGone
+from app.inference.lane import Lane
 from app.observability.metrics import Metrics
 
 _logger = logging.getLogger(__name__)
@@ -20,6 +22,7 @@ class Supervisor:
     Args:
         batcher: What is watched.
         rebuild: Puts a new engine in place of a model's.
+        lanes: Of each model that serves now, one.
         watchdog_seconds: A call of an engine that takes longer counts as hung.
         metrics: Where rebuilding goes on record.
 
@@ -33,11 +36,13 @@ class Supervisor:
         batcher: Batcher,
         *,
         rebuild: Callable[[str], Awaitable[None]],
+        lanes: Callable[[], Iterable[Lane]],
         watchdog_seconds: float,
         metrics: Metrics,
     ) -> None:
         self._batcher = batcher
         self._rebuild = rebuild
+        self._lanes = lanes
         self._watchdog_seconds = watchdog_seconds
         self._metrics = metrics
         self._mended: dict[str | None, float] = {}
@@ -48,21 +53,27 @@ class Supervisor:
         while self.failure is None:
             await asyncio.sleep(_LOOK_SECONDS)
             self._batcher.condemn_if_stuck(self._watchdog_seconds)
+            self._batcher.condemn_if_ended(self._lanes())
             fault = self._batcher.fault
             if fault is not None:
                 self.failure = await self._mend(fault)
         _logger.critical("%s", self.failure)
 
     async def _mend(self, fault: Fault) -> str | None:
-        """None once it is mended, else why it is not."""
+        """None once it is mended or worth another try, else why it is not."""
         now = asyncio.get_running_loop().time()
-        # What ends one model's engine may end those of others, each of which is mended once.
-        if now - self._mended.get(fault.model, -_TRUST_SECONDS) < _TRUST_SECONDS:
+        # What ends one model's engine may end those of others, each of which is mended once; but
+        # what has ended of itself is started anew by whoever started it, however often.
+        trusted = now - self._mended.get(fault.model, -_TRUST_SECONDS) >= _TRUST_SECONDS
+        if not (fault.gone or trusted):
             return f"{fault.reason}, again after it was mended; the process ends"
         if fault.model is not None:
             try:
                 async with asyncio.timeout(_REBUILD_SECONDS):
                     await self._rebuild(fault.model)
+            except EngineGone as error:
+                _logger.warning("not mended yet: %s", error)
+                return None
             # Whatever it is, there is no other way to mend it.
             except Exception as error:
                 _logger.exception("rebuilding failed")
@@ -72,7 +83,8 @@ class Supervisor:
                     "the process ends"
                 )
             self._metrics.engine_rebuilt(fault.model, mended=True)
-        self._mended[fault.model] = now
-        self._batcher.recover()
+        if not fault.gone:
+            self._mended[fault.model] = now
         _logger.warning("mended: %s", fault.reason)
+        self._batcher.recover(self._lanes())
         return None

@@ -128,7 +128,8 @@ class Metrics:
         )
         self._engine_rebuilds = Counter(
             "twinlens_engine_rebuilds",
-            "Engines rebuilt since they failed on everything or hung, by result (mended, failed).",
+            "Engines rebuilt since they failed on everything or hung, or the device process died, "
+            "by result (mended, failed).",
             ["model", "result"],
             registry=self.registry,
         )

@@ -24,7 +24,7 @@ from app.inference.device.messages import (
     send,
 )
 from app.inference.engines.base import Features, UInt8Batch
-from app.inference.errors import InferenceError
+from app.inference.errors import EngineGone, InferenceError
 from model_store import Manifest
 from model_store.network import Side
 
@@ -36,7 +36,7 @@ _SPARE_IMAGES = 8
 
 
 class DeviceFailed(RuntimeError):
-    """A call failed in the device process, or that process has ended."""
+    """A call failed in the device process."""
 
 
 class _Line:
@@ -68,6 +68,15 @@ class _Line:
         _answered(self._connection)
         return self._features[:count].copy()
 
+    def ended(self) -> bool:
+        """Whether the other side has closed the connection."""
+        try:
+            return not self._connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
     def close(self) -> None:
         self._connection.close()
 
@@ -93,6 +102,7 @@ class RemoteEngine:
 
     Raises:
         InferenceError: There is no such engine, or no device process.
+        EngineGone: The device process ended meanwhile.
     """
 
     def __init__(self, path: Path, manifest: Manifest, instead: int = 0) -> None:
@@ -112,7 +122,7 @@ class RemoteEngine:
         # Lines that belong to no thread's room.
         self._spare: SimpleQueue[_Line] = SimpleQueue()
         spare = min(self._most, _SPARE_IMAGES)
-        self._spare.put(self._kept(_Line(first, manifest, spare)))
+        self._spare.put(self._kept(self._shared(first, spare)))
         for _ in range(self.concurrency.calls - 1):
             self._spare.put(self._kept(self._line(spare)))
         self._rooms: dict[int, _Line] = {}
@@ -141,7 +151,8 @@ class RemoteEngine:
         """As `Engine.features`.
 
         Raises:
-            DeviceFailed: It failed there, or the device process has ended.
+            DeviceFailed: It failed there.
+            EngineGone: The device process has ended.
         """
         try:
             own = self._rooms.get(int(batch.ctypes.data))
@@ -158,7 +169,12 @@ class RemoteEngine:
             finally:
                 self._spare.put(line)
         except OSError as error:
-            raise DeviceFailed(f"the device process does not answer: {error}") from error
+            raise EngineGone(f"the device process does not answer ({error})") from error
+
+    def ended(self) -> bool:
+        """As `MayEnd`."""
+        with self._lock:
+            return not self._closed and any(line.ended() for line in self._all)
 
     def warm_up(self, max_batch: int) -> None:
         """Nothing: the other process's engine is warm."""
@@ -182,7 +198,14 @@ class RemoteEngine:
         if loaded.number != self.number:
             connection.close()
             raise InferenceError("the device process has another engine for this model by now")
-        return _Line(connection, self._manifest, most)
+        return self._shared(connection, most)
+
+    def _shared(self, connection: socket.socket, most: int) -> _Line:
+        try:
+            return _Line(connection, self._manifest, most)
+        except OSError as error:
+            connection.close()
+            raise EngineGone(f"the device process does not answer ({error})") from error
 
     def _connected(
         self, instead: int = 0, *, patience: float = 0.0
@@ -196,7 +219,7 @@ class RemoteEngine:
             answer, _ = receive(connection)
         except (OSError, Disconnected) as error:
             connection.close()
-            raise InferenceError(
+            raise EngineGone(
                 f"the device process ended while it loaded model '{manifest.name}' ({error}); its "
                 "log has the reason"
             ) from error

@@ -95,6 +95,18 @@ class ServesOneCaller(Protocol):
         ...
 
 
+@runtime_checkable
+class MayEnd(Protocol):
+    """An engine that computes in another process.
+
+    Its `features` raises `EngineGone` once that process has ended.
+    """
+
+    def ended(self) -> bool:
+        """Whether that process has ended, without waiting for anything."""
+        ...
+
+
 class Engine(Protocol):
     """Runs the branches of one network on one device.
 
@@ -133,3 +145,8 @@ class Engine(Protocol):
     def close(self) -> None:
         """Gives back memory and threads; the engine is not used after that."""
         ...
+
+
+def has_ended(engine: Engine) -> bool:
+    """Whether what computes for an engine is no more."""
+    return isinstance(engine, MayEnd) and engine.ended()

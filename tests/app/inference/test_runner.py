@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from app.inference.engines.base import Engine
-from app.inference.errors import EngineFailed
+from app.inference.errors import EngineFailed, EngineGone
 from app.inference.lane import Lane
 from app.inference.rows import Row
 from app.inference.runner import BatchRunner, out_of_memory
@@ -106,6 +106,38 @@ def test_an_engine_that_gives_no_numbers_any_more_is_broken(runner: BatchRunner)
         assert breakage(runner, only, GOOD) is None
     engine.blank = False
     assert runner.breakage(only, [GOOD], [EngineFailed("before")]) is None
+
+
+class EndsAfter(MeanEngine):
+    """Is of another process, which ends after so many calls."""
+
+    def __init__(self, calls: int) -> None:
+        super().__init__()
+        self.calls = calls
+
+    def features(self, batch: np.ndarray, side: Side) -> np.ndarray:
+        self.calls -= 1
+        if self.calls < 0:
+            raise EngineGone("it has ended")
+        return super().features(batch, side)
+
+
+@pytest.mark.parametrize(("calls", "images"), [(0, [GOOD, GOOD]), (1, [BAD, GOOD])])
+def test_what_has_ended_is_no_images_fault(
+    runner: BatchRunner, metrics: Metrics, calls: int, images: list[np.ndarray]
+) -> None:
+    with pytest.raises(EngineGone):
+        runner.run(lane(EndsAfter(calls)), images)
+    failures = "twinlens_engine_failures_total"
+    assert value(metrics, failures, model="mean", what="image") == 0
+    assert value(metrics, failures, model="mean", what="batch") == calls
+
+
+def test_what_ends_while_it_is_suspicious_is_not_called_broken(runner: BatchRunner) -> None:
+    only = lane(EndsAfter(3))
+    assert [breakage(runner, only, BAD) for _ in range(2)] == [None] * 2
+    with pytest.raises(EngineGone):
+        breakage(runner, only, BAD)
 
 
 def test_failures_are_counted_by_batch_and_by_image(runner: BatchRunner, metrics: Metrics) -> None:
