@@ -61,6 +61,15 @@ def merge(answering: Sequence[str], silent: Sequence[str] = ()) -> str:
     return generate_latest(merged).decode()
 
 
+def without(exposition: str, name: str) -> str:
+    """An exposition, as `merge` gives it, but for one gauge that has no labels."""
+    return "".join(
+        line
+        for line in exposition.splitlines(keepends=True)
+        if not line.removeprefix("# HELP ").removeprefix("# TYPE ").startswith(f"{name} ")
+    )
+
+
 class _Merged(Collector):
     """Families of metrics by name, in the order in which they came."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from app.inference.service import Service
 from app.processes.asking import ask
-from app.processes.exposition import merge
+from app.processes.exposition import merge, without
 from app.processes.folder import Folder
 from model_store.errors import TwinlensError
 
@@ -166,7 +166,9 @@ class SocketSiblings:
         if self._service is None:
             raise SiblingError("it has not started yet")
         if question == "metrics":
-            return await self._own_exposition()
+            told = await self._own_exposition()
+            # As with `hindrance`: nothing comes here yet, and the service is no less ready for it.
+            return told if self._listening else without(told, "twinlens_ready")
         if question == "ready":
             if (reason := self._service.unready_reason()) is not None:
                 raise SiblingError(reason)

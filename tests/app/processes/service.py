@@ -82,12 +82,16 @@ class Several:
         return found
 
     def wait_until_complete(self) -> None:
-        """Returns once all front-ends answer and are ready."""
+        """Returns once all front-ends listen, answer and are ready."""
 
         def complete() -> bool:
             metrics = self.metrics()
             whole = metrics["twinlens_processes_answering"] == PROCESSES
-            return whole and metrics["twinlens_ready"] == 1
+            return whole and metrics["twinlens_ready"] == 1 and all(map(listens, range(PROCESSES)))
+
+        def listens(number: int) -> bool:
+            starts = len(self.pids(f"front-end {number}"))
+            return self.count(f"front-end {number} running on") == starts
 
         wait_until(complete, 60)
 

@@ -4,7 +4,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.observability.metrics import Metrics
-from app.processes.exposition import merge
+from app.processes.exposition import merge, without
 
 ONE = """\
 # HELP process_start_time_seconds Start.
@@ -207,3 +207,13 @@ def test_what_is_no_exposition_is_refused() -> None:
 def test_states_are_not_added_up_and_amounts_are(name: str, expected: float) -> None:
     one, two = (f"# TYPE {name} gauge\n{name} {value}\n" for value in (0.25, 0.75))
     assert values(merge([one, two])) == values(merge([two, one])) == {(name, ()): expected}
+
+
+def test_a_gauge_is_left_out_whole_and_alone() -> None:
+    whole = merge([ONE, TWO])
+    left = without(whole, "twinlens_ready")
+    assert set(values(whole)) - set(values(left)) == {("twinlens_ready", ())}
+    assert "twinlens_ready" not in left
+    assert without(left, "twinlens_queue") == left
+    # Nobody else's is lost by it.
+    assert values(merge([ONE, left]))["twinlens_ready", ()] == 1

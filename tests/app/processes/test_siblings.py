@@ -26,6 +26,7 @@ class Store:
             self.metrics.request("/compare", "POST", 200, 0.01)
         self.looks = 0
         self.unready: str | None = None
+        self.metrics.watch("twinlens_ready", "Ready.", lambda: float(self.unready is None))
         self.looked = asyncio.Event()
         self.looked.set()
         self._error = error
@@ -64,6 +65,10 @@ async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 def requests(exposition: str) -> float:
     labels = (("method", "POST"), ("route", "/compare"), ("status", "200"))
     return values(exposition)["twinlens_requests_total", labels]
+
+
+def readiness(exposition: str) -> float:
+    return values(exposition)["twinlens_ready", ()]
 
 
 def answering(exposition: str) -> float:
@@ -208,11 +213,13 @@ def test_who_comes_later_waits_for_its_models_while_another_is_ready(
             # Nothing comes to it yet, so that it is in nobody's way.
             second.unready = "models are being loaded"
             assert await one.unready_reason() is None
+            assert readiness(await one.exposition()) == 1
             second.looked.set()
         async with asyncio.timeout(20):
             await opening
         second.unready = "it hangs"
         assert await one.unready_reason() == "it hangs"
+        assert readiness(await one.exposition()) == 0
         second.unready = None
         assert await one.unready_reason() is None
         assert await two.unready_reason() == first.unready
