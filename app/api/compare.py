@@ -17,7 +17,7 @@ from app.api.limits import Limits
 from app.api.problem import BadRequest
 from app.api.records import json_records
 from app.api.schemas import COMPARE_BODY, MANY_BODY, parameters, problems
-from app.api.work import charge, compute, json_response, receive, service_of
+from app.api.work import compute, json_response, receive, service_of
 from app.inference.compare import Comparison
 from app.inference.embedder import EncodedImage
 from app.inference.engines.base import Embeddings
@@ -60,8 +60,7 @@ async def compare(request: Request) -> Response:
         fields.image("image_b", Side.RIGHT),
         fields.text("model"),
     )
-    charge(request, 2)
-    comparison = await compute(request, work)
+    comparison = await compute(request, work, 2)
     context_of(request.scope).log.update(model=comparison.model.name, images=2)
     typicality = comparison.typicality
     return json_response(
@@ -112,8 +111,8 @@ async def compare_many(request: Request) -> Response:
     query = _query(fields)
     work = service.inference.compare_many(query, candidates, name)
     images = len(candidates) if isinstance(candidates, list) else 0
-    charge(request, max(1, images + isinstance(query, EncodedImage)))
-    comparison = await compute(request, work)
+    images += isinstance(query, EncodedImage)
+    comparison = await compute(request, work, images)
     context_of(request.scope).log.update(model=comparison.model.name, candidates=len(candidates))
     model = comparison.model
     return json_response(

@@ -8,7 +8,7 @@ from app.api.context import context_of
 from app.api.fields import Fields
 from app.api.limits import Limits
 from app.api.schemas import EMBED_BODY, parameters, problems
-from app.api.work import charge, compute, json_response, receive, service_of
+from app.api.work import compute, json_response, receive, service_of
 
 router = APIRouter(tags=["embed"])
 
@@ -68,8 +68,7 @@ async def embed(request: Request) -> Response:
     service.inference.check_count(len(fields.values("images")))
     images = fields.images("images", fields.side())
     work = service.inference.embed(images, fields.text("model"))
-    charge(request, len(images))
-    result = await compute(request, work)
+    result = await compute(request, work, len(images))
     model, rows = result.model, result.embeddings
     typicality = None if result.typicality is None else result.typicality.tolist()
     context_of(request.scope).log.update(model=model.name, images=len(images))

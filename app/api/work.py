@@ -12,10 +12,20 @@ from app.api.context import context_of
 from app.api.limits import Limits
 from app.api.problem import BadRequest, BodyTooSlow, ClientGone, UnsupportedBody
 from app.api.uploads import Body, read_body
-from app.inference.errors import DeadlinePassed, NotReady
+from app.inference.errors import (
+    DeadlinePassed,
+    InvalidInput,
+    NotReady,
+    QueueFull,
+    TooManyBytes,
+    UnknownModel,
+)
 from app.inference.service import Service
 
 T = TypeVar("T")
+
+_UNSERVED = (UnknownModel, InvalidInput, TooManyBytes, QueueFull, NotReady)
+"""What a request is refused for of which no image was looked at, or that is the service's fault."""
 
 
 def service_of(request: Request) -> Service:
@@ -66,29 +76,37 @@ async def receive(
         ) from None
 
 
-async def compute(request: Request, work: Awaitable[T]) -> T:
+async def compute(request: Request, work: Awaitable[T], images: int) -> T:
     """Awaits the work for a request, unless its time is over or its client leaves before.
+
+    The request's key pays for the images, but for the first, which is paid for already; it gets
+    them back if the request is refused before they are looked at.
+
+    Args:
+        request: The request.
+        work: What is awaited.
+        images: How many it is about.
 
     Raises:
         DeadlinePassed: The time is over; the work was cancelled.
         ClientGone: The client left; the work was cancelled.
     """
     deadline = _deadline(request)
+    bucket, further = context_of(request.scope).bucket, max(0, images - 1)
+    if bucket is not None:
+        bucket.charge(further)
     try:
         async with asyncio.timeout_at(deadline):
             return await _while_connected(request, work)
+    except _UNSERVED:
+        if bucket is not None:
+            bucket.give_back(further)
+        raise
     except TimeoutError:
         raise DeadlinePassed(
             "the request's time was over before its answer was there; send fewer images, allow "
             "more time in X-Request-Timeout, or try again when there is less to do"
         ) from None
-
-
-def charge(request: Request, images: int) -> None:
-    """Has the request's key pay for its images; the first is paid for already."""
-    bucket = context_of(request.scope).bucket
-    if bucket is not None:
-        bucket.charge(images - 1)
 
 
 def json_response(content: object) -> Response:

@@ -40,3 +40,7 @@ class Bucket:
     def charge(self, images: int) -> None:
         """Pays for a request's further images."""
         self._tokens -= images
+
+    def give_back(self, images: int) -> None:
+        """Undoes `charge`, for a request that was refused after all."""
+        self._tokens += images

@@ -147,6 +147,29 @@ def test_a_key_pays_for_each_image_and_not_for_embeddings(store: Path, tmp_path:
             assert 1000 * images - 500 < wait <= 1000 * images, path
 
 
+def test_a_request_that_is_refused_costs_one_image(store: Path, tmp_path: Path) -> None:
+    image = base64.b64encode(picture(1)).decode()
+    many, row = [image] * 5, [1.0] * DIMENSION
+    asked: tuple[tuple[str, dict[str, object], str], ...] = (
+        ("/embed", {"images": many, "model": "nope"}, "unknown-model"),
+        ("/compare", {"image_a": image, "image_b": image, "model": "nope"}, "unknown-model"),
+        ("/compare/many", {"query": row[1:], "candidates": many}, "malformed-request"),
+        ("/embed", {"images": many}, "queue-full"),
+        ("/compare/many", {"query": image, "candidates": many}, "queue-full"),
+    )
+    made = [new_key(f"key-{number}", images_per_second=0.001) for number in range(len(asked))]
+    write_keys(tmp_path / "keys.json", tuple(record for _, record in made))
+    with in_thread(store, store_poll_seconds=0, api_keys=tmp_path / "keys.json") as running:
+        # There is room for a few images, but not for as many.
+        running.service.admission.outstanding += running.service.settings.queue_images - 3
+        for (path, body, why), (key, _) in zip(asked, made, strict=True):
+            headers = {"x-api-key": key}
+            for problem in (why, "rate-limited"):
+                answer = running.client.post(path, json=body, headers=headers)
+                assert answer.json()["type"].endswith(problem), answer.text
+            assert int(answer.headers["retry-after"]) <= 1000, (path, why)
+
+
 def test_a_requests_line_in_the_log_says_what_was_asked_of_which_model(
     server: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
