@@ -181,8 +181,9 @@ async function compare() {
   body.append("model", find("model").value);
   try {
     const answer = await fetch("compare", { method: "POST", body, headers: headers(), signal: control.signal });
-    const content = await answer.json();
-    if (answer.ok) show(content);
+    const content = parsed(await answer.text());
+    if (content === null) foreign(answer);
+    else if (answer.ok) show(content);
     else refused(answer.status, content);
   } catch (error) {
     if (control.signal.aborted) return;
@@ -192,6 +193,21 @@ async function compare() {
     running = null;
     working(false);
   }
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+/* The service answers in JSON; a balancer before it answers in HTML. */
+function foreign(answer) {
+  fail(`${answer.status} ${answer.statusText}`.trim(), answer.status === 413
+    ? "The images are too large. Choose smaller ones."
+    : "This answer is not the service's own, but of what stands before it. Try again in a moment.");
 }
 
 function working(busy) {
