@@ -275,7 +275,9 @@ function unfamiliar(answer) {
   });
   const note = find("unfamiliar");
   note.hidden = answer.in_distribution !== false;
-  const which = odd.length === 2 ? "Neither image looks" : `The ${odd[0]} image does not look`;
+  /* None where the model was replaced since the page asked for its level. */
+  const which = ["At least one of the images does not look", `The ${odd[0]} image does not look`,
+    "Neither image looks"][odd.length];
   note.textContent = `${which} like what ${answer.model} was made for, so take this with caution: ` +
     "the score may mean little. Another model may know this kind of image.";
 }
