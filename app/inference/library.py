@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from app.inference.catalogue import Catalogue, LoadedModel
+from app.inference.engines.base import has_ended
 from app.inference.errors import NotReady
 from app.inference.loader import Loader
 from app.observability.logs import fields
@@ -80,8 +81,8 @@ class Library:
     async def rebuild(self, name: str) -> None:
         """Puts a new engine in place of a model's.
 
-        The old engine is not closed: it may be in use by a call that never comes back, and closing
-        it could hang too, or raise.
+        The old engine is not closed unless what computes for it has ended: it may be in use by a
+        call that never comes back, and closing it could hang too, or raise.
         """
         await self._change(lambda current: self._loader.rebuild(current, name), retire=False)
 
@@ -142,8 +143,8 @@ class Library:
             found = await loop.run_in_executor(self._thread, make, self._catalogue)
             if found is not self._catalogue:
                 replaced = self._switch(found)
-                if retire:
-                    for model in replaced:
+                for model in replaced:
+                    if retire or has_ended(model.engine):
                         model.retire()
             return found
 

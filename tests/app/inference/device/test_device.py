@@ -343,5 +343,7 @@ def test_a_service_has_its_images_computed_there_and_mends_itself(tmp_path: Path
                 ready = lambda: service.unready_reason() is None  # noqa: E731
                 await asyncio.to_thread(wait_until, ready)
                 np.testing.assert_allclose(await embedded(service), wanted, atol=1e-5)
+                # Its connections are closed, and so at no end any more.
+                await asyncio.to_thread(wait_until, lambda: not engine.ended())
 
     asyncio.run(used())
