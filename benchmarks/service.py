@@ -6,12 +6,13 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from benchmarks.processes import Family
 
@@ -46,30 +47,37 @@ def server(**settings: str) -> Iterator[Service]:
     chosen = {"port": str(port), "log_level": "info", **settings}
     environment = {f"TWINLENS_{name.upper()}": value for name, value in chosen.items()}
     started = time.monotonic()
-    with subprocess.Popen(
-        [sys.executable, "-m", "app"],
-        env={**os.environ, **environment},
-        stderr=subprocess.DEVNULL,
-    ) as process:
+    with (
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen(
+            [sys.executable, "-m", "app"], env={**os.environ, **environment}, stderr=log
+        ) as process,
+    ):
         family = Family(process.pid)
         try:
-            _wait_until_ready(port, process)
+            if not _is_ready(port, process):
+                sys.exit(f"error: the server did not become ready; it says\n{_end_of(log)}")
             yield Service(port, family, time.monotonic() - started)
         finally:
             family.thaw()
             process.terminate()
 
 
-def _wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:
+def _is_ready(port: int, process: subprocess.Popen[bytes]) -> bool:
     end = time.monotonic() + _START_SECONDS
     while time.monotonic() < end and process.poll() is None:
         with (
             contextlib.suppress(urllib.error.URLError, ConnectionError),
             urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5),
         ):
-            return
+            return True
         time.sleep(0.1)
-    sys.exit("error: the server did not become ready; run `python -m app` to see why")
+    return False
+
+
+def _end_of(log: IO[bytes]) -> str:
+    log.seek(0)
+    return log.read().decode(errors="replace")[-2000:]
 
 
 def load(port: int, seconds: float, *options: str) -> dict[str, Any]:
