@@ -19,7 +19,7 @@ class Decoding:
     """An image that is to be decoded.
 
     Attributes:
-        data: The encoded image.
+        data: The encoded image; nothing once it is cancelled.
         spec: What the network sees of it.
         done: Called with the decoded image.
         failed: Called in its place with what went wrong.
@@ -33,8 +33,12 @@ class Decoding:
     cancelled: bool = False
 
     def cancel(self) -> None:
-        """Says that the image is not wanted: nothing is called unless it is in work already."""
-        self.cancelled = True
+        """Says that the image is not wanted: nothing is called unless it is in work already.
+
+        Its bytes go at once: the request that is over does not answer for them any more, and they
+        would wait here for a thread, counted nowhere.
+        """
+        self.cancelled, self.data = True, b""
 
 
 class Decoder:

@@ -1,6 +1,7 @@
 """Images are decoded on the decoder's threads and handed over there."""
 
 import io
+import sys
 import threading
 import weakref
 from queue import Queue
@@ -73,6 +74,28 @@ def test_what_is_cancelled_before_its_turn_is_not_decoded() -> None:
     decoder.close()
     assert done.found.empty()
     assert failed.found.empty()
+
+
+def test_the_bytes_of_what_is_cancelled_do_not_wait_for_a_thread() -> None:
+    """Whoever sent them has gone, and they count against no bound any more."""
+    decoder, failed = _decoder(), _Taker()
+    begun, gate = threading.Event(), threading.Event()
+
+    def hold(_: object) -> None:
+        begun.set()
+        gate.wait(_SECONDS)
+
+    decoder.start(_file(), _SPEC, done=hold, failed=failed.take)
+    assert begun.wait(_SECONDS)
+    data = _file()
+    before = sys.getrefcount(data)
+    waiting = decoder.start(data, _SPEC, done=hold, failed=failed.take)
+    assert sys.getrefcount(data) > before
+    waiting.cancel()
+    after = sys.getrefcount(data)
+    gate.set()
+    decoder.close()
+    assert after == before
 
 
 def test_what_waits_when_the_decoder_is_closed_is_answered() -> None:
