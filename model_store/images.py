@@ -118,6 +118,10 @@ def decode_prepared(
 
 def _upright(source: bytes | Path, max_pixels: int, spec: Preprocessing | None) -> Image.Image:
     """Decodes an image into a copy: what was opened goes, and its decoder's memory with it."""
+    if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
+        # Pillow's own limit, one for the process, would refuse what is allowed here. It is only
+        # ever raised, so that it does not matter in which order threads do it.
+        Image.MAX_IMAGE_PIXELS = max_pixels
     with Image.open(
         io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS
     ) as image:

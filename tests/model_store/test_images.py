@@ -243,6 +243,17 @@ def test_as_many_pixels_as_are_allowed_are_read_and_not_one_more():
         decode(data, max_pixels=76)
 
 
+def test_a_limit_above_pillows_own_is_the_one_that_holds(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # It refuses more than twice that.
+    data = encoded(Image.new("L", (20, 20)), "PNG")
+    with pytest.raises(ImageTooLarge):
+        decode(data, max_pixels=90)
+    assert Image.MAX_IMAGE_PIXELS == 100
+    assert decode(data, max_pixels=400).size == (20, 20)
+    with pytest.raises(ImageTooLarge, match="over the limit of 90"):
+        decode(data, max_pixels=90)
+
+
 @pytest.mark.parametrize("size", [(1, 5_000_000), (5_000_000, 1)])
 def test_a_side_that_would_cost_more_than_its_pixels_is_refused(size: tuple[int, int]):
     with pytest.raises(ImageTooLarge, match="no side may have more than 4,000,000"):
