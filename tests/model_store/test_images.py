@@ -124,6 +124,26 @@ def test_sixteen_bits_are_scaled_and_not_clipped():
     assert np.abs(np.asarray(image).astype(int) - np.arange(256).reshape(16, 16)).max() <= 1
 
 
+@pytest.mark.parametrize("most", [1, 100, 254, 256, 4095, 65_534])
+@pytest.mark.parametrize("kind", ["P5", "P6"])
+def test_samples_of_any_range_are_scaled_as_pillow_scales_them(kind: str, most: int):
+    rng = np.random.default_rng(most)
+    width, height, channels = 5, 7, 3 if kind == "P6" else 1
+    top = 256 if most < 256 else 65_536  # Beyond `most` as well, which damaged files have.
+    samples = rng.integers(0, top, width * height * channels)
+    head = f"{kind}\n# of a sensor\n{width} {height}\n{most}\n".encode()
+    data = head + samples.astype(np.uint8 if most < 256 else ">u2").tobytes()
+    with Image.open(io.BytesIO(data)) as opened:
+        assert opened.tile[0].codec_name == "ppm"
+        expected = np.asarray(opened).astype(float)
+        scale = 257 if opened.mode == "I" else 1
+    found = np.asarray(decode(data))
+    assert found.shape == expected.shape
+    assert np.abs(found - expected / scale).max() <= (1 if scale == 257 else 0)
+    with pytest.raises(UndecodableImage):
+        decode(data[:-1])
+
+
 def test_transparency_is_laid_on_white():
     clear = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
     assert np.asarray(decode(encoded(clear, "PNG"))).min() == 255
