@@ -150,7 +150,8 @@ class Settings(BaseSettings):
         60.0,
         gt=0,
         description="Seconds one call of an engine may take; one that takes longer has hung, and "
-        "the engine is rebuilt.",
+        "the engine is rebuilt. Where every decoding thread is longer at one image, the process "
+        "ends.",
     )
     slow_client_seconds: float = Field(
         10.0,

@@ -1,15 +1,18 @@
 """From encoded bytes to the network's size, on a few threads."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Thread
+from time import perf_counter
 
 import torch
 
 from app.inference.errors import CLOSING, NotReady
 from app.inference.slices import compute_in_long_slices
 from app.observability.metrics import Metrics
+from model_store.errors import UndecodableImage
 from model_store.images import decode_prepared
 from model_store.preprocessing import Preprocessing, UInt8Image
 
@@ -58,9 +61,11 @@ class Decoder:
         self._metrics = metrics
         self._closed = False
         self._waiting: SimpleQueue[Decoding | None] = SimpleQueue()
+        # What each thread is at, and since when.
+        self._at: list[tuple[float, Decoding] | None] = [None] * threads
         self._threads = [
             # Daemons: a process that ends need not wait for images that nobody will get.
-            Thread(target=self._run, name=f"twinlens-decode-{number}", daemon=True)
+            Thread(target=self._run, args=(number,), name=f"twinlens-decode-{number}", daemon=True)
             for number in range(threads)
         ]
         for thread in self._threads:
@@ -93,19 +98,49 @@ class Decoder:
             self._waiting.put(decoding)
         return decoding
 
+    def condemn_if_stuck(self, seconds: float) -> str | None:
+        """Gives up once every thread has been at one image for so long, and answers all images.
+
+        As long as one of them comes and goes, images are decoded; none can be broken off.
+
+        Returns:
+            Why nothing can be decoded any more, for users; None as long as something can.
+        """
+        work = [each for each in self._at if each is not None]
+        if len(work) < len(self._at) or perf_counter() - max(since for since, _ in work) <= seconds:
+            return None
+        reason = f"decoding has hung ({len(work)} threads, each over {seconds:.0f} s at one image)"
+        self._closed = True
+        for _, decoding in work:
+            # Not to be sent elsewhere, where it would do the same.
+            decoding.failed(
+                UndecodableImage(
+                    f"decoding took over {seconds:.0f} s and came to no end; save the image again, "
+                    "smaller or as another type"
+                )
+            )
+        with contextlib.suppress(Empty):
+            while True:
+                waiting = self._waiting.get_nowait()
+                if waiting is not None and not waiting.cancelled:
+                    waiting.failed(NotReady(f"{reason}; send the request again elsewhere"))
+        return reason
+
     def close(self) -> None:
         """Ends the threads once they are done with what they are at; the rest is answered."""
         self._closed = True
         for _ in self._threads:
             self._waiting.put(None)
 
-    def _run(self) -> None:
+    def _run(self, number: int) -> None:
         compute_in_long_slices()
         # Each thread resizes on its own core; PyTorch's threads below it would only fight.
         torch.set_num_threads(1)
         while (decoding := self._waiting.get()) is not None:
             if not decoding.cancelled:
+                self._at[number] = perf_counter(), decoding
                 self._decode(decoding)
+                self._at[number] = None
             # While the thread waits, nothing keeps the last image's bytes alive.
             del decoding
 

@@ -79,6 +79,7 @@ class Service:
         )
         self._supervisor = Supervisor(
             self._batcher,
+            self._decoder,
             rebuild=self._library.rebuild,
             lanes=lambda: [
                 model.lane(Side.LEFT) for model in self._library.catalogue.models.values()

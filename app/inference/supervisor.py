@@ -1,10 +1,11 @@
-"""Watches the device, has a broken engine rebuilt once, and says when the process must end."""
+"""Watches device and decoder, has a broken engine rebuilt once, says when the process must end."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 
 from app.inference.batcher import Batcher, Fault
+from app.inference.decode import Decoder
 from app.inference.errors import EngineGone
 from app.inference.lane import Lane
 from app.observability.metrics import Metrics
@@ -17,13 +18,15 @@ _TRUST_SECONDS = 600.0
 
 
 class Supervisor:
-    """Mends a batcher's faults.
+    """Mends a batcher's faults; a decoder that hangs cannot be mended.
 
     Args:
         batcher: What is watched.
+        decoder: Likewise.
         rebuild: Puts a new engine in place of a model's.
         lanes: Of each model that serves now, one.
-        watchdog_seconds: A call of an engine that takes longer counts as hung.
+        watchdog_seconds: A call of an engine that takes longer counts as hung, and so does the
+            decoder if each of its threads is at one image for longer.
         metrics: Where rebuilding goes on record.
 
     Attributes:
@@ -34,6 +37,7 @@ class Supervisor:
     def __init__(
         self,
         batcher: Batcher,
+        decoder: Decoder,
         *,
         rebuild: Callable[[str], Awaitable[None]],
         lanes: Callable[[], Iterable[Lane]],
@@ -41,6 +45,7 @@ class Supervisor:
         metrics: Metrics,
     ) -> None:
         self._batcher = batcher
+        self._decoder = decoder
         self._rebuild = rebuild
         self._lanes = lanes
         self._watchdog_seconds = watchdog_seconds
@@ -57,6 +62,10 @@ class Supervisor:
             fault = self._batcher.fault
             if fault is not None:
                 self.failure = await self._mend(fault)
+            hung = self._decoder.condemn_if_stuck(self._watchdog_seconds)
+            if hung is not None:
+                # Its threads cannot be ended, and further ones would hang at the next such images.
+                self.failure = f"{hung}; the process ends"
         _logger.critical("%s", self.failure)
 
     async def _mend(self, fault: Fault) -> str | None:

@@ -12,7 +12,7 @@ from PIL import Image
 from app.inference.decode import Decoder
 from app.inference.errors import NotReady
 from app.observability.metrics import Metrics
-from model_store.errors import ImageError
+from model_store.errors import ImageError, UndecodableImage
 from model_store.images import decode
 from model_store.preprocessing import Preprocessing, prepare
 
@@ -39,8 +39,8 @@ class _Taker:
         self.found.put(what)
 
 
-def _decoder() -> Decoder:
-    return Decoder(threads=1, max_pixels=10_000, metrics=Metrics())
+def _decoder(threads: int = 1) -> Decoder:
+    return Decoder(threads=threads, max_pixels=10_000, metrics=Metrics())
 
 
 def test_an_image_is_handed_over_on_the_thread_that_decoded_it() -> None:
@@ -107,6 +107,35 @@ def test_what_waits_when_the_decoder_is_closed_is_answered() -> None:
     gate.set()
     assert isinstance(failed.found.get(timeout=_SECONDS), NotReady)
     assert done.found.empty()
+
+
+def test_a_decoder_has_hung_once_every_thread_has_been_at_one_image_for_long() -> None:
+    decoder, failed = _decoder(threads=2), _Taker()
+    begun, gate = Queue[object](), threading.Event()
+
+    def hold(image: object) -> None:
+        begun.put(image)
+        gate.wait(_SECONDS)
+
+    assert decoder.condemn_if_stuck(0.0) is None
+    decoder.start(_file(), _SPEC, done=hold, failed=failed.take)
+    begun.get(timeout=_SECONDS)
+    assert decoder.condemn_if_stuck(0.0) is None
+    decoder.start(_file(), _SPEC, done=hold, failed=failed.take)
+    begun.get(timeout=_SECONDS)
+    waiting = _Taker()
+    decoder.start(_file(), _SPEC, done=hold, failed=waiting.take)
+    assert decoder.condemn_if_stuck(3600.0) is None
+    assert failed.found.empty()
+    assert waiting.found.empty()
+    assert "decoding has hung (2 threads" in (decoder.condemn_if_stuck(0.0) or "")
+    for _ in range(2):
+        assert isinstance(failed.found.get(timeout=_SECONDS), UndecodableImage)
+    assert isinstance(waiting.found.get(timeout=_SECONDS), NotReady)
+    decoder.start(_file(), _SPEC, done=hold, failed=waiting.take)
+    assert isinstance(waiting.found.get(timeout=_SECONDS), NotReady)
+    gate.set()
+    decoder.close()
 
 
 def test_what_comes_after_the_end_is_answered() -> None:

@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from app.inference import supervisor as module
 from app.inference.batcher import Batcher
 from app.inference.callers import Callers
+from app.inference.decode import Decoder
 from app.inference.errors import EngineFailed, EngineGone, NotReady
 from app.inference.lane import Lane
 from app.inference.supervisor import Supervisor
 from app.observability.metrics import Metrics
 from model_store.network import Side
+from model_store.preprocessing import Preprocessing
 from tests.app.inference.batching import row, submit
-from tests.app.material import DIMENSION, MeanEngine, grey, lane
+from tests.app.material import DIMENSION, MeanEngine, grey, lane, picture
 from tests.app.serving import wait_until
 
 FAULTS = ("none", "none", "raise", "memory", "short", "nan", "hang", "die", "gone")
@@ -72,8 +74,10 @@ def supervised(
 
     async def main() -> None:
         batcher = Batcher(max_batch=4, threads=2, callers=Callers(), metrics=metrics)
+        decoder = Decoder(threads=1, max_pixels=1_000_000, metrics=metrics)
         supervisor = Supervisor(
             batcher,
+            decoder,
             rebuild=rebuild,
             lanes=lanes,
             watchdog_seconds=watchdog_seconds,
@@ -84,6 +88,7 @@ def supervised(
             await asyncio.wait_for(scenario(batcher, supervisor), 30)
         finally:
             watching.cancel()
+            decoder.close()
             await batcher.close(drain=False)
 
     asyncio.run(main())
@@ -352,3 +357,32 @@ def test_a_fault_long_after_the_last_is_mended_like_the_first(
 
     supervised(scenario, rebuild)
     assert rebuilt == ["mean"] * 3
+
+
+def test_a_decoder_that_hangs_is_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    metrics, gate = Metrics(), threading.Event()
+    failed: list[BaseException] = []
+    spec = Preprocessing(height=8, width=8, mode="L", mean=(0.0,), std=(1.0,))
+
+    async def rebuild(model: str) -> None:
+        raise AssertionError(model)
+
+    async def main() -> None:
+        batcher = Batcher(max_batch=4, threads=1, callers=Callers(), metrics=metrics)
+        decoder = Decoder(threads=1, max_pixels=1_000_000, metrics=metrics)
+        supervisor = Supervisor(
+            batcher, decoder, rebuild=rebuild, watchdog_seconds=0.02, metrics=metrics
+        )
+        # As if decoding had no end: it was never done with the image.
+        decoder.start(picture(1), spec, done=lambda _: gate.wait(30) and None, failed=failed.append)
+        await asyncio.wait_for(supervisor.watch(), 30)
+        assert supervisor.failure is not None
+        assert "decoding has hung" in supervisor.failure
+        assert supervisor.failure.endswith("the process ends")
+        assert "came to no end" in str(failed[0])
+        gate.set()
+        decoder.close()
+        await batcher.close(drain=False)
+
+    asyncio.run(main())
+    assert "decoding has hung" in caplog.text
