@@ -371,7 +371,12 @@ def test_a_decoder_that_hangs_is_the_end(caplog: pytest.LogCaptureFixture) -> No
         batcher = Batcher(max_batch=4, threads=1, callers=Callers(), metrics=metrics)
         decoder = Decoder(threads=1, max_pixels=1_000_000, metrics=metrics)
         supervisor = Supervisor(
-            batcher, decoder, rebuild=rebuild, watchdog_seconds=0.02, metrics=metrics
+            batcher,
+            decoder,
+            rebuild=rebuild,
+            lanes=list,
+            watchdog_seconds=0.02,
+            metrics=metrics,
         )
         # As if decoding had no end: it was never done with the image.
         decoder.start(picture(1), spec, done=lambda _: gate.wait(30) and None, failed=failed.append)

@@ -158,6 +158,8 @@ class TestImageNet:
 
     def test_without_a_network_it_says_what_to_do(self, tmp_path, monkeypatch):
         monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+        # Whoever first opens an address has the proxies of that moment stay for the process.
+        monkeypatch.setattr("urllib.request._opener", None)
         for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
             monkeypatch.setenv(name, "http://127.0.0.1:9")
         with pytest.raises(TrainingError, match=r"vgg16-\w+\.pth") as caught:
