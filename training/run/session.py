@@ -208,7 +208,7 @@ class Session:
     def _noting(self, done: int) -> AbstractContextManager[Callable[[Row], None]]:
         if self._tensorboard is None:
             return nullcontext(lambda _: None)
-        return scalars(self._tensorboard / self._run.name, done)
+        return scalars(self._tensorboard / self._run.name, done, self._reporter.say)
 
     def _beside(self) -> str:
         count = self._processes.count

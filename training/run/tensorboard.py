@@ -43,16 +43,20 @@ def check_tensorboard() -> None:
 
 
 @contextmanager
-def scalars(folder: Path, done: int) -> Iterator[Callable[[Row], None]]:
+def scalars(folder: Path, done: int, say: Callable[[str], None]) -> Iterator[Callable[[Row], None]]:
     """Gives what writes rows as scalars, each at its step.
+
+    Where one cannot be written, that is told once and nothing more is written: curves are no
+    reason to lose a training.
 
     Args:
         folder: Where TensorBoard is to find them; made if it is not there.
         done: Steps done before: what an interrupted run wrote of later ones is not shown, nor,
             where it is 0, anything of an earlier run.
+        say: Told where it cannot be written any more.
 
     Raises:
-        TrainingError: The library is missing, or the folder cannot be written.
+        TrainingError: The library is missing, or the folder cannot be written to begin with.
     """
     check_tensorboard()
     from torch.utils.tensorboard import SummaryWriter
@@ -65,15 +69,36 @@ def scalars(folder: Path, done: int) -> Iterator[Callable[[Row], None]]:
             "folder"
         ) from error
 
+    broken = False
+
+    @contextmanager
+    def told() -> Iterator[None]:
+        nonlocal broken
+        try:
+            yield
+        except OSError as error:
+            if not broken:
+                say(
+                    f"TensorBoard's scalars cannot be written to {folder} any more "
+                    f"({error.strerror or error}); training goes on without them (history.csv "
+                    "and curve.png will have the same figures). If the disk is full, make room: "
+                    "the states of the training may need it too"
+                )
+            broken = True
+
     def write(row: Row) -> None:
+        if broken:
+            return
         values = asdict(row)
-        for field, tag in _TAGS.items():
-            if values[field] is not None:
-                writer.add_scalar(tag, values[field], row.step)
-        # Seen while it trains, not minutes later.
-        writer.flush()
+        with told():
+            for field, tag in _TAGS.items():
+                if values[field] is not None:
+                    writer.add_scalar(tag, values[field], row.step)
+            # Seen while it trains, not minutes later.
+            writer.flush()
 
     try:
         yield write
     finally:
-        writer.close()
+        with told():
+            writer.close()

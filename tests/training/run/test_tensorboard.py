@@ -1,6 +1,7 @@
 """What TensorBoard reads is what the history says."""
 
 import csv
+import shutil
 import sys
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def test_the_scalars_of_a_run(tmp_path):
 def test_what_was_written_beyond_the_saved_state_is_not_shown_twice(tmp_path):
     pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
     for done, steps in ((0, (1, 2, 3, 4)), (2, (3, 4, 5))):
-        with scalars(tmp_path, done) as write:
+        with scalars(tmp_path, done, print) as write:
             for step in steps:
                 write(row(step, loss=10.0 * done + step))
     assert read(tmp_path)["training/loss"] == [(1, 1), (2, 2), (3, 23), (4, 24), (5, 25)]
@@ -64,7 +65,7 @@ def test_what_was_written_beyond_the_saved_state_is_not_shown_twice(tmp_path):
 def test_a_run_that_begins_is_not_drawn_into_the_one_before(tmp_path):
     pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
     for steps, loss in (((0, 1, 2, 3, 4), 1.0), ((0, 2, 4), 2.0)):
-        with scalars(tmp_path, 0) as write:
+        with scalars(tmp_path, 0, print) as write:
             for step in steps:
                 write(row(step, loss=loss))
     assert read(tmp_path)["training/loss"] == [(0, 2), (2, 2), (4, 2)]
@@ -75,6 +76,20 @@ def test_without_the_library_it_says_how_to_get_it(tmp_path, monkeypatch, capsys
     assert fitted(tmp_path) == 1
     assert ".[tensorboard]" in capsys.readouterr().err
     assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_cannot_be_written_any_more_is_told_once_and_does_not_end_the_training(tmp_path):
+    pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
+    said: list[str] = []
+    with scalars(tmp_path / "board", 0, said.append) as write:
+        write(row(1, loss=1.0))
+        shutil.rmtree(tmp_path / "board")
+        for step in (2, 3, 4):
+            write(row(step, loss=1.0))
+    (text,) = said
+    assert str(tmp_path / "board") in text
+    assert "training goes on" in text
 
 
 def row(step: int, loss: float) -> Row:
