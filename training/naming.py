@@ -1,5 +1,6 @@
-"""A few of many names."""
+"""Names: a few of many, and one spelling of each."""
 
+import unicodedata
 from collections.abc import Sequence
 
 NAMED = 3
@@ -16,3 +17,12 @@ def named(names: Sequence[str], count: int | None = None) -> str:
     total = len(names) if count is None else count
     rest = f" and {total - NAMED:,} more" if total > NAMED else ""
     return f"{', '.join(names[:NAMED])}{rest}"
+
+
+def composed(name: str) -> str:
+    """A name in Unicode's composed form (NFC).
+
+    macOS and the archives it packs decompose names (NFD): what anyone would call the same name is
+    then spelt by other characters.
+    """
+    return unicodedata.normalize("NFC", name)

@@ -37,7 +37,8 @@ class ImageClass:
     """Images of one thing.
 
     Attributes:
-        name: Unique: `s1` on two levels, `Greek/character01` on three.
+        name: Unique: `s1` on two levels, `Greek/character01` on three; in Unicode's composed form
+            (NFC), however its folder's name is stored, so that names of two folders compare.
         group: What it belongs to, such as an alphabet; empty on two levels.
     """
 

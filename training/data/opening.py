@@ -10,6 +10,7 @@ from training.data.folders import ImageClass, ImageFolder, Item
 from training.data.other_files import OtherFiles, counted, told_other_files
 from training.data.sources import Skipped, Source, open_source
 from training.errors import DataError
+from training.naming import composed
 
 _TRAIN = "train"
 _VALIDATION = ("val", "valid", "validation")
@@ -146,7 +147,8 @@ class _Tree:
                 usable.append(path)
             else:
                 skipped.append(Skipped(str(path), _misplaced(len(path.parts), level)))
-        names = sorted({str(path.parent) for path in usable})
+        name_of = {path.parent: composed(str(path.parent)) for path in usable}
+        names = sorted(set(name_of.values()))
         if not names:
             raise DataError(f"{self.files.path}: {self._found()}; {_LAYOUTS}")
         index = {name: position for position, name in enumerate(names)}
@@ -160,7 +162,7 @@ class _Tree:
         return ImageFolder(
             self.files,
             tuple(ImageClass(name, name.split("/")[0] if level == 3 else "") for name in names),
-            tuple(Item(str(path), index[str(path.parent)]) for path in usable),
+            tuple(Item(str(path), index[name_of[path.parent]]) for path in usable),
             tuple(skipped),
             self.others,
         )

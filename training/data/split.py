@@ -8,16 +8,20 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from training.data.folders import ImageFolder, Indices
 from training.errors import DataError
+from training.naming import composed
 
 SPLIT_FILE = "split.json"
 """The file's name beside a checkpoint."""
 
 _GROUPS_TO_SPLIT_BY_GROUP = 10
 _LEAST_CLASSES = 2
+
+_ClassName = Annotated[str, AfterValidator(composed)]
+"""As `ImageClass.name` is: earlier splits have names as their folders had them."""
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -55,9 +59,9 @@ class Split(BaseModel):
 
     seed: int
     unit: Literal["class", "group"]
-    train: tuple[str, ...]
-    validation: tuple[str, ...]
-    calibration: tuple[str, ...]
+    train: tuple[_ClassName, ...]
+    validation: tuple[_ClassName, ...]
+    calibration: tuple[_ClassName, ...]
     train_digest: str
     holdout_digest: str = ""
     crossed: bool = False

@@ -1,3 +1,5 @@
+import unicodedata
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -47,6 +49,23 @@ def test_a_zip_and_any_wrapping_folder_make_no_difference(tmp_path, names, wrapp
         assert found.digest() == plain.digest()
         assert found.read(found.items[-1]) == plain.read(plain.items[-1])
         assert found.source == path / wrapping.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "names", [["Crème/1.png", "Käse/1.png"], ["Français/é/1.png", "F/e/1.png"]]
+)
+def test_a_class_has_one_name_however_its_unicode_is_composed(tmp_path, names):
+    found = []
+    for form in ("NFC", "NFD"):
+        files = {unicodedata.normalize(form, name): png for name, png in pngs(names).items()}
+        found += [
+            whole(grown(tmp_path / form, files)),
+            whole(zipped(tmp_path / f"{form}.zip", files)),
+        ]
+        assert [found[-1].read(item) for item in found[-1].items] == [
+            files[item.key] for item in found[-1].items
+        ]
+    assert {folder.classes for folder in found} == {found[0].classes}
 
 
 def test_a_folder_inside_a_zip_is_named_as_if_it_were_on_disk(tmp_path):

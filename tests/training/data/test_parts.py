@@ -1,7 +1,10 @@
 """Parts of a folder, put together and thinned out."""
 
+import unicodedata
+
 import pytest
 
+from model_store.network import Side
 from tests.training.trees import grown, pngs, whole
 from training.data.parts import (
     Parts,
@@ -128,6 +131,16 @@ class TestSources:
     def test_of_a_holdout_that_comes_parted_the_validation_part_is_held_out(self, tmp_path, data):
         kept = grown(tmp_path / "kept", pngs(["train/k/1.png", "val/l/1.png", "val/m/1.png"]))
         assert names(open_sources(data, kept).holdout) == ["l", "m"]
+
+    def test_sides_share_a_class_whose_name_is_decomposed_on_one_of_them(self, tmp_path):
+        for side, form in (("left", "NFC"), ("right", "NFD")):
+            names = [unicodedata.normalize(form, name) for name in ("Crème", "Käse", "Brot")]
+            grown(tmp_path / side, pngs(f"{name}/1.png" for name in names))
+        joined = open_sources(tmp_path / "left", None, tmp_path / "right").train
+        assert len(joined.classes) == 3
+        assert not joined.skipped
+        of = [{joined.classes[item.label].name for item in joined.on(side).items} for side in Side]
+        assert of[0] == of[1] == {"Brot", "Crème", "Käse"}
 
     def test_the_right_side_joins_what_trains_and_what_is_held_out(self, tmp_path):
         inside = ["train/a/1.png", "train/b/1.png", "val/c/1.png", "val/d/1.png"]

@@ -204,3 +204,13 @@ def test_a_split_written_before_there_was_crossing_is_read(make):
     del content["crossed"]
     assert Split.from_json(json.dumps(content).encode()) == split
     assert split.calibrating == (), "without classes to calibrate, nothing was calibrated"
+
+
+def test_a_split_that_was_written_with_decomposed_names_finds_its_classes(make):
+    folder = make(["Cre\u0300me", "Brot", "Ka\u0308se"])
+    written = Split(
+        seed=0, unit="class", train=(), validation=(), calibration=(), train_digest=""
+    ).model_dump()
+    written["train"] = ["Cre\u0300me", "Ka\u0308se"]
+    split = Split.from_json(json.dumps(written).encode())
+    assert [entry.name for entry in classes_named(folder, split.train).classes] == ["Crème", "Käse"]
