@@ -132,6 +132,38 @@ def test_damage_inside_an_archive_is_an_error_of_that_file(tmp_path):
         folder.read(folder.items[1])
 
 
+def test_damage_in_an_archive_packed_by_lzma_is_an_error_of_that_file(tmp_path):
+    path = tmp_path / "data.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        for name, content in pngs(TWO).items():
+            archive.writestr(name, content)
+        offset = archive.getinfo("a/2.png").header_offset
+    content = bytearray(path.read_bytes())
+    content[offset + 50 : offset + 70] = bytes(20)
+    path.write_bytes(bytes(content))
+    folder = whole(path)
+    assert folder.read(folder.items[0]) == pngs(TWO)["a/1.png"]
+    with pytest.raises(DataError, match="cannot be read from the archive"):
+        folder.read(folder.items[1])
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    # In its list of files: the first name begun by what begins none in UTF-8 (and said to be in
+    # it), and a version of the format that does not exist.
+    [((9, 46), (0x08, 0xFF)), ((6, 7), (0xFE, 0xFF))],
+)
+def test_an_archive_whose_list_of_files_is_damaged_is_refused(tmp_path, at, value):
+    path = zipped(tmp_path / "data.zip", pngs(TWO))
+    content = bytearray(path.read_bytes())
+    begin = content.index(b"PK\x01\x02")
+    for place, byte in zip(at, value, strict=True):
+        content[begin + place] = byte
+    path.write_bytes(bytes(content))
+    with pytest.raises(DataError, match=r"data\.zip cannot be read as a zip archive .*pack it"):
+        open_data(path)
+
+
 def test_many_threads_and_copies_read_one_archive(tmp_path):
     files = pngs(f"{label}/{n}.png" for label in "abc" for n in range(40))
     folder = whole(zipped(tmp_path / "data.zip", files))

@@ -3,7 +3,6 @@
 import os
 import threading
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -77,8 +76,10 @@ class ZipSource:
             info = opened.archive.getinfo(name.replace("/", opened.separator))
             check_size(info.file_size)
             return opened.archive.read(info)
-        except (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-            # RuntimeError: encrypted, or a compression that Python does not know.
+        except DataError:
+            raise
+        except Exception as error:
+            # Every compression has errors of its own, and damage leads to many others.
             raise DataError(f"cannot be read from the archive ({error})") from error
 
     def below(self, prefix: str) -> "ZipSource":
@@ -97,7 +98,8 @@ class ZipSource:
             return opened
         try:
             archive = zipfile.ZipFile(self.archive)
-        except (OSError, zipfile.BadZipFile) as error:
+        except Exception as error:
+            # Of many kinds: of names that are not in their encoding, of a format not known, …
             raise DataError(
                 f"{self.archive} cannot be read as a zip archive ({error}); fetch or pack it again"
             ) from error
