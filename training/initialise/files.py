@@ -4,7 +4,6 @@ import pickle
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from training.errors import TrainingError
@@ -34,7 +33,9 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
             f"{path} is not a file of tensors alone, and nothing else is read, since it could run "
             "any code; where it was made, save model.state_dict() and give that"
         ) from error
-    except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
+    except Exception as error:
+        # Damage raises all kinds (SafetensorError, RuntimeError, AssertionError, IndexError,
+        # struct.error, …), and they mean the same.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TrainingError(
             f"{path} cannot be read as weights ({reason}); copy or download it again"

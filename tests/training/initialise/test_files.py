@@ -1,0 +1,51 @@
+"""Weights from files, whatever state these are in."""
+
+import io
+
+import pytest
+import torch
+
+from training.errors import TrainingError
+from training.initialise.files import read_tensors
+
+WEIGHTS = {"a.weight": torch.ones(3, 4), "b": torch.zeros(2)}
+
+
+def saved(*, as_zip: bool) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(WEIGHTS, buffer, _use_new_zipfile_serialization=as_zip)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("as_zip", [True, False])
+@pytest.mark.parametrize("key", [None, "state_dict", "model"])
+def test_tensors_are_read_by_name(tmp_path, as_zip, key):
+    path = tmp_path / "w.pth"
+    torch.save(
+        WEIGHTS if key is None else {"epoch": 3, key: WEIGHTS},
+        path,
+        _use_new_zipfile_serialization=as_zip,
+    )
+    found = read_tensors(path)
+    assert found.keys() == WEIGHTS.keys()
+    assert all(found[name].equal(WEIGHTS[name]) for name in WEIGHTS)
+
+
+@pytest.mark.parametrize("as_zip", [True, False])
+def test_wherever_a_file_is_cut_short_it_is_refused(tmp_path, as_zip):
+    path, whole = tmp_path / "w.pth", saved(as_zip=as_zip)
+    for length in range(0, len(whole), 11):
+        path.write_bytes(whole[:length])
+        with pytest.raises(TrainingError, match=r"w\.pth"):
+            read_tensors(path)
+
+
+@pytest.mark.parametrize("content", [b"\x80\x02.", b"<!DOCTYPE html>", b""])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_what_is_damaged_or_something_else_is_refused(tmp_path, content, suffix):
+    path = tmp_path / f"w{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(
+        TrainingError, match=rf"w\{suffix} (cannot be read as weights|is not a file)"
+    ):
+        read_tensors(path)
