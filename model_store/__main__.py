@@ -7,6 +7,7 @@ from pathlib import Path
 
 from model_store.checkpoint import WEIGHTS
 from model_store.errors import CheckpointDamaged, StoreError
+from model_store.files import refusal
 from model_store.imports import import_model, importable
 from model_store.manifest import Manifest
 from model_store.store import SHIPPED, ModelStore
@@ -30,6 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"'{options.alias}' is now another name of '{options.name}'")
     except StoreError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: {refusal(error)}", file=sys.stderr)
         return 1
     return 0
 

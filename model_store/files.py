@@ -18,6 +18,14 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def refusal(error: OSError) -> str:
+    """What the system refuses, in words for users: where, why, and what to do."""
+    why = error.strerror or str(error) or type(error).__name__
+    if error.filename is None:
+        return f"{why} (said by the system, which names no file)"
+    return f"{error.filename}: {why}; check this path, and that this user may use what is there"
+
+
 def write_durably(path: Path, data: bytes) -> None:
     """Writes a new file and waits until the disk has it."""
     with path.open("xb") as file:

@@ -84,7 +84,8 @@ class ModelStore:
         for name in sorted(entry for entry in entries if re.fullmatch(NAME_PATTERN, entry)):
             try:
                 versions = self.versions(name)
-            except PermissionError:
+            except OSError:
+                # No rights, a link in a circle, a bad disk: no reason to lose the other models.
                 continue
             if versions:
                 found.append(self._reference(name, versions[-1]))
@@ -303,7 +304,8 @@ class ModelStore:
             return self.versions(name)
         except OSError as error:
             raise StoreError(
-                f"{self.root / name} cannot be read ({error.strerror}); mend its permissions"
+                f"{self.root / name} cannot be read ({error.strerror}); see that it is a "
+                "folder that this user may list"
             ) from error
 
     def _reference(self, name: str, version: int) -> Reference:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from model_store.errors import TwinlensError
+from model_store.files import refusal
 
 _COMMANDS = {
     "fit": "train a model on a folder of images",
@@ -40,6 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(list(sys.argv[1:] if arguments is None else arguments))
     except TwinlensError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        # Such as a path of which not even that may be asked whether it is there.
+        print(f"error: {refusal(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -18,6 +18,15 @@ def check_file(path: Path, option: str) -> None:
     Raises:
         DataError: It is a folder or a device, its folder is not there, or may not be written to.
     """
+    try:
+        _check(path, option)
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be written ({error.strerror or error}): give {option} another file"
+        ) from error
+
+
+def _check(path: Path, option: str) -> None:
     if path.exists() and not path.is_file() and not path.is_dir():
         # It would be replaced, by whoever may do that.
         raise DataError(f"{path} is no regular file: give {option} another")

@@ -34,6 +34,15 @@ def test_the_store_may_be_named_before_the_command_and_after_it(
     assert before.startswith("glyphs ")
 
 
+def test_a_store_whose_path_cannot_be_looked_at_is_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--store", "x" * 300, "import", "photos"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {'x' * 300}/photos: ")
+    assert "check this path" in said
+
+
 def test_a_broken_manifest_hides_no_other_model(
     store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -421,6 +421,15 @@ def test_a_store_that_cannot_be_written_says_so(tmp_path: Path):
         ModelStore(tmp_path).save("mine", tiny.network())
 
 
+def test_a_folder_that_cannot_be_listed_hides_no_other_model(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    store.save("mine", tiny.network())
+    (tmp_path / "loop").symlink_to("loop")
+    assert [found.name for found in store.models()] == ["mine"]
+    with pytest.raises(StoreError, match="loop cannot be read"):
+        store.find("loop")
+
+
 def test_a_file_where_the_store_should_be_says_so(tmp_path: Path):
     (tmp_path / "store").write_text("not a folder")
     with pytest.raises(StoreError, match="cannot write a checkpoint"):

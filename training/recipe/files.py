@@ -101,7 +101,14 @@ def _find(name: str) -> Path:
     if name in recipe_names():
         return RECIPES / f"{name}.yaml"
     path = Path(name)
-    if path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as error:
+        raise RecipeError(
+            f"no recipe can be read at {name} ({error.strerror}); give one of "
+            f"{', '.join(recipe_names())}, or the path of a YAML file"
+        ) from error
+    if there:
         return path
     near = difflib.get_close_matches(name, recipe_names(), 1)
     raise RecipeError(

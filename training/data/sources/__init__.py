@@ -25,6 +25,16 @@ def open_source(path: Path) -> Source:
             f"the path {shown(str(path))} is not valid Unicode, which a model's files cannot hold; "
             "rename what is on it"
         )
+    try:
+        return _source(path)
+    except OSError as error:
+        raise DataError(
+            f"{error.filename or path} cannot be read ({error.strerror or error}); check the path "
+            "given as data, and that this user may read it"
+        ) from error
+
+
+def _source(path: Path) -> Source:
     if path.is_dir():
         return FolderSource(path)
     for candidate in (path, *path.parents):
