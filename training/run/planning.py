@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 import torch
 
+from model_store.errors import StoreError
+from model_store.network.backbones import BACKBONES
+from model_store.network.branch import Branch
+from model_store.network.lookup import find, refusing
 from training.components import build
 from training.data.augmentation import AUGMENTATIONS, Augmentation
 from training.data.batches import Batches
@@ -13,6 +17,7 @@ from training.data.training_set import TrainingSet, class_table
 from training.distributed import Processes
 from training.errors import RecipeError
 from training.history import validations_since_best
+from training.randomness import Stream, seeded
 from training.recipe import Recipe
 from training.run.state import Standing
 
@@ -167,9 +172,25 @@ def _length(table: ClassTable, sampler: Sampler, recipe: Recipe) -> tuple[int, f
 
 def _check_size(recipe: Recipe, augmentation: Augmentation) -> None:
     seen = (recipe.preprocessing.height, recipe.preprocessing.width)
-    if augmentation.size != seen and any(b.pooling == "flatten" for b in recipe.network.branches):
+    if augmentation.size == seen:
+        return
+    what = "augmentation.options.resolution below 1 is for networks that take pictures of any size"
+    if any(branch.pooling == "flatten" for branch in recipe.network.branches):
         raise RecipeError(
-            "augmentation.options.resolution below 1 is for networks that take pictures of any "
-            "size, and one that flattens its map takes only one; set network.branches.0.pooling="
+            f"{what}, and one that flattens its map takes only one; set network.branches.0.pooling="
             "grid or gem, or leave the resolution at 1"
         )
+    for spec in recipe.network.branches:
+        # Of what is built for a size, some take others too: that is seen only by trying.
+        if getattr(find(BACKBONES, "backbone", spec.backbone), "sized", False):
+            channels = recipe.preprocessing.channels
+            with seeded(recipe.seed, Stream.INITIALISATION):
+                branch = Branch(spec, channels, *seen).eval()
+            try:
+                with refusing(f"backbone '{spec.backbone}'"), torch.inference_mode():
+                    branch(torch.zeros(1, channels, *augmentation.size))
+            except StoreError as error:
+                raise RecipeError(
+                    f"{what}, and this one takes only one ({error}); leave the resolution at 1, or "
+                    "choose a convolutional network"
+                ) from error

@@ -1,4 +1,4 @@
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 
 import pytest
@@ -78,6 +78,24 @@ def test_smaller_pictures_are_not_for_a_network_that_flattens_its_map(tmp_path, 
         plan_training(images, recipe, torch.device("cpu"), validates=False)
     recipe = load_recipe(str(tmp_path / "r.yaml"), [smaller])
     with pytest.raises(RecipeError, match="resolution below 1"):
+        plan_training(images, recipe, torch.device("cpu"), validates=False)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "fits"), [("vit_tiny_patch16_224", False), ("test_resnet", True)]
+)
+def test_smaller_pictures_are_not_for_a_network_built_for_their_size(
+    tmp_path, images, architecture, fits
+):
+    pytest.importorskip("timm", reason="the extra timm is not installed")
+    overrides = [
+        "augmentation={name: jitter, options: {resolution: 0.5}}",
+        "network.branches.0.backbone=timm",
+        f"network.branches.0.options={{architecture: {architecture}}}",
+        "network.branches.0.pooling=none",
+    ]
+    recipe = load_recipe(str(tmp_path / "r.yaml"), overrides)
+    with nullcontext() if fits else pytest.raises(RecipeError, match=r"takes only one .*at 1"):
         plan_training(images, recipe, torch.device("cpu"), validates=False)
 
 
