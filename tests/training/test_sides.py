@@ -174,6 +174,16 @@ class TestFit:
         with pytest.raises(RecipeError, match="--right"):
             fit(self.request(tmp_path, recipe), Reporter())
 
+    def test_batches_that_may_leave_one_image_to_a_side_are_not_for_batch_norm(
+        self, tmp_path, recipe
+    ):
+        draw_folder(tmp_path / "photos", classes=8, images=4)
+        draw_folder(tmp_path / "shop", classes=8, images=1)
+        request = self.request(tmp_path, recipe, right=tmp_path / "shop")
+        shuffled = [*request.overrides, "sampling.name=shuffled", "loss={name: cosine-softmax}"]
+        with pytest.raises(RecipeError, match=r"classes-by-images, .*0\.batch_norm=false"):
+            fit(replace(request, overrides=shuffled), Reporter())
+
     def test_nor_is_it_cross_validated(self, tmp_path, recipe, capsys):
         draw_folder(tmp_path / "photos", classes=8, images=4)
         words = ["cross-validate", "--data", str(tmp_path / "photos"), "--recipe", str(recipe)]

@@ -1,5 +1,6 @@
 """What to change about a training that has collapsed."""
 
+from training.data.sampling import SAMPLERS
 from training.guard.collapse import Symptom
 from training.recipe import Recipe
 
@@ -53,8 +54,11 @@ def _about_mining(recipe: Recipe) -> list[str]:
 
 
 def _about_norm(recipe: Recipe) -> list[str]:
+    branches = recipe.network.branches
+    if len(branches) > 1 and SAMPLERS[recipe.sampling.name].by_image:
+        return []  # A batch may have a single image of a side: planning would refuse it.
     return [
         f"batch normalisation of the embedding (--set network.branches.{at}.batch_norm=true)"
-        for at, branch in enumerate(recipe.network.branches)
+        for at, branch in enumerate(branches)
         if not branch.batch_norm
     ]

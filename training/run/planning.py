@@ -118,6 +118,8 @@ def plan_training(
     sampler = _sampler(images.table, recipe)
     augmentation = build(AUGMENTATIONS, "augmentation", recipe.augmentation, recipe.preprocessing)
     _check_size(recipe, augmentation)
+    if images.table.sides is not None:
+        _check_sides(recipe)
     steps, epoch_steps = _length(images.table, sampler, recipe)
     batches = Batches(
         images,
@@ -168,6 +170,20 @@ def _sampler(table: ClassTable, recipe: Recipe) -> Sampler:
 def _length(table: ClassTable, sampler: Sampler, recipe: Recipe) -> tuple[int, float]:
     images, each = len(table.labels), sampler.images_per_step * recipe.batches_per_step
     return recipe.steps(images, each), images / each
+
+
+def _check_sides(recipe: Recipe) -> None:
+    branches = recipe.network.branches
+    normalised = [at for at, branch in enumerate(branches) if branch.batch_norm]
+    if not normalised or len(branches) == 1 or recipe.max_steps == 0:
+        return
+    if SAMPLERS[recipe.sampling.name].by_image:
+        raise RecipeError(
+            f"sampling.name={recipe.sampling.name} draws images whatever their side, and a branch "
+            "with batch_norm cannot learn from a batch with a single image of its side; set "
+            "sampling.name=classes-by-images, which draws as many of either, or "
+            f"network.branches.{normalised[0]}.batch_norm=false"
+        )
 
 
 def _check_size(recipe: Recipe, augmentation: Augmentation) -> None:

@@ -1,6 +1,7 @@
 """What is advised: only what the recipe does not do already, each with what to type."""
 
 import pytest
+import yaml
 
 from tests.training.drawings import SMALL_RECIPE, write_recipe
 from training.guard.advice import advice
@@ -35,6 +36,15 @@ def advised(tmp_path):
 def test_what_the_recipe_does_already_is_not_advised(advised, says, does_not, words):
     assert words in advised(says)
     assert words not in advised(does_not)
+
+
+def test_no_batch_norm_where_a_batch_may_have_one_image_of_a_side(tmp_path):
+    content = yaml.safe_load(SMALL_RECIPE)
+    content["network"]["branches"] = [content["network"]["branches"][0] | {"batch_norm": False}] * 2
+    path = str(write_recipe(tmp_path / "two.yaml", yaml.safe_dump(content)))
+    assert "batch_norm" not in "\n".join(advice(load_recipe(path), Symptom.SPREAD))
+    other = load_recipe(path, ["sampling={name: classes-by-images, options: {images: 2}}"])
+    assert "network.branches.1.batch_norm=true" in "\n".join(advice(other, Symptom.SPREAD))
 
 
 def test_a_tenth_of_the_rate_comes_first_and_a_look_at_the_data_last(advised):
