@@ -67,7 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole_number(4),
         default=_MAX_IMAGES,
         metavar="N",
-        help=f"most images of --data; of more, a sample is taken (default: {_MAX_IMAGES:,})",
+        help=f"most images of --data; of more, a sample is taken (default: {_MAX_IMAGES:,}); "
+        "where all classes had calibrated the model, the images are those of then",
     )
     parser.add_argument(
         "--max-impostors",
@@ -171,6 +172,12 @@ def _measured(
         )
         folder = crossed.embedded.folder
         which = "all classes, each pair scored by what was fitted to others"
+        if len(folder.items) > options.max_images:
+            # Fitted to fewer, it would be another model than the one reported on.
+            bench.reporter.say(
+                f"note: {len(folder.items):,} images are measured, those that fit calibrated by; "
+                "--classes all takes a sample, as --max-images says"
+            )
     else:
         folder = _sampled(whole, options.max_images, seed=options.seed)
         which = f"{options.classes} classes"

@@ -11,6 +11,7 @@ from PIL import Image
 from model_store.manifest import Provenance
 from model_store.store import SHIPPED, ModelStore
 from tests.training import small
+from tests.training.drawings import write_recipe
 from tests.training.report.test_html import read
 from tests.training.trees import grown, png, pngs
 from training.calibration import typicality_warnings
@@ -20,6 +21,7 @@ from training.data.parts import open_sources
 from training.data.split import split_classes
 from training.evaluation.embedding import embed_folder
 from training.history import Row, to_csv
+from training.recipe.files import load_recipe
 from training.report.html import Html
 
 NAMES = [f"g{group}/c<{n}>/{image}.png" for group in "ab" for n in range(4) for image in range(3)]
@@ -340,6 +342,22 @@ def test_a_gallery_is_looked_into_though_pairs_of_all_classes_had_calibrated(pla
     gallery = grown(place / "gallery", pngs(name.replace("/0.", "/9.") for name in NAMES[::3]))
     reader = made(place, "wholly", "--data", place / "images", "--gallery", gallery)
     assert "; gallery gallery: 8 images of 8 classes" in reader.text
+
+
+def test_where_all_classes_had_calibrated_it_is_told_that_no_sample_is_taken(place, capsys):
+    folder = open_data(place / "images").whole
+    split = split_classes(folder, validation=0.25, calibration=0, seed=0, crossed=True)
+    recipe = load_recipe(str(write_recipe(place / "r.yaml")), ["max_steps=0"])
+    ModelStore(place / "store").save(
+        "wholly",
+        small.network("euclidean"),
+        files={"split.json": split.to_json()},
+        provenance=Provenance(recipe=recipe.model_dump(mode="json")),
+    )
+    told = "24 images are measured, those that fit calibrated by; --classes all takes a sample"
+    reader = made(place, "wholly", "--data", place / "images", "--max-images", 8)
+    assert "fitted to others: 24 images of 8 classes" in reader.text
+    assert told in capsys.readouterr().err
 
 
 def test_without_classes_that_validate_all_are_measured(place):
