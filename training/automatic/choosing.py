@@ -60,7 +60,14 @@ class Chosen:
     tried: str = ""
 
 
-def choose(folder: ImageFolder, *, device: torch.device, seed: int, reporter: Reporter) -> Chosen:
+def choose(
+    folder: ImageFolder,
+    *,
+    device: torch.device,
+    seed: int,
+    reporter: Reporter,
+    length_given: bool = False,
+) -> Chosen:
     """Chooses a recipe for some images.
 
     Starting networks are compared by how well they tell the classes apart before any training:
@@ -72,6 +79,7 @@ def choose(folder: ImageFolder, *, device: torch.device, seed: int, reporter: Re
         device: Where it will be trained.
         seed: Of the draws.
         reporter: Told what is done.
+        length_given: Whether it is said how many steps to take: that is then not chosen.
 
     Raises:
         DataError: No image can be decoded.
@@ -97,7 +105,7 @@ def choose(folder: ImageFolder, *, device: torch.device, seed: int, reporter: Re
         if not tried:
             return _from_nothing(looks, seen)
     if not tried:
-        return _untried(folder, seen, shape, faces=faces is not None)
+        return _untried(folder, seen, shape, faces=faces is not None, length_given=length_given)
     best = min(tried, key=lambda each: each.rank)
     shown = table(
         f"tried before training, on {len(some.items):,} images of {len(some.classes):,} classes, "
@@ -112,7 +120,7 @@ def choose(folder: ImageFolder, *, device: torch.device, seed: int, reporter: Re
             for each in tried
         ],
     )
-    by_size = _by_size(folder, load_recipe(best.recipe, best.overrides))
+    by_size = _by_size(folder, load_recipe(best.recipe, best.overrides), length_given=length_given)
     few = too_few_to_train_on(folder)
     reason = (
         f"{seen}, and of {len(tried)} starting networks this one told classes apart "
@@ -122,11 +130,14 @@ def choose(folder: ImageFolder, *, device: torch.device, seed: int, reporter: Re
     return Chosen(best.recipe, (*best.overrides, *by_size), reason, shown)
 
 
-def _untried(folder: ImageFolder, seen: str, shape: Shape, *, faces: bool) -> Chosen:
+def _untried(
+    folder: ImageFolder, seen: str, shape: Shape, *, faces: bool, length_given: bool
+) -> Chosen:
     few = "there are too few classes to compare starting networks by"
     if faces:
         return Chosen(FACES, (), f"{seen}, with a face in nearly all, and {few}")
-    overrides = (*shape.overrides(), *_by_size(folder, load_recipe(USUAL)))
+    by_size = _by_size(folder, load_recipe(USUAL), length_given=length_given)
+    overrides = (*shape.overrides(), *by_size)
     return Chosen(USUAL, overrides, f"{seen}, and {few}")
 
 
@@ -137,18 +148,19 @@ def _from_nothing(looks: Looks, seen: str) -> Chosen:
     return Chosen("images", (), f"{seen}, and no starting network could be tried")
 
 
-def _by_size(folder: ImageFolder, recipe: Recipe) -> tuple[str, ...]:
+def _by_size(folder: ImageFolder, recipe: Recipe, *, length_given: bool = False) -> tuple[str, ...]:
     """What follows from how many classes and images there are."""
     if recipe.max_steps == 0:
         return ()
     counts = np.bincount(folder.labels, minlength=len(folder.classes))
     paired = int((counts >= 2).sum())
-    if too_few_to_train_on(folder):
+    if not length_given and too_few_to_train_on(folder):
         return (_KEEP,)
     each = 4 if np.median(counts) >= _MANY_OF_A_CLASS and recipe.start.projection else 2
     overrides = [] if each == 2 else [f"sampling.options={{images: {each}}}"]
     if paired * each < recipe.batch:
-        overrides.append(f"batch={paired * each}")
+        # Of fewer than two classes none can be drawn: the sampler says so.
+        overrides.append(f"batch={max(paired, 2) * each}")
     return tuple(overrides)
 
 

@@ -148,7 +148,13 @@ def _chosen(request: FitRequest, sources: Sources, reporter: Reporter) -> Chosen
         untrained = kept(parts)
     crossed = crossed and (untrained or usual.calibration.folds > 0)
     check_pairs(parts, closed if untrained else usual, crossed=crossed, held_out=held_out)
-    chosen = choose(parts.train, device=request.device, seed=usual.seed, reporter=reporter)
+    chosen = choose(
+        parts.train,
+        device=request.device,
+        seed=usual.seed,
+        reporter=reporter,
+        length_given=usual.max_steps is not None,
+    )
     if chosen.tried:
         reporter.say(chosen.tried)
     return chosen

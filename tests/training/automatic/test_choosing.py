@@ -191,6 +191,12 @@ def test_how_long_and_by_how_many_of_a_class_follows_from_the_counts(tmp_path, c
     assert _by_size(_counted(tmp_path, *counts), recipe) == expected
 
 
+def test_where_the_length_is_given_it_does_not_follow_from_the_counts(tmp_path):
+    recipe, folder = load_recipe("photos"), _counted(tmp_path, *[7] * 6)
+    assert _by_size(folder, recipe) == ("max_steps=0",)
+    assert _by_size(folder, recipe, length_given=True) == ("batch=12",)
+
+
 def test_some_images_are_six_each_of_150_classes_that_have_two_before_others(tmp_path):
     some = _some(_counted(tmp_path, *[1] * 20, *[7] * 140), np.random.default_rng(0))
     counts = np.bincount(some.labels)

@@ -280,6 +280,7 @@ class TestWithoutARecipe:
         assert "because" in err
         card = (store.find("m").path / "card.md").read_text()
         assert "tried before training" in card
+        assert "trained further" not in card, "the length was given, and steps were taken"
 
     def test_few_classes_of_several_images_among_many_of_one_are_enough(
         self, command, store, tmp_path, monkeypatch
