@@ -103,6 +103,28 @@ def test_a_fold_that_goes_wrong_is_told_with_advice_that_can_be_followed(
         assert cannot not in told
 
 
+def test_a_recipe_is_chosen_by_the_seed_and_the_length_that_are_set(drawings, monkeypatch, capsys):
+    given = []
+
+    def asked(*_, seed, length_given, **__):
+        given.append((seed, length_given))
+        raise DataError("seen enough")
+
+    monkeypatch.setattr("training.commands.cross_validate.choose", asked)
+    words = ["cross-validate", "--data", str(drawings), "--folds", "2"]
+    for more in (["--set", "seed=7"], ["--set", "max_steps=3"]):
+        assert main([*words, *more]) == 1
+        assert "seen enough" in capsys.readouterr().err
+    assert given == [(7, False), (0, True)]
+
+
+def test_that_folds_of_a_calibration_are_not_trained_is_told(drawings, tmp_path, capsys):
+    recipe = write_recipe(tmp_path / "r.yaml", SMALL_RECIPE)
+    words = ["cross-validate", "--data", str(drawings), "--recipe", str(recipe), "--folds", "4"]
+    assert main([*words, "--set", "calibration.folds=2"]) == 1, "6 classes are too few for 4 folds"
+    assert "note: calibration.folds is for the calibration" in capsys.readouterr().err
+
+
 def test_too_many_folds_are_refused(drawings, tmp_path, capsys):
     recipe = write_recipe(tmp_path / "r.yaml", SMALL_RECIPE)
     words = ["cross-validate", "--data", str(drawings), "--recipe", str(recipe), "--folds", "4"]

@@ -36,6 +36,9 @@ from training.outputs import check_file, writing
 from training.progress import Reporter
 from training.recipe.files import check_overrides, load_recipe, to_yaml
 
+_CHOSEN_BY = ("seed", "max_steps")
+"""What is set in a recipe that the choice of one has to know."""
+
 _GO_ON = "free space or mend the permissions, and go on with the same command"
 
 
@@ -79,9 +82,16 @@ def run(options: argparse.Namespace) -> int:
     if name is None:
         check_overrides(USUAL, overrides)
         # What would end it after the choice, which takes minutes, does so before.
-        about_seed = [each for each in overrides if each.partition("=")[0].strip() == "seed"]
-        deal_folds(folder, options.folds, load_recipe(USUAL, about_seed).seed)
-        chosen = choose(folder, device=device, seed=0, reporter=reporter)
+        known = [each for each in overrides if each.partition("=")[0].strip() in _CHOSEN_BY]
+        usual = load_recipe(USUAL, known)
+        deal_folds(folder, options.folds, usual.seed)
+        chosen = choose(
+            folder,
+            device=device,
+            seed=usual.seed,
+            reporter=reporter,
+            length_given=usual.max_steps is not None,
+        )
         name, overrides = chosen.recipe, [*chosen.overrides, *overrides]
         reporter.say(
             f"{chosen.tried}\nrecipe '{name}', because {chosen.reason}\n"
@@ -89,6 +99,11 @@ def run(options: argparse.Namespace) -> int:
             "among them, flatter a little; name a recipe with --recipe for figures that do not"
         )
     recipe = load_recipe(name, overrides)
+    if recipe.calibration.folds:
+        reporter.say(
+            "note: calibration.folds is for the calibration of a model that fit keeps; here each "
+            "fold is trained once, whatever it says"
+        )
     about = {
         "data": sources.train.digest(),
         "recipe": to_yaml(recipe).decode(),
