@@ -82,7 +82,7 @@ def _job(request: FitRequest, run: Run, reporter: Reporter) -> Job:
         )
     if job.recipe.validation.keep == "every":
         check_name(_at_step(request.name, _MOST_STEPS))
-    reporter.say(short_table(job.recipe, job.record.recipe))
+    reporter.say(short_table(job.recipe, job.record.recipe, validates=job.validates))
     return job
 
 

@@ -71,6 +71,7 @@ def inspect(
     return Inspection(
         (
             *_about_length(parts.train, recipe),
+            *_about_validation(parts, recipe),
             *_about_classes(parts.train, recipe),
             *_about_judging(judging),
             *_about_unusable(found.unusable),
@@ -164,6 +165,25 @@ def _about_length(folder: ImageFolder, recipe: Recipe) -> Iterator[str]:
             + (", and a larger max_steps" if recipe.max_steps is not None else "")
             + "), or make steps smaller (--set batch=…)"
         )
+
+
+def _about_validation(parts: Parts, recipe: Recipe) -> Iterator[str]:
+    """What is asked of a validation where there is none."""
+    wanted = recipe.validation
+    undone = {
+        **({f"validation.keep={wanted.keep}": "keep=last"} if wanted.keep != "last" else {}),
+        **({f"validation.patience={wanted.patience}": "patience=null"} if wanted.patience else {}),
+    }
+    if recipe.max_steps == 0 or not undone or (parts.validation is not None and wanted.times > 0):
+        return
+    reason, mend = "validation.times is 0", "validation.times=5"
+    if parts.validation is None:
+        reason, mend = "no classes are set aside to validate on", "split.validation=0.15"
+    without = " ".join(f"--set validation.{value}" for value in undone.values())
+    yield (
+        f"{reason}, so that {' and '.join(undone)} cannot be: training goes to its end and keeps "
+        f"the last weights; validate (--set {mend}), or do without ({without})"
+    )
 
 
 def _about_classes(folder: ImageFolder, recipe: Recipe) -> Iterator[str]:

@@ -21,26 +21,37 @@ def recipe_table(recipe: Recipe, name: str) -> str:
     return table(f"recipe '{name}'", ("key", "value"), rows)
 
 
-def short_table(recipe: Recipe, name: str) -> str:
-    """What a person wants to see before a training begins, or is told that none will be."""
+def short_table(recipe: Recipe, name: str, *, validates: bool = True) -> str:
+    """What a person wants to see before a training begins, or is told that none will be.
+
+    Args:
+        recipe: What is told of.
+        name: What it is called.
+        validates: Whether there are classes to validate on.
+    """
     seen = recipe.preprocessing
+    training = [("length", "nothing is trained")]
+    if recipe.max_steps != 0:
+        training = _training(recipe, validates=validates and recipe.validation.times > 0)
     rows = [
         ("network", " | ".join(branch.backbone for branch in recipe.network.branches)),
         ("comparator", _part(recipe.network.comparator.model_dump(mode="json"))),
         ("input", f"{seen.mode} {seen.height}x{seen.width}, {seen.resize}"),
-        *([("length", "nothing is trained")] if recipe.max_steps == 0 else _training(recipe)),
+        *training,
         ("precision", recipe.precision),
         ("seed", str(recipe.seed)),
     ]
     return table(f"recipe '{name}'", ("", ""), rows)
 
 
-def _training(recipe: Recipe) -> list[tuple[str, str]]:
+def _training(recipe: Recipe, *, validates: bool) -> list[tuple[str, str]]:
     length = [
         *([f"{recipe.epochs:g} epochs"] if recipe.epochs is not None else []),
         *([f"{recipe.max_steps:,} steps"] if recipe.max_steps is not None else []),
     ]
-    checks = recipe.validation
+    checks, watched = recipe.validation, f"none, keeps {_KEPT['last']}"
+    if validates:
+        watched = f"{checks.times} times, keeps {_KEPT[checks.keep]}"
     return [
         ("sampling", _part(recipe.sampling.model_dump(mode="json"))),
         ("augmentation", _part(recipe.augmentation.model_dump(mode="json"))),
@@ -49,7 +60,7 @@ def _training(recipe: Recipe) -> list[tuple[str, str]]:
         ("schedule", f"{recipe.schedule.name}, warm-up {recipe.schedule.warm_up:g}"),
         ("batch", f"{recipe.batch} x {recipe.batches_per_step} a step"),
         ("length", " or ".join(length) + ", whichever is shorter" * (len(length) > 1)),
-        ("validation", f"{checks.times} times, keeps {_KEPT[checks.keep]}"),
+        ("validation", watched),
     ]
 
 

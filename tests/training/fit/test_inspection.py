@@ -21,6 +21,18 @@ def test_few_steps(said, drawings):
     assert "max_steps" in told
 
 
+def test_what_takes_a_validation_where_there_is_none(said, drawings):
+    best, ends = "validation.keep=best", "validation.patience=3"
+    assert said(drawings, best, ends) == ()
+    assert said(drawings, "split.validation=0") == ()
+    (told,) = said(drawings, "split.validation=0", best, ends)
+    assert f"{best} and {ends} cannot be" in told
+    assert "--set split.validation=0.15" in told
+    assert told.endswith("(--set validation.keep=last --set validation.patience=null)")
+    (told,) = said(drawings, "validation.times=0", ends)
+    assert told.startswith(f"validation.times is 0, so that {ends} cannot be")
+
+
 def test_few_classes(said, tmp_path):
     told = said(draw_folder(tmp_path / "few", classes=7, images=9), "split.calibration=0")
     assert [text.split(" ")[0] for text in told] == ["5"]

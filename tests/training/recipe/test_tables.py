@@ -35,3 +35,19 @@ def test_a_recipe_that_trains_nothing_says_so_and_no_more(tmp_path):
     assert "network" in text
     for word in ("epochs", "optimiser", "loss", "batch", "validation"):
         assert word not in text
+
+
+@pytest.mark.parametrize(
+    ("times", "validates", "told"),
+    [
+        (5, True, "5 times, keeps the best weights"),
+        (5, False, "none, keeps the last weights"),
+        (0, True, "none, keeps the last weights"),
+    ],
+)
+def test_what_is_kept_is_told_as_it_will_be(tmp_path, times, validates, told):
+    path = str(write_recipe(tmp_path / "small.yaml"))
+    recipe = load_recipe(path, ["validation.keep=best", f"validation.times={times}"])
+    lines = short_table(recipe, "small", validates=validates).splitlines()
+    (line,) = (line for line in lines if "validation" in line)
+    assert line.split(maxsplit=1)[1] == told
