@@ -36,10 +36,22 @@ def add_store(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--store",
         type=Path,
-        default=Path(os.environ.get("TWINLENS_MODEL_STORE") or SHIPPED),
+        default=_default_store(),
         metavar="DIR",
         help="the model store (default: $TWINLENS_MODEL_STORE, else the one shipped)",
     )
+
+
+def _default_store() -> Path:
+    return Path(os.environ.get("TWINLENS_MODEL_STORE") or SHIPPED)
+
+
+def found_unnamed(store: Path) -> bool:
+    """Whether a command, or the service, takes this store where it is told of none.
+
+    Here and in any other shell: one that TWINLENS_MODEL_STORE names in this one is not found there.
+    """
+    return store == SHIPPED == _default_store()
 
 
 def chosen_store(options: argparse.Namespace) -> ModelStore:

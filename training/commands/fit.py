@@ -9,13 +9,14 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from model_store.errors import TwinlensError
-from model_store.store import SHIPPED, ModelStore, Reference
+from model_store.store import ModelStore, Reference
 from training.commands import report
 from training.commands.common import (
     add_device,
     add_store,
     chosen_device,
     chosen_store,
+    found_unnamed,
     time_in,
     typed,
     whole_number,
@@ -211,7 +212,7 @@ def _command(options: argparse.Namespace) -> list[str]:
     ):
         if value is not None:
             words += [option, str(value)]
-    if options.store != SHIPPED:
+    if not found_unnamed(options.store):
         words += ["--store", str(options.store)]
     if options.device != "auto":
         words += ["--device", options.device]
@@ -223,7 +224,7 @@ def _report_words(options: argparse.Namespace) -> list[str]:
     words = [options.name, "--data", str(options.holdout or options.data)]
     if options.right is not None:
         words += ["--right", str(options.right)]
-    if options.store != SHIPPED:
+    if not found_unnamed(options.store):
         words += ["--store", str(options.store)]
     return words
 
@@ -267,7 +268,9 @@ def _summary(store: ModelStore, reference: Reference) -> str:
             f"{manifest.calibration.far_interval[1]:.2%}; it refuses "
             f"{manifest.calibration.frr:.1%} of genuine pairs"
         )
-    where = "" if store.root == SHIPPED else f"TWINLENS_MODEL_STORE={shlex.quote(str(store.root))} "
+    where = ""
+    if not found_unnamed(store.root):
+        where = f"TWINLENS_MODEL_STORE={shlex.quote(str(store.root))} "
     lines += [
         "serve it, and compare two images:",
         f"  {where}{shlex.quote(typed('python'))} -m app",

@@ -1,15 +1,17 @@
 """`python -m training fit` as typed: what it says and writes beyond the model."""
 
+import argparse
 import re
 import shlex
 
 import pytest
 import yaml
 
-from model_store.store import ModelStore
+from model_store.store import SHIPPED, ModelStore
 from tests.training.drawings import SMALL_RECIPE, draw_folder, write_recipe
 from tests.training.report.test_html import read
 from training.cli import main
+from training.commands.fit import _command, _report_words, add_arguments
 from training.report.html import Html
 
 
@@ -56,3 +58,28 @@ def test_a_card_shows_the_pictures_that_are_beside_it(tmp_path, steps):
     assert "roc.png" in shown
     assert ("curves.png" in shown) == (steps > 0)
     assert all((folder / name).is_file() for name in shown)
+
+
+@pytest.mark.parametrize(
+    ("of_the_shell", "given", "named"),
+    [
+        (None, [], None),
+        (None, ["--store", str(SHIPPED)], None),
+        (None, ["--store", "mine"], "mine"),
+        ("theirs", [], "theirs"),
+        ("theirs", ["--store", str(SHIPPED)], str(SHIPPED)),
+    ],
+)
+def test_commands_that_are_suggested_name_a_store_that_is_not_found_without(
+    monkeypatch, of_the_shell, given, named
+):
+    if of_the_shell is None:
+        monkeypatch.delenv("TWINLENS_MODEL_STORE", raising=False)
+    else:
+        monkeypatch.setenv("TWINLENS_MODEL_STORE", of_the_shell)
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    options = parser.parse_args(["--data", "d", "--name", "n", *given])
+    for words in (_command(options), _report_words(options)):
+        assert words[words.index("n") :].count("--store") == (named is not None)
+        assert named is None or words[words.index("--store") + 1] == named
