@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
 
 NAMED = 3
 """How many are named where there are more."""
@@ -26,3 +27,8 @@ def composed(name: str) -> str:
     then spelt by other characters.
     """
     return unicodedata.normalize("NFC", name)
+
+
+def called(path: Path) -> str:
+    """What to call a folder or a file, by a path that may be `.` or end in `..`."""
+    return (path if path.name not in ("", "..") else path.resolve()).name or str(path)

@@ -15,6 +15,7 @@ from training.evaluation.protocols.omniglot_runs import omniglot_runs_figures, p
 from training.evaluation.protocols.one_shot import one_shot_figures, play
 from training.evaluation.protocols.retrieval import retrieval_figures, search
 from training.evaluation.protocols.verification import verification_figures
+from training.naming import called
 from training.pictures.album import PAIRS, score_pictures
 from training.pictures.examples import answer_sheet, pair_sheet
 from training.pictures.sheet import to_png
@@ -130,7 +131,7 @@ def _runs(bench: Bench, options: argparse.Namespace) -> Measured:
         folders = (played.queries.folder, played.candidates.folder)
         return _answered(bench, played.pairs(), played.answers(), *folders, subtitle)
 
-    return Measured(figures, f"{options.data.name}: {figures.runs} runs", "", pictures)
+    return Measured(figures, f"{called(options.data)}: {figures.runs} runs", "", pictures)
 
 
 _PROTOCOLS: dict[str, Callable[[Bench, Sides, argparse.Namespace], tuple[Figures, Pictures]]] = {

@@ -12,7 +12,7 @@ from training.data.sides import join_sides
 from training.data.sources import Skipped
 from training.data.split import Split, SplitShares, classes_named, split_classes, split_holdout
 from training.errors import DataError, TrainingError
-from training.naming import named
+from training.naming import called, named
 
 
 @dataclass(frozen=True)
@@ -123,21 +123,21 @@ def open_sources(data: Path, holdout: Path | None, right: Path | None = None) ->
         other_files = other_files + (kept.other_files if kept else OtherFiles())
         left_out += apart.left_out
         if apart.train is not None:
-            left_out.append(f"{holdout.name}/{apart.train.source.name}")
+            left_out.append(f"{called(holdout)}/{apart.train.source.name}")
     if right is not None:
         other = open_data(right)
         opposite = other.whole or other.train
         if opposite is None:
             raise DataError(f"{right} holds no images of the right side; give class/image folders")
         other_files = other_files + opposite.other_files
-        left_out += [f"{right.name}/{top}" for top in other.left_out]
+        left_out += [f"{called(right)}/{top}" for top in other.left_out]
         train = join_sides(train, opposite)
         if kept is not None:
             # Of a right side that is parted as well, its own part judges, and nothing trained on.
             kept = join_sides(kept, other.validation or opposite)
         elif other.validation is not None:
-            left_out.append(f"{right.name}/{other.validation.source.name}")
-    return Sources(train, kept, data.name, tuple(left_out), other_files)
+            left_out.append(f"{called(right)}/{other.validation.source.name}")
+    return Sources(train, kept, called(data), tuple(left_out), other_files)
 
 
 def make_split(sources: Sources, shares: SplitShares, seed: int, *, crossed: bool = False) -> Split:

@@ -1,6 +1,7 @@
 """Parts of a folder, put together and thinned out."""
 
 import unicodedata
+from pathlib import Path
 
 import pytest
 
@@ -141,6 +142,12 @@ class TestSources:
         assert not joined.skipped
         of = [{joined.classes[item.label].name for item in joined.on(side).items} for side in Side]
         assert of[0] == of[1] == {"Brot", "Crème", "Käse"}
+
+    @pytest.mark.parametrize("path", [".", "..", "a/..", "../data", "../data/"])
+    def test_data_have_a_name_however_their_path_is_spelt(self, tmp_path, monkeypatch, path):
+        grown(tmp_path / "data", pngs(["a/1.png", "b/1.png"]))
+        monkeypatch.chdir(tmp_path / "data" / ("a" if path == ".." else ""))
+        assert open_sources(Path(path), None).name == "data"
 
     def test_the_right_side_joins_what_trains_and_what_is_held_out(self, tmp_path):
         inside = ["train/a/1.png", "train/b/1.png", "val/c/1.png", "val/d/1.png"]
