@@ -29,6 +29,7 @@ from training.data.sample import sampled_folder
 from training.data.split import Split, deal_classes
 from training.errors import RecipeError
 from training.evaluation.embedding import embed_told
+from training.evaluation.metrics import Indices
 from training.initialise import MOST_IMAGES
 from training.judging import MAX_IMPOSTORS, as_stored
 from training.progress import Reporter
@@ -163,8 +164,10 @@ def cross_by_retraining(
             for part in names
         ]
 
-        def without(number: int) -> tuple[SiameseNetwork, torch.Tensor]:
-            other = trained_without(number)
+        part_of = {label: number for number, part in enumerate(sets) for label in part.tolist()}
+
+        def without(classes: Indices) -> tuple[SiameseNetwork, torch.Tensor]:
+            other = trained_without(part_of[int(classes[0])])
             found = embed_told(
                 other, embedded.folder, "calibrating", device=device, reporter=reporter
             )

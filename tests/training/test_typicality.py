@@ -150,6 +150,14 @@ def test_in_turns_images_are_measured_as_the_network_of_the_turn_has_them() -> N
     assert_measured(found.sides[Side.LEFT], by_a_loop(own, turns))
 
 
+@pytest.mark.parametrize(("held", "described"), [([0], False), ([0, 1, 2, 3], True)])
+def test_images_without_a_turn_do_not_count_as_measured(held, described) -> None:
+    """Ten of a hundred: what they describe a manifest could name, and no service load."""
+    own = folder(100)
+    turn = Turn(np.isin(own.labels, held), own.features.numpy())
+    assert (fit_typicality(own, turns=[turn]) is not None) == described
+
+
 def test_of_many_distances_some_are_kept_from_the_nearest_to_the_farthest(monkeypatch) -> None:
     whole = fit_typicality(folder(101)).sides[Side.LEFT].reference
     monkeypatch.setattr(typical, "_REFERENCE", 51)

@@ -29,7 +29,8 @@ LEVEL = 0.02
 """The share of images of the right kind that may be called out of distribution."""
 
 LEAST_IMAGES = 40
-"""Fewer say too little of where images lie: each fold would describe them by a handful."""
+"""Fewer that are measured say too little of where images lie: each fold would describe them by a
+handful."""
 
 IMAGES_WANTED = 300
 """Fewer leave it to chance how many images of the right kind are called out of distribution."""
@@ -108,10 +109,10 @@ def fit_typicality(
         seed: Of the draw of folds.
 
     Returns:
-        The description; None where there are fewer than `LEAST_IMAGES` images a side.
+        The description; None where fewer than `LEAST_IMAGES` images a side can be measured.
     """
     folders = [folder for folder in (left, right) if folder is not None]
-    if min(len(folder.labels) for folder in folders) < LEAST_IMAGES:
+    if min(_measurable(folder, turns) for folder in folders) < LEAST_IMAGES:
         return None
     return Typicality(
         sides={
@@ -154,6 +155,13 @@ def typicality_warnings(typicality: Typicality | TypicalityRecord | None) -> tup
         )
         return (little,)
     return ()
+
+
+def _measurable(folder: EmbeddedFolder, turns: Sequence[Turn]) -> int:
+    """How many images can be measured by what other classes describe."""
+    if turns:
+        return sum(int(turn.held.sum()) for turn in turns)
+    return len(folder.labels)
 
 
 def _units(folder: EmbeddedFolder) -> npt.NDArray[np.int64]:

@@ -56,7 +56,7 @@ def cross_pairs(
         return crossed(
             refitting.embedded,
             sets,
-            lambda number: (refitting.network, refitting.without(sets[number])),
+            lambda classes: (refitting.network, refitting.without(classes)),
             max_impostors=max_impostors,
             seed=recipe.seed,
             on_progress=task.update,

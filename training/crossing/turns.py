@@ -26,7 +26,7 @@ class Crossed:
     Attributes:
         embedded: The images, of many a fair sample, by the network itself.
         scored: The pairs.
-        turns: Most images once each, by a network fitted without their classes; empty where the
+        turns: All images once each, by a network fitted without their classes; empty where the
             network itself was fitted to none.
     """
 
@@ -38,7 +38,7 @@ class Crossed:
 def crossed(
     embedded: EmbeddedFolder,
     sets: Sequence[Indices],
-    without: Callable[[int], tuple[SiameseNetwork, torch.Tensor]],
+    without: Callable[[Indices], tuple[SiameseNetwork, torch.Tensor]],
     *,
     max_impostors: int,
     seed: int,
@@ -49,9 +49,10 @@ def crossed(
     Args:
         embedded: The images, by the network itself.
         sets: Of classes to leave out, one after another.
-        without: For the number of a set, a network that its classes had no part in, of one branch,
-            and what it makes of all images: features, float32 (N, dimension). Not asked for where
-            every pair had its turn before, and one of the classes was measured.
+        without: For some classes, a network that they had no part in, of one branch, and what it
+            makes of all images: features, float32 (N, dimension). Not asked for a set where every
+            pair had its turn before, and one of the classes was measured; asked once more for the
+            classes that the sets leave unmeasured.
         max_impostors: Impostor pairs at most.
         seed: Of the draw of those, if there are more.
         on_progress: Told how many sets are done.
@@ -80,7 +81,7 @@ def crossed(
         most = max(1, max_impostors // len(sets))
         if len(others) > most:
             others = np.sort(rng.choice(others, most, replace=False))
-        network, features = without(number)
+        network, features = without(classes)
         metric = network.comparator.metric
         if unmeasured:
             turns.append(Turn(held, features.numpy()))
@@ -94,6 +95,11 @@ def crossed(
             f"{folder.source} gives no pairs to calibrate by: at least two classes are needed, one "
             f"of them with {'an image on either side' if folder.two_sided else 'two images'}"
         )
+    if not measured.all():
+        # What a deal leaves over comes only with classes measured before; left out of them, its
+        # images would count as typical wherever they lie, and there may be no others.
+        _, features = without(np.unique(labels[~measured]))
+        turns.append(Turn(~measured, features.numpy()))
     pool = pool_within(folder)
     ours, our_scores = genuine.joined(pool.genuine_total)
     theirs, their_scores = impostor.joined(pool.impostor_total)

@@ -1,5 +1,7 @@
 """Each pair has its turn once, by what its classes had no part in."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 import torch
@@ -18,9 +20,9 @@ class TestTurns:
         made = embedded(np.zeros((len(names), 8)), names)
         asked = []
 
-        def without(number: int) -> tuple[SiameseNetwork, torch.Tensor]:
-            asked.append(number)
-            return small.network("euclidean"), features_of(number, len(names))
+        def without(classes: np.ndarray) -> tuple[SiameseNetwork, torch.Tensor]:
+            asked.append(classes.tolist())
+            return small.network("euclidean"), features_of(classes, len(names))
 
         found = crossed(
             made, [np.array(one) for one in sets], without, max_impostors=most, seed=seed
@@ -30,7 +32,7 @@ class TestTurns:
     def test_each_pair_is_scored_once_by_the_first_set_that_holds_both_its_classes(self):
         sets, names = [[0, 1], [0, 1, 2], [1, 2]], "aabbcc"
         found, asked = self.run(sets, names)
-        assert asked == [0, 1], "every pair of the last had its turn"
+        assert asked == [[0, 1], [0, 1, 2], [2]], "every pair of the last had its turn"
         scored = found.scored
         for pairs, scores, count in (
             (scored.genuine_pairs, scored.genuine, 3),
@@ -40,18 +42,28 @@ class TestTurns:
             assert len(set(places)) == len(places) == count
             assert pairs.coverage == "exhaustive"
             for (left, right), score in zip(places, scores, strict=True):
-                rows = features_of(0 if max(left, right) < 4 else 1, 6).numpy()
+                rows = features_of(sets[0 if max(left, right) < 4 else 1], 6).numpy()
                 one, two = (row / np.linalg.norm(row) for row in rows[[left, right]])
                 assert score == pytest.approx(np.linalg.norm(one - two), rel=1e-5)
 
     def test_classes_have_a_turn_of_their_own_though_their_pairs_had_theirs(self):
         found, asked = self.run([[0, 1], [0, 2, 3], [2, 3]], "aabbccdd")
-        assert asked == [0, 1, 2]
+        assert asked == [[0, 1], [0, 2, 3], [2, 3]]
         assert [np.flatnonzero(turn.held).tolist() for turn in found.turns] == [
             [0, 1, 2, 3],
             [4, 5, 6, 7],
         ]
-        assert found.turns[1].features.tolist() == features_of(2, 8).numpy().tolist()
+        assert found.turns[1].features.tolist() == features_of([2, 3], 8).numpy().tolist()
+
+    def test_classes_that_no_set_leaves_for_a_turn_have_the_last_and_no_pairs_in_it(self):
+        found, asked = self.run([[0, 1], [1, 2]], "aabbbccdd")
+        assert asked == [[0, 1], [1, 2], [2, 3]]
+        assert [np.flatnonzero(turn.held).tolist() for turn in found.turns] == [
+            [0, 1, 2, 3, 4],
+            [5, 6, 7, 8],
+        ]
+        assert found.turns[1].features.tolist() == features_of([2, 3], 9).numpy().tolist()
+        assert found.scored.genuine_class.tolist() == [0, 1, 1, 1, 2]
 
     def test_too_many_impostors_are_drawn_by_the_seed_from_all_of_a_set(self):
         names = "a" * 10 + "b" * 10
@@ -72,5 +84,6 @@ class TestTurns:
         assert scored.images == 4
 
 
-def features_of(number: int, images: int) -> torch.Tensor:
-    return torch.randn(images, 8, generator=torch.Generator().manual_seed(number))
+def features_of(classes: Iterable[int], images: int) -> torch.Tensor:
+    seed = sum(1 << int(label) for label in classes)
+    return torch.randn(images, 8, generator=torch.Generator().manual_seed(seed))
