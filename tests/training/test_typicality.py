@@ -229,6 +229,9 @@ def test_too_few_images_describe_nothing() -> None:
     assert fit_typicality(folder(40)) is not None
     assert fit_typicality(folder(60), folder(39)) is None, "of one side"
     assert "fewer than 40" in typicality_warnings(None)[0]
+    one, known = folder(60, classes=1), folder(120, seed=1)
+    assert fit_typicality(one) is None, "no other class says where its images lie"
+    assert fit_typicality(one, trained_on=[known]) is not None
     few = fit_typicality(folder(60))
     assert "60 calibration images" in typicality_warnings(few)[0]
     assert typicality_warnings(fit_typicality(folder(300))) == ()

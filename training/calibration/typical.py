@@ -109,10 +109,11 @@ def fit_typicality(
         seed: Of the draw of folds.
 
     Returns:
-        The description; None where fewer than `LEAST_IMAGES` images a side can be measured.
+        The description; None where fewer than `LEAST_IMAGES` images a side can be measured, since
+        there are no more, or they are of one class and nothing else describes the kind.
     """
     folders = [folder for folder in (left, right) if folder is not None]
-    if min(_measurable(folder, turns) for folder in folders) < LEAST_IMAGES:
+    if min(_measurable(folder, trained_on, turns) for folder in folders) < LEAST_IMAGES:
         return None
     return Typicality(
         sides={
@@ -143,8 +144,9 @@ def typicality_warnings(typicality: Typicality | TypicalityRecord | None) -> tup
     """What users of a description must know of it, in sentences; empty where all is well."""
     if typicality is None:
         few = (
-            f"fewer than {LEAST_IMAGES} images do not show {_WHERE_IT_ENDS}, and "
-            "say nothing of what is in distribution; add images or classes and calibrate again"
+            f"fewer than {LEAST_IMAGES} images, or images of one class, do not show "
+            f"{_WHERE_IT_ENDS}, and say nothing of what is in distribution; add images or classes "
+            "and calibrate again"
         )
         return (few,)
     if typicality.images < IMAGES_WANTED:
@@ -157,11 +159,13 @@ def typicality_warnings(typicality: Typicality | TypicalityRecord | None) -> tup
     return ()
 
 
-def _measurable(folder: EmbeddedFolder, turns: Sequence[Turn]) -> int:
+def _measurable(
+    folder: EmbeddedFolder, trained_on: Sequence[EmbeddedFolder], turns: Sequence[Turn]
+) -> int:
     """How many images can be measured by what other classes describe."""
     if turns:
         return sum(int(turn.held.sum()) for turn in turns)
-    return len(folder.labels)
+    return len(folder.labels) if trained_on or len(np.unique(folder.labels)) > 1 else 0
 
 
 def _units(folder: EmbeddedFolder) -> npt.NDArray[np.int64]:

@@ -153,9 +153,9 @@ def _check_not_asked(options: argparse.Namespace, folder: ImageFolder) -> None:
     given = [option for option, there in asked.items() if there]
     if given:
         raise DataError(
-            f"{folder.source} has fewer than {LEAST_IMAGES} images to describe the model's own "
-            f"kind by, a side where its sides differ, so that {' and '.join(given)} would do "
-            "nothing; add images or classes"
+            f"{folder.source} has fewer than {LEAST_IMAGES} images, or a single class, to describe "
+            "the model's own kind by, a side where its sides differ, so that "
+            f"{' and '.join(given)} would do nothing; add images or classes"
             + ("" if options.describe_only else f", or leave {' and '.join(given)} out")
         )
 

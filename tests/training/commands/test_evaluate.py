@@ -259,6 +259,19 @@ def test_too_few_images_to_describe_by_keep_the_old_description_and_say_so(
     assert store.manifest("plain").version == 3
 
 
+def test_images_of_one_class_calibrate_against_a_gallery_and_describe_nothing(
+    store, tmp_path, capsys
+):
+    one = grown(tmp_path / "one", pngs([f"a/{image}.png" for image in range(40)]))
+    gallery = grown(tmp_path / "gallery", pngs([f"{name}/1.png" for name in "ab"]))
+    words = ("calibrate", "plain", "--data", one, "--gallery", gallery, "--far", 0.1)
+    assert run(store, *words) == 0
+    assert "images of one class" in capsys.readouterr().err
+    assert store.manifest("plain").typicality is None
+    assert run(store, *words, "--any-pixels") == 1
+    assert "a single class" in capsys.readouterr().err
+
+
 def test_what_only_describes_is_not_said_to_calibrate(store, tmp_path, capsys):
     names = [f"c{n}/{image}.png" for n in range(12) for image in range(4)]
     for seed, place in enumerate(("first", "second")):
