@@ -137,7 +137,7 @@ def read_typicality(folder: Path, manifest: Manifest) -> Typicality | None:
     record = manifest.typicality
     if record is None:
         return None
-    with _refusing(folder / TYPICALITY, "calibrate again") as path:
+    with _refusing(folder / TYPICALITY) as path:
         return typicalities.from_bytes(path.read_bytes(), record, manifest.dimension)
 
 
@@ -154,7 +154,7 @@ def read_probe(folder: Path, manifest: Manifest) -> Probe | None:
     record = manifest.probe
     if record is None:
         return None
-    with _refusing(folder / PROBE, "train again") as path:
+    with _refusing(folder / PROBE) as path:
         return probes.from_bytes(
             path.read_bytes(), record, manifest.preprocessing.shape, manifest.dimension
         )
@@ -170,15 +170,15 @@ def _read(path: Path) -> bytes:
 
 
 @contextlib.contextmanager
-def _refusing(path: Path, otherwise: str) -> Iterator[Path]:
+def _refusing(path: Path) -> Iterator[Path]:
     """Says of what goes wrong with a file which one it is, and what to do."""
     try:
         yield path
     except OSError as error:
-        raise _damaged(path, f"it cannot be read ({error.strerror})", otherwise) from error
+        raise _damaged(path, f"it cannot be read ({error.strerror})") from error
     except StoreError as error:
-        raise _damaged(path, str(error), otherwise) from error
+        raise _damaged(path, str(error)) from error
 
 
-def _damaged(path: Path, reason: str, otherwise: str) -> CheckpointDamaged:
-    return CheckpointDamaged(f"{path}: {reason}; restore it from a copy or {otherwise}")
+def _damaged(path: Path, reason: str) -> CheckpointDamaged:
+    return CheckpointDamaged(f"{path}: {reason}; restore it from a copy or train again")
