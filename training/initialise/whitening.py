@@ -63,7 +63,8 @@ def whiten(
         What was done, in words.
 
     Raises:
-        RecipeError: There are too many features for a matrix of their covariances.
+        RecipeError: There are too many features for a matrix of their covariances, or fewer than
+            the projection has values.
     """
     linear = network.branches[0].get_submodule("projection.0")
     if not isinstance(linear, nn.Linear):
@@ -72,6 +73,15 @@ def whiten(
         raise RecipeError(
             f"start.projection=whitening: {linear.in_features:,} features are over the limit of "
             f"{_MOST_FEATURES:,}; pool more (--set network.branches.0.pooling=grid)"
+        )
+    if linear.out_features > linear.in_features:
+        narrower = " ".join(
+            f"--set network.branches.{side}.projection={linear.in_features}"
+            for side in range(len(network.branches))
+        )
+        raise RecipeError(
+            f"start.projection=whitening: a projection to {linear.out_features:,} values cannot be "
+            f"made of {linear.in_features:,} features; give it as many at most ({narrower})"
         )
     chosen = some_images(images, seed, MOST_IMAGES)
     network.eval().to(device)

@@ -116,11 +116,13 @@ def _recipe() -> Recipe:
     return parse_recipe(yaml.safe_load(SMALL_RECIPE), "small")
 
 
-def _network() -> SiameseNetwork:
+def _network(**branch: int) -> SiameseNetwork:
     recipe = _recipe()
+    left = recipe.network.branches[0].model_copy(update=branch)
+    spec = recipe.network.model_copy(update={"branches": (left,)})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return SiameseNetwork(recipe.network, recipe.preprocessing)
+        return SiameseNetwork(spec, recipe.preprocessing)
 
 
 def _whiten(
@@ -150,6 +152,12 @@ class TestWhiten:
         away = pooled.double() - pooled.double().mean(0)
         wanted = away @ projection(fit_whitening(away, labels), away, 16).T
         assert found.numpy() == pytest.approx(wanted.numpy(), rel=1e-3, abs=1e-3)
+
+    def test_a_projection_wider_than_the_features_is_refused(self, images):
+        features = _network().branches[0].get_submodule("projection.0").in_features
+        _whiten(_network(projection=features), images)
+        with pytest.raises(RecipeError, match=rf"network\.branches\.0\.projection={features}\)"):
+            _whiten(_network(projection=features + 1), images)
 
     def test_the_backbone_is_left_alone(self, images):
         network = _network()
