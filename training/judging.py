@@ -25,6 +25,7 @@ from training.data.parts import Parts, together
 from training.data.sample import first_of_sides
 from training.data.sources import Skipped
 from training.data.split import deal_classes
+from training.errors import Derailed
 from training.evaluation.embedding import EmbeddedFolder, embed_told
 from training.evaluation.figures import Figures
 from training.evaluation.pairs import ScoredPairs, score_folder
@@ -87,15 +88,37 @@ class Outcome:
 
 
 def as_stored(network: SiameseNetwork, dtype: str) -> SiameseNetwork:
-    """Rounds a network's weights to what will be read back, so that figures are of what ships."""
+    """Rounds a network's weights to what will be read back, so that figures are of what ships.
+
+    Raises:
+        Derailed: Not all of them are numbers, then.
+    """
     rounded = {
         name: tensor.to(STORED_TYPES[dtype]).to(tensor.dtype)
         if tensor.is_floating_point()
         else tensor
         for name, tensor in network.state_dict().items()
     }
+    for name, tensor in network.state_dict().items():
+        if not bool(torch.isfinite(rounded[name]).all()):
+            raise _not_finite(name, tensor, dtype)
     network.load_state_dict(rounded)
     return network.eval()
+
+
+def _not_finite(name: str, tensor: torch.Tensor, dtype: str) -> Derailed:
+    if bool(torch.isfinite(tensor).all()):
+        happened = f"{name} has values of up to {float(tensor.abs().max()):.3g}, over {dtype}'s"
+        happened += f" limit of {torch.finfo(STORED_TYPES[dtype]).max:,.0f}; "
+        change = "--set weights=float32"
+    else:
+        happened = f"{name} has values that are no numbers; "
+        change = "a lower learning rate (--set optimiser.learning_rate=…), or --set clip=1"
+    return Derailed(
+        happened,
+        f"begin anew with --restart and {change}",
+        without_a_run=f"change the recipe: {change}",
+    )
 
 
 def judge(

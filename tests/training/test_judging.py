@@ -15,10 +15,25 @@ from training import judging
 from training.crossing import Crossed, cross_pairs
 from training.data.parts import Parts, together
 from training.data.sides import join_sides
-from training.judging import Outcome, judge
+from training.errors import Derailed
+from training.judging import Outcome, as_stored, judge
 from training.progress import Reporter
 from training.recipe import Recipe
 from training.recipe.files import load_recipe
+
+
+def test_weights_that_are_no_numbers_as_stored_are_refused() -> None:
+    network = tiny.network()
+    weight = next(parameter for parameter in network.parameters() if parameter.dim() > 1)
+    with torch.no_grad():
+        weight[0] = 70_000
+    with pytest.raises(Derailed, match=r"7e\+04, over float16's limit of 65,504; .*=float32$"):
+        as_stored(network, "float16")
+    assert as_stored(network, "float32") is network
+    with torch.no_grad():
+        weight[0] = torch.nan
+    with pytest.raises(Derailed, match=r"no numbers; begin anew .*learning_rate"):
+        as_stored(network, "float32")
 
 
 @pytest.mark.parametrize(("enough_images", "enough_classes", "used"), [(50, 4, 2), (50, 5, 50)])

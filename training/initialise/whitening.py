@@ -35,6 +35,9 @@ MOST_IMAGES = 2_000
 """Images that are looked at, drawn by the seed."""
 
 _BATCH = 64
+_ROUNDING = 1e-12
+"""Of the features' mean square: networks compute in float32, in which images that are alike to the
+last pixel may give features that differ by about so much."""
 _LEAST_SHRINKAGE = 0.5
 _MOST_FEATURES = 8_192
 
@@ -126,7 +129,8 @@ def set_whitened(
     means = [features.mean(dim=0) for features in by_side]
     away = [features - mean for features, mean in zip(by_side, means, strict=True)]
     features = torch.cat(away)
-    whitening = fit_whitening(features, labels)
+    size = float(torch.cat(list(by_side)).square().mean())
+    whitening = fit_whitening(features, labels, size=size)
     dimension = projections[0].get_parameter("0.weight").shape[0]
     matrix = projection(whitening, features, dimension)
     for layers, mean, centred in zip(projections, means, away, strict=True):
@@ -208,17 +212,26 @@ class Whitening:
         return found
 
 
-def fit_whitening(features: torch.Tensor, labels: torch.Tensor) -> Whitening:
+def fit_whitening(
+    features: torch.Tensor, labels: torch.Tensor, *, size: float | None = None
+) -> Whitening:
     """The whitening of features by how they differ within classes.
 
     Args:
         features: float64 (N, D).
         labels: int64 (N,), their classes.
+        size: The mean square of what the network gave, where a mean was taken away from it since;
+            that of `features` if not given.
     """
     _, inverse = torch.unique(labels, return_inverse=True)
     means = class_means(features, labels)
     within = features - means[inverse]
     free = max(1, len(features) - len(means))
+    if size is None:
+        size = float(features.square().mean())
+    if float(within.square().mean()) <= _ROUNDING * size:
+        # Copies of one image, whose rounding would be blown up to what varies within a class.
+        within = torch.zeros_like(within)
     squares, found = principal_directions(within.numpy())
     variances, directions = torch.from_numpy(squares) / free, torch.from_numpy(found)
     scale = float(variances.sum()) / features.shape[1]

@@ -15,6 +15,7 @@ from training.initialise.whitening import (
     fit_whitening,
     projection,
     set_projection,
+    set_whitened,
     some_images,
     whiten,
 )
@@ -94,6 +95,24 @@ class TestProjection:
     def test_features_without_any_variance(self):
         found = fit_whitening(torch.ones(6, 3).double(), torch.tensor([0, 0, 1, 1, 2, 2]))
         assert bool(torch.isfinite(found.matrix()).all())
+
+    @pytest.mark.parametrize("copies", [3, 4, 7])
+    @pytest.mark.parametrize("offset", [0.0, 1000.0])
+    def test_copies_of_an_image_leave_rounding_alone_and_nothing_to_whiten(self, copies, offset):
+        rng = np.random.default_rng(copies)
+        images = offset + torch.from_numpy(rng.normal(size=(6, 9)).astype(np.float32)).double()
+        features, labels = images.repeat(copies, 1), torch.arange(6).repeat(copies)
+        rounded = features * (1 + 1e-8 * torch.from_numpy(rng.normal(size=features.shape)))
+        layers = [torch.nn.Sequential(torch.nn.Linear(9, 9))]
+        for rows in (features, rounded):
+            found = set_whitened(layers, [rows], labels)
+            assert (found.level, found.shrinkage) == (1, 1)
+            assert layers[0][0].weight.detach().numpy() == pytest.approx(np.eye(9))
+
+    def test_features_that_are_all_alike_but_for_rounding(self):
+        features = (0.1 * torch.arange(1, 6).double()).repeat(21, 1)
+        layers = [torch.nn.Sequential(torch.nn.Linear(5, 5))]
+        assert set_whitened(layers, [features], torch.arange(21) // 3).level == 1
 
 
 def _ratio(features: torch.Tensor, labels: torch.Tensor) -> float:
