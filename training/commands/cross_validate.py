@@ -29,7 +29,7 @@ from training.cross_validation import (
     to_json,
 )
 from training.data.folders import ImageFolder
-from training.data.parts import Parts, Sources, open_sources
+from training.data.parts import Parts, Sources, Unusable, open_sources
 from training.data.usable import unusable_images
 from training.errors import DataError
 from training.outputs import check_file, writing
@@ -146,7 +146,7 @@ def _usable(folder: ImageFolder, reporter: Reporter) -> ImageFolder:
     with reporter.task("looking at images", len(folder.items)) as task:
         unusable = unusable_images(folder, workers=available_cpus(), on_progress=task.update)
     tell_skipped(reporter, folder.source, unusable)
-    return Parts(folder, None, None).without(unusable).train
+    return Parts(folder, None, None).without(Unusable(train=unusable)).train
 
 
 def _means(folds: list[Fold]) -> dict[str, float]:

@@ -53,6 +53,28 @@ class Sources:
 
 
 @dataclass(frozen=True)
+class Unusable:
+    """Images that cannot be read or decoded, by purpose.
+
+    Of data that was set aside apart from what trains, files may have keys that others have there.
+
+    Attributes:
+        train: Among those to learn from.
+        validation: Among those that judge.
+        calibration: Among those that calibrate.
+    """
+
+    train: tuple[Skipped, ...] = ()
+    validation: tuple[Skipped, ...] = ()
+    calibration: tuple[Skipped, ...] = ()
+
+    @property
+    def all(self) -> tuple[Skipped, ...]:
+        """Those of any part."""
+        return (*self.train, *self.validation, *self.calibration)
+
+
+@dataclass(frozen=True)
 class Parts:
     """Images by purpose.
 
@@ -77,18 +99,19 @@ class Parts:
         folders = [self.train, self.validation, self.calibration]
         return tuple(_once(entry for folder in folders if folder for entry in folder.skipped))
 
-    def without(self, unusable: Collection[Skipped]) -> "Parts":
+    def without(self, unusable: Unusable) -> "Parts":
         """The same without some images, which are among what was skipped instead.
 
         Raises:
             DataError: A part has no other images.
         """
-        if not unusable:
+        if not unusable.all:
             return self
+        validation, calibration = self.validation, self.calibration
         return Parts(
-            _without(self.train, unusable),
-            None if self.validation is None else _without(self.validation, unusable),
-            None if self.calibration is None else _without(self.calibration, unusable),
+            _without(self.train, unusable.train),
+            None if validation is None else _without(validation, unusable.validation),
+            None if calibration is None else _without(calibration, unusable.calibration),
         )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from model_store.cpus import available_cpus
 from training.data.fingerprints import Fingerprints, near_pairs, take_fingerprints
 from training.data.folders import ImageFolder
-from training.data.parts import Parts
+from training.data.parts import Parts, Unusable
 from training.data.sources import Skipped
 from training.naming import NAMED, named
 from training.progress import Reporter, Task
@@ -19,6 +19,8 @@ from training.recipe import Recipe
 
 MOST_LOOKED_AT = 20_000
 """Images of each part among which duplicates are looked for."""
+
+_PURPOSES = ("training", "validation", "calibration")
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Search:
     """
 
     warnings: tuple[str, ...]
-    unusable: tuple[Skipped, ...]
+    unusable: Unusable
 
 
 def search(parts: Parts, recipe: Recipe, reporter: Reporter) -> Search:
@@ -55,20 +57,17 @@ def search(parts: Parts, recipe: Recipe, reporter: Reporter) -> Search:
         recipe: Its seed and its workers are of account.
         reporter: Told how far the search is.
     """
-    unusable: list[Skipped] = []
-    warnings = tuple(_about_duplicates(parts, recipe, reporter, unusable))
-    return Search(warnings, tuple(unusable))
+    found: dict[str, tuple[Skipped, ...]] = {}
+    warnings = tuple(_about_duplicates(parts, recipe, reporter, found))
+    unusable = Unusable(*(found.get(purpose, ()) for purpose in _PURPOSES))
+    return Search(warnings, unusable)
 
 
 def _about_duplicates(
-    parts: Parts, recipe: Recipe, reporter: Reporter, unusable: list[Skipped]
+    parts: Parts, recipe: Recipe, reporter: Reporter, unusable: dict[str, tuple[Skipped, ...]]
 ) -> Iterator[str]:
-    folders = {
-        "training": parts.train,
-        "validation": parts.validation,
-        "calibration": parts.calibration,
-    }
-    present = {purpose: folder for purpose, folder in folders.items() if folder is not None}
+    folders = zip(_PURPOSES, (parts.train, parts.validation, parts.calibration), strict=True)
+    present = {purpose: folder for purpose, folder in folders if folder is not None}
     workers = recipe.data.workers or available_cpus()
     found: list[_Part] = []
     with reporter.task(
@@ -84,7 +83,7 @@ def _about_duplicates(
                 on_progress=partial(_told, task, before),
             )
             found.append(_Part(purpose, folder, prints))
-            unusable += prints.unusable
+            unusable[purpose] = prints.unusable
             if len(chosen) < len(folder.items):
                 yield (
                     f"duplicates were looked for among {len(chosen):,} of {len(folder.items):,} "

@@ -1,13 +1,13 @@
 """What is wrong, or may be, with data and recipe before anything is trained."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from training.data.folders import ImageFolder
-from training.data.parts import Parts
+from training.data.parts import Parts, Unusable
 from training.data.sampling import SAMPLERS
 from training.data.sources import Skipped
 from training.errors import DataError
@@ -40,7 +40,7 @@ class Inspection:
     """
 
     warnings: tuple[str, ...]
-    unusable: tuple[Skipped, ...] = ()
+    unusable: Unusable = field(default_factory=Unusable)
 
 
 def inspect(
@@ -74,7 +74,7 @@ def inspect(
             *_about_validation(parts, recipe),
             *_about_classes(parts.train, recipe),
             *_about_judging(judging),
-            *_about_unusable(found.unusable),
+            *_about_unusable(found.unusable.all),
             *found.warnings,
         ),
         found.unusable,

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator
 
 from model_store.files import replace_file
 from model_store.manifest import check_name
-from training.data.sources import Skipped
+from training.data.parts import Unusable
 from training.data.split import SPLIT_FILE, Split
 from training.errors import TrainingError
 from training.history import History, to_csv
@@ -59,7 +59,15 @@ class RunRecord(BaseModel):
     tried: str = ""
     warnings: tuple[str, ...] = ()
     minutes: float | None = None
-    unusable: tuple[Skipped, ...] = ()
+    unusable: Unusable = Unusable()
+
+    @field_validator("unusable", mode="before")
+    @classmethod
+    def _of_all_parts(cls, given: object) -> object:
+        """A run that began when one list was kept for all parts goes on without those images."""
+        if isinstance(given, list):
+            return {"train": given, "validation": given, "calibration": given}
+        return given
 
 
 class Published(BaseModel):

@@ -1,5 +1,6 @@
 """Parts of a folder, put together and thinned out."""
 
+import json
 import unicodedata
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from model_store.network import Side
 from tests.training.trees import grown, pngs, whole
 from training.data.parts import (
     Parts,
+    Unusable,
     check_same_data,
     make_parts,
     make_split,
@@ -18,6 +20,7 @@ from training.data.parts import (
 from training.data.sources import Skipped
 from training.data.split import SplitShares
 from training.errors import DataError, TrainingError
+from training.run.folder import RunRecord
 
 
 @pytest.fixture
@@ -34,28 +37,45 @@ def test_parts_of_a_folder_together_are_the_folder(folder):
 
 def test_without_images_that_cannot_be_used(folder):
     parts = Parts(folder.subset(range(3)), folder.subset([3]), folder.subset([4, 5]))
-    bad = [Skipped(key, "why") for key in ("c0/1.png", "c4/0.png", "c4/1.png", "c4/2.png")]
-    rest = parts.without(bad)
+    bad, *of_c4 = (Skipped(key, "why") for key in ("c0/1.png", "c4/0.png", "c4/1.png", "c4/2.png"))
+    rest = parts.without(Unusable(train=(bad,), calibration=tuple(of_c4)))
     assert [item.key for item in rest.train.items][:2] == ["c0/0.png", "c0/2.png"]
     assert [entry.name for entry in rest.calibration.classes] == ["c5"], "a class is gone"
     assert rest.validation == parts.validation
-    assert set(rest.skipped) == set(bad)
-    assert parts.without([]) is parts
+    assert set(rest.skipped) == {bad, *of_c4}
+    assert parts.without(Unusable()) is parts
+
+
+def test_an_image_set_aside_stays_though_one_of_its_key_to_train_on_cannot_be_used(tmp_path):
+    names = [f"{part}/c{c}/{i}.png" for part in ("train", "val") for c in range(4) for i in "ab"]
+    sources = open_sources(grown(tmp_path, pngs(names)), None)
+    parts = make_parts(sources, make_split(sources, SplitShares(), seed=0))
+    bad = tuple(Skipped(f"c{c}/a.png", "why") for c in range(4))
+    rest = parts.without(Unusable(train=bad))
+    assert len(rest.train.items) == 4
+    assert (rest.validation, rest.calibration) == (parts.validation, parts.calibration)
+    # As a run that began before was told it: of all parts.
+    record = {"command": "", "recipe": "", "unusable": [{"key": "c0/a.png", "reason": "why"}]}
+    earlier = RunRecord.model_validate_json(json.dumps(record))
+    assert earlier == RunRecord.model_validate_json(earlier.model_dump_json())
+    rest = parts.without(earlier.unusable)
+    assert len(rest.train.items) == 7
+    assert len(rest.validation.items) + len(rest.calibration.items) == 7
 
 
 def test_what_was_passed_over_in_the_folder_is_told_once_beside_what_cannot_be_used(tmp_path):
     folder = whole(grown(tmp_path, pngs(["c0/1.png", "c0/2.png", "c1/1.png", "loose.png"])))
     parts = Parts(folder.subset([0]), folder.subset([1]), None)
     assert [entry.key for entry in parts.skipped] == ["loose.png"]
-    rest = parts.without([Skipped("c0/2.png", "why")])
+    rest = parts.without(Unusable(train=(Skipped("c0/2.png", "why"),)))
     assert [entry.key for entry in rest.skipped] == ["loose.png", "c0/2.png"]
 
 
 def test_a_part_without_any_image_is_refused(folder):
     parts = Parts(folder.subset(range(3)), folder.subset([3]), None)
-    bad = [Skipped(f"c3/{number}.png", "broken") for number in range(3)]
+    bad = tuple(Skipped(f"c3/{number}.png", "broken") for number in range(3))
     with pytest.raises(DataError, match=r"not one image can be decoded \(c3/0\.png: broken\)"):
-        parts.without(bad)
+        parts.without(Unusable(validation=bad))
 
 
 def names(folder) -> list[str]:

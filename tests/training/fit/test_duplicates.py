@@ -87,4 +87,10 @@ def test_images_of_any_part_that_cannot_be_read_are_found(tmp_path):
     parts = Parts(*(folder.subset(labels) for labels in ([0, 1], [2, 3], [4, 5])))
     recipe = parse_recipe(yaml.safe_load(SMALL_RECIPE), "small")
     found = search(parts, recipe, Reporter(io.StringIO()))
-    assert [entry.key for entry in found.unusable] == ["c0/a.png", "c2/a.png", "c4/a.png"]
+    unusable = found.unusable
+    for entries, key in (
+        (unusable.train, "c0/a.png"),
+        (unusable.validation, "c2/a.png"),
+        (unusable.calibration, "c4/a.png"),
+    ):
+        assert [entry.key for entry in entries] == [key]
