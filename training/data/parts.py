@@ -14,6 +14,8 @@ from training.data.split import Split, SplitShares, classes_named, split_classes
 from training.errors import DataError, TrainingError
 from training.naming import called, named
 
+_LEAST_TO_TRAIN_ON = 2
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -103,13 +105,13 @@ class Parts:
         """The same without some images, which are among what was skipped instead.
 
         Raises:
-            DataError: A part has no other images.
+            DataError: A part has no other images, or fewer than two classes to train on are left.
         """
         if not unusable.all:
             return self
         validation, calibration = self.validation, self.calibration
         return Parts(
-            _without(self.train, unusable.train),
+            _without(self.train, unusable.train, least=_LEAST_TO_TRAIN_ON),
             None if validation is None else _without(validation, unusable.validation),
             None if calibration is None else _without(calibration, unusable.calibration),
         )
@@ -214,15 +216,25 @@ def make_parts(sources: Sources, split: Split) -> Parts:
     )
 
 
-def _without(folder: ImageFolder, unusable: Collection[Skipped]) -> ImageFolder:
-    keys = {item.key for item in folder.items}
-    here = [entry for entry in unusable if entry.key in keys]
-    if len(here) == len(keys):
+def _without(folder: ImageFolder, unusable: Collection[Skipped], *, least: int = 1) -> ImageFolder:
+    class_of = {item.key: folder.classes[item.label].name for item in folder.items}
+    here = [entry for entry in unusable if entry.key in class_of]
+    if len(here) == len(class_of):
         raise DataError(
             f"{folder.source}: not one image can be decoded ({here[0].key}: {here[0].reason}); "
             "check that the files are images"
         )
     rest = folder.without({entry.key for entry in here})
+    if len(rest.classes) < min(least, len(folder.classes)):
+        kept = {entry.name for entry in rest.classes}
+        lost = {class_of[e.key]: e for e in reversed(here) if class_of[e.key] not in kept}
+        first = lost[min(lost)]
+        raise DataError(
+            f"{folder.source}: not one image can be decoded of {len(lost)} of the "
+            f"{len(folder.classes)} classes to train on, and at least {least} are needed: "
+            f"{named(sorted(lost))} ({first.key}: {first.reason}); replace those files, or take "
+            "the classes away and add others"
+        )
     return replace(rest, skipped=(*rest.skipped, *here))
 
 

@@ -61,6 +61,8 @@ def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
     for warning in inspection.warnings:
         reporter.say(f"warning: {warning}")
     parts = parts.without(inspection.unusable)
+    if closed and split.crossed:
+        check_crossing(parts.learnt, recipe)
     check_folds(parts, recipe, request.store, held_out=held_out)
     check_pairs(parts, recipe, crossed=split.crossed, held_out=held_out)
     record = RunRecord(

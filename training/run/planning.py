@@ -8,11 +8,11 @@ from model_store.errors import StoreError
 from model_store.network.backbones import BACKBONES
 from model_store.network.branch import Branch
 from model_store.network.lookup import find, refusing
-from training.components import build
+from training.components import Component, build
 from training.data.augmentation import AUGMENTATIONS, Augmentation
 from training.data.batches import Batches
 from training.data.folders import ImageFolder
-from training.data.sampling import SAMPLERS, ClassTable, Sampler, Shuffled
+from training.data.sampling import SAMPLERS, ClassTable, Sampler
 from training.data.training_set import TrainingSet, class_table
 from training.distributed import Processes
 from training.errors import RecipeError
@@ -163,7 +163,8 @@ def validation_steps(steps: int, times: int) -> frozenset[int]:
 def _sampler(table: ClassTable, recipe: Recipe) -> Sampler:
     if recipe.max_steps == 0:
         # No step is taken, so that it does not matter whether the recipe's could draw one.
-        return Shuffled(table, recipe.batch, recipe.seed)
+        component = Component(name="shuffled")
+        return build(SAMPLERS, "sampler", component, table, recipe.batch, recipe.seed)
     return build(SAMPLERS, "sampler", recipe.sampling, table, recipe.batch, recipe.seed)
 
 

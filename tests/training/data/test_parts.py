@@ -78,6 +78,17 @@ def test_a_part_without_any_image_is_refused(folder):
         parts.without(Unusable(validation=bad))
 
 
+def test_classes_to_train_on_of_which_one_is_left_are_refused_by_the_names_of_the_others(folder):
+    parts = Parts(folder.subset(range(3)), folder.subset([3]), None)
+    of_class = [tuple(Skipped(f"c{c}/{i}.png", f"broken{i}") for i in range(3)) for c in range(4)]
+    rest = parts.without(Unusable((*of_class[0], *of_class[1][:2]), of_class[3][:2]))
+    assert names(rest.train) == ["c1", "c2"]
+    with pytest.raises(DataError, match=r"2 of the 3 classes .*: c0, c2 \(c0/0\.png: broken0\)"):
+        parts.without(Unusable((*of_class[2], *of_class[0], *of_class[1][:1])))
+    alone = Parts(folder.subset([0]), None, None)
+    assert len(alone.without(Unusable(of_class[0][:1])).train.items) == 2, "of one from the start"
+
+
 def names(folder) -> list[str]:
     return [entry.name for entry in folder.classes]
 

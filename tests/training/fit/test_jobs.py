@@ -9,7 +9,7 @@ from model_store import ModelStore
 from tests.training.drawings import draw_folder, write_recipe
 from training.automatic import USUAL
 from training.data.parts import make_split, open_sources
-from training.errors import RecipeError, TrainingError
+from training.errors import DataError, RecipeError, TrainingError
 from training.fit import FitRequest
 from training.fit.jobs import continued_job, new_job
 from training.progress import Reporter
@@ -50,6 +50,33 @@ def test_classes_held_out_take_no_part_in_the_choice(
     split = load_recipe(USUAL, [each for each in overrides if "start" not in each])
     wanted = make_split(sources, split.split, split.seed, crossed=crossed).train
     assert looked_at == list(wanted)
+
+
+@pytest.mark.parametrize(
+    ("classes", "overrides", "refused"),
+    [
+        # Of two that would train, one: the other two would validate.
+        (4, [], "not one image can be decoded of 1 of the 2 classes to train on"),
+        # Two are left out at a time, and none would be left to fit to.
+        (3, ["split.validation=0"], "has 2 class.*, and calibrating needs at least 3"),
+    ],
+)
+def test_classes_that_cannot_be_decoded_are_refused_where_too_few_others_train(
+    tmp_path, classes, overrides, refused
+):
+    data = draw_folder(tmp_path / "d", classes=classes, images=3)
+    overrides = ["max_steps=0", "start.projection=whitening", *overrides]
+    overrides += ["data.turned_classes=false"]
+    name = str(write_recipe(tmp_path / "r.yaml"))
+    recipe = load_recipe(name, overrides)
+    sources = open_sources(data, None, None)
+    split = make_split(sources, recipe.split, recipe.seed, crossed=True)
+    for path in (data / split.train[0]).iterdir():
+        path.write_bytes(b"no image")
+    store, cpu = ModelStore(tmp_path / "store"), torch.device("cpu")
+    request = FitRequest(data, "m", store, cpu, recipe=name, overrides=overrides)
+    with pytest.raises(DataError, match=refused):
+        new_job(request, open_sources(data, None, None), Reporter(io.StringIO()))
 
 
 def test_what_began_where_nothing_is_trained_goes_on_though_folds_are_asked_for(tmp_path):
