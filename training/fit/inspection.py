@@ -63,7 +63,8 @@ def inspect(
 
     Raises:
         RecipeError: The sampler cannot draw from these classes.
-        DataError: The classes that validate or calibrate give no pair to judge by.
+        DataError: The classes that validate or calibrate give no pair of the one kind or the other
+            to judge by.
     """
     judging = _judging(parts, recipe, crossed=crossed, held_out=held_out)
     _check_pairs(judging)
@@ -84,7 +85,7 @@ def inspect(
 def check_pairs(
     parts: Parts, recipe: Recipe, *, crossed: bool = False, held_out: bool = False
 ) -> None:
-    """Refuses classes to judge by that give no pair of one class.
+    """Refuses classes to judge by that give no pair of one class, or none of two.
 
     Args:
         parts: What trains, validates, calibrates.
@@ -93,7 +94,7 @@ def check_pairs(
         held_out: Likewise.
 
     Raises:
-        DataError: Those that validate or calibrate have but one image each.
+        DataError: Those that validate or calibrate have but one image each, or are one class.
     """
     _check_pairs(_judging(parts, recipe, crossed=crossed, held_out=held_out))
 
@@ -145,13 +146,20 @@ def _judging(parts: Parts, recipe: Recipe, *, crossed: bool, held_out: bool) -> 
 
 def _check_pairs(judging: list[_Judging]) -> None:
     for each in judging:
-        folder = each.folder
-        if not pool_within(folder).genuine_total:
+        folder, pool = each.folder, pool_within(each.folder)
+        if not pool.genuine_total:
             names = named([entry.name for entry in folder.classes])
             wanted = "an image on either side" if folder.two_sided else "two images"
             raise DataError(
                 f"{folder.source}: not one of the {len(folder.classes)} classes drawn for "
                 f"{each.purpose} has {wanted}, so that they cannot judge: {names}; add images to "
+                f"classes, or {each.otherwise}"
+            )
+        if not pool.impostor_total:
+            (alone,) = folder.classes
+            raise DataError(
+                f"{folder.source}: '{alone.name}' is all there is for {each.purpose}, and one "
+                "class gives no pair of two; replace the images that cannot be decoded, add "
                 f"classes, or {each.otherwise}"
             )
 

@@ -1,5 +1,7 @@
 """Warnings before a training: each of them, by name, and none where nothing is wrong."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,7 +9,12 @@ from PIL import Image
 from model_store import ModelStore
 from tests.training.drawings import draw_folder, leave_one, write_recipe
 from training.cli import main
+from training.data.opening import open_data
+from training.data.parts import Parts
 from training.data.sampling import SAMPLERS
+from training.errors import DataError
+from training.fit.inspection import check_pairs
+from training.recipe.files import load_recipe
 
 
 def test_nothing_wrong_nothing_said(said, drawings):
@@ -97,6 +104,19 @@ def test_a_class_of_one_image_cannot_judge(said, drawings, by_name, purpose):
     (told,) = said(drawings)
     assert told.startswith(f"1 class(es) for {purpose} have a single image")
     assert lonely in told
+
+
+@pytest.mark.parametrize("purpose", ["validation", "calibration"])
+def test_a_single_class_cannot_judge(drawings, purpose):
+    """As is left of two where the images of one cannot be decoded."""
+    folder = open_data(drawings).whole
+    recipe = load_recipe(str(write_recipe(drawings.parent / "r.yaml")), ["validation.times=0"])
+    parts = Parts(folder.subset(range(5)), folder.subset([6, 7]), folder.subset([8, 9]))
+    check_pairs(parts, recipe)
+    fewer = replace(parts, **{purpose: folder.subset([7])})
+    told = rf"'{folder.classes[7].name}' is all .* for {purpose}, .* split\.{purpose}=0"
+    with pytest.raises(DataError, match=told):
+        check_pairs(fewer, recipe)
 
 
 def test_few_pairs_to_validate(said, tmp_path):
