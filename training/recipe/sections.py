@@ -161,7 +161,8 @@ class Validation(Section):
         times: How often it is validated, evenly spread up to the end; 0 for not at all.
         first: Whether it is also validated before the first step, so that the weights it starts
             from may be the best. For a start that is of use already.
-        images: At most so many images of the validation classes are used for that.
+        images: Whole validation classes are drawn for that until they have so many images, those
+            that have a pair first.
         keep: Which weights are kept: the `last`; or the `best` of those validated by equal error
             rate; or `both`, the last as a version of the model and the best as the next one; or
             `every` one validated, the earlier ones as models of their own, called after the model
