@@ -141,6 +141,7 @@ def _judged(
     job: Job, name: str, store: ModelStore, device: torch.device, reporter: Reporter
 ) -> tuple[Mapping[str, JsonValue], tuple[Skipped, ...]]:
     """The figures of one fold, and the images that could not be used for them."""
+    weights = job.recipe.weights
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder), name)
         with run.locked():
@@ -149,12 +150,12 @@ def _judged(
             )
             try:
                 trained = session.train()
+                network = None if trained is None else as_stored(trained.network, weights)
             except Derailed as error:
                 # The run is gone with its folder, and the command has no options for one.
                 raise TrainingError(error.without_a_run) from error
-    if trained is None:
+    if trained is None or network is None:
         raise TrainingError("interrupted; with --json FILE the folds that were done are kept there")
-    network = as_stored(trained.network, job.recipe.weights)
     outcome = judge(network, job.parts, job.recipe, device=device, reporter=reporter)
     found = next(e for e in outcome.evaluations if e.protocol == "verification")
     figures: dict[str, JsonValue] = found.model_dump(mode="json")["figures"]
