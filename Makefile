@@ -27,11 +27,11 @@ serve: $(READY)  ## Serve the shipped models on http://127.0.0.1:8000 (PORT=8000
 	@$(BIN)/python -m model_store import photos
 	TWINLENS_PORT=$(PORT) $(BIN)/python -m app
 
-# Files are kept together for what their tests share.
+# A core for each process; files are kept together for what their tests share.
 PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile
 
 test: $(READY)  ## Run the tests.
-	$(BIN)/python -m pytest $(PARALLEL)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL)
 
 OLDEST := .venv-oldest
 $(OLDEST)/.ready: pyproject.toml
@@ -42,7 +42,7 @@ $(OLDEST)/.ready: pyproject.toml
 	@touch $@
 
 test-oldest: $(OLDEST)/.ready  ## Run the tests with the oldest PyTorch that pyproject.toml allows.
-	$(OLDEST)/bin/python -m pytest $(PARALLEL)
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest $(PARALLEL)
 
 lint: $(READY)  ## Style, types and the direction of imports.
 	$(BIN)/ruff check .

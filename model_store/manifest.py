@@ -25,6 +25,9 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 _DIGEST_KEY = "digest"
 _OF_CALIBRATION = ("at_threshold", "calibration_error", "calibration_error_interval")
 
+StoredType = Literal["float32", "float16"]
+"""What weights are stored as."""
+
 
 class WeightsFile(FileRecord):
     """The safetensors file with the weights.
@@ -36,7 +39,7 @@ class WeightsFile(FileRecord):
         parameters: Values in the network's parameters.
     """
 
-    dtype: Literal["float32", "float16"] = "float32"
+    dtype: StoredType = "float32"
     parameters: Annotated[int, Field(ge=0)]
 
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 from model_store import checkpoint as checkpoints
 from model_store.calibration import Calibration
@@ -23,6 +22,7 @@ from model_store.manifest import (
     Evaluation,
     Manifest,
     Provenance,
+    StoredType,
     WeightsFile,
     check_name,
 )
@@ -159,7 +159,7 @@ class ModelStore:
         evaluations: tuple[Evaluation, ...] = (),
         provenance: Provenance | None = None,
         files: Mapping[str, bytes] | None = None,
-        dtype: Literal["float32", "float16"] = "float32",
+        dtype: StoredType = "float32",
         created: datetime | None = None,
         expected_weights: WeightsFile | None = None,
     ) -> Reference:

@@ -4,7 +4,6 @@ import copy
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -13,14 +12,14 @@ from model_store import typicality as typicalities
 from model_store.checkpoint import MANIFEST, PROBE, STORED_TYPES, TYPICALITY, WEIGHTS
 from model_store.errors import StoreError
 from model_store.files import write_durably
-from model_store.manifest import WeightsFile
+from model_store.manifest import StoredType, WeightsFile
 from model_store.network.siamese import SiameseNetwork
 from model_store.probe import Probe, ProbeRecord
 from model_store.typicality import Typicality, TypicalityRecord
 
 
 def write_weights(
-    folder: Path, network: SiameseNetwork, dtype: Literal["float32", "float16"] = "float32"
+    folder: Path, network: SiameseNetwork, dtype: StoredType = "float32"
 ) -> WeightsFile:
     """Writes a network's weights into a folder.
 

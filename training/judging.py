@@ -8,7 +8,7 @@ import torch
 
 from model_store.calibration import Calibration
 from model_store.checkpoint import STORED_TYPES
-from model_store.manifest import Evaluation
+from model_store.manifest import Evaluation, StoredType
 from model_store.network import SiameseNetwork, Side
 from model_store.typicality import Typicality
 from training.calibration import (
@@ -87,38 +87,53 @@ class Outcome:
     validation: Validation | None = None
 
 
-def as_stored(network: SiameseNetwork, dtype: str) -> SiameseNetwork:
+def stored_as(network: SiameseNetwork, wanted: StoredType) -> tuple[StoredType, str | None]:
+    """What a network's weights are stored as, and why, where that is not what the recipe wants.
+
+    A value that a smaller type has no room for would be infinite in it.
+
+    Args:
+        network: Its values are numbers.
+        wanted: What the recipe wants.
+    """
+    most = torch.finfo(STORED_TYPES[wanted]).max
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point() and bool((tensor.abs() > most).any()):
+            return "float32", (
+                f"{name} has values of up to {float(tensor.abs().max()):.3g}, over the "
+                f"{most:,.0f} that {wanted} has room for, so the weights are stored as float32; if "
+                "that is not to be, try a lower learning rate"
+            )
+    return wanted, None
+
+
+def as_stored(network: SiameseNetwork, wanted: StoredType) -> SiameseNetwork:
     """Rounds a network's weights to what will be read back, so that figures are of what ships.
 
+    Args:
+        network: It is changed.
+        wanted: As `stored_as` takes it.
+
     Raises:
-        Derailed: Not all of them are numbers, then.
+        Derailed: Not all of its weights are numbers.
     """
-    rounded = {
-        name: tensor.to(STORED_TYPES[dtype]).to(tensor.dtype)
-        if tensor.is_floating_point()
-        else tensor
-        for name, tensor in network.state_dict().items()
-    }
-    for name, tensor in network.state_dict().items():
-        if not bool(torch.isfinite(rounded[name]).all()):
-            raise _not_finite(name, tensor, dtype)
-    network.load_state_dict(rounded)
-    return network.eval()
-
-
-def _not_finite(name: str, tensor: torch.Tensor, dtype: str) -> Derailed:
-    if bool(torch.isfinite(tensor).all()):
-        happened = f"{name} has values of up to {float(tensor.abs().max()):.3g}, over {dtype}'s"
-        happened += f" limit of {torch.finfo(STORED_TYPES[dtype]).max:,.0f}; "
-        change = "--set weights=float32"
-    else:
-        happened = f"{name} has values that are no numbers; "
-        change = "a lower learning rate (--set optimiser.learning_rate=…), or --set clip=1"
-    return Derailed(
-        happened,
-        f"begin anew with --restart and {change}",
-        without_a_run=f"change the recipe: {change}",
+    values = network.state_dict()
+    for name, tensor in values.items():
+        if not bool(torch.isfinite(tensor).all()):
+            change = "a lower learning rate (--set optimiser.learning_rate=…), or --set clip=1"
+            raise Derailed(
+                f"{name} has values that are no numbers; ",
+                f"begin anew with --restart and {change}",
+                without_a_run=f"change the recipe: {change}",
+            )
+    stored = STORED_TYPES[stored_as(network, wanted)[0]]
+    network.load_state_dict(
+        {
+            name: tensor.to(stored).to(tensor.dtype) if tensor.is_floating_point() else tensor
+            for name, tensor in values.items()
+        }
     )
+    return network.eval()
 
 
 def judge(

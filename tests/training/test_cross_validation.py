@@ -83,16 +83,6 @@ def test_the_command_keeps_every_fold_and_goes_on_from_there(drawings, tmp_path,
             "change the recipe: a lower learning rate, such as --set optimiser.learning_rate=",
         ),
         (
-            (
-                "optimiser.learning_rate=100000",
-                "max_steps=1",
-                "guard.action=ignore",
-                "weights=float16",
-            ),
-            "over float16's limit of 65,504",
-            "change the recipe: --set weights=float32",
-        ),
-        (
             (*CONTRASTIVE, *SHRINKING, "guard.least_steps=10", "max_steps=20"),
             "training has collapsed at step",
             "Change the recipe, or train on regardless with --set guard.action=warn",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from model_store.calibration import Calibration
-from model_store.manifest import Evaluation
+from model_store.manifest import Evaluation, StoredType
 from model_store.typicality import Typicality
 from training.data.parts import Parts
 from training.evaluation.wording import told_calibrated_by
@@ -35,6 +35,7 @@ class Facts:
     Attributes:
         name: The model's.
         parameters: Values in the network.
+        dtype: What they are stored as.
         record: How the run began.
         recipe: What was trained.
         parts: On what.
@@ -48,6 +49,7 @@ class Facts:
 
     name: str
     parameters: int
+    dtype: StoredType
     record: RunRecord
     recipe: Recipe
     parts: Parts
@@ -74,7 +76,7 @@ def write_card(facts: Facts) -> bytes:
         + (f"; chosen because {facts.record.reason}" if facts.record.reason else ""),
         f"- Data: {facts.source}: {facts.parts.train.described()} to train on",
         *_parts(facts.parts),
-        f"- Network: {facts.parameters:,} parameters, stored as {recipe.weights}",
+        f"- Network: {facts.parameters:,} parameters, stored as {facts.dtype}",
         f"- Length: {standing.step:,} steps in {duration(standing.seconds)} on {facts.hardware}",
         *_kept(facts),
         "",

@@ -15,7 +15,7 @@ from training.data.sources import Skipped
 from training.data.split import SPLIT_FILE
 from training.hardware import hardware
 from training.history import History, to_csv
-from training.judging import MAX_IMPOSTORS, Outcome, as_stored, judge
+from training.judging import MAX_IMPOSTORS, Outcome, as_stored, judge, stored_as
 from training.pictures.album import small_album
 from training.pictures.curves import curves_png
 from training.progress import Reporter
@@ -56,7 +56,9 @@ def publish(
     network, kept_step = copy.deepcopy(trained.network), standing.kept_step
     if standing.best is not None:
         network.load_state_dict(dict(standing.best.weights))
+    dtype, note = stored_as(network, recipe.weights)
     network = as_stored(network, recipe.weights)
+    notes = () if note is None else (note,)
     if job.split.crossed and cross is None:
         cross = partial(
             cross_pairs,
@@ -70,6 +72,7 @@ def publish(
     facts = Facts(
         name=name,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
+        dtype=dtype,
         record=job.record,
         recipe=recipe,
         parts=job.parts,
@@ -78,7 +81,7 @@ def publish(
         hardware=hardware(device),
         outcome=outcome,
         kept_step=kept_step,
-        notes=(*job.record.warnings, *trained.notes),
+        notes=(*job.record.warnings, *trained.notes, *notes),
     )
     files = {
         CARD_FILE: write_card(facts),
@@ -108,9 +111,9 @@ def publish(
             libraries={library: version(library) for library in _LIBRARIES},
         ),
         files=files,
-        dtype=recipe.weights,
+        dtype=dtype,
     )
-    _report(reporter, skipped, outcome.warnings)
+    _report(reporter, skipped, (*notes, *outcome.warnings))
     return reference
 
 

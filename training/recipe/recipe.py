@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from model_store.manifest import StoredType
 from model_store.network import NetworkSpec
 from model_store.preprocessing import Preprocessing
 from training.components import Component, check
@@ -90,7 +91,7 @@ class Recipe(Section):
     mean_decay: Share | None = None
     clip: Positive | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    weights: Literal["float32", "float16"] = "float32"
+    weights: StoredType = "float32"
     validation: Validation = Validation()
     guard: Guard = Guard()
     calibration: CalibrationTarget = CalibrationTarget()
