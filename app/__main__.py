@@ -13,9 +13,8 @@ from app.inference.engines import choose_device
 from app.main import create_app
 from app.memory import spare_cores_and_memory
 from app.observability import logs
-from app.protocol import server_config
 from app.security import command
-from app.server import DrainingServer, check_address, serve
+from app.server import DrainingServer, check_address, serve, server_config
 from app.settings import Settings, SettingsError, likely_slips, read_settings
 from model_store.errors import TwinlensError
 

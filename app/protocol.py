@@ -8,8 +8,6 @@ from collections.abc import Callable, Sized
 from typing import ClassVar
 
 import httptools
-import uvicorn
-from fastapi import FastAPI
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -18,9 +16,7 @@ from app.api.context import unsent_of
 from app.api.problem import BadRequest, HeadersTooLarge, HeadersTooSlow
 from app.api.refusal import refusal
 from app.api.sink import sink_of
-from app.descriptors import most_connections
 from app.inference.admission import Reservation
-from app.settings import Settings
 
 _MAX_HEADER_BYTES = 65_536
 # Of a header beside its name and value: the colon, the space, and the line's end.
@@ -30,7 +26,6 @@ _MAX_PIECES = 16
 # at a time can hold ten thousand: half a second of the event loop's time, and a hundred times the
 # memory.
 _MAX_WAITING = 256
-_KEEP_ALIVE_SECONDS = 75
 # Who takes less of an answer at a time only keeps it in memory.
 _LEAST_READ = 65_536
 # What the system holds on its way out. Else that grows to megabytes, of which it takes more only
@@ -400,26 +395,3 @@ class _Timer:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
-
-
-def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
-    """How uvicorn serves the application."""
-
-    class Protocol(GuardedProtocol):
-        patience = settings.slow_client_seconds
-        most_connections = most_connections()
-        idle: ClassVar[dict[GuardedProtocol, None]] = {}
-
-    return uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        loop="auto",
-        http=Protocol,
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=True,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-    )

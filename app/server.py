@@ -1,4 +1,4 @@
-"""The HTTP server, and how it ends."""
+"""The HTTP server: how it is set up, and how it ends."""
 
 import asyncio
 import contextlib
@@ -9,17 +9,22 @@ import signal
 import socket
 from collections.abc import Iterator
 from types import FrameType
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 import uvicorn
+from fastapi import FastAPI
 
+from app.descriptors import most_connections
 from app.exits import EXIT_BROKEN, EXIT_FORCED
 from app.inference.catalogue import Catalogue
 from app.inference.service import Service
+from app.protocol import GuardedProtocol
+from app.settings import Settings
 from model_store.errors import TwinlensError
 
 _logger = logging.getLogger(__name__)
 
+_KEEP_ALIVE_SECONDS = 75
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Time for answers that are made but not yet sent when the draining time is over.
 _LAST_SECONDS = 2
@@ -56,6 +61,29 @@ def check_address(host: str, port: int) -> None:
 async def _listen_once(host: str, port: int) -> None:
     server = await asyncio.get_running_loop().create_server(asyncio.Protocol, host, port)
     server.close()
+
+
+def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """How uvicorn serves the application."""
+
+    class Protocol(GuardedProtocol):
+        patience = settings.slow_client_seconds
+        most_connections = most_connections()
+        idle: ClassVar[dict[GuardedProtocol, None]] = {}
+
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="auto",
+        http=Protocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+    )
 
 
 class DrainingServer(uvicorn.Server):

@@ -18,8 +18,7 @@ from app.processes.folder import Folder
 from app.processes.listening import bind
 from app.processes.shares import share_of
 from app.processes.siblings import SocketSiblings
-from app.protocol import server_config
-from app.server import DrainingServer, serve
+from app.server import DrainingServer, serve, server_config
 from app.settings import read_settings
 from model_store.errors import TwinlensError
 

@@ -20,7 +20,7 @@ from fastapi import FastAPI
 
 from app.inference.service import Service
 from app.main import create_app
-from app.protocol import server_config
+from app.server import server_config
 from app.settings import Settings
 from tests.app.material import DIMENSION, picture
 

@@ -10,14 +10,12 @@ from pathlib import Path
 import orjson
 import pytest
 import uvicorn
-from fastapi import FastAPI
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from app.api.sink import Sink
-from app.protocol import GuardedProtocol, server_config
-from app.settings import Settings
+from app.protocol import GuardedProtocol
 from tests.app.material import DIMENSION, picture
 from tests.app.serving import Running, answer_of, compare_body, half_request, in_thread
 
@@ -374,7 +372,7 @@ def test_the_last_request_of_a_row_may_still_be_on_its_way(client: Client) -> No
 def test_of_too_many_connections_the_one_that_was_idle_for_longest_is_closed(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.protocol.most_connections", lambda: 5)
+    monkeypatch.setattr("app.server.most_connections", lambda: 5)
     body, kind = compare_body(picture(1), picture(2))
     with (
         # It has one connection itself, which is the first.
@@ -410,15 +408,3 @@ def test_of_too_many_connections_the_one_that_was_idle_for_longest_is_closed(
         assert server.client.get("/livez").status_code == 200
         in_work.sendall(body)
         assert answer_of(in_work).startswith(b"HTTP/1.1 200")
-
-
-def test_the_server_listens_and_waits_as_the_settings_say() -> None:
-    settings = Settings(host="0.0.0.0", port=1234, slow_client_seconds=3)
-    config = server_config(FastAPI(), settings)
-    assert (config.host, config.port) == ("0.0.0.0", 1234)
-    assert isinstance(config.http, type)
-    assert issubclass(config.http, GuardedProtocol)
-    assert config.http.patience == 3
-    # Longer than load balancers keep theirs, so that it is they who close a connection.
-    assert config.timeout_keep_alive > 60
-    assert not config.server_header

@@ -9,7 +9,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.inference.catalogue import Catalogue
-from app.server import DrainingServer
+from app.protocol import GuardedProtocol
+from app.server import DrainingServer, server_config
+from app.settings import Settings
 
 
 class Ring:
@@ -50,3 +52,15 @@ def test_the_collector_leaves_alone_what_is_there_once_models_are_loaded() -> No
     tick(server, app, "one", "two")
     assert replaced() is None, "a model that was replaced goes when another is loaded"
     assert gc.get_freeze_count() > 1000
+
+
+def test_the_server_listens_and_waits_as_the_settings_say() -> None:
+    settings = Settings(host="0.0.0.0", port=1234, slow_client_seconds=3)
+    config = server_config(FastAPI(), settings)
+    assert (config.host, config.port) == ("0.0.0.0", 1234)
+    assert isinstance(config.http, type)
+    assert issubclass(config.http, GuardedProtocol)
+    assert config.http.patience == 3
+    # Longer than load balancers keep theirs, so that it is they who close a connection.
+    assert config.timeout_keep_alive > 60
+    assert not config.server_header

@@ -113,7 +113,7 @@ def test_after_a_refused_body_that_ends_the_connection_goes_on(small: Running) -
 def test_an_idle_connection_is_closed(
     store: Path, monkeypatch: pytest.MonkeyPatch, request_: bytes, rest: bytes
 ) -> None:
-    monkeypatch.setattr("app.protocol._KEEP_ALIVE_SECONDS", 0.3)
+    monkeypatch.setattr("app.server._KEEP_ALIVE_SECONDS", 0.3)
     with (
         in_thread(store, store_poll_seconds=0) as running,
         socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection,
