@@ -179,7 +179,7 @@ class Batcher:
                 return
         ended = _ended(lanes)
         if ended is not None:
-            self._condemn(_gone(ended), ended, generation, gone=True)
+            self._condemn_ended(ended, generation)
 
     def recover(self, lanes: Iterable[Lane] = ()) -> None:
         """Ends a fault: takes images again, on new threads.
@@ -190,7 +190,7 @@ class Batcher:
         """
         ended = _ended(lanes)
         if ended is not None:
-            self._condemn(_gone(ended), ended, self._generation, gone=True)
+            self._condemn_ended(ended, self._generation)
             return
         with self._condition:
             self._fault = None
@@ -241,7 +241,7 @@ class Batcher:
                     self._serve(runner, batch, generation)
                 except EngineGone as error:
                     _logger.warning("%s", error)
-                    self._condemn(_gone(batch.lane), batch.lane, generation, gone=True)
+                    self._condemn_ended(batch.lane, generation)
                 finally:
                     self._let_go(batch.lane)
         # Whatever ends the thread must be known to /readyz and to those who wait for an answer.
@@ -307,6 +307,10 @@ class Batcher:
             )
         return None
 
+    def _condemn_ended(self, lane: Lane, generation: int) -> None:
+        reason = f"the process that computes for model '{lane.model}' has ended"
+        self._condemn(reason, lane, generation, gone=True)
+
     def _condemn(
         self, reason: str, lane: Lane | None, generation: int, *, gone: bool = False
     ) -> None:
@@ -350,10 +354,6 @@ def _join(threads: Sequence[Thread]) -> None:
 
 def _ended(lanes: Iterable[Lane]) -> Lane | None:
     return next((lane for lane in lanes if has_ended(lane.engine)), None)
-
-
-def _gone(lane: Lane) -> str:
-    return f"the process that computes for model '{lane.model}' has ended"
 
 
 def _unready(fault: Fault) -> NotReady:

@@ -1,8 +1,9 @@
 """Faults of every kind, one after the other: each image gets one answer, and the right one."""
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import numpy as np
 import pytest
@@ -64,6 +65,30 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_LOOK_SECONDS", 0.001)
 
 
+@contextlib.asynccontextmanager
+async def supervision(
+    metrics: Metrics,
+    rebuild: Callable[[str], Awaitable[None]],
+    watchdog_seconds: float,
+    lanes: Callable[[], list[Lane]] = list,
+) -> AsyncIterator[tuple[Batcher, Decoder, Supervisor]]:
+    batcher = Batcher(max_batch=4, threads=2, callers=Callers(), metrics=metrics)
+    decoder = Decoder(threads=1, max_pixels=1_000_000, metrics=metrics)
+    supervisor = Supervisor(
+        batcher,
+        decoder,
+        rebuild=rebuild,
+        lanes=lanes,
+        watchdog_seconds=watchdog_seconds,
+        metrics=metrics,
+    )
+    try:
+        yield batcher, decoder, supervisor
+    finally:
+        decoder.close()
+        await batcher.close(drain=False)
+
+
 def supervised(
     scenario: Callable[[Batcher, Supervisor], Awaitable[None]],
     rebuild: Callable[[str], Awaitable[None]],
@@ -73,23 +98,16 @@ def supervised(
     metrics = Metrics()
 
     async def main() -> None:
-        batcher = Batcher(max_batch=4, threads=2, callers=Callers(), metrics=metrics)
-        decoder = Decoder(threads=1, max_pixels=1_000_000, metrics=metrics)
-        supervisor = Supervisor(
+        async with supervision(metrics, rebuild, watchdog_seconds, lanes) as (
             batcher,
-            decoder,
-            rebuild=rebuild,
-            lanes=lanes,
-            watchdog_seconds=watchdog_seconds,
-            metrics=metrics,
-        )
-        watching = asyncio.create_task(supervisor.watch())
-        try:
-            await asyncio.wait_for(scenario(batcher, supervisor), 30)
-        finally:
-            watching.cancel()
-            decoder.close()
-            await batcher.close(drain=False)
+            _,
+            supervisor,
+        ):
+            watching = asyncio.create_task(supervisor.watch())
+            try:
+                await asyncio.wait_for(scenario(batcher, supervisor), 30)
+            finally:
+                watching.cancel()
 
     asyncio.run(main())
     return metrics
@@ -368,26 +386,17 @@ def test_a_decoder_that_hangs_is_the_end(caplog: pytest.LogCaptureFixture) -> No
         raise AssertionError(model)
 
     async def main() -> None:
-        batcher = Batcher(max_batch=4, threads=1, callers=Callers(), metrics=metrics)
-        decoder = Decoder(threads=1, max_pixels=1_000_000, metrics=metrics)
-        supervisor = Supervisor(
-            batcher,
-            decoder,
-            rebuild=rebuild,
-            lanes=list,
-            watchdog_seconds=0.02,
-            metrics=metrics,
-        )
-        # As if decoding had no end: it was never done with the image.
-        decoder.start(picture(1), spec, done=lambda _: gate.wait(30) and None, failed=failed.append)
-        await asyncio.wait_for(supervisor.watch(), 30)
-        assert supervisor.failure is not None
-        assert "decoding has hung" in supervisor.failure
-        assert supervisor.failure.endswith("the process ends")
-        assert "came to no end" in str(failed[0])
-        gate.set()
-        decoder.close()
-        await batcher.close(drain=False)
+        async with supervision(metrics, rebuild, 0.02) as (_, decoder, supervisor):
+            # As if decoding had no end: it was never done with the image.
+            decoder.start(
+                picture(1), spec, done=lambda _: gate.wait(30) and None, failed=failed.append
+            )
+            await asyncio.wait_for(supervisor.watch(), 30)
+            assert supervisor.failure is not None
+            assert "decoding has hung" in supervisor.failure
+            assert supervisor.failure.endswith("the process ends")
+            assert "came to no end" in str(failed[0])
+            gate.set()
 
     asyncio.run(main())
     assert "decoding has hung" in caplog.text
