@@ -15,6 +15,10 @@ class TrainingError(TwinlensError):
     """A training run cannot begin, or cannot go on."""
 
 
+LOWER_RATE = "a lower learning rate (--set optimiser.learning_rate=…), or --set clip=1"
+"""What may keep a network's values numbers."""
+
+
 class Derailed(TrainingError):
     """A training has gone wrong in a way that another recipe may mend.
 
@@ -30,3 +34,12 @@ class Derailed(TrainingError):
     def __init__(self, happened: str, advice: str, *, without_a_run: str) -> None:
         super().__init__(f"{happened}{advice}")
         self.without_a_run = f"{happened}{without_a_run}"
+
+    @classmethod
+    def unless(cls, happened: str, change: str) -> "Derailed":
+        """One that a change of the recipe may mend, if the training is begun anew with it."""
+        return cls(
+            happened,
+            f"begin anew with --restart and {change}",
+            without_a_run=f"change the recipe: {change}",
+        )

@@ -25,7 +25,7 @@ from training.data.parts import Parts, together
 from training.data.sample import first_of_sides
 from training.data.sources import Skipped
 from training.data.split import deal_classes
-from training.errors import Derailed
+from training.errors import LOWER_RATE, Derailed
 from training.evaluation.embedding import EmbeddedFolder, embed_told
 from training.evaluation.figures import Figures
 from training.evaluation.pairs import ScoredPairs, score_folder
@@ -120,12 +120,7 @@ def as_stored(network: SiameseNetwork, wanted: StoredType) -> SiameseNetwork:
     values = network.state_dict()
     for name, tensor in values.items():
         if not bool(torch.isfinite(tensor).all()):
-            change = "a lower learning rate (--set optimiser.learning_rate=…), or --set clip=1"
-            raise Derailed(
-                f"{name} has values that are no numbers; ",
-                f"begin anew with --restart and {change}",
-                without_a_run=f"change the recipe: {change}",
-            )
+            raise Derailed.unless(f"{name} has values that are no numbers; ", LOWER_RATE)
     stored = STORED_TYPES[stored_as(network, wanted)[0]]
     network.load_state_dict(
         {

@@ -154,15 +154,11 @@ class Loop:
         loss = stretch.mean_loss()
         if not math.isfinite(loss):
             lower = self._learner.recipe.optimiser.learning_rate / 3
-            change = (
-                f"a lower learning rate, such as --set optimiser.learning_rate={lower:.2g}, or "
-                "--set clip=1"
-            )
-            raise Derailed(
+            raise Derailed.unless(
                 f"the loss is no longer a number at step {standing.step} (learning rate "
                 f"{stretch.rate:.3g}); ",
-                f"begin anew with --restart and {change}",
-                without_a_run=f"change the recipe: {change}",
+                f"a lower learning rate, such as --set optimiser.learning_rate={lower:.2g}, or "
+                "--set clip=1",
             )
         row = Row(
             step=standing.step,

@@ -9,7 +9,7 @@ import torch
 from model_store.network import SiameseNetwork, Side
 from training.data.folders import ImageFolder
 from training.data.pixels import PixelsInMemory
-from training.errors import Derailed
+from training.errors import LOWER_RATE, Derailed
 from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.metrics import Ranking
 from training.evaluation.pairs import score_folder
@@ -112,13 +112,7 @@ class Watch:
         ]
         embeddings = torch.cat(parts)
         if not bool(torch.isfinite(embeddings).all()):
-            raise Derailed(
-                "the network's embeddings are no longer numbers; ",
-                "begin anew with --restart and a lower learning rate "
-                "(--set optimiser.learning_rate=…), or with --set clip=1",
-                without_a_run="change the recipe: a lower learning rate "
-                "(--set optimiser.learning_rate=…), or --set clip=1",
-            )
+            raise Derailed.unless("the network's embeddings are no longer numbers; ", LOWER_RATE)
         return EmbeddedFolder(embeddings, folder.labels, folder, (), side)
 
 
