@@ -81,7 +81,7 @@ def scalars(folder: Path, done: int, say: Callable[[str], None]) -> Iterator[Cal
                 say(
                     f"TensorBoard's scalars cannot be written to {folder} any more "
                     f"({error.strerror or error}); training goes on without them (history.csv "
-                    "and curve.png will have the same figures). If the disk is full, make room: "
+                    "and curves.png will have the same figures). If the disk is full, make room: "
                     "the states of the training may need it too"
                 )
             broken = True
