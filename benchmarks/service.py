@@ -17,8 +17,8 @@ from typing import IO, Any
 from benchmarks.processes import Family
 
 _START_SECONDS = 120.0
-# Whatever proxy the environment names, it does not lead to this machine itself.
-_DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Whatever proxy the environment names, it does not lead to this machine itself."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _is_ready(port: int, process: subprocess.Popen[bytes]) -> bool:
     while time.monotonic() < end and process.poll() is None:
         with (
             contextlib.suppress(urllib.error.URLError, ConnectionError),
-            _DIRECTLY.open(f"http://127.0.0.1:{port}/readyz", timeout=5),
+            DIRECTLY.open(f"http://127.0.0.1:{port}/readyz", timeout=5),
         ):
             return True
         time.sleep(0.1)

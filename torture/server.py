@@ -7,16 +7,15 @@ import subprocess
 import sys
 import time
 import urllib.error
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.service import DIRECTLY
+
 _MIB = 1024 * 1024
 _START_SECONDS = 180
-# Whatever proxy the environment names, it does not lead to this machine itself.
-_DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Server:
 
     def counted(self, counter: str, label: str) -> Counter[str]:
         """One of the service's own counters, by one of its labels."""
-        with _DIRECTLY.open(f"http://127.0.0.1:{self.port}/metrics") as answer:
+        with DIRECTLY.open(f"http://127.0.0.1:{self.port}/metrics") as answer:
             text = answer.read().decode()
         counts: Counter[str] = Counter()
         pattern = rf'^{counter}_total{{.*\b{label}="([^"]*)".*}} ([0-9.e+]+)$'
@@ -116,7 +115,7 @@ def serving(folder: Path, port: int, **settings: object) -> Iterator[Server]:
 
 def _ready(port: int) -> bool:
     try:
-        with _DIRECTLY.open(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+        with DIRECTLY.open(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

@@ -37,10 +37,10 @@ def grown(root: Path, files: Mapping[str, bytes]) -> Path:
     return root
 
 
-def zipped(path: Path, files: Mapping[str, bytes]) -> Path:
+def zipped(path: Path, files: Mapping[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> Path:
     """Writes files into an archive, names as they are; returns its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(path, "w", compression) as archive:
         for name, content in files.items():
             archive.writestr(name, content)
     return path
