@@ -11,7 +11,8 @@ import numpy as np
 from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from model_store.errors import UndecodableImage
+from model_store.avif import UnusualAvif, frames_decoded
+from model_store.errors import ImageTooLarge, UndecodableImage
 
 JPEG = frozenset({"JPEG", "MPO"})
 """Pillow's names of a JPEG, and of one with more pictures behind it, as many phones write."""
@@ -42,6 +43,13 @@ _STRIPS = 262_144
 _RUN_LENGTH_PIXELS = 10_000_000
 """Of a BMP whose rows are run-length encoded. Pillow fills them pixel by pixel, in Python: 64
 megapixels in a file of 5 kB took 13 s."""
+
+_FRAMES = 8
+"""Of as many pixels as are allowed, in an AVIF: a picture and its alpha, which an animation has in
+two places, and as much again. They take 7 ms a megapixel."""
+
+_FRAME = 10_000
+"""Pixels that a frame takes time for besides its own."""
 
 _COMPRESSED = frozenset({b"zTXt", b"iTXt", b"iCCP"})
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
@@ -91,10 +99,13 @@ def refuse_pixels(image: ImageFile, data: bytes, max_pixels: int) -> None:
         max_pixels: As many are allowed.
 
     Raises:
+        ImageTooLarge: Its frames are larger than it says.
         UndecodableImage: They would.
     """
     if isinstance(image, TiffImageFile):
         _refuse_strips(image, data)
+    elif image.format == "AVIF":
+        _refuse_frames(data, max_pixels)
     elif image.format in JPEG:
         _refuse_scans(image, data, max_pixels)
     elif decoder(image) == "ppm_plain" and data.count(b"#") > _COMMENTS:
@@ -152,6 +163,24 @@ def _scans(data: bytes, most: int) -> int:
             at += max(2, int.from_bytes(data[at : at + 2], "big"))
         scans += marker == _START_OF_SCAN
     return scans
+
+
+def _refuse_frames(data: bytes, max_pixels: int) -> None:
+    try:
+        frames = frames_decoded(data)
+    except UnusualAvif as error:
+        raise UndecodableImage(
+            f"the AVIF is not as programs write it ({error}); save the image again"
+        ) from None
+    if max(frames, default=0) > max_pixels:
+        raise ImageTooLarge(
+            f"the AVIF has a frame of {max(frames):,} pixels, over the limit of {max_pixels:,}; "
+            "send a smaller image"
+        )
+    if len(frames) > _FRAMES and sum(frames) + len(frames) * _FRAME > _FRAMES * max_pixels:
+        raise UndecodableImage(
+            f"the AVIF has {len(frames):,} frames for one picture; save that by itself"
+        )
 
 
 def _refuse_strips(image: TiffImageFile, data: bytes) -> None:

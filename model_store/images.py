@@ -73,8 +73,8 @@ def decode(
     Args:
         source: The image's bytes, or the path of a file that holds them.
         max_pixels: An image whose header declares more is refused before a pixel is decoded; so are
-            a TIFF of larger tiles, and an image with a side of more than a sixteenth of it, if that
-            is more than 65,535.
+            a TIFF of larger tiles, an AVIF of larger frames, and an image with a side of more than
+            a sixteenth of it, if that is more than 65,535.
         spec: Where the image is bound for. A JPEG is then decoded at the smallest scale (8ths)
             that still covers what `prepare` needs.
 
