@@ -1,4 +1,4 @@
-"""The page knows what the service may answer; a browser is not started here."""
+"""The page's files, and that it knows what the service may answer; for its use see `test_page`."""
 
 import httpx
 import pytest

@@ -83,7 +83,7 @@ async function connect() {
     const answer = await fetch("readyz");
     if (!answer.ok) {
       service.textContent = "not ready";
-      find("about").textContent = (await answer.json()).detail;
+      find("about").textContent = parsed(await answer.text())?.detail ?? "";
       setTimeout(connect, 1000);
       return;
     }

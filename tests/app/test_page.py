@@ -1,0 +1,269 @@
+"""The page, in a real browser, as somebody uses it who has two images."""
+
+import base64
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import httpx
+import pytest
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+from app.security.keys import new_key, write_keys
+from tests.app.material import picture
+from tests.app.serving import Running, in_thread
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None or DRIVER is None,
+    reason="no Chromium here: install Debian's packages chromium and chromium-driver",
+)
+HAND_OVER = """
+    const [kind, selector, files] = arguments;
+    const transfer = new DataTransfer();
+    for (const { name, data } of files) {
+        const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+        transfer.items.add(new File([bytes], name, { type: "image/png" }));
+    }
+    const options = { bubbles: true, cancelable: true };
+    const event = kind === "paste"
+        ? new ClipboardEvent(kind, { ...options, clipboardData: transfer })
+        : new DragEvent(kind, { ...options, dataTransfer: transfer });
+    document.querySelector(selector).dispatchEvent(event);
+"""
+
+
+class Page:
+    """What somebody sees and does."""
+
+    def __init__(self, browser: Chrome, port: int) -> None:
+        self.browser = browser
+        self.address = f"http://127.0.0.1:{port}/"
+        browser.get(self.address)
+
+    def text(self, name: str) -> str:
+        """What is to be read in one place; nothing where it is hidden."""
+        return self.browser.find_element(By.ID, name).text
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Waits for something to come true."""
+        waiting = WebDriverWait(self.browser, 20, poll_frequency=0.02)
+        waiting.until(lambda _: condition(), "waited in vain")
+
+    def says(self, name: str, what: str) -> None:
+        """Waits until something is said in one place."""
+        self.until(lambda: what in self.text(name))
+
+    def choose(self, well: int, image: Path) -> None:
+        """Chooses a file."""
+        self.browser.find_elements(By.CSS_SELECTOR, "input[type=file]")[well].send_keys(str(image))
+
+    def names(self) -> list[str]:
+        """Of the files in the two wells."""
+        texts = [self.text(f"name-{well}") for well in (0, 1)]
+        return [text.partition(" · ")[0] for text in texts]
+
+    def hand_over(self, event: str, target: str, *images: Path) -> None:
+        """Drops or pastes files, as a browser hands them to the page."""
+        files = [
+            {"name": image.name, "data": base64.b64encode(image.read_bytes()).decode()}
+            for image in images
+        ]
+        self.browser.execute_script(HAND_OVER, event, target, files)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Chrome]:
+    options = ChromeOptions()
+    options.binary_location = CHROMIUM or ""
+    for argument in ("headless", "no-sandbox", "disable-gpu", "disable-background-networking"):
+        options.add_argument(f"--{argument}")
+    logs = {"browser": "ALL", "performance": "ALL"}
+    options.set_capability("goog:loggingPrefs", logs)
+    with Chrome(options, ChromeService(DRIVER)) as chrome:
+        yield chrome
+
+
+@pytest.fixture
+def page(browser: Chrome, server: Running) -> Iterator[Page]:
+    forget(browser)
+    opened = Page(browser, server.port)
+    opened.says("service", "ready")
+    yield opened
+    # Refused requests are reported there, too; an error of the script's own never may be.
+    errors = [entry["message"] for entry in browser.get_log("browser")]
+    assert not [error for error in errors if "Failed to load resource" not in error]
+
+
+def forget(browser: Chrome) -> None:
+    """Empties the logs of what was before."""
+    for log in ("browser", "performance"):
+        browser.get_log(log)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """To `tiny` the first and the second are different, and the first and the third the same."""
+    paths = [tmp_path_factory.mktemp("pictures") / f"picture {place}.png" for place in range(3)]
+    for seed, path in zip((1, 3, 2), paths, strict=True):
+        path.write_bytes(picture(seed))
+    return paths
+
+
+def answer(running: Running, left: Path, right: Path, model: str = "tiny") -> dict:
+    files = {"image_a": left.read_bytes(), "image_b": right.read_bytes()}
+    return running.client.post("/compare", files=files, data={"model": model}).json()
+
+
+def shown(told: dict) -> str:
+    """How the page gives a score."""
+    return f"{told['score']:.3f}"
+
+
+def test_two_chosen_images_are_compared(page: Page, server: Running, images: list[Path]):
+    assert not page.browser.find_element(By.ID, "compare").is_enabled()
+    page.choose(0, images[0])
+    assert page.text("result") == ""
+    for other, decision, side in (
+        (images[1], "Different", "below"),
+        (images[2], "Same", "above"),
+        (images[0], "Same", "above"),
+    ):
+        page.choose(1, other)
+        page.says("figures", shown(answer(server, images[0], other)))
+        assert page.text("decision") == decision
+        assert f"{side} the threshold, which is set for 1 % false" in page.text("sentence")
+
+
+def test_another_model_is_asked_at_once(page: Page, server: Running, images: list[Path]):
+    page.hand_over("drop", ".slot", *images[:2])
+    page.says("figures", "tiny, version 1")
+    chosen = Select(page.browser.find_element(By.ID, "model"))
+    assert chosen.first_selected_option.text == "tiny (default)"
+    chosen.select_by_value("plain")
+    page.says("figures", "plain, version 1")
+    # It is not calibrated: there is a score, and nothing is decided.
+    assert page.text("decision") == "Not decided"
+    assert shown(answer(server, *images[:2], "plain")) in page.text("figures")
+    assert page.text("gauge") == ""
+
+
+def test_images_go_where_they_are_dropped_or_pasted(page: Page, images: list[Path]):
+    page.hand_over("drop", "[data-slot='1']", images[0])
+    assert page.names() == ["No image yet", "picture 0.png"]
+    # Into the well that is free, and of two, the second into the other one.
+    page.hand_over("paste", "body", images[1])
+    assert page.names() == ["picture 1.png", "picture 0.png"]
+    page.hand_over("drop", "[data-slot='1']", images[1], images[2])
+    assert page.names() == ["picture 2.png", "picture 1.png"]
+    # Beside the wells a file is not taken, and the browser does not leave the page for it.
+    page.hand_over("drop", "h1", images[0])
+    assert page.names() == ["picture 2.png", "picture 1.png"]
+    page.browser.find_element(By.CSS_SELECTOR, "[data-slot='0'] .remove").click()
+    assert page.names() == ["No image yet", "picture 1.png"]
+    assert page.text("result") == ""
+
+
+def test_what_is_no_image_is_said_with_its_side(page: Page, images: list[Path], tmp_path: Path):
+    text = tmp_path / "letter.png"
+    text.write_text("Dear reader")
+    page.choose(0, images[0])
+    page.choose(1, text)
+    page.says("error-detail", "Second image: not an image of a type that is read")
+    assert page.text("result") == ""
+    assert page.text("error-id").startswith("Request ")
+    assert page.browser.find_element(By.CSS_SELECTOR, "[data-slot='1'] .blind").is_displayed()
+    page.choose(1, images[1])
+    page.says("figures", "Probability")
+    assert page.text("error") == ""
+
+
+def test_a_key_is_asked_for_and_kept_for_the_tab(
+    browser: Chrome, store: Path, images: list[Path], tmp_path: Path
+):
+    secret, record = new_key("page")
+    write_keys(tmp_path / "keys.json", (record,))
+    with in_thread(store, api_keys=tmp_path / "keys.json") as guarded:
+        page = Page(browser, guarded.port)
+        page.says("service", "needs a key")
+        assert page.text("error") == ""
+        field = browser.find_element(By.ID, "key")
+        field.send_keys("tl_wrong\n")
+        page.until(lambda: page.text("error") != "")
+        field.clear()
+        field.send_keys(f"{secret}\n")
+        page.says("service", "ready")
+        page.hand_over("drop", ".slot", *images[:2])
+        page.says("figures", "Probability")
+        browser.refresh()
+        page.says("service", "ready")
+
+
+def test_a_service_that_is_gone_is_said(browser: Chrome, store: Path, images: list[Path]):
+    with in_thread(store) as running:
+        page = Page(browser, running.port)
+        page.says("service", "ready")
+        page.hand_over("drop", ".slot", *images[:2])
+        page.says("figures", "Probability")
+    page.hand_over("drop", ".slot", *images[1:])
+    page.says("error-title", "The service cannot be reached")
+    assert page.text("result") == ""
+
+
+class Balancer(BaseHTTPRequestHandler):
+    """Hands out the page, and answers all else itself, in HTML."""
+
+    page: httpx.Client
+
+    def do_GET(self) -> None:
+        """As `http.server` calls it."""
+        if self.path == "/" or self.path.startswith("/static/"):
+            told = self.page.get(self.path)
+            self._answer(200, told.headers["content-type"], told.content)
+        else:
+            self._answer(503, "text/html", b"<h1>No server is available</h1>")
+
+    def _answer(self, status: int, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("content-type", kind)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_a_balancer_without_a_server_is_not_ready(browser: Chrome, server: Running):
+    Balancer.page = server.client
+    with HTTPServer(("127.0.0.1", 0), Balancer) as balancer:
+        Thread(target=balancer.serve_forever, daemon=True).start()
+        page = Page(browser, balancer.server_port)
+        page.says("service", "not ready")
+        assert page.text("about") == ""
+        browser.get("about:blank")
+        balancer.shutdown()
+
+
+@pytest.mark.parametrize("path", ["", "docs"])
+def test_nothing_is_fetched_from_elsewhere(browser: Chrome, server: Running, path: str):
+    browser.get("about:blank")
+    forget(browser)
+    page = Page(browser, server.port)
+    page.says("service", "ready")
+    if path:
+        browser.get(page.address + path)
+        page.until(lambda: browser.find_elements(By.CSS_SELECTOR, ".opblock"))
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = {
+        event["params"]["request"]["url"]
+        for event in events
+        if event["method"] == "Network.requestWillBeSent"
+    }
+    assert len(asked) > 3
+    assert all(url.startswith((page.address, "data:", "blob:")) for url in asked)
+    assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
