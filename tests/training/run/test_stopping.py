@@ -289,9 +289,14 @@ def test_ended_while_it_is_judged_it_says_how_to_go_on_and_does(
         time.sleep(10)
 
     before = signal.getsignal(signal.SIGTERM)
-    with monkeypatch.context() as patch:
-        patch.setattr(publish, "judge", killed)
-        assert main(words) == 130
+    # Where tests run in the background of a script, the shell has had it ignored.
+    interrupted = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(publish, "judge", killed)
+            assert main(words) == 130
+    finally:
+        signal.signal(signal.SIGINT, interrupted)
     assert signal.getsignal(signal.SIGTERM) is before
     told = capsys.readouterr().err
     assert "interrupted; go on with:" in told
