@@ -187,14 +187,18 @@ class Batcher:
         Args:
             lanes: Where what computes for one of them has ended, that is the next fault at once:
                 nobody finds the batcher ready in between.
+
+        Raises:
+            RuntimeError: A thread cannot be started; the fault goes on.
         """
         ended = _ended(lanes)
         if ended is not None:
             self._condemn_ended(ended, self._generation)
             return
         with self._condition:
-            self._fault = None
+            # It may be that none can be started, at a limit on processes: then the fault stays.
             self._threads = self._start_threads()
+            self._fault = None
 
     async def close(self, *, drain: bool = True) -> None:
         """Ends the threads.

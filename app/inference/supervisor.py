@@ -57,16 +57,26 @@ class Supervisor:
         """Watches until cancelled, or until there is a failure."""
         while self.failure is None:
             await asyncio.sleep(_LOOK_SECONDS)
-            self._batcher.condemn_if_stuck(self._watchdog_seconds)
-            self._batcher.condemn_if_ended(self._lanes())
-            fault = self._batcher.fault
-            if fault is not None:
-                self.failure = await self._mend(fault)
-            hung = self._decoder.condemn_if_stuck(self._watchdog_seconds)
-            if hung is not None:
-                # Its threads cannot be ended, and further ones would hang at the next such images.
-                self.failure = f"{hung}; the process ends"
+            try:
+                self.failure = await self._look()
+            # With nobody watching, a service that seems ready may answer nothing ever again.
+            except Exception as error:
+                _logger.exception("the supervisor has failed")
+                self.failure = (
+                    f"watching the device has failed ({type(error).__name__}: {error}); "
+                    "the process ends"
+                )
         _logger.critical("%s", self.failure)
+
+    async def _look(self) -> str | None:
+        """Mends what can be mended; gives why something cannot."""
+        self._batcher.condemn_if_stuck(self._watchdog_seconds)
+        self._batcher.condemn_if_ended(self._lanes())
+        fault = self._batcher.fault
+        failure = None if fault is None else await self._mend(fault)
+        hung = self._decoder.condemn_if_stuck(self._watchdog_seconds)
+        # Its threads cannot be ended, and further ones would hang at the next such images.
+        return failure if hung is None else f"{hung}; the process ends"
 
     async def _mend(self, fault: Fault) -> str | None:
         """None once it is mended or worth another try, else why it is not."""

@@ -357,6 +357,35 @@ def test_rebuilding_that_fails_is_the_end(how: str, monkeypatch: pytest.MonkeyPa
     assert metrics.registry.get_sample_value("twinlens_engine_rebuilds_total", labels) == 1
 
 
+def test_a_device_for_which_no_thread_can_be_started_is_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def rebuild(model: str) -> None:
+        pass
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name.startswith("twinlens-device-"):
+            raise RuntimeError("can't start new thread")
+        real(thread)
+
+    real = threading.Thread.start
+
+    async def scenario(batcher: Batcher, supervisor: Supervisor) -> None:
+        # As at a container's limit on processes.
+        monkeypatch.setattr(threading.Thread, "start", start)
+        engine = FaultyEngine(["die"])
+        with pytest.raises(EngineFailed):
+            await submit(batcher, lane(engine), grey(1))
+        await until(lambda: supervisor.failure is not None)
+        assert "can't start new thread" in supervisor.failure
+        assert supervisor.failure.endswith("the process ends")
+        assert batcher.fault is not None
+        with pytest.raises(NotReady):
+            await submit(batcher, lane(engine.rebuilt()), grey(2))
+
+    supervised(scenario, rebuild)
+
+
 def test_a_fault_long_after_the_last_is_mended_like_the_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
