@@ -116,9 +116,9 @@ class Batcher:
 
         Returns:
             The slot. Its answer becomes a row that owns its memory, what `fail` was given, or
-            `EngineFailed`: the engine failed, hung or died on the batch with this very image; or
-            `NotReady`: the batcher is closed, what computes has ended, there is a fault, or there
-            was one of the lane's engine.
+            `EngineFailed`: the engine failed on this very image, or hung or died with it in work;
+            or `NotReady`: the batcher is closed, what computes has ended, there is a fault, or
+            there was one of the lane's engine.
         """
         return Slot(lane, self._loop.create_future())
 
@@ -332,12 +332,11 @@ class Batcher:
             self._condition.notify_all()
         _logger.error("fault: %s", fault.reason)
         unready = _unready(fault)
-        failed: BaseException = (
-            unready
-            if gone
-            else EngineFailed(f"{fault.reason}, and this image was in work; try another model")
-        )
-        self._answer([*((s, failed) for s in in_work), *((s, unready) for s in waiting)])
+        failed = EngineFailed(f"{fault.reason}, and this image was in work; try another model")
+        # What was with other engines has nothing to do with it, and is worth sending again.
+        at_fault = None if lane is None or gone else lane.engine
+        outcomes = [(s, failed if s.lane.engine is at_fault else unready) for s in in_work]
+        self._answer([*outcomes, *((s, unready) for s in waiting)])
 
     def _let_go(self, lane: Lane) -> None:
         # On the loop, as always: a device thread has better things to do, and must not die of it.

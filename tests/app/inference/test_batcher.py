@@ -265,6 +265,25 @@ def test_a_hung_call_is_given_up_and_its_late_answer_goes_nowhere() -> None:
     with_batcher(scenario)
 
 
+def test_what_other_engines_were_at_when_one_hung_is_to_be_sent_again() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        hung, sound = MeanEngine(SIDE_BY_SIDE), MeanEngine(SIDE_BY_SIDE)
+        tasks = []
+        for name, engine in (("hung", hung), ("sound", sound)):
+            engine.gate.clear()
+            tasks.append(asyncio.create_task(submit(batcher, lane(engine, name=name), grey(1))))
+            await entered(engine)
+        batcher.condemn_if_stuck(0)
+        with pytest.raises(EngineFailed, match="hung"):
+            await tasks[0]
+        with pytest.raises(NotReady, match="send the request again"):
+            await tasks[1]
+        hung.gate.set()
+        sound.gate.set()
+
+    with_batcher(scenario)
+
+
 @pytest.mark.parametrize("error", [None, SystemExit("late")], ids=["answers", "dies"])
 def test_a_thread_that_was_given_up_ends_without_touching_the_work_of_the_next(
     error: BaseException | None,
