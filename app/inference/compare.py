@@ -50,7 +50,8 @@ class Comparison:
     Attributes:
         model: The model.
         judgement: One entry a pair; for many candidates in the order of `ranking`.
-        ranking: (N,), the candidates' indices, most alike first; equals keep their order.
+        ranking: (N,), the candidates' indices, most alike first; equal scores keep their
+            order.
         query_typicality: How typical the query is of the model's own kind of images; None where
             the model cannot tell, and for an embedding.
         typicality: (N,), of the candidates in the order of `ranking`; None likewise.

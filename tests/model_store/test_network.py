@@ -10,6 +10,7 @@ from model_store.metric import Metric
 from model_store.network import BranchSpec, ComparatorSpec, NetworkSpec, SiameseNetwork, Side
 from model_store.network.backbones.efficientnet_lite import SamePadConv2d
 from model_store.network.branch import Branch, GeneralisedMean
+from model_store.network.comparators import COMPARATORS
 from model_store.network.comparators.absolute_difference import AbsoluteDifferenceSigmoid
 from model_store.network.comparators.cosine import Cosine
 from model_store.network.comparators.euclidean import Euclidean
@@ -126,6 +127,23 @@ def test_one_embedding_meets_many():
         assert torch.allclose(comparator(one, many), row_by_row, atol=1e-6)
         turned = torch.cat([comparator(row[None], one) for row in many])
         assert torch.allclose(comparator(many, one), turned, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name, made in COMPARATORS.items() if made.symmetric])
+def test_the_order_of_two_embeddings_changes_no_bit_of_a_symmetric_score(name):
+    comparator = COMPARATORS[name](1280).eval()
+    one, other = torch.randn(2, 50, 1280, generator=torch.Generator().manual_seed(0)) / 1280
+    alone = zip(one[:, None], other[:, None], strict=True)
+    for first, second in ((one, other), (one[:1], other), *alone):
+        assert torch.equal(comparator(first, second), comparator(second, first))
+
+
+@pytest.mark.parametrize("made", [Cosine, Euclidean, ExponentialL1])
+def test_equal_pairs_have_equal_scores_wherever_they_stand(made):
+    for dimension in (16, 128, 1280):
+        one, other = torch.randn(2, 1, dimension, generator=torch.Generator().manual_seed(0)) / 40
+        scores = [made(dimension)(one, other.repeat(count, 1)) for count in (*range(1, 18), 205)]
+        assert len(torch.cat(scores).unique()) == 1
 
 
 def test_a_cosine_is_one_at_most_however_long_or_short_embeddings_are():

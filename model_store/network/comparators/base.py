@@ -13,7 +13,7 @@ class Comparator(nn.Module):
 
     Attributes:
         metric: What the score means, and in which direction.
-        symmetric: Whether compare(a, b) always equals compare(b, a).
+        symmetric: Whether compare(a, b) always equals compare(b, a), to the last bit.
     """
 
     metric: ClassVar[Metric]
@@ -32,7 +32,8 @@ class Comparator(nn.Module):
                 which then meets every row of the other.
 
         Returns:
-            float32 (N,), in the unit and direction of `metric`.
+            float32 (N,), in the unit and direction of `metric`. Equal pairs have equal scores, but
+            for the last bits of one whose layers multiply matrices.
         """
         raise NotImplementedError
 
