@@ -1,6 +1,5 @@
 """The use cases: embed images, compare two, compare one with many."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from app.inference.engines.base import Embeddings
 from app.inference.errors import InvalidInput
 from app.inference.rows import Floats, Rows
 from app.inference.scoring import Judgement, check_values, judge
+from app.inference.threads import in_thread
 from app.observability.metrics import Metrics
 from model_store.typicality import in_distribution
 
@@ -189,7 +189,7 @@ class Inference:
             if right.size <= _VALUES_INLINE:
                 found = _rank(model, judge(model, left, right))
             else:
-                found = await asyncio.to_thread(lambda: _rank(model, judge(model, left, right)))
+                found = await in_thread(lambda: _rank(model, judge(model, left, right)))
         self._metrics.distributions.scores(model.manifest, found.judgement.scores)
         return found
 

@@ -3,13 +3,14 @@
 import concurrent.futures
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 
+from app.inference import compare as scored
 from tests.app.material import DIMENSION, MeanEngine, picture
 from tests.app.serving import (
     Running,
@@ -288,6 +289,43 @@ def test_answers_that_their_clients_are_still_to_read_count_like_bodies(store: P
             wait_until(lambda: metric(running, "twinlens_queue_bytes") == 0)
             with many(running) as reader:
                 assert comes_whole(reader)
+
+
+class Held:
+    """A function that, once called, holds up its thread until the gate is open."""
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        self._function = function
+        self.begun, self.gate = threading.Event(), threading.Event()
+
+    def __call__(self, *args: object) -> object:
+        self.begun.set()
+        assert self.gate.wait(30)
+        return self._function(*args)
+
+
+def many(running: Running, candidates: int, **headers: str) -> httpx.Response:
+    rows = np.ones((candidates, DIMENSION), "<f4").tobytes()
+    files = [("query", picture(1)), ("embeddings", rows)]
+    return httpx.post(
+        f"http://127.0.0.1:{running.port}/compare/many", files=files, headers=headers, timeout=30
+    )
+
+
+def test_bytes_that_are_still_being_scored_count_also_once_the_deadline_has_passed(
+    small: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scoring = Held(scored.judge)
+    monkeypatch.setattr(scored, "judge", scoring)
+    monkeypatch.setattr(scored, "_VALUES_INLINE", 0)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        answer = pool.submit(many, small, 100, **{"x-request-timeout": "0.2"})
+        assert scoring.begun.wait(10)
+        concurrent.futures.wait([answer], timeout=0.4)
+        assert metric(small, "twinlens_queue_bytes") > 100 * DIMENSION * 4
+        scoring.gate.set()
+        assert answer.result().status_code == 504
+    wait_until(lambda: metric(small, "twinlens_queue_bytes") == 0)
 
 
 def test_one_against_many_has_limits_of_its_own(small: Running) -> None:
