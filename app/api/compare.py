@@ -22,6 +22,7 @@ from app.inference.compare import Comparison
 from app.inference.embedder import EncodedImage
 from app.inference.engines.base import Embeddings
 from app.inference.service import Service
+from app.inference.threads import in_thread
 from model_store.network import Side
 
 router = APIRouter(tags=["compare"])
@@ -29,6 +30,9 @@ router = APIRouter(tags=["compare"])
 _PARAMETERS = ("model",)
 _PAIR_FIELDS = ("image_a", "image_b", *_PARAMETERS)
 _MANY_FIELDS = ("query", "candidates", "embeddings", *_PARAMETERS)
+
+# Writing so many results takes under a millisecond; more are not written on the event loop.
+_RANKED_INLINE = 1024
 
 
 @router.post(
@@ -114,6 +118,12 @@ async def compare_many(request: Request) -> Response:
     images += isinstance(query, EncodedImage)
     comparison = await compute(request, work, images)
     context_of(request.scope).log.update(model=comparison.model.name, candidates=len(candidates))
+    if len(candidates) <= _RANKED_INLINE:
+        return _ranked(comparison)
+    return await in_thread(lambda: _ranked(comparison))
+
+
+def _ranked(comparison: Comparison) -> Response:
     model = comparison.model
     return json_response(
         {

@@ -10,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
+from app.api import compare
 from app.inference import compare as scored
 from tests.app.material import DIMENSION, MeanEngine, picture
 from tests.app.serving import (
@@ -310,6 +311,19 @@ def many(running: Running, candidates: int, **headers: str) -> httpx.Response:
     return httpx.post(
         f"http://127.0.0.1:{running.port}/compare/many", files=files, headers=headers, timeout=30
     )
+
+
+def test_a_long_ranking_is_written_while_others_are_answered(
+    small: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing = Held(compare.json_records)
+    monkeypatch.setattr(compare, "json_records", writing)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        answer = pool.submit(many, small, 2000)
+        assert writing.begun.wait(10)
+        assert small.client.get("/livez", timeout=10).status_code == 200
+        writing.gate.set()
+        assert [each["index"] for each in answer.result().json()["results"]] == [*range(2000)]
 
 
 def test_bytes_that_are_still_being_scored_count_also_once_the_deadline_has_passed(
