@@ -2,13 +2,14 @@
 
 import base64
 import logging
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from app.observability.logs import JsonFormatter
+from app.observability.logs import JsonFormatter, fields
 from app.security import keys
 from app.security.keys import Scope, new_key, write_keys
 from model_store import ModelStore
@@ -302,9 +303,38 @@ def test_logs_hold_neither_keys_nor_images_nor_embeddings(
     )
     assert TRACE in text
     assert _READ.id in text
+    assert not shows(text, image)
     assert READ.split("_", 2)[2][:20] not in text
     assert str(embedding[0]) not in text
-    assert repr(image[:8])[2:-1] not in text
+
+
+def shows(text: str, image: bytes) -> bool:
+    """Whether a log holds a PNG, or its beginning: as characters, base64, hexadecimal, numbers."""
+    begin = image[:15]
+    ways = (base64.b64encode(begin).decode(), begin.hex(), ",".join(map(str, begin)))
+    # JSON has a backslash before each line's end, and before each backslash of a `repr` another.
+    escaped = re.search(r"PNG\\+r\\+n", text)
+    return escaped is not None or any(way in text.replace(" ", "") for way in ways)
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        str,
+        lambda image: image[:50],
+        lambda image: image.decode("latin-1"),
+        lambda image: base64.b64encode(image).decode(),
+        bytes.hex,
+        list,
+    ],
+    ids=["repr", "bytes", "latin-1", "base64", "hex", "numbers"],
+)
+def test_a_picture_in_a_log_would_be_noticed(way: Callable[[bytes], object]) -> None:
+    image = picture(7)
+    for message, extra in ((f"decoding {way(image)}", None), ("x", fields(data=way(image)))):
+        record = logging.makeLogRecord({"msg": message, **(extra or {})})
+        assert shows(JsonFormatter().format(record), image)
+    assert not shows(JsonFormatter().format(logging.makeLogRecord({"msg": "decoding"})), image)
 
 
 @pytest.mark.parametrize(("processes", "let_in"), [(1, 10), (2, 5)])
