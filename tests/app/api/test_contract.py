@@ -238,34 +238,48 @@ def test_models(client: httpx.Client, store: Path) -> None:
 
 def test_metrics_count_what_happened(server: Running) -> None:
     client = server.client
+    before = metrics(client)
     compare(client, picture(90), picture(91))
     compare(client, picture(90), picture(91))
     client.post("/embed", content=b"", headers={"content-type": "image/png"})
     client.get("/nothing/of/this/name")
     client.get("/compare")
-    text = client.get("/metrics").text
-    for line in (
-        'twinlens_requests_total{method="POST",route="/compare",status="200"}',
-        'twinlens_requests_total{method="ANY",route="other",status="404"}',
-        'twinlens_stage_seconds_count{stage="read"}',
-        'twinlens_stage_seconds_count{stage="decode"}',
-        'twinlens_stage_seconds_count{stage="queue"}',
-        'twinlens_stage_seconds_count{stage="device"}',
-        'twinlens_stage_seconds_count{stage="score"}',
-        'twinlens_batch_images_count{model="tiny"}',
-        'twinlens_rejections_total{reason="malformed-request"}',
-        'twinlens_rejections_total{reason="not-found"}',
-        'twinlens_rejections_total{reason="method-not-allowed"}',
-        'twinlens_cache_lookups_total{result="hit"}',
-        'twinlens_model_loads_total{model="broken",result="refused"} 1.0',
-        'twinlens_model_version{model="tiny"} 1.0',
-        "twinlens_queue_images 0.0",
-        "twinlens_device_queue_images 0.0",
-        "twinlens_ready 1.0",
-        "process_resident_memory_bytes",
+    after = metrics(client)
+    for name, more in (
+        ('twinlens_requests_total{method="POST",route="/compare",status="200"}', 2),
+        ('twinlens_requests_total{method="ANY",route="other",status="404"}', 1),
+        ('twinlens_stage_seconds_count{stage="read"}', 3),
+        ('twinlens_stage_seconds_count{stage="decode"}', 2),
+        ('twinlens_stage_seconds_count{stage="queue"}', 2),
+        ('twinlens_stage_seconds_count{stage="score"}', 2),
+        ('twinlens_batch_images_sum{model="tiny"}', 2),
+        ('twinlens_rejections_total{reason="malformed-request"}', 1),
+        ('twinlens_rejections_total{reason="not-found"}', 1),
+        ('twinlens_rejections_total{reason="method-not-allowed"}', 1),
+        ('twinlens_cache_lookups_total{result="miss"}', 2),
+        ('twinlens_cache_lookups_total{result="hit"}', 2),
     ):
-        assert line in text, line
-    assert "nothing/of/this" not in text
+        assert after[name] - before.get(name, 0) == more, name
+    counted = (
+        'twinlens_batch_images_count{model="tiny"}',
+        'twinlens_stage_seconds_count{stage="device"}',
+    )
+    batches, calls = (after[name] - before.get(name, 0) for name in counted)
+    assert batches == calls
+    assert batches in (1, 2), "alone or together"
+    assert after['twinlens_model_loads_total{model="broken",result="refused"}'] == 1
+    assert after['twinlens_model_version{model="tiny"}'] == 1
+    assert after["twinlens_queue_images"] == after["twinlens_device_queue_images"] == 0
+    assert after["twinlens_ready"] == 1
+    assert after["process_resident_memory_bytes"] > 0
+    assert not any("nothing/of/this" in name for name in after)
+
+
+def metrics(client: httpx.Client) -> dict[str, float]:
+    """What is exposed now: each series, as it is written there, and its value."""
+    lines = client.get("/metrics").text.splitlines()
+    pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, value in pairs}
 
 
 def test_request_ids(client: httpx.Client) -> None:
