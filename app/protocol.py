@@ -1,6 +1,7 @@
 """HTTP/1.1 as uvicorn speaks it, with bounds on what a slow or endless client can hold."""
 
 import contextlib
+import select
 import socket
 import sys
 from asyncio import AbstractEventLoop, TimerHandle, Transport
@@ -26,6 +27,8 @@ _MAX_PIECES = 16
 # at a time can hold ten thousand: half a second of the event loop's time, and a hundred times the
 # memory.
 _MAX_WAITING = 256
+# Between two looks at whether a client of which nothing is read is still there.
+_LOOK_SECONDS = 0.25
 # Who takes less of an answer at a time only keeps it in memory.
 _LEAST_READ = 65_536
 # What the system holds on its way out. Else that grows to megabytes, of which it takes more only
@@ -61,6 +64,8 @@ class GuardedProtocol(HttpToolsProtocol):
     # A client may well send its next request while it does not read the answer to the last.
     _reading: "_Timer"
     _writing: "_Timer"
+    # For as long as requests wait for their turn.
+    _looking: "_Timer"
     # Of requests sent in a row without waiting, the one in work; `cycle` is the last one read.
     _running: RequestResponseCycle | None = None
     _in_headers = False
@@ -85,6 +90,7 @@ class GuardedProtocol(HttpToolsProtocol):
         _hold_little(transport)
         self._reading = _Timer(self.loop, self.patience)
         self._writing = _Timer(self.loop, self.patience)
+        self._looking = _Timer(self.loop, _LOOK_SECONDS)
         self._await_request()
         if len(self.connections) > self.most_connections:
             self._make_room()
@@ -93,6 +99,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """As `asyncio.Protocol`."""
         self._reading.stop()
         self._writing.stop()
+        self._looking.stop()
         self._hold_no_more()
         self.idle.pop(self, None)
         self._unset_keepalive_if_required()
@@ -181,6 +188,8 @@ class GuardedProtocol(HttpToolsProtocol):
             raise BadRequest("the request's target is not a valid path; begin it with /") from None
         self._in_headers = False
         self._in_body = True
+        if self.pipeline:
+            self._looking.start(self._look)
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body: to its reader at once where one waits, or into the queue."""
@@ -267,6 +276,16 @@ class GuardedProtocol(HttpToolsProtocol):
             self._held.hold(self._unsent)
         self._writing.start(self._hang_up)
 
+    def _look(self) -> None:
+        """Tells of a client that has left: while nothing is read, nothing else does."""
+        if not self.pipeline or self.transport.is_closing():
+            return
+        if _has_left(self.transport):
+            self._tell_gone()
+            self._close()
+        else:
+            self._looking.start(self._look)
+
     def _hang_up(self) -> None:
         # Most answers are written whole, and a large one may take many times the patience.
         if self._unsent - self.transport.get_write_buffer_size() >= _LEAST_READ:
@@ -336,6 +355,13 @@ def _hold_little(transport: Transport) -> None:
         transport.get_extra_info("socket").setsockopt(
             socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_IN_SYSTEM
         )
+
+
+def _has_left(transport: Transport) -> bool:
+    """Whether the other end sends no more, even if there is something of it still to be read."""
+    poller = select.poll()
+    poller.register(transport.get_extra_info("socket"), getattr(select, "POLLRDHUP", 0))
+    return bool(poller.poll(0))
 
 
 def _too_large() -> HeadersTooLarge:

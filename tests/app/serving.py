@@ -25,6 +25,7 @@ from app.settings import Settings
 from tests.app.material import DIMENSION, picture
 
 REPOSITORY = Path(__file__).parents[2]
+LIVE = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 # The largest answer that takes neither a model nor a body.
 LARGE = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -146,7 +147,7 @@ def send_on(connection: socket.socket) -> None:
     """Sends requests whose answers are not waited for, one after the other."""
     for _ in range(5):
         time.sleep(0.02)
-        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        connection.sendall(LIVE)
 
 
 def compare_body(left: bytes, right: bytes) -> tuple[bytes, str]:

@@ -17,9 +17,8 @@ from uvicorn.server import ServerState
 from app.api.sink import Sink
 from app.protocol import GuardedProtocol
 from tests.app.material import DIMENSION, picture
-from tests.app.serving import Running, answer_of, compare_body, half_request, in_thread
+from tests.app.serving import LIVE, Running, answer_of, compare_body, half_request, in_thread
 
-LIVE = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 CHUNKED = (
     b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
     b"Transfer-Encoding: chunked\r\n\r\n"

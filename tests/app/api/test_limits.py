@@ -3,6 +3,7 @@
 import concurrent.futures
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import httpx
 import numpy as np
 import pytest
 
+from app import protocol
 from app.api import compare
 from app.inference import compare as scored
 from tests.app.material import DIMENSION, MeanEngine, picture
 from tests.app.serving import (
+    LIVE,
     Running,
     answer_of,
     comes_whole,
@@ -146,7 +149,10 @@ def test_a_deadline_that_passes_frees_its_place(small: Running, engine: MeanEngi
     assert engine.batches == [(1, "left")]
 
 
-def test_work_whose_client_has_gone_is_dropped(small: Running, engine: MeanEngine) -> None:
+@pytest.mark.parametrize("behind", [b"", LIVE], ids=["alone", "with a request behind it"])
+def test_work_whose_client_has_gone_is_dropped(
+    small: Running, engine: MeanEngine, behind: bytes
+) -> None:
     dropped = metric(small, "twinlens_dropped_images_total", where="queue")
     engine.gate.clear()
     body, kind = compare_body(picture(1), picture(2))
@@ -154,7 +160,7 @@ def test_work_whose_client_has_gone_is_dropped(small: Running, engine: MeanEngin
         first = pool.submit(embed, small, 9)
         assert engine.entered.acquire(timeout=10)
         with half_request(small.port, body, kind) as connection:
-            connection.sendall(body)
+            connection.sendall(body + behind)
             wait_until(lambda: metric(small, "twinlens_device_queue_images") == 2)
         wait_until(
             lambda: metric(small, "twinlens_dropped_images_total", where="queue") == dropped + 2
@@ -164,6 +170,22 @@ def test_work_whose_client_has_gone_is_dropped(small: Running, engine: MeanEngin
         engine.gate.set()
         assert first.result().status_code == 200
     assert engine.batches == [(1, "left")]
+
+
+def test_a_client_that_waits_with_a_request_behind_another_is_not_taken_to_have_gone(
+    small: Running, engine: MeanEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "_LOOK_SECONDS", 0.01)
+    engine.gate.clear()
+    body, kind = compare_body(picture(1), picture(2))
+    with half_request(small.port, body, kind) as connection:
+        connection.sendall(body + LIVE)
+        assert engine.entered.acquire(timeout=10)
+        time.sleep(0.1)
+        engine.gate.set()
+        answers = b""
+        while answers.count(b"HTTP/1.1 200") < 2:
+            answers += connection.recv(65536) or pytest.fail("cut off")
 
 
 def test_a_client_that_leaves_while_the_service_drains_counts_as_gone(
