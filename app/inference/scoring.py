@@ -13,8 +13,9 @@ from model_store.calibration import evidence
 
 Floats = npt.NDArray[np.float64]
 
-_VALUES_AT_ONCE = 1 << 18
-"""A megabyte: read from memory once, then from the processor's cache."""
+_VALUES_AT_ONCE = 1 << 17
+"""Half a megabyte, of which a comparator makes as much again: read from memory once, then from the
+processor's cache."""
 
 _LARGEST_SQUARE = 1e37
 """Most that an embedding's squares may add up to: the length of the difference of two such is then
