@@ -190,9 +190,10 @@ async def kills(stack: Stack, rate: float, times: int = 3) -> list[Result]:
 
 
 async def replacement(stack: Stack, rate: float) -> list[Result]:
-    """Every replica replaced by a new one under load."""
+    """Every replica replaced by a new one under load, also one that was killed by hand."""
     await stack.scale(3)
     before = set(await stack.replicas())
+    await stack.run("docker", "kill", min(before))
     async with SteadyLoad(stack.port, rate, pairs()) as load:
         await asyncio.sleep(2)
         await stack.run("deploy/rolling-replace")
