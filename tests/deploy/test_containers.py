@@ -54,6 +54,12 @@ def test_the_gpu_file_reserves_one():
     assert app["environment"]["TWINLENS_DEVICE"] == "cuda"
 
 
+def test_on_a_gpu_there_is_memory_for_eight_front_ends():
+    # Idle they took 4 GiB, and may hold 2 GiB of bodies; those of one process are at home in 4.
+    app = composition("docker-compose.yml", "docker-compose.gpu.yml")["services"]["app"]
+    assert int(app["mem_limit"]) >= 12 << 30
+
+
 def test_every_setting_reaches_the_replicas_but_those_that_are_the_containers_own():
     text = (REPOSITORY / "docker-compose.yml").read_text()
     own = {"HOST", "PORT", "API_KEYS", "MODEL_STORE", "ENGINE_CACHE", "DEVICE"}
