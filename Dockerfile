@@ -42,6 +42,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     && mkdir /models \
     && cp -r model_store/checkpoints/. /models \
     && /opt/twinlens/bin/python -m model_store --store /models import photos \
+    && /opt/twinlens/bin/python -m model_store --store /models default photos \
     && /opt/twinlens/bin/python -m model_store --store /models list
 
 # Converted for the CPU's engine here, once, and not at every start of every container.

@@ -102,6 +102,18 @@ def test_what_goes_into_the_build_is_what_the_dockerfile_copies():
     assert kept == copied
 
 
+def test_of_the_models_those_that_ship_go_into_the_build_with_a_default_among_them():
+    # Not the checkout's store.json, whose default may be a model of the user's own.
+    ignored = (REPOSITORY / ".dockerignore").read_text()
+    shipped = re.findall(
+        r"^!/model_store/checkpoints/(\w+/\d+)/$",
+        (REPOSITORY / ".gitignore").read_text(),
+        re.MULTILINE,
+    )
+    assert re.findall(r"^!model_store/checkpoints/(.+)$", ignored, re.MULTILINE) == shipped
+    assert "default photos" in (REPOSITORY / "Dockerfile").read_text()
+
+
 def test_the_script_that_replaces_replicas_is_a_script():
     script = DEPLOY / "rolling-replace"
     subprocess.run(["sh", "-n", script], check=True)
