@@ -140,7 +140,13 @@ function refused(status, content) {
 }
 
 find("key").addEventListener("change", () => {
-  sessionStorage.setItem("key", find("key").value.trim());
+  const typed = find("key").value.trim();
+  /* A header can hold no other signs, and fetch would throw as if there were no service. */
+  if (!/^[\x21-\x7e]*$/.test(typed)) {
+    fail("This is no API key", "It has signs that no key has, such as a space or “…”: copy all of it, and nothing else.");
+    return;
+  }
+  sessionStorage.setItem("key", typed);
   find("error").hidden = true;
   connect();
 });
