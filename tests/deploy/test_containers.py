@@ -9,6 +9,8 @@ import yaml
 from app.settings import Settings
 from tests.deploy.tools import DEPLOY, REPOSITORY, tool
 
+CONFIGURATION = DEPLOY / "haproxy" / "haproxy.cfg"
+
 
 def test_the_dockerfile_is_clean():
     tool("hadolint", "Dockerfile")
@@ -74,13 +76,17 @@ def test_a_replica_may_drain_before_it_is_killed():
     assert app["stop_grace_period"] == "30s"
 
 
+def test_the_balancers_memory_is_bounded():
+    assert int(composition("docker-compose.yml")["services"]["balancer"]["mem_limit"]) == 2 << 30
+
+
 def test_the_balancer_accepts_its_configuration():
-    tool("haproxy", "-c", "-f", DEPLOY / "haproxy" / "haproxy.cfg")
+    tool("haproxy", "-c", "-f", CONFIGURATION)
 
 
 def test_the_balancer_reads_paths_as_the_service_does_decoded():
     # The service answers /%6detrics as /metrics.
-    text = (DEPLOY / "haproxy" / "haproxy.cfg").read_text()
+    text = CONFIGURATION.read_text()
     public = text[text.index("frontend public") : text.index("backend replicas")]
     conditions = re.findall(r"\{ (path\S*) [^}]*\}", public)
     assert len(conditions) == 3
