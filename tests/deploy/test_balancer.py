@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import os
 import re
 import resource
 import socket
@@ -65,7 +66,7 @@ def ask(port: int, path: str, body: bytes | None = None) -> tuple[int, bytes]:
 
 @pytest.fixture(scope="module")
 def balancer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of one before one server."""
+    """The port of one with a body limit of 1 MiB, before one server."""
     haproxy = program("haproxy")
     replica = type("One", (Replica,), {"left": []})
     port, inside = free_port(), free_port()
@@ -93,7 +94,8 @@ def balancer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 @contextlib.contextmanager
 def running(haproxy: str, file: Path) -> Iterator[None]:
-    with subprocess.Popen([haproxy, "-db", "-f", file]) as process:
+    environment = {**os.environ, "TWINLENS_MAX_BODY_BYTES": str(1 << 20)}
+    with subprocess.Popen([haproxy, "-db", "-f", file], env=environment) as process:
         try:
             yield
         finally:
@@ -109,6 +111,13 @@ def up(port: int) -> bool:
 def test_a_request_that_was_left_unanswered_is_sent_again_with_its_body(balancer):
     body = bytes(range(256)) * 3000
     assert ask(balancer, "/compare", body) == (200, body)
+
+
+def test_what_is_set_for_the_services_bodies_holds_at_the_balancer(balancer):
+    assert ask(balancer, "/embed", bytes(1 << 20))[0] == 200
+    with contextlib.suppress(ConnectionError):
+        assert ask(balancer, "/embed", bytes((1 << 20) + 1))[0] == 413
+    assert ask(balancer, "/compare/many", bytes((1 << 20) + 1))[0] == 200
 
 
 def test_silent_connections_do_not_lock_others_out(balancer):

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 
+import pytest
 import yaml
 
 from app.settings import Settings
@@ -71,13 +72,34 @@ def test_every_setting_reaches_the_replicas_but_those_that_are_the_containers_ow
     assert set(yaml.safe_load(text)["services"]["app"]["environment"]) == settings
 
 
-def test_a_replica_may_drain_before_it_is_killed():
+@pytest.mark.parametrize(("drain", "grace"), [(None, "30s"), ("40", "45s"), ("2.5", "7.5s")])
+def test_a_replica_may_drain_before_it_is_killed(monkeypatch, drain, grace):
+    monkeypatch.delenv("TWINLENS_DRAIN_SECONDS", raising=False)
+    if drain is not None:
+        monkeypatch.setenv("TWINLENS_DRAIN_SECONDS", drain)
     app = composition("docker-compose.yml")["services"]["app"]
-    assert app["stop_grace_period"] == "30s"
+    assert app["stop_grace_period"] == grace
 
 
 def test_the_balancers_memory_is_bounded():
     assert int(composition("docker-compose.yml")["services"]["balancer"]["mem_limit"]) == 2 << 30
+
+
+def test_the_balancers_limits_are_the_services(monkeypatch):
+    text = CONFIGURATION.read_text()
+    defaults = dict(re.findall(r"\$\{(TWINLENS_\w+)-(\d+)\}", text))
+    fields = {f"TWINLENS_{name.upper()}": f for name, f in Settings.model_fields.items()}
+    assert (
+        int(defaults.pop("TWINLENS_BALANCER_TIMEOUT")) > fields["TWINLENS_REQUEST_TIMEOUT"].default
+    )
+    assert {name: fields[name].default for name in defaults} == {
+        name: int(value) for name, value in defaults.items()
+    }
+    # And what is set for the service comes to the balancer, too.
+    for name in defaults:
+        monkeypatch.setenv(name, "1024")
+    passed = composition("docker-compose.yml")["services"]["balancer"]["environment"]
+    assert {name: passed[name] for name in defaults} == dict.fromkeys(defaults, "1024")
 
 
 def test_the_balancer_accepts_its_configuration():
