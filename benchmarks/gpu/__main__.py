@@ -54,9 +54,19 @@ print(count / seconds)
 
 
 def decoding(folder: Path, processes: int, seconds: float) -> float:
-    """Images a second that so many processes decode to the network's size."""
+    """Images a second that so many processes decode, at once, to the network's size."""
     spec = load(_NETWORK, folder).manifest.preprocessing.model_dump_json()
     command = [sys.executable, "-c", _DECODE, spec, str(seconds)]
+    return sum(float(printed) for printed in at_once(command, processes))
+
+
+def at_once(command: Sequence[str], processes: int) -> list[str]:
+    """What so many processes print that are told to go when all of them are ready.
+
+    Args:
+        command: Of each; it prints a line when it is ready, and goes when it has read one.
+        processes: How many.
+    """
     with contextlib.ExitStack() as stack:
         started = [
             stack.enter_context(
@@ -67,7 +77,12 @@ def decoding(folder: Path, processes: int, seconds: float) -> float:
         for process in started:
             assert process.stdout is not None
             process.stdout.readline()
-        return sum(float(process.communicate("go\n")[0]) for process in started)
+        # All of them before any is waited for: they are to share the CPUs.
+        for process in started:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        return [process.communicate()[0] for process in started]
 
 
 @contextlib.contextmanager

@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,24 @@ from model_store import ModelStore
 from tests.app.material import network
 
 LEVEL = 2
+
+# Prints how many have been told to go, once it is three, or it has waited long enough for them.
+MEETING = """
+import os, pathlib, sys, time
+print("ready", flush=True)
+sys.stdin.readline()
+folder = pathlib.Path(sys.argv[1])
+(folder / str(os.getpid())).touch()
+end = time.monotonic() + 2
+while (here := len(list(folder.iterdir()))) < 3 and time.monotonic() < end:
+    time.sleep(0.01)
+print(here)
+"""
+
+
+def test_processes_that_are_measured_together_go_together(tmp_path: Path) -> None:
+    command = [sys.executable, "-S", "-c", MEETING, str(tmp_path)]
+    assert module.at_once(command, 3) == ["3\n"] * 3
 
 
 def test_the_service_is_asked_for_the_network_that_is_measured(
