@@ -16,6 +16,9 @@ from typing import IO, Any
 
 from benchmarks.processes import Family
 
+MODEL = "photos"
+"""What a measured server answers with, whatever its store's default is."""
+
 _START_SECONDS = 120.0
 DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Whatever proxy the environment names, it does not lead to this machine itself."""
@@ -38,15 +41,13 @@ class Service:
 
 @contextlib.contextmanager
 def server(**settings: str) -> Iterator[Service]:
-    """`python -m app` until the block ends.
+    """`python -m app` until the block ends; its default model is `MODEL` unless another is given.
 
     Args:
         settings: Of the service, by their names without `TWINLENS_`.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    chosen = {"port": str(port), "log_level": "info", **settings}
+    port = free_port()
+    chosen = {"port": str(port), "log_level": "info", "default_model": MODEL, **settings}
     environment = {f"TWINLENS_{name.upper()}": value for name, value in chosen.items()}
     started = time.monotonic()
     with (
@@ -58,7 +59,7 @@ def server(**settings: str) -> Iterator[Service]:
         family = Family(process.pid)
         try:
             if not _is_ready(port, process):
-                sys.exit(f"error: the server did not become ready; it says\n{_end_of(log)}")
+                sys.exit(f"error: the server did not become ready; it says\n{end_of(log)}")
             yield Service(port, family, time.monotonic() - started)
         finally:
             family.thaw()
@@ -77,7 +78,16 @@ def _is_ready(port: int, process: subprocess.Popen[bytes]) -> bool:
     return False
 
 
-def _end_of(log: IO[bytes]) -> str:
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
+def end_of(log: IO[bytes]) -> str:
+    """The last lines of a file that is open for reading, 2,000 characters of them."""
     log.seek(0)
     return log.read().decode(errors="replace")[-2000:]
 

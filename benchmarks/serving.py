@@ -22,7 +22,7 @@ from app.settings import Settings
 from benchmarks.load import PHOTOS
 from benchmarks.output import add_outputs, write_outputs
 from benchmarks.photos import load_photos
-from benchmarks.service import load, server
+from benchmarks.service import MODEL, load, server
 from model_store.cpus import available_cpus
 
 BATCHES = (1, 4, 8)
@@ -32,7 +32,9 @@ IN_FLIGHT = 64
 
 async def in_process(files: list[bytes], max_batch: int, seconds: float) -> float:
     """Images/s of decode + forward without HTTP: so many images in flight that all cores share."""
-    settings = Settings(cache_bytes=0, max_batch=max_batch, store_poll_seconds=0)
+    settings = Settings(
+        cache_bytes=0, default_model=MODEL, max_batch=max_batch, store_poll_seconds=0
+    )
     async with running(settings) as service:
         done = 0
 

@@ -145,7 +145,6 @@ def by_models(effort: Effort, folder: Path) -> Rows:
                 typicality=checkpoint.typicality,
                 probe=checkpoint.reference,
             )
-        store.set_default(names[0])
         sent = [
             bodies.embed_raw(photo, name)
             for photo, name in zip(photos, itertools.cycle(names), strict=False)
@@ -154,7 +153,8 @@ def by_models(effort: Effort, folder: Path) -> Rows:
     with contextlib.ExitStack() as stack:
         services = {}
         for count in MODELS:
-            chosen = server(cache_bytes="0", model_store=str(folder / f"store-{count}"))
+            store_folder = str(folder / f"store-{count}")
+            chosen = server(cache_bytes="0", model_store=store_folder, default_model="copy0")
             services[count] = stack.enter_context(chosen)
             services[count].processes.freeze()
 

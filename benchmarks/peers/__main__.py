@@ -24,11 +24,12 @@ from benchmarks.load import PHOTOS
 from benchmarks.output import add_outputs, write_outputs
 from benchmarks.peers import plain
 from benchmarks.peers.chart import draw
-from benchmarks.peers.pipeline import CONSTANT, MODEL, PLAIN_NETWORK
+from benchmarks.peers.pipeline import CONSTANT, PLAIN_NETWORK
 from benchmarks.peers.servers import PEERS, Peer, Server, interpreter, started
 from benchmarks.peers.table import report
 from benchmarks.photos import load_photos
 from benchmarks.provenance import provenance
+from benchmarks.service import MODEL
 from model_store import ModelStore
 from model_store.store import SHIPPED
 

@@ -12,12 +12,12 @@ import torch
 from app.inference.engines import Embeddings, make_engine
 from app.settings import Settings
 from benchmarks.peers import plain
+from benchmarks.service import MODEL
 from model_store import ModelStore
 from model_store.images import decode_prepared
 from model_store.network import Side
 from model_store.store import SHIPPED
 
-MODEL = "photos"
 LARGEST_BATCH = 8
 BATCH_SECONDS = 0.005
 """How long servers that wait for a batch to fill may wait."""

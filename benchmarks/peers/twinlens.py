@@ -10,7 +10,8 @@ from app.inference import decode, loader
 from app.inference.catalogue import LoadedModel
 from app.inference.engines import openvino_cpu, torch_cpu
 from app.inference.engines.base import Engine, Features, UInt8Batch
-from benchmarks.peers.pipeline import LARGEST_BATCH, MODEL, is_constant
+from benchmarks.peers.pipeline import LARGEST_BATCH, is_constant
+from benchmarks.service import MODEL
 from model_store import Manifest
 from model_store.network import SiameseNetwork, Side
 from model_store.preprocessing import UInt8Image
@@ -56,6 +57,7 @@ def _leave_out_once_loaded() -> None:
 
 if __name__ == "__main__":
     os.environ["TWINLENS_PORT"] = sys.argv[1]
+    os.environ["TWINLENS_DEFAULT_MODEL"] = MODEL
     if is_constant():
         _leave_out_once_loaded()
     sys.exit(main([]))

@@ -1,5 +1,6 @@
 import io
 import json
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from app.settings import Settings
 from benchmarks.peers import plain
 from benchmarks.peers.__main__ import COMPARISONS, medians, parse
 from benchmarks.peers.chart import draw
@@ -63,6 +65,19 @@ def test_medians_by_hand() -> None:
         "failures": 4,
     }
     assert medians([silent, silent, found(5)])["images_per_second"] == 0
+
+
+def test_twinlens_answers_with_the_model_that_the_others_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("TWINLENS_PORT", "TWINLENS_DEFAULT_MODEL"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr("sys.argv", ["twinlens.py", "8123"])
+    chosen = {}
+    monkeypatch.setattr("app.__main__.main", lambda _: chosen.update(Settings().model_dump()))
+    with pytest.raises(SystemExit):
+        runpy.run_module("benchmarks.peers.twinlens", run_name="__main__")
+    assert (chosen["port"], chosen["default_model"]) == (8123, "photos")
 
 
 def test_the_ratio_is_to_the_best_of_the_others() -> None:
