@@ -108,18 +108,27 @@ def compare(
     return result
 
 
-def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """All comparisons that are wanted, and what each server costs without network and decoding."""
-    peers = [peer for peer in PEERS if peer.name == OURS or peer.name in options.only]
-    comparisons: dict[str, Any] = {}
-    result: dict[str, Any] = {
+def begun(options: argparse.Namespace) -> dict[str, Any]:
+    """What is known of a run before anything is measured."""
+    return {
         **provenance("benchmarks.peers"),
         "images": load_photos(PHOTOS)[1],
         "engine": options.engine,
         "rounds": options.rounds,
         "seconds": options.seconds,
-        "comparisons": comparisons,
+        "comparisons": {},
     }
+
+
+def measure(options: argparse.Namespace, result: dict[str, Any]) -> None:
+    """All comparisons that are wanted, and what each server costs without network and decoding.
+
+    Args:
+        options: From the command line.
+        result: From `begun`; each figure is added once it is there.
+    """
+    peers = [peer for peer in PEERS if peer.name == OURS or peer.name in options.only]
+    comparisons = result["comparisons"]
     with tempfile.TemporaryDirectory() as folder:
         network = Path(folder) / "network.xml"
         plain.convert(ModelStore(SHIPPED).load(MODEL).network, network)
@@ -135,7 +144,6 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         with _all_started(peers, options, {}, {CONSTANT: "1"}) as servers:
             alone = rounds(servers, options, {"closed 8": ("--concurrency", "8")})
         result["server_alone"] = {name: levels["closed 8"] for name, levels in alone.items()}
-    return result
 
 
 def _precision(name: EngineName) -> str:
@@ -215,9 +223,14 @@ def main() -> None:
     for peer in PEERS:
         if peer.name in options.only:
             interpreter(peer, options.venvs)  # Installs what is not there yet.
-    result = measure(options)
-    print(report(result))
-    write_outputs(options, result, draw)
+    result = begun(options)
+    try:
+        measure(options, result)
+    finally:
+        # What is finished is not lost with what failed. Files first: the terminal may be gone.
+        if result["comparisons"]:
+            write_outputs(options, result, draw)
+            print(report(result))
 
 
 if __name__ == "__main__":

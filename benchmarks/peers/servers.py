@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.load import measure_in_process
 from benchmarks.processes import Family
+from benchmarks.service import free_port
 
 _FOLDER = Path(__file__).parent
 _READY_SECONDS = 180.0
@@ -88,22 +88,25 @@ def started(peer: Peer, venvs: Path, environment: dict[str, str]) -> Iterator[Se
     machine may exceed.
     """
     python = interpreter(peer, venvs)
+    failed = f"ended by itself, {_ATTEMPTS} times"
     for _ in range(_ATTEMPTS):
         with _running(peer, python, environment) as server:
             if _answers(server):
                 yield server
                 return
+            if server.processes.runs:
+                failed = f"did not answer within {_READY_SECONDS:.0f} s"
+                break
+    set_to = "".join(f"{name}={value} " for name, value in environment.items())
     sys.exit(
-        f"error: {peer.name} did not answer within {_READY_SECONDS:.0f} s; see why with: "
-        f"PYTHONPATH=. {python} benchmarks/peers/{peer.file} 8000"
+        f"error: {peer.name} {failed}; see why with: "
+        f"PYTHONPATH=. {set_to}{python} benchmarks/peers/{peer.file} 8000"
     )
 
 
 @contextlib.contextmanager
 def _running(peer: Peer, python: str, environment: dict[str, str]) -> Iterator[Server]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         [python, str(_FOLDER / peer.file), str(port)],
         env={

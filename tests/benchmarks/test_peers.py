@@ -1,7 +1,9 @@
 import io
 import json
 import runpy
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,10 +11,11 @@ import torch
 from PIL import Image
 
 from app.settings import Settings
-from benchmarks.peers import plain
+from benchmarks.peers import __main__ as peers
+from benchmarks.peers import plain, servers
 from benchmarks.peers.__main__ import COMPARISONS, medians, parse
 from benchmarks.peers.chart import draw
-from benchmarks.peers.servers import PEERS
+from benchmarks.peers.servers import PEERS, Peer
 from benchmarks.peers.table import ratio_to_best, report
 from benchmarks.provenance import provenance
 from model_store.images import decode_prepared
@@ -37,7 +40,7 @@ def found(rate: float, failures: int = 0) -> dict[str, object]:
 
 
 def result() -> dict[str, object]:
-    servers = {
+    rows = {
         name: {
             level: medians([found(rate, failures)]) for level in ("closed 1", "closed 8", "open")
         }
@@ -50,8 +53,8 @@ def result() -> dict[str, object]:
         "rounds": 1,
         "seconds": 1.0,
         "comparisons": {
-            "ours": {"servers": servers, "open_loop_rate": 15.0},
-            "pillow": {"servers": servers},
+            "ours": {"servers": rows, "open_loop_rate": 15.0},
+            "pillow": {"servers": rows},
         },
         "server_alone": {"Twinlens": medians([found(1.0)])},
     }
@@ -65,6 +68,35 @@ def test_medians_by_hand() -> None:
         "failures": 4,
     }
     assert medians([silent, silent, found(5)])["images_per_second"] == 0
+
+
+def test_a_server_that_ends_is_said_to_have_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servers, "_ATTEMPTS", 1)
+    (tmp_path / "ends.py").write_text("raise SystemExit(3)")
+    peer = Peer("Ended", str(tmp_path / "ends.py"), "raw")
+    with (
+        pytest.raises(SystemExit, match=r"Ended ended by itself.*PYTHONPATH=\. WORD=1 \S*python"),
+        servers.started(peer, tmp_path, {"WORD": "1"}),
+    ):
+        pass
+
+
+def test_what_is_finished_is_written_though_the_rest_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(_: object, given: dict[str, Any]) -> None:
+        given["comparisons"]["ours"] = result()["comparisons"]["ours"]
+        sys.exit("error: a server ended")
+
+    monkeypatch.setattr(peers, "measure", fails)
+    monkeypatch.setattr(peers, "interpreter", lambda *_: "")
+    monkeypatch.setattr("sys.argv", ["peers", "--json", str(tmp_path / "peers.json")])
+    with pytest.raises(SystemExit, match="a server ended"):
+        peers.main()
+    assert set(json.loads((tmp_path / "peers.json").read_text())["comparisons"]) == {"ours"}
+    assert "| Twinlens | 30 | 60 | 60 |" in capsys.readouterr().out
 
 
 def test_twinlens_answers_with_the_model_that_the_others_have(
@@ -81,9 +113,9 @@ def test_twinlens_answers_with_the_model_that_the_others_have(
 
 
 def test_the_ratio_is_to_the_best_of_the_others() -> None:
-    servers = result()["comparisons"]["ours"]["servers"]
-    assert ratio_to_best(servers, "closed 8") == 1.5
-    assert ratio_to_best({"Twinlens": servers["Twinlens"]}, "closed 8") is None
+    rows = result()["comparisons"]["ours"]["servers"]
+    assert ratio_to_best(rows, "closed 8") == 1.5
+    assert ratio_to_best({"Twinlens": rows["Twinlens"]}, "closed 8") is None
 
 
 def test_the_report_tells_ratios_and_failures() -> None:
