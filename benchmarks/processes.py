@@ -3,8 +3,10 @@
 import contextlib
 import os
 import signal
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -79,6 +81,22 @@ class Family:
             with contextlib.suppress(OSError):
                 found.append(_stat(process))
         return found
+
+
+def exit_on_signals() -> None:
+    """Has SIGTERM, and SIGHUP of a terminal that closes, end this program by `sys.exit`.
+
+    Servers that are frozen would outlive one that is only ended. What is ignored, as `nohup` has
+    it, stays ignored.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _exit)
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    del frame
+    sys.exit(f"error: ended by {signal.Signals(number).name}")
 
 
 def _stat(process: int) -> list[int]:

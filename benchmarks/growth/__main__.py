@@ -6,8 +6,6 @@ are medians.
 """
 
 import argparse
-import signal
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +17,7 @@ from benchmarks.growth.chart import draw
 from benchmarks.growth.rounds import Effort
 from benchmarks.growth.sweeps import SWEEPS
 from benchmarks.output import add_outputs, write_outputs
+from benchmarks.processes import exit_on_signals
 from benchmarks.provenance import heading, provenance
 
 
@@ -66,8 +65,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Runs, prints, and writes what it is asked to."""
     options = parse()
-    # Servers that are frozen would outlive a program that is only ended.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("error: ended by SIGTERM"))
+    exit_on_signals()
     threadpool_limits(1, user_api="blas")  # In process as in the service.
     result = measure(options)
     print(report(result))

@@ -8,7 +8,6 @@ and Pillow's decoding, and with Pillow's decoding and plain PyTorch.
 
 import argparse
 import contextlib
-import signal
 import statistics
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from benchmarks.peers.pipeline import CONSTANT, PLAIN_NETWORK
 from benchmarks.peers.servers import PEERS, Peer, Server, interpreter, started
 from benchmarks.peers.table import report
 from benchmarks.photos import load_photos
+from benchmarks.processes import exit_on_signals
 from benchmarks.provenance import provenance
 from benchmarks.service import MODEL
 from model_store import ModelStore
@@ -218,8 +218,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Runs, prints, and writes what it is asked to."""
     options = parse()
-    # Servers that are frozen would outlive a program that is only ended.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("error: ended by SIGTERM"))
+    exit_on_signals()
     for peer in PEERS:
         if peer.name in options.only:
             interpreter(peer, options.venvs)  # Installs what is not there yet.

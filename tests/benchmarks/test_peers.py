@@ -92,6 +92,7 @@ def test_what_is_finished_is_written_though_the_rest_failed(
 
     monkeypatch.setattr(peers, "measure", fails)
     monkeypatch.setattr(peers, "interpreter", lambda *_: "")
+    monkeypatch.setattr(peers, "exit_on_signals", lambda: None)
     monkeypatch.setattr("sys.argv", ["peers", "--json", str(tmp_path / "peers.json")])
     with pytest.raises(SystemExit, match="a server ended"):
         peers.main()

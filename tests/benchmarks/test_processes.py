@@ -5,6 +5,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from benchmarks.processes import Family
 
 # A parent whose child, in a session and so a process group of its own, counts into a file.
@@ -19,6 +21,23 @@ COUNTER = (
 PARENT = (
     "import subprocess, sys\n"
     "subprocess.run([sys.executable, '-c', sys.argv[1], sys.argv[2]], start_new_session=True)\n"
+)
+
+# Takes its leave of a frozen child however it is told to end.
+FREEZER = (
+    "import signal, subprocess, sys\n"
+    "from benchmarks.processes import Family, exit_on_signals\n"
+    "how = signal.SIG_IGN if sys.argv[1] == 'ignored' else signal.SIG_DFL\n"
+    "signal.signal(signal.SIGHUP, how)\n"
+    "exit_on_signals()\n"
+    "with subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE) as child:\n"
+    "    Family(child.pid).freeze()\n"
+    "    try:\n"
+    "        print('frozen', flush=True)\n"
+    "        sys.stdin.readline()\n"
+    "    finally:\n"
+    "        child.kill()\n"
+    "        Family(child.pid).thaw()\n"
 )
 
 
@@ -82,3 +101,35 @@ def test_a_process_that_ended_and_was_not_waited_for_does_not_run() -> None:
         while family.runs:
             assert time.monotonic() < until
             time.sleep(0.01)
+
+
+def freezer(how: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", FREEZER, how],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "frozen\n"
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_is_frozen_does_not_outlive_a_program_that_is_told_to_end(
+    number: signal.Signals,
+) -> None:
+    with freezer("heeded") as process:
+        (child,) = Family(process.pid).members()[1:]
+        process.send_signal(number)
+        assert process.communicate()[1] == f"error: ended by {number.name}\n"
+    assert process.returncode == 1
+    assert not Family(child).runs
+
+
+def test_a_hangup_that_is_ignored_stays_ignored() -> None:
+    with freezer("ignored") as process:
+        process.send_signal(signal.SIGHUP)
+        assert process.communicate("go on\n")[1] == ""
+    assert process.returncode == 0
