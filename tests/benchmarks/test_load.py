@@ -57,8 +57,12 @@ def test_a_folder_without_requests_is_refused(tmp_path: Path) -> None:
         load.requests_in(tmp_path)
 
 
-def measured(answers: list[bytes], **options: float) -> dict[str, object]:
-    """What is measured against a server that gives its answers in turn, on each connection."""
+def measured(answers: list[bytes], pause: float = 0.0, **options: float) -> dict[str, object]:
+    """What is measured against a server that gives its answers in turn, on each connection.
+
+    It works on one request at a time, and takes the pause for each.
+    """
+    works = asyncio.Lock()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         turn = 0
@@ -67,6 +71,8 @@ def measured(answers: list[bytes], **options: float) -> dict[str, object]:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int(head.split(b"Content-Length: ")[1].split(b"\r\n")[0])
                 await reader.readexactly(length)
+                async with works:
+                    await asyncio.sleep(pause)
                 writer.write(answers[turn % len(answers)])
                 turn += 1
         except asyncio.IncompleteReadError:
@@ -99,6 +105,17 @@ def test_where_nothing_is_answered_there_is_no_latency() -> None:
 
 def test_an_open_loop_sends_as_many_as_are_due() -> None:
     assert measured([ANSWER], rate=200.0)["answered"] == 20
+
+
+def test_in_an_open_loop_a_slow_server_has_its_own_rate_and_not_the_offered_one() -> None:
+    found = measured([ANSWER], pause=0.02, rate=200.0)
+    assert found["answered"] == 20
+    assert found["images_per_second"] <= 1 / 0.02
+
+
+def test_failures_of_an_open_loop_s_warm_up_are_told() -> None:
+    found = measured([REFUSAL], rate=200.0, warm_up=0.05)
+    assert found["failures"]["429"] > 20
 
 
 def test_a_port_that_is_not_one_is_refused() -> None:
