@@ -37,21 +37,35 @@ class Tally:
         failures: Others, by status.
         answered: All that were answered 200.
         length: What `seconds` were gathered in, in seconds.
+        longest: The longest that anything answered within the measured time took, in seconds.
+        pending: How long each request without an answer at the end had waited, in seconds.
     """
 
     seconds: list[float] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
     answered: int = 0
     length: float = 0.0
+    longest: float = 0.0
+    pending: list[float] = field(default_factory=list)
 
     def add(self, status: str, seconds: float, *, in_time: bool) -> None:
         """Counts an answer."""
+        if in_time:
+            self.longest = max(self.longest, seconds)
         if status != "200":
             self.failures[status] += 1
             return
         self.answered += 1
         if in_time:
             self.seconds.append(seconds)
+
+    @property
+    def overdue(self) -> int:
+        """Requests without an answer at the end that had waited longer than any with one.
+
+        Some are always under way when a closed loop ends; these are what latencies do not tell.
+        """
+        return sum(waited > self.longest for waited in self.pending)
 
 
 class Message(NamedTuple):
@@ -171,6 +185,8 @@ async def closed_loop(
             index += 1
             now = time.perf_counter()
             tally.add(status, now - started, in_time=begin <= now <= end)
+            if now > end:
+                tally.pending.append(end - started)
         connection.close()
 
     step = len(made) / concurrency
@@ -228,8 +244,9 @@ async def measure(
 
     Returns:
         Requests answered a second (in an open loop up to the last answer), median and 99th
-        percentile latency in ms, failures by status, the CPU time this process took a request, in
-        ms, and all that were answered; of these and of the failures those of the warm-up, too.
+        percentile latency in ms, failures by status, requests overdue at the end of a closed loop,
+        the CPU time this process took a request, in ms, and all that were answered; of these and of
+        the failures those of the warm-up, too.
     """
     cpu = time.process_time()
     if rate is None:
@@ -247,6 +264,7 @@ async def measure(
         "p50_ms": 1000 * ordered[done // 2] if done else None,
         "p99_ms": 1000 * ordered[min(done - 1, int(done * 0.99))] if done else None,
         "failures": tally.failures,
+        "overdue": tally.overdue,
         "client_cpu_ms": 1000 * cpu / max(1, tally.answered),
         "answered": tally.answered,
     }

@@ -2,15 +2,17 @@
 
 import contextlib
 import json
+import math
 import os
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -104,3 +106,31 @@ def load(port: int, seconds: float, *options: str) -> dict[str, Any]:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+def medians(results: Sequence[dict[str, Any]], figures: Sequence[str]) -> dict[str, Any]:
+    """Of each figure of several results of `load`; failures and overdue requests are added up.
+
+    Args:
+        results: At least one.
+        figures: Their names. One that is None, as a latency where nothing was answered, counts as
+            longer than any.
+
+    Returns:
+        None where the median is such a one.
+    """
+    found: dict[str, Any] = {}
+    for name in figures:
+        values = (result[name] for result in results)
+        middle = statistics.median(math.inf if value is None else value for value in values)
+        found[name] = middle if math.isfinite(middle) else None
+    return {
+        **found,
+        "failures": sum(sum(result["failures"].values()) for result in results),
+        "overdue": sum(result["overdue"] for result in results),
+    }
+
+
+def shown(figure: float | None, digits: int = 0) -> str:
+    """A figure of `medians` for people."""
+    return "∞" if figure is None else f"{figure:.{digits}f}"

@@ -22,7 +22,7 @@ from app.settings import Settings
 from benchmarks.load import PHOTOS
 from benchmarks.output import add_outputs, write_outputs
 from benchmarks.photos import load_photos
-from benchmarks.service import MODEL, load, server
+from benchmarks.service import MODEL, load, medians, server, shown
 from model_store.cpus import available_cpus
 
 BATCHES = (1, 4, 8)
@@ -88,12 +88,8 @@ def measure(rounds: int, seconds: float) -> dict[str, Any]:
 
 
 def _summary(rounds: list[dict[str, Any]], limit: float) -> dict[str, Any]:
-    medians = {
-        name: statistics.median(found[name] for found in rounds)
-        for name in ("images_per_second", "p50_ms", "p99_ms", "client_cpu_ms")
-    }
-    failures = sum(sum(found["failures"].values()) for found in rounds)
-    return {**medians, "ratio": medians["images_per_second"] / limit, "failures": failures}
+    found = medians(rounds, ("images_per_second", "p50_ms", "p99_ms", "client_cpu_ms"))
+    return {**found, "ratio": found["images_per_second"] / limit}
 
 
 def report(result: dict[str, Any]) -> str:
@@ -107,13 +103,13 @@ def report(result: dict[str, Any]) -> str:
         lines.append(f"  batch {batch:>2} {rate:8.1f} images/s{'  (best)' * (batch == best)}")
     lines += [
         "",
-        "POST /embed      images/s   ratio   p50 ms   p99 ms   client CPU ms   failures",
+        "POST /embed      images/s   ratio   p50 ms   p99 ms   client CPU ms   failures   overdue",
     ]
     for level, row in result["http"].items():
         lines.append(
             f"  concurrency {level:>3} {row['images_per_second']:8.1f} {row['ratio']:7.2f} "
-            f"{row['p50_ms']:8.1f} {row['p99_ms']:8.1f} {row['client_cpu_ms']:12.2f} "
-            f"{row['failures']:10}"
+            f"{shown(row['p50_ms'], 1):>8} {shown(row['p99_ms'], 1):>8} "
+            f"{row['client_cpu_ms']:12.2f} {row['failures']:10} {row['overdue']:9}"
         )
     return "\n".join(lines)
 

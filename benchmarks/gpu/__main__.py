@@ -24,7 +24,7 @@ from benchmarks.engines.networks import load
 from benchmarks.gpu import device
 from benchmarks.output import add_outputs, write_outputs
 from benchmarks.provenance import provenance
-from benchmarks.service import server
+from benchmarks.service import server, shown
 from model_store.cpus import available_cpus
 
 _NETWORK = "resnet50-224"
@@ -113,12 +113,18 @@ def loaded(port: int, seconds: float, clients: int, *options: str) -> dict[str, 
     idle, total = (now - then for now, then in zip(_cpu_times(), before, strict=True))
     return {
         "images_per_second": sum(each["images_per_second"] for each in found),
-        "p50_ms": max(each["p50_ms"] or 0 for each in found),
-        "p99_ms": max(each["p99_ms"] or 0 for each in found),
+        **{name: _slowest([each[name] for each in found]) for name in ("p50_ms", "p99_ms")},
         "client_cpu_ms": statistics.mean(each["client_cpu_ms"] for each in found),
         "cpus_busy": 1 - idle / max(total, 1e-9),
         "failures": [each["failures"] for each in found if each["failures"]],
+        "overdue": sum(each["overdue"] for each in found),
     }
+
+
+def _slowest(latencies: Sequence[float | None]) -> float | None:
+    """The longest; None, where nothing was answered, is longer than any."""
+    answered = [each for each in latencies if each is not None]
+    return max(answered) if len(answered) == len(latencies) else None
 
 
 def _cpu_times() -> tuple[float, float]:
@@ -151,15 +157,15 @@ def serving(
 
 def _line(row: Mapping[str, Any]) -> str:
     levels = "; ".join(
-        f"{level}: {found['images_per_second']:,.0f}/s p99 {found['p99_ms']:.0f} ms, "
+        f"{level}: {found['images_per_second']:,.0f}/s p99 {shown(found['p99_ms'])} ms, "
         f"{found['cpus_busy']:.0%} of the CPUs"
         for level, found in row["closed"].items()
     )
     half, alone = row["half"], row["alone"]
     return (
-        f"{row['processes']} process(es): alone p50 {alone['p50_ms']:.1f} ms; in flight {levels}; "
-        f"at half of the best rate ({half['images_per_second']:,.0f}/s) p50 {half['p50_ms']:.1f}, "
-        f"p99 {half['p99_ms']:.1f} ms"
+        f"{row['processes']} process(es): alone p50 {shown(alone['p50_ms'], 1)} ms; "
+        f"in flight {levels}; at half of the best rate ({half['images_per_second']:,.0f}/s) "
+        f"p50 {shown(half['p50_ms'], 1)}, p99 {shown(half['p99_ms'], 1)} ms"
     )
 
 

@@ -8,7 +8,6 @@ and Pillow's decoding, and with Pillow's decoding and plain PyTorch.
 
 import argparse
 import contextlib
-import statistics
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -29,14 +28,14 @@ from benchmarks.peers.table import report
 from benchmarks.photos import load_photos
 from benchmarks.processes import exit_on_signals
 from benchmarks.provenance import provenance
-from benchmarks.service import MODEL
+from benchmarks.service import MODEL, medians
 from model_store import ModelStore
 from model_store.store import SHIPPED
 
 OURS = PEERS[0].name
 COMPARISONS = ("ours", "pillow", "torch")
 
-_FIGURES = ("images_per_second", "p50_ms", "p99_ms", "cpu_ms", "client_cpu_ms")
+FIGURES = ("images_per_second", "p50_ms", "p99_ms", "cpu_ms", "client_cpu_ms")
 _OPEN_LOOP_SHARE = 0.5
 _WARM_UP_SECONDS = 0.5
 
@@ -55,7 +54,7 @@ def load(server: Server, seconds: float, *options: str) -> dict[str, Any]:
 
 def rounds(
     servers: list[Server], options: argparse.Namespace, levels: Mapping[str, tuple[str, ...]]
-) -> dict[str, dict[str, dict[str, float]]]:
+) -> dict[str, dict[str, dict[str, Any]]]:
     """Medians by server and level."""
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for number in range(options.rounds):
@@ -67,17 +66,11 @@ def rounds(
                 server.processes.freeze()
                 found.setdefault((server.peer.name, level), []).append(result)
     return {
-        server.peer.name: {level: medians(found[server.peer.name, level]) for level in levels}
+        server.peer.name: {
+            level: medians(found[server.peer.name, level], FIGURES) for level in levels
+        }
         for server in servers
     }
-
-
-def medians(results: list[dict[str, Any]]) -> dict[str, float]:
-    """Of each figure; a round without any answer counts as 0. Failures are added up."""
-    found = {
-        name: statistics.median(result[name] or 0.0 for result in results) for name in _FIGURES
-    }
-    return {**found, "failures": sum(sum(r["failures"].values()) for r in results)}
 
 
 def compare(

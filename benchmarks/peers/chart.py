@@ -1,5 +1,6 @@
 """The comparisons as a picture: throughput and tail latency by concurrency."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
             closed = {int(key.split()[1]): row for key, row in levels.items() if key != "open"}
             style = {"marker": "o", "linewidth": 2.5 if name == "Twinlens" else 1.2, "label": name}
             left.plot(list(closed), [row["images_per_second"] for row in closed.values()], **style)
-            right.plot(list(closed), [row["p99_ms"] for row in closed.values()], **style)
+            right.plot(list(closed), [_finite(row["p99_ms"]) for row in closed.values()], **style)
         for axes, title in ((left, "images/s"), (right, "99th percentile of latency, ms")):
             axes.set_xscale("log", base=2)
             axes.set_xticks(list(closed), [str(level) for level in closed])
@@ -35,3 +36,8 @@ def draw(result: dict[str, Any], path: Path) -> None:
     handles, labels = rows[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     figure.savefig(path, dpi=110)
+
+
+def _finite(latency: float | None) -> float:
+    """A latency as it is drawn: not at all where nothing was answered."""
+    return math.nan if latency is None else latency

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.provenance import heading
+from benchmarks.service import shown
 
 TITLES = {
     "ours": "the others with Twinlens' decoding and engine",
@@ -12,7 +13,12 @@ TITLES = {
 }
 """What each comparison is."""
 
-Levels = Mapping[str, Mapping[str, float]]
+_COUNTS = {
+    "failures": "requests failed",
+    "overdue": "requests had at the end waited for an answer longer than any other",
+}
+
+Levels = Mapping[str, Mapping[str, Any]]
 
 
 def report(result: Mapping[str, Any]) -> str:
@@ -27,10 +33,11 @@ def report(result: Mapping[str, Any]) -> str:
         if "open_loop_rate" in comparison:
             lines += ["", f"open loop at {comparison['open_loop_rate']:.0f} requests/s"]
         lines += [
-            f"{server}: {int(row['failures'])} requests failed ({level})"
+            f"{server}: {row[count]} {what} ({level})"
             for server, levels in comparison["servers"].items()
             for level, row in levels.items()
-            if row["failures"]
+            for count, what in _COUNTS.items()
+            if row[count]
         ]
     if "server_alone" in result:
         lines += ["", "CPU of the server alone, ms a request:", ""]
@@ -44,7 +51,7 @@ def _table(servers: Mapping[str, Levels]) -> list[str]:
     lines = [f"| | {heads} |", "|---" * (3 * len(levels) + 1) + "|"]
     for name, found in servers.items():
         cells = [
-            f"{row['images_per_second']:.0f} | {row['p50_ms']:.0f} | {row['p99_ms']:.0f}"
+            " | ".join(shown(row[name]) for name in ("images_per_second", "p50_ms", "p99_ms"))
             for row in found.values()
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")

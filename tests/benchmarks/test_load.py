@@ -13,6 +13,7 @@ from benchmarks.connection import HOST
 
 IMAGE = b"\xff\xd8 not much of a JPEG"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+STALL = b""
 REFUSAL = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -73,10 +74,14 @@ def measured(answers: list[bytes], pause: float = 0.0, **options: float) -> dict
                 await reader.readexactly(length)
                 async with works:
                     await asyncio.sleep(pause)
+                if answers[turn % len(answers)] is STALL:
+                    await asyncio.sleep(0.3)
+                    break
                 writer.write(answers[turn % len(answers)])
                 turn += 1
         except asyncio.IncompleteReadError:
-            writer.close()
+            pass
+        writer.close()
 
     async def run() -> dict[str, object]:
         server = await asyncio.start_server(serve, HOST, 0)
@@ -116,6 +121,12 @@ def test_in_an_open_loop_a_slow_server_has_its_own_rate_and_not_the_offered_one(
 def test_failures_of_an_open_loop_s_warm_up_are_told() -> None:
     found = measured([REFUSAL], rate=200.0, warm_up=0.05)
     assert found["failures"]["429"] > 20
+
+
+def test_what_is_still_not_answered_at_the_end_is_told_where_it_waited_longest() -> None:
+    assert measured([ANSWER, STALL], concurrency=3)["overdue"] == 3
+    tally = load.Tally(longest=0.2, pending=[0.1, 0.2, 0.3])
+    assert tally.overdue == 1
 
 
 def test_a_port_that_is_not_one_is_refused() -> None:

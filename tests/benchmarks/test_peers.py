@@ -13,11 +13,12 @@ from PIL import Image
 from app.settings import Settings
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers import plain, servers
-from benchmarks.peers.__main__ import COMPARISONS, medians, parse
+from benchmarks.peers.__main__ import COMPARISONS, FIGURES, parse
 from benchmarks.peers.chart import draw
 from benchmarks.peers.servers import PEERS, Peer
 from benchmarks.peers.table import ratio_to_best, report
 from benchmarks.provenance import provenance
+from benchmarks.service import medians
 from model_store.images import decode_prepared
 from model_store.preprocessing import Preprocessing, normalise
 from tests import tiny
@@ -36,13 +37,19 @@ CROPPED = Preprocessing(
 
 def found(rate: float, failures: int = 0) -> dict[str, object]:
     row = dict.fromkeys(("p50_ms", "p99_ms", "cpu_ms", "client_cpu_ms"), 2 * rate)
-    return {**row, "images_per_second": rate, "failures": {"503": failures} if failures else {}}
+    return {
+        **row,
+        "images_per_second": rate,
+        "failures": {"503": failures} if failures else {},
+        "overdue": 2 * failures,
+    }
 
 
 def result() -> dict[str, object]:
     rows = {
         name: {
-            level: medians([found(rate, failures)]) for level in ("closed 1", "closed 8", "open")
+            level: medians([found(rate, failures)], FIGURES)
+            for level in ("closed 1", "closed 8", "open")
         }
         for name, rate, failures in (("Twinlens", 30.0, 0), ("one", 20.0, 0), ("other", 10.0, 3))
     }
@@ -56,18 +63,8 @@ def result() -> dict[str, object]:
             "ours": {"servers": rows, "open_loop_rate": 15.0},
             "pillow": {"servers": rows},
         },
-        "server_alone": {"Twinlens": medians([found(1.0)])},
+        "server_alone": {"Twinlens": medians([found(1.0)], FIGURES)},
     }
-
-
-def test_medians_by_hand() -> None:
-    silent = {**found(0), "p50_ms": None, "p99_ms": None}
-    assert medians([found(3), found(1), found(2, failures=4)]) == {
-        **dict.fromkeys(("p50_ms", "p99_ms", "cpu_ms", "client_cpu_ms"), 4.0),
-        "images_per_second": 2,
-        "failures": 4,
-    }
-    assert medians([silent, silent, found(5)])["images_per_second"] == 0
 
 
 def test_a_server_that_ends_is_said_to_have_ended(
@@ -123,12 +120,21 @@ def test_the_report_tells_ratios_and_failures() -> None:
     text = report(result())
     assert text.count("| the first, of the best other | 1.50 | | ") == 2
     assert "other: 3 requests failed (closed 8)" in text
+    assert "other: 6 requests had at the end waited for an answer longer" in text
     assert "- Twinlens: 2.00" in text
     assert "open loop at 15 requests/s" in text
 
 
+def test_a_server_that_mostly_did_not_answer_has_no_latency_rather_than_the_best() -> None:
+    found = result()
+    found["comparisons"]["ours"]["servers"]["other"]["closed 8"] |= {"p50_ms": None, "p99_ms": None}
+    assert "| other | 10 | 20 | 20 | 10 | ∞ | ∞ | 10 | 20 | 20 |" in report(found)
+
+
 def test_the_plot_is_a_png(tmp_path: Path) -> None:
-    draw(json.loads(json.dumps(result())), tmp_path / "peers.png")
+    shown = json.loads(json.dumps(result()))
+    shown["comparisons"]["ours"]["servers"]["other"]["closed 8"]["p99_ms"] = None
+    draw(shown, tmp_path / "peers.png")
     with Image.open(tmp_path / "peers.png") as image:
         assert image.format == "PNG"
         assert min(image.size) > 300
