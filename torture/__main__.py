@@ -57,11 +57,12 @@ def main() -> int:
             passed = passed and outcome.passed
             sections.append(_section(trial, outcome, time.monotonic() - started))
             print(sections[-1], file=sys.stderr, flush=True)
-    report = "\n".join([_TITLE, _circumstances(scale), *sections])
+            report = "\n".join([_TITLE, _circumstances(scale), *sections])
+            # After each trial: the next one may fail, an hour later.
+            if chosen.report is not None:
+                chosen.report.write_text(report)
     if chosen.report is None:
         print(report)
-    else:
-        chosen.report.write_text(report)
     return 0 if passed else 1
 
 

@@ -25,7 +25,6 @@ from torture.outcome import Outcome
 from torture.scale import Scale
 from torture.server import serving
 
-_PORT = 8741
 _PORTION = 5_000
 _SLOW_SECONDS = 5.0
 _ANSWERS = ("twinlens_requests", "status")
@@ -127,7 +126,7 @@ def http(scale: Scale, folder: Path) -> Outcome:
         await asyncio.gather(*(client(number) for number in range(8)))
         return tally
 
-    with serving(folder, _PORT, model_store=folder / "glyphs", cache_bytes=0) as server:
+    with serving(folder, model_store=folder / "glyphs", cache_bytes=0) as server:
         tally = asyncio.run(post(server.port))
         allowed = {200, 400, 413, 415, 422}
         outcome.add(
@@ -143,7 +142,7 @@ def http(scale: Scale, folder: Path) -> Outcome:
 def schema(scale: Scale, folder: Path) -> Outcome:
     """Schemathesis against the OpenAPI document."""
     outcome = Outcome(f"schemathesis, {scale.examples} examples an operation")
-    with serving(folder, _PORT + 1, model_store=folder / "glyphs") as server:
+    with serving(folder, model_store=folder / "glyphs") as server:
         before = server.counted(*_ANSWERS)
         command = [
             sys.executable,

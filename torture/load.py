@@ -24,7 +24,6 @@ from torture.outcome import Outcome, percentile
 from torture.scale import Scale
 from torture.server import Server, serving
 
-_PORT = 8731
 _DEADLINE = 10.0
 _SMALL_CACHE = 4 * 1024 * 1024
 _ROUNDS = 3
@@ -51,7 +50,7 @@ def overload(scale: Scale, folder: Path) -> Outcome:
         "max_images": 64,
         "request_timeout": _DEADLINE,
     }
-    with serving(folder, _PORT, **settings) as server:
+    with serving(folder, **settings) as server:
         asyncio.run(_overload(scale, server, requests, outcome))
     return outcome
 
@@ -145,7 +144,7 @@ def endurance(scale: Scale, folder: Path) -> Outcome:
     """Many requests with the cache off, in which nothing may pile up."""
     outcome = Outcome(f"{scale.requests:,} requests at full load, cache off")
     requests = repeating([picture(seed) for seed in range(64)])
-    with serving(folder, _PORT + 1, model_store=folder / "glyphs", cache_bytes=0) as server:
+    with serving(folder, model_store=folder / "glyphs", cache_bytes=0) as server:
         asyncio.run(closed_loop(server.port, requests, 16, total=max(500, scale.requests // 10)))
         before = server.settled()
         tally = asyncio.run(closed_loop(server.port, requests, 16, total=scale.requests))
@@ -179,7 +178,7 @@ def bad_clients(scale: Scale, folder: Path) -> Outcome:
     """Clients that leave half-way and clients that send a byte a second, beside a good one."""
     outcome = Outcome("Clients that leave, and clients that are slow")
     settings = {"model_store": folder / "glyphs", "cache_bytes": 0, "request_timeout": 10}
-    with serving(folder, _PORT + 2, **settings) as server:
+    with serving(folder, **settings) as server:
         asyncio.run(_bad_clients(scale, server, outcome))
     return outcome
 

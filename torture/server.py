@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.service import DIRECTLY
+from benchmarks.service import DIRECTLY, end_of, free_port
 
 _MIB = 1024 * 1024
 _START_SECONDS = 180
@@ -84,12 +84,13 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, port: int, **settings: object) -> Iterator[Server]:
-    """A service on that port, its log in that folder.
+def serving(folder: Path, **settings: object) -> Iterator[Server]:
+    """A service on a free port, its log in that folder.
 
     Raises:
-        RuntimeError: It is not ready in time.
+        RuntimeError: It is not ready in time; the message has the end of its log.
     """
+    port = free_port()
     log = folder / f"server-{port}.log"
     environment = {
         **os.environ,
@@ -105,7 +106,8 @@ def serving(folder: Path, port: int, **settings: object) -> Iterator[Server]:
         until = time.monotonic() + _START_SECONDS
         while not _ready(port):
             if process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"the service did not come up; see {log}")
+                with log.open("rb") as said:
+                    raise RuntimeError(f"the service did not come up; it says\n{end_of(said)}")
             time.sleep(0.2)
         yield Server(port, process, log)
     finally:
