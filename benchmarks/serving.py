@@ -28,29 +28,32 @@ from model_store.cpus import available_cpus
 BATCHES = (1, 4, 8)
 CONCURRENCIES = (1, 8, 32, 128)
 IN_FLIGHT = 64
+WARM_UP_SECONDS = 0.5
 
 
 async def in_process(files: list[bytes], max_batch: int, seconds: float) -> float:
-    """Images/s of decode + forward without HTTP: so many images in flight that all cores share."""
+    """Images/s of decode + forward without HTTP: so many images in flight that all cores share.
+
+    As in `load.closed_loop`, what is under way when the warm-up ends counts, and what is when the
+    time is up does not: the pipeline is full at both.
+    """
     settings = Settings(
         cache_bytes=0, default_model=MODEL, max_batch=max_batch, store_poll_seconds=0
     )
     async with running(settings) as service:
         done = 0
+        begin = time.perf_counter() + WARM_UP_SECONDS
+        end = begin + seconds
 
-        async def keep_busy(first: int, end: float) -> None:
+        async def keep_busy(index: int) -> None:
             nonlocal done
-            index = first
             while time.perf_counter() < end:
                 image = EncodedImage("image", files[index % len(files)])
                 await service.inference.embed([image])
-                done += time.perf_counter() < end
+                done += begin <= time.perf_counter() <= end
                 index += 1
 
-        await asyncio.gather(*(keep_busy(n, time.perf_counter() + 0.3) for n in range(IN_FLIGHT)))
-        done = 0
-        end = time.perf_counter() + seconds
-        await asyncio.gather(*(keep_busy(n, end) for n in range(IN_FLIGHT)))
+        await asyncio.gather(*(keep_busy(n) for n in range(IN_FLIGHT)))
         return done / seconds
 
 
@@ -64,9 +67,9 @@ def measure(rounds: int, seconds: float) -> dict[str, Any]:
         for batch in BATCHES:
             inside[batch].append(asyncio.run(in_process(files, batch, seconds)))
         with server(cache_bytes="0") as service:
-            load(service.port, 0.5, "--concurrency", str(max(CONCURRENCIES)))
+            load(service.port, WARM_UP_SECONDS, "--concurrency", str(max(CONCURRENCIES)))
             for level in CONCURRENCIES:
-                options = ("--concurrency", str(level), "--warm-up", "0.5")
+                options = ("--concurrency", str(level), "--warm-up", str(WARM_UP_SECONDS))
                 found = load(service.port, seconds, *options)
                 outside[level].append(found)
     by_batch = {batch: statistics.median(values) for batch, values in inside.items()}
