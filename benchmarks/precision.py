@@ -24,6 +24,7 @@ from benchmarks.data import data_folder
 from benchmarks.output import add_outputs, write_outputs
 from benchmarks.provenance import provenance
 from model_store import Checkpoint, ModelStore
+from model_store.errors import TwinlensError
 from model_store.network import Side
 from model_store.store import SHIPPED
 from training.data.folders import ImageFolder
@@ -171,7 +172,11 @@ def _scores(one: Found) -> Floats:
 
 
 def main() -> None:
-    """Runs the command."""
+    """Runs the command.
+
+    Raises:
+        SystemExit: A model or its images cannot be used; the message says why.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.precision",
         description="What each precision of the CPU engine does to figures and decisions.",
@@ -191,7 +196,10 @@ def main() -> None:
     rows = []
     for pair in options.models:
         name, _, data = pair.partition("=")
-        rows += measure(name, Path(data), store)
+        try:
+            rows += measure(name, Path(data), store)
+        except TwinlensError as error:
+            sys.exit(f"error: {error}")
     result = {**provenance("benchmarks.precision"), "rows": rows}
     write_outputs(options, result)
     print(f"`{result['command']}`, {result['date']}: {result['machine']}\n\n{table(rows)}")

@@ -40,3 +40,15 @@ def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path, folder: Path) ->
     store.save("tiny", network())
     with pytest.raises(SystemExit, match=r"class0/broken\.png"):
         precision.measure("tiny", folder, store)
+
+
+def test_without_data_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ModelStore(tmp_path / "store").save("tiny", network())
+    missing = tmp_path / "missing"
+    words = ["precision", f"tiny={missing}", "--store", str(tmp_path / "store")]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit, match=rf"^error: [^\n]*{missing}[^\n]*$"):
+        precision.main()
+    monkeypatch.setattr("sys.argv", ["precision", f"nobody={missing}", *words[2:]])
+    with pytest.raises(SystemExit, match=r"^error: .*nobody"):
+        precision.main()
