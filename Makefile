@@ -81,7 +81,7 @@ bench-precision: $(READY)  ## Measure what bfloat16 does to figures and decision
 	@$(BIN)/python -m model_store import photos
 	$(BIN)/python -m benchmarks.precision --json precision.json
 
-bench-all: bench bench-growth bench-peers bench-engines  ## All of these but those of GPU and training.
+bench-all: bench bench-growth bench-peers bench-engines  ## The benchmarks that need neither a GPU nor TWINLENS_DATA.
 
 bench-training: $(READY)  ## Measure training against a plain loop (minutes; reads TWINLENS_DATA).
 	$(BIN)/python -m benchmarks.training
