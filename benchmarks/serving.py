@@ -7,11 +7,9 @@ server process, cache off, with the load generator in a process of its own on th
 
 import argparse
 import asyncio
-import platform
 import statistics
 import sys
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -22,8 +20,8 @@ from app.settings import Settings
 from benchmarks.load import PHOTOS
 from benchmarks.output import add_outputs, write_outputs
 from benchmarks.photos import load_photos
+from benchmarks.provenance import heading, provenance
 from benchmarks.service import MODEL, load, medians, server, shown
-from model_store.cpus import available_cpus
 
 BATCHES = (1, 4, 8)
 CONCURRENCIES = (1, 8, 32, 128)
@@ -59,6 +57,7 @@ async def in_process(files: list[bytes], max_batch: int, seconds: float) -> floa
 
 def measure(rounds: int, seconds: float) -> dict[str, Any]:
     """All rounds; every figure is the median over them."""
+    begun = provenance("benchmarks.serving")
     files, images = load_photos(PHOTOS)
     inside: dict[int, list[float]] = {batch: [] for batch in BATCHES}
     outside: dict[int, list[dict[str, Any]]] = {level: [] for level in CONCURRENCIES}
@@ -75,9 +74,7 @@ def measure(rounds: int, seconds: float) -> dict[str, Any]:
     by_batch = {batch: statistics.median(values) for batch, values in inside.items()}
     best = max(by_batch, key=lambda batch: by_batch[batch])
     return {
-        "command": "python -m benchmarks.serving",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.machine()}, {available_cpus()} CPUs",
+        **begun,
         "images": images,
         "rounds": rounds,
         "seconds": seconds,
@@ -99,8 +96,7 @@ def report(result: dict[str, Any]) -> str:
     """The figures as a table."""
     inside = result["in_process"]
     best = inside["best_batch"]
-    lines = [f"{result['machine']}; {result['images']}"]
-    lines.append(f"medians of {result['rounds']} rounds of {result['seconds']:g} s")
+    lines = [heading(result), result["images"]]
     lines += ["", "in process, decode + forward:"]
     for batch, rate in inside["images_per_second_by_batch"].items():
         lines.append(f"  batch {batch:>2} {rate:8.1f} images/s{'  (best)' * (batch == best)}")

@@ -6,15 +6,12 @@ loop, two forward passes a pair. Every measurement is a process of its own; roun
 """
 
 import argparse
-import os
-import platform
 import random
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from io import BytesIO
 
 import numpy as np
@@ -25,6 +22,7 @@ from torchvision.models import vgg16
 
 from benchmarks.data import data_folder
 from benchmarks.output import add_outputs, write_outputs
+from benchmarks.provenance import provenance
 from training.data.folders import ImageFolder
 from training.data.opening import open_data
 from training.data.pixels import load_pixels
@@ -149,6 +147,7 @@ def main() -> None:
         return
     if not DATA.exists():
         raise SystemExit(f"{DATA} is not there; say with TWINLENS_DATA where the data sets are")
+    begun = provenance("benchmarks.training")
     found: dict[str, list[float]] = {name: [] for name in _WORKERS}
     for number in range(options.rounds):
         for name in _WORKERS:
@@ -161,8 +160,8 @@ def main() -> None:
     for name, speed in medians.items():
         print(f"{name}: {speed:.1f} images/s, {speed / medians['plain']:.2f} x the plain loop")
     content = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
+        **begun,
+        "torch": torch.__version__,
         "images_per_second": found,
         "medians": medians,
     }
