@@ -46,5 +46,9 @@ class EngineGone(NotReady):
     """What computes has ended: no image's fault, and none of what takes its place."""
 
 
+class EngineHung(NotReady):
+    """What computes does not answer: no model's fault, and none can be had of it."""
+
+
 class EngineFailed(InferenceError):
     """The engine raised, or gave something other than one embedding an image."""

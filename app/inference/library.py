@@ -17,6 +17,9 @@ from model_store.errors import StoreError
 
 _logger = logging.getLogger(__name__)
 
+# A model may have to be loaded and warmed up.
+_LOOK_SECONDS = 120.0
+
 
 class Library:
     """Keeps a catalogue up to date, in the background. Made, used and closed on one event loop.
@@ -26,6 +29,10 @@ class Library:
         root: Where the store is, for messages.
         poll_seconds: Time between two looks; 0 for only one.
         metrics: Where versions go on record.
+
+    Attributes:
+        failure: Why nothing can be loaded any more and the process must be started anew; None as
+            long as that is not so.
     """
 
     def __init__(
@@ -37,7 +44,8 @@ class Library:
         self._metrics = metrics
         self._catalogue = Catalogue()
         self._first_look = asyncio.Event()
-        self._failure: str | None = None
+        self._last_failure: str | None = None
+        self.failure: str | None = None
         self._has_served = False
         self._thread = ThreadPoolExecutor(1, "twinlens-load")
         self._loading: asyncio.Task[None] | None = None
@@ -71,12 +79,23 @@ class Library:
         What could not be loaded for a reason outside its files is tried again, too.
 
         Raises:
-            NotReady: Loading has not begun.
+            NotReady: Loading has not begun, or takes very long.
             StoreError: The store cannot be read.
         """
         if self._loading is None:
             raise NotReady("no models are being loaded yet; ask again in a few seconds")
-        return await self._change(lambda current: self._loader.update(current, at_once=True))
+        looking = asyncio.ensure_future(
+            self._change(lambda current: self._loader.update(current, at_once=True))
+        )
+        try:
+            async with asyncio.timeout(_LOOK_SECONDS):
+                # What is found later is served all the same.
+                return await asyncio.shield(looking)
+        except TimeoutError:
+            raise NotReady(
+                f"models are still being loaded after {_LOOK_SECONDS:g} s, which goes on; ask "
+                "GET /models for what is loaded"
+            ) from None
 
     async def rebuild(self, name: str) -> None:
         """Puts a new engine in place of a model's.
@@ -100,8 +119,8 @@ class Library:
             return "models are being loaded; ask again in a few seconds"
         if self._catalogue.models:
             return None
-        if self._failure is not None:
-            return self._failure
+        if self._last_failure is not None:
+            return self._last_failure
         refused = "; ".join(
             f"{refusal.name} version {refusal.version}: {refusal.error}"
             for refusal in self._catalogue.refused
@@ -115,15 +134,15 @@ class Library:
 
     async def _keep_up_to_date(self) -> None:
         said: str | None = None
-        while True:
+        while self.failure is None:
             try:
                 await self._change(self._loader.update)
-                self._failure = None
+                self._last_failure = None
             except StoreError as error:
-                self._failure = str(error)
+                self._last_failure = str(error)
             # What is loaded goes on; the next look may succeed.
             except Exception as error:
-                self._failure = f"loading models has failed ({error!r}); see the log"
+                self._last_failure = f"loading models has failed ({error!r}); see the log"
                 _logger.exception("looking through the model store has failed")
             self._first_look.set()
             reason = self.hindrance()
@@ -146,6 +165,11 @@ class Library:
                 for model in replaced:
                     if retire or has_ended(model.engine):
                         model.retire()
+            hung = self._loader.hung
+            # What serves goes on: should it hang as well, the watchdog notices.
+            if hung is not None and not self._has_served and self.failure is None:
+                self.failure = f"{hung}; the process ends"
+                _logger.critical("%s", self.failure)
             return found
 
     def _switch(self, catalogue: Catalogue) -> list[LoadedModel]:

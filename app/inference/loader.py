@@ -9,7 +9,7 @@ from pathlib import Path
 from app.inference.catalogue import Catalogue, LoadedModel, Refusal
 from app.inference.engines import Engine
 from app.inference.engines.agreement import EngineDisagrees, check
-from app.inference.errors import InferenceError
+from app.inference.errors import EngineHung, InferenceError
 from app.observability.logs import fields
 from app.observability.metrics import Metrics
 from model_store import Checkpoint, ModelStore
@@ -53,6 +53,9 @@ class Loader:
         make: Makes an engine, which may take the checkpoint's network over.
         max_batch: The largest batch to warm up for.
         metrics: Where loads and refusals go on record.
+
+    Attributes:
+        hung: Why the last look tried no further models; None where nothing hung.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class Loader:
         # Of each model, as its files were before it was loaded.
         self._files: dict[str, _Fingerprint] = {}
         self._warned: str | None = None
+        self.hung: str | None = None
 
     def update(self, current: Catalogue, *, at_once: bool = False) -> Catalogue:
         """The catalogue that should take the current one's place; the same one if all is as it was.
@@ -80,8 +84,8 @@ class Loader:
         For each model the newest version that can be loaded, and anew where its files were
         replaced: one that cannot is refused and remembered. It is not tried again until its files
         change; but where the reason was not in them (memory was short, a device process died), it
-        is, after ever longer times. A store that cannot be read, or that seems to have lost every
-        model, changes nothing.
+        is, after ever longer times. If what computes hangs, nothing further is tried in this look.
+        A store that cannot be read, or that seems to have lost every model, changes nothing.
 
         Args:
             current: What is loaded.
@@ -90,6 +94,7 @@ class Loader:
         Raises:
             StoreError: The store cannot be read, and nothing is loaded that could go on.
         """
+        self.hung = None
         try:
             names = [reference.name for reference in self._store.models()]
         except StoreError as error:
@@ -169,6 +174,8 @@ class Loader:
         self, name: str, version: int, files: _Fingerprint, *, at_once: bool
     ) -> LoadedModel | None:
         """A version, unless it cannot be loaded, or was refused and nothing has changed."""
+        if self.hung is not None:
+            return None  # Each further one would be waited for as long.
         known = self._refused.get((name, version))
         if known is not None and known.files != files:
             known = None
@@ -182,6 +189,8 @@ class Loader:
         # the version that serves now must go on.
         except Exception as error:
             _logger.exception("model refused", extra=fields(model=name, version=version))
+            if isinstance(error, EngineHung):
+                self.hung = str(error)
             delay = _RETRY_SECONDS if known is None else 2 * known.delay
             self._refuse(name, version, files, error, delay)
             return None

@@ -158,7 +158,7 @@ class Service:
     @property
     def failure(self) -> str | None:
         """Why the process must be started anew; None as long as it need not."""
-        return self._supervisor.failure
+        return self._supervisor.failure or self._library.failure
 
     def turn_away(self) -> None:
         """Refuses a request for images before it is read, where reading it would be wasted.

@@ -101,10 +101,11 @@ class Child:
         self._send(number)
 
     def replace(self) -> None:
-        """Has another take its place; it ends by SIGTERM."""
+        """Ends it at once, and has another take its place as soon."""
         if self._process is not None and self._process.returncode is None:
             self._replaced = True
-            self._send(signal.SIGTERM)
+            # One that hangs in a call, or is stopped, would hear nothing else.
+            self._send(signal.SIGKILL)
 
     def kill(self) -> None:
         """Ends it at once; it is started again as if it had ended by itself."""

@@ -12,7 +12,6 @@ import numpy as np
 from app.inference.device.memory import SharedMemory, make_memory
 from app.inference.device.messages import (
     Compute,
-    Disconnected,
     Done,
     Failed,
     Load,
@@ -24,12 +23,18 @@ from app.inference.device.messages import (
     send,
 )
 from app.inference.engines.base import Features, UInt8Batch
-from app.inference.errors import EngineGone, InferenceError
+from app.inference.errors import EngineGone, EngineHung, InferenceError
 from model_store import Manifest
 from model_store.network import Side
 
 _PATIENCE_SECONDS = 90.0
 _AGAIN_SECONDS = 0.2
+
+_HUNG_SECONDS = 600.0
+"""Until what was asked for an engine counts as hung.
+
+It may convert a network first, and has others' to make before. The largest that ship take seconds.
+"""
 
 _SPARE_IMAGES = 8
 """Images that the memory holds which no thread has for itself. On CUDA memory is page-locked."""
@@ -56,6 +61,8 @@ class _Line:
         self.images = memory.images(shape)
         self._features = memory.features(dimension)
         _answered(connection)
+        # How long a call may take is the watchdog's to say.
+        connection.settimeout(None)
 
     @property
     def address(self) -> int:
@@ -103,6 +110,7 @@ class RemoteEngine:
     Raises:
         InferenceError: There is no such engine, or no device process.
         EngineGone: The device process ended meanwhile.
+        EngineHung: It does not answer.
     """
 
     def __init__(self, path: Path, manifest: Manifest, instead: int = 0) -> None:
@@ -203,6 +211,9 @@ class RemoteEngine:
     def _shared(self, connection: socket.socket, most: int) -> _Line:
         try:
             return _Line(connection, self._manifest, most)
+        except TimeoutError as error:
+            connection.close()
+            raise self._hung() from error
         except OSError as error:
             connection.close()
             raise EngineGone(f"the device process does not answer ({error})") from error
@@ -217,7 +228,10 @@ class RemoteEngine:
         try:
             send(connection, asked)
             answer, _ = receive(connection)
-        except (OSError, Disconnected) as error:
+        except TimeoutError as error:
+            connection.close()
+            raise self._hung() from error
+        except OSError as error:
             connection.close()
             raise EngineGone(
                 f"the device process ended while it loaded model '{manifest.name}' ({error}); its "
@@ -230,12 +244,19 @@ class RemoteEngine:
             answer.reason if isinstance(answer, Failed) else "the device process talks nonsense"
         )
 
+    def _hung(self) -> EngineHung:
+        return EngineHung(
+            f"the device process has not answered for {_HUNG_SECONDS:g} s to a request for model "
+            f"'{self._manifest.name}'"
+        )
+
 
 def _connect(path: Path, patience: float) -> socket.socket:
     """Connects, or waits for the device process to listen: it may just be starting again."""
     end = time.monotonic() + patience
     while True:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(_HUNG_SECONDS)
         try:
             connection.connect(str(path))
         except OSError as error:
@@ -277,7 +298,7 @@ class RemoteEngines:
         """An engine for a model; another one each time, since nobody asks twice without need.
 
         Raises:
-            InferenceError: It cannot be had.
+            InferenceError: It cannot be had; `EngineHung` where nothing can be had at all.
         """
         key = (manifest.name, manifest.version)
         engine = RemoteEngine(self._path, manifest, self._numbers.get(key, 0))

@@ -145,9 +145,12 @@ def receive(connection: socket.socket) -> tuple[Message, list[int]]:
 
     Raises:
         Disconnected: There will be none.
+        TimeoutError: None has come for as long as the connection's time-out says.
     """
     try:
         head, descriptors, _, _ = socket.recv_fds(connection, _LENGTH.size, 1)
+    except TimeoutError:
+        raise
     except OSError as error:
         raise Disconnected(str(error)) from error
     try:
@@ -178,6 +181,8 @@ def _exactly(connection: socket.socket, count: int, *, begun: bool) -> bytes:
     while count:
         try:
             part = connection.recv(count)
+        except TimeoutError:
+            raise
         except OSError as error:
             raise Disconnected(str(error)) from error
         if not part:

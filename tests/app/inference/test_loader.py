@@ -8,7 +8,7 @@ import pytest
 from app.inference import loader as module
 from app.inference.catalogue import Catalogue
 from app.inference.engines import Engine
-from app.inference.errors import NotReady, UnknownModel
+from app.inference.errors import EngineHung, NotReady, UnknownModel
 from app.inference.loader import Loader
 from app.observability.metrics import Metrics
 from model_store import Checkpoint, ModelStore
@@ -163,6 +163,38 @@ def test_what_failed_for_a_reason_outside_its_files_is_tried_again(
     found = subject.update(found, at_once=True)
     assert found.models["tiny"].version == 1
     assert not found.refused
+
+
+def test_when_the_device_hangs_each_further_model_waits_for_the_next_look(
+    tmp_path, clock: SimpleNamespace
+) -> None:
+    store = fill_store(tmp_path)
+    hangs: set[str] = set()
+    tried: list[str] = []
+
+    def make(checkpoint: Checkpoint) -> Engine:
+        tried.append(checkpoint.manifest.name)
+        if tried[-1] in hangs:
+            raise EngineHung("no answer")
+        return on_torch(checkpoint)
+
+    subject = loader(store, make=make)
+    first = subject.update(Catalogue())
+    assert subject.hung is None
+    for name in ("ordered", "plain", "tiny"):
+        store.save(name, network(seed=10))
+    hangs.add("plain")
+    tried.clear()
+    second = subject.update(first)
+    assert subject.hung == "no answer"
+    assert tried == ["ordered", "plain"]
+    versions = {name: model.version for name, model in second.models.items()}
+    assert versions == {"ordered": 2, "plain": 1, "sided": 1, "tiny": 1}
+    hangs.clear()
+    clock.now += 6
+    third = subject.update(second)
+    assert subject.hung is None
+    assert {third.models[name].version for name in ("plain", "tiny")} == {2}
 
 
 def test_half_written_and_foreign_folders_are_no_harm(tmp_path) -> None:

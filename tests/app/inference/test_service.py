@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from app.inference import library
 from app.inference.catalogue import Catalogue, LoadedModel
 from app.inference.compare import Embedded
 from app.inference.embedder import EncodedImage
@@ -25,7 +26,16 @@ from app.settings import Settings
 from model_store.errors import UndecodableImage, UnsupportedImageType
 from model_store.network import Side
 from tests.app.inference.batching import entered
-from tests.app.material import CALIBRATION, DIMENSION, MeanEngine, grey, lane, picture
+from tests.app.material import (
+    CALIBRATION,
+    DIMENSION,
+    MeanEngine,
+    fill_store,
+    grey,
+    lane,
+    network,
+    picture,
+)
 from tests.app.serving import wait_until
 
 
@@ -487,6 +497,31 @@ def test_what_the_cache_holds_is_told_to_prometheus(store) -> None:
         assert told("twinlens_cache_bytes") > 2 * 4 * DIMENSION
 
     run(store, scenario)
+
+
+def test_a_look_that_was_asked_for_is_not_waited_for_for_ever_and_goes_on(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "_LOOK_SECONDS", 0.05)
+    store = fill_store(tmp_path)
+    gate = threading.Event()
+    real = Loader.update
+
+    def update(self: Loader, current: Catalogue, *, at_once: bool = False) -> Catalogue:
+        assert not at_once or gate.wait(30)
+        return real(self, current, at_once=at_once)
+
+    monkeypatch.setattr(Loader, "update", update)
+
+    async def scenario(service: Service) -> None:
+        store.save("tiny", network(seed=10))
+        with pytest.raises(NotReady, match=r"still being loaded after 0\.05 s"):
+            await service.look()
+        gate.set()
+        version = lambda: service.catalogue.models["tiny"].version  # noqa: E731
+        await asyncio.to_thread(wait_until, lambda: version() == 2)
+
+    run(tmp_path, scenario)
 
 
 def test_who_drains_loads_no_models_any_more(store) -> None:
