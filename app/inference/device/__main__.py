@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from threading import Thread
 
+from app.exits import EXIT_BROKEN
 from app.inference.device.server import DeviceServer
 from app.inference.engines import Engine, choose_device, engine_maker, largest_batch
 from app.memory import spare_cores_and_memory
@@ -22,7 +23,10 @@ _LOOK_SECONDS = 0.5
 
 
 def main(arguments: list[str]) -> int:
-    """Computes for whoever connects, until SIGTERM or until its parent has ended."""
+    """Computes for whoever connects, until SIGTERM or until its parent has ended.
+
+    Should it be unable to, it ends as well: another can take its place.
+    """
     if len(arguments) != 1:
         print("usage: python -m app.inference.device SOCKET", file=sys.stderr)
         return 2
@@ -42,11 +46,12 @@ def main(arguments: list[str]) -> int:
     most = largest_batch(settings.max_batch, device)
     make = partial(_warm, make=engine_maker(settings, device), max_batch=most)
     server = DeviceServer(Path(arguments[0]), ModelStore(settings.model_store), make, most)
-    Thread(target=server.serve, name="twinlens-device-server", daemon=True).start()
-    while os.getppid() == parent:
+    serving = Thread(target=server.serve, name="twinlens-device-server", daemon=True)
+    serving.start()
+    while os.getppid() == parent and serving.is_alive():
         time.sleep(_LOOK_SECONDS)
     logging.shutdown()
-    os._exit(0)
+    os._exit(0 if serving.is_alive() else EXIT_BROKEN)
 
 
 def _warm(checkpoint: Checkpoint, make: Callable[[Checkpoint], Engine], max_batch: int) -> Engine:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 
 import torch
 
@@ -40,6 +40,8 @@ Make = Callable[[Checkpoint], Engine]
 """Makes a warm engine of a checkpoint."""
 
 _Key = tuple[str, int, str]
+
+_AGAIN_SECONDS = 0.5
 
 
 @dataclass(eq=False)
@@ -78,6 +80,7 @@ class DeviceServer:
         # Kernels can be recorded for one engine at a time, and with no other one's memory given
         # back meanwhile.
         self._making = Lock()
+        self._closed = Event()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with contextlib.suppress(FileNotFoundError):
             path.unlink()  # Of a process before, which has ended.
@@ -86,18 +89,28 @@ class DeviceServer:
 
     def serve(self) -> None:
         """Answers until `close`."""
-        while True:
+        while not self._closed.is_set():
             try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            Thread(target=self._answer, args=(connection,), daemon=True).start()
+                self._accept()
+            # There is no descriptor or thread left for it; as others end there will be.
+            except (OSError, RuntimeError) as error:
+                if not self._closed.wait(_AGAIN_SECONDS):
+                    _logger.warning("a connection cannot be taken now: %s", error)
 
     def close(self) -> None:
         """Takes no more connections."""
+        self._closed.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+
+    def _accept(self) -> None:
+        connection, _ = self._listener.accept()
+        try:
+            Thread(target=self._answer, args=(connection,), daemon=True).start()
+        except RuntimeError:
+            connection.close()
+            raise
 
     def _answer(self, connection: socket.socket) -> None:
         compute_in_long_slices()

@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -16,9 +18,9 @@ from threading import Barrier, Event, Thread
 import numpy as np
 import pytest
 
-from app.inference.device import client
+from app.inference.device import client, server
 from app.inference.device.client import DeviceFailed, RemoteEngine, RemoteEngines
-from app.inference.device.messages import Loaded, Message, receive, send
+from app.inference.device.messages import Load, Loaded, Message, receive, send
 from app.inference.device.server import DeviceServer
 from app.inference.embedder import EncodedImage
 from app.inference.engines import Engine, make_engine
@@ -77,13 +79,13 @@ def served(folder: Path, store: ModelStore) -> Iterator[tuple[Path, list[Noted]]
         return made[-1]
 
     path = folder / "device.sock"
-    server = DeviceServer(path, store, make, MOST)
-    thread = Thread(target=server.serve, daemon=True)
+    serving = DeviceServer(path, store, make, MOST)
+    thread = Thread(target=serving.serve, daemon=True)
     thread.start()
     try:
         yield path, made
     finally:
-        server.close()
+        serving.close()
         thread.join(10)
         assert not thread.is_alive()
 
@@ -252,6 +254,46 @@ def test_why_a_model_cannot_be_had_is_said(tmp_path: Path) -> None:
         weights = manifest.weights.model_copy(update={"sha256": "0" * 64})
         with pytest.raises(InferenceError, match="other weights"):
             RemoteEngine(path, manifest.model_copy(update={"weights": weights}))
+
+
+def test_who_comes_while_there_is_no_descriptor_left_is_answered_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
+) -> None:
+    monkeypatch.setattr(server, "_AGAIN_SECONDS", 0.01)
+    store = fill_store(tmp_path / "store")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with served(tmp_path, store) as (path, _), socket.socket(socket.AF_UNIX) as early:
+        lowest_free = os.dup(early.fileno())
+        os.close(lowest_free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, before[1]))
+        try:
+            early.connect(str(path))
+            wait_until(lambda: "cannot be taken now" in caplog.text)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        manifest = store.manifest("tiny")
+        send(early, Load(manifest.name, manifest.version, manifest.weights.sha256))
+        assert isinstance(receive(early)[0], Loaded)
+
+
+def test_who_comes_while_no_thread_can_be_started_may_come_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = fill_store(tmp_path / "store")
+    refusals = iter([True])
+
+    class Thread(threading.Thread):
+        def start(self) -> None:
+            if next(refusals, False):
+                raise RuntimeError("can't start new thread")
+            super().start()
+
+    monkeypatch.setattr(server, "Thread", Thread)
+    monkeypatch.setattr(server, "_AGAIN_SECONDS", 0.01)
+    with served(tmp_path, store) as (path, _):
+        with pytest.raises(EngineGone):
+            RemoteEngine(path, store.manifest("tiny"))
+        RemoteEngine(path, store.manifest("tiny")).close()
 
 
 @contextlib.contextmanager
