@@ -133,6 +133,11 @@ class Manifest(BaseModel):
     evaluations: tuple[Evaluation, ...] = ()
     provenance: Provenance = Provenance()
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that it says, the digests of the other files among it."""
+        return _digest(self.model_dump(mode="json"))
+
 
 def check_name(name: str) -> str:
     """The name itself, if it can be a model's.

@@ -1,6 +1,5 @@
 """The models that are loaded, and which of them a request means."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -45,8 +44,7 @@ class LoadedModel:
         self.engine = engine
         self.typicality = typicality
         # Of all that is known of it: an embedding and its typicality hang on more than the weights.
-        whole = hashlib.sha256(manifest.model_dump_json().encode()).hexdigest()
-        self.identity = f"{manifest.name}/{manifest.version}/{whole}"
+        self.identity = f"{manifest.name}/{manifest.version}/{manifest.digest}"
         self._users = Users()
         self._lanes = {
             side: Lane(

@@ -76,7 +76,7 @@ class Library:
     async def look(self) -> Catalogue:
         """Looks through the store now, and serves what is found.
 
-        What could not be loaded for a reason outside its files is tried again, too.
+        What could not be loaded is tried again, too, whatever the reason.
 
         Raises:
             NotReady: Loading has not begun, or takes very long.

@@ -89,7 +89,7 @@ class Loader:
 
         Args:
             current: What is loaded.
-            at_once: Whether what would be tried again some time is tried now.
+            at_once: Whether everything that was refused is tried now.
 
         Raises:
             StoreError: The store cannot be read, and nothing is loaded that could go on.
@@ -179,8 +179,10 @@ class Loader:
         known = self._refused.get((name, version))
         if known is not None and known.files != files:
             known = None
-        if known is not None and (
-            known.retry is None or (known.retry > time.monotonic() and not at_once)
+        if (
+            known is not None
+            and not at_once
+            and (known.retry is None or known.retry > time.monotonic())
         ):
             return None
         try:

@@ -223,7 +223,7 @@ class RemoteEngine:
     ) -> tuple[socket.socket, Loaded]:
         """A connection that holds the engine, and what it is."""
         manifest = self._manifest
-        asked = Load(manifest.name, manifest.version, manifest.weights.sha256, instead)
+        asked = Load(manifest.name, manifest.version, manifest.digest, instead)
         connection = _connect(self._path, patience)
         try:
             send(connection, asked)

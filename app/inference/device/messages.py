@@ -31,13 +31,13 @@ class Load:
     Attributes:
         model: The model's name.
         version: Its version.
-        sha256: Of its weights.
+        digest: Of its manifest.
         instead: The number of an engine that failed, for another one in its place; 0 for any.
     """
 
     model: str
     version: int
-    sha256: str
+    digest: str
     instead: int = 0
 
 

@@ -40,6 +40,8 @@ Make = Callable[[Checkpoint], Engine]
 """Makes a warm engine of a checkpoint."""
 
 _Key = tuple[str, int, str]
+"""Name, version and the manifest's digest: what is fed to a network hangs on more than its weights.
+"""
 
 _AGAIN_SECONDS = 0.5
 
@@ -160,7 +162,7 @@ class DeviceServer:
                 send(connection, answer)
 
     def _hold(self, asked: Load) -> _Held:
-        key = (asked.model, asked.version, asked.sha256)
+        key = (asked.model, asked.version, asked.digest)
         held = self._held(key, asked.instead)
         if held is None:
             with self._making:
@@ -179,11 +181,12 @@ class DeviceServer:
             return held
 
     def _made(self, key: _Key) -> _Held:
-        name, version, sha256 = key
+        name, version, digest = key
         checkpoint = self._store.load(name, version)
-        if checkpoint.manifest.weights.sha256 != sha256:
+        if checkpoint.manifest.digest != digest:
             raise TwinlensError(
-                f"{name} version {version} has other weights now than when it was asked for"
+                f"{name} version {version} is another one now than when it was asked for; it is "
+                "tried again"
             )
         held = _Held(key, next(self._numbers), self._make(checkpoint), checkpoint)
         _logger.info(

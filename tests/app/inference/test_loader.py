@@ -338,6 +338,9 @@ def test_what_cannot_be_read_now_is_tried_again_and_what_is_wrong_in_itself_is_n
         found = subject.update(found)
         assert [refusal.error for refusal in found.refused] == ["the weights cannot be read"]
         assert tried == tries
+        # Who asks for it may know better.
+        subject.update(found, at_once=True)
+        assert tried == tries + 1
 
 
 def test_between_two_tries_there_are_ten_minutes_at_most(tmp_path, clock: SimpleNamespace) -> None:

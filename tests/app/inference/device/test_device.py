@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from threading import Barrier, Event, Thread
 
 import numpy as np
 import pytest
+import torch
 
 from app.inference.device import client, server
 from app.inference.device.client import DeviceFailed, RemoteEngine, RemoteEngines
@@ -95,8 +97,6 @@ def batch_of(count: int) -> np.ndarray:
 
 
 def expected(batch: np.ndarray, side: Side = Side.LEFT, **options: int) -> np.ndarray:
-    import torch
-
     with torch.inference_mode():
         return network(**options).features(torch.from_numpy(batch), side).numpy()
 
@@ -251,9 +251,8 @@ def test_why_a_model_cannot_be_had_is_said(tmp_path: Path) -> None:
         with pytest.raises(InferenceError, match=r"weights\.safetensors"):
             RemoteEngine(path, store.manifest("broken"))
         manifest = store.manifest("tiny")
-        weights = manifest.weights.model_copy(update={"sha256": "0" * 64})
-        with pytest.raises(InferenceError, match="other weights"):
-            RemoteEngine(path, manifest.model_copy(update={"weights": weights}))
+        with pytest.raises(InferenceError, match="another one now"):
+            RemoteEngine(path, manifest.model_copy(update={"description": "Another."}))
 
 
 def test_who_comes_while_there_is_no_descriptor_left_is_answered_later(
@@ -272,7 +271,7 @@ def test_who_comes_while_there_is_no_descriptor_left_is_answered_later(
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, before)
         manifest = store.manifest("tiny")
-        send(early, Load(manifest.name, manifest.version, manifest.weights.sha256))
+        send(early, Load(manifest.name, manifest.version, manifest.digest))
         assert isinstance(receive(early)[0], Loaded)
 
 
@@ -294,6 +293,27 @@ def test_who_comes_while_no_thread_can_be_started_may_come_again(
         with pytest.raises(EngineGone):
             RemoteEngine(path, store.manifest("tiny"))
         RemoteEngine(path, store.manifest("tiny")).close()
+
+
+def test_what_was_replaced_under_the_same_weights_is_another_engine(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path / "store")
+    path = store.save("tiny", network()).path
+    darker = network(spec=SPEC.model_copy(update={"mean": (0.2,) * 3}))
+    other = ModelStore(tmp_path / "other").save("tiny", darker).path
+    with served(tmp_path, store) as (device, made):
+        before = RemoteEngine(device, store.manifest("tiny"))
+        for file in other.iterdir():
+            shutil.copy(file, path)
+        # As a front-end does that is started before the others have looked.
+        engine = RemoteEngine(device, store.manifest("tiny"))
+        assert len(made) == 2
+        wanted = darker.features(torch.from_numpy(batch_of(3)), Side.LEFT).detach().numpy()
+        assert np.allclose(engine.features(batch_of(3), Side.LEFT), wanted, atol=1e-4)
+        assert np.allclose(
+            before.features(batch_of(3), Side.LEFT), expected(batch_of(3)), atol=1e-4
+        )
+        for each in (before, engine):
+            each.close()
 
 
 @contextlib.contextmanager
