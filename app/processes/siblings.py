@@ -53,6 +53,7 @@ class SocketSiblings:
         self._server: asyncio.AbstractServer | None = None
         self._inherited: str | None = None
         self._telling = asyncio.Lock()
+        self._kept = True
         self._listening = False
         self._silent_since: dict[int, float] = {}
 
@@ -184,7 +185,7 @@ class SocketSiblings:
         """This process's metrics, and what those before it with the same number have counted.
 
         They are kept in a file before they are told: should this process die, nothing that anyone
-        has seen it count is forgotten.
+        has seen it count is forgotten. Where they cannot be kept, they are told all the same.
         """
         if self._service is None:
             raise SiblingError("it has not started yet")
@@ -193,11 +194,26 @@ class SocketSiblings:
             text = self._service.metrics.exposition().decode()
             if self._inherited is not None:
                 text = await asyncio.to_thread(merge, [text], [self._inherited])
-            path = self._folder.record(self._number)
-            incoming = path.with_suffix(".incoming")
+            self._keep(text)
+            return text
+
+    def _keep(self, text: str) -> None:
+        path = self._folder.record(self._number)
+        incoming = path.with_suffix(".incoming")
+        try:
             incoming.write_text(text, encoding="utf-8")
             incoming.replace(path)
-            return text
+        except OSError as error:
+            if self._kept:
+                _logger.warning(
+                    "metrics cannot be kept, so that counters fall should this process die (%s); "
+                    "make room in %s",
+                    error,
+                    path.parent,
+                )
+            self._kept = False
+        else:
+            self._kept = True
 
 
 def _read(path: Path) -> str | None:

@@ -109,6 +109,24 @@ def test_what_was_counted_once_is_never_forgotten(tmp_path: Path, caplog) -> Non
     assert "front-end 1 does not answer" in caplog.text
 
 
+def test_metrics_that_cannot_be_kept_are_told_and_a_warning_comes_once(
+    tmp_path: Path, caplog
+) -> None:
+    incoming = Folder(tmp_path).record(0).with_suffix(".incoming")
+
+    async def run() -> None:
+        async with running(tmp_path, Store(3), Store(4)) as (one, two):
+            for times in (1, 2):
+                incoming.symlink_to("/dev/full")  # As a write to a full disk ends.
+                for siblings in (one, two, one):
+                    assert requests(await siblings.exposition()) == 7
+                assert caplog.text.count("cannot be kept") == times
+                incoming.unlink()
+                assert requests(await one.exposition()) == 7
+
+    asyncio.run(run())
+
+
 def test_one_that_is_mute_is_waited_for_no_longer_than_a_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
 ) -> None:
