@@ -126,12 +126,14 @@ class Catalogue:
         models: By name.
         refused: Versions that were not loaded, and why.
         default: The model that answers where a request names none.
+        default_unknown: Why it is not known which one that is; None where it is, or none is chosen.
         aliases: Further names.
     """
 
     models: Mapping[str, LoadedModel] = field(default_factory=dict)
     refused: tuple[Refusal, ...] = ()
     default: str | None = None
+    default_unknown: str | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -161,7 +163,7 @@ class Catalogue:
             reason = (
                 f"the default model '{self.default}' is not loaded"
                 if self.default
-                else "no default model is set"
+                else self.default_unknown or "no default model is set"
             )
             raise UnknownModel(f"{reason}; name a model: {loaded}")
         why = next((f" ({r.error})" for r in self.refused if r.name == name), "")

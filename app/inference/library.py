@@ -200,6 +200,8 @@ class Library:
 
 def _missing_default(catalogue: Catalogue) -> str | None:
     """What is wrong with the default model; None where it is loaded, or none is chosen."""
+    if catalogue.default_unknown is not None:
+        return catalogue.default_unknown
     if catalogue.default is None or catalogue.default_model is not None:
         return None
     name = catalogue.aliases.get(catalogue.default, catalogue.default)

@@ -76,6 +76,7 @@ class Loader:
         # Of each model, as its files were before it was loaded.
         self._files: dict[str, _Fingerprint] = {}
         self._warned: str | None = None
+        self._index_read = False
         self.hung: str | None = None
 
     def update(self, current: Catalogue, *, at_once: bool = False) -> Catalogue:
@@ -107,7 +108,6 @@ class Loader:
         if current.models and not names and not hidden:
             self._warn(f"{self._store.root} holds no model any more; what is loaded goes on")
             return current
-        self._warned = None
         models = {name: current.models[name] for name in hidden}
         for name in names:
             model = self._newest(name, current.models.get(name), at_once=at_once)
@@ -148,9 +148,19 @@ class Loader:
         try:
             index = self._store.index()
         except StoreError as error:
-            _logger.warning("default and aliases stay as they are", exc_info=error)
-            return replace(current, default=self._default or current.default)
-        return replace(current, default=self._default or index.default, aliases=index.aliases)
+            self._warn(f"{error}; default and aliases stay as they are")
+            default = self._default or current.default
+            # What the store chose is not known if it was never read.
+            unknown = None if default is not None or self._index_read else str(error)
+            return replace(current, default=default, default_unknown=unknown)
+        self._warned = None
+        self._index_read = True
+        return replace(
+            current,
+            default=self._default or index.default,
+            default_unknown=None,
+            aliases=index.aliases,
+        )
 
     def _newest(
         self, name: str, loaded: LoadedModel | None, *, at_once: bool

@@ -61,6 +61,30 @@ def test_a_store_of_broken_models_says_why(tmp_path) -> None:
         assert client.get("/models").json()["failed"][0]["version"] == 1
 
 
+def test_a_start_with_an_index_that_cannot_be_read_is_unready_until_it_can(tmp_path) -> None:
+    store = fill_store(tmp_path)
+    index = tmp_path / "store.json"
+    good = index.read_text()
+    index.write_text("{")
+    with in_thread(tmp_path, wait=False) as running:
+        client = running.client
+        wait_until(lambda: str(index) in client.get("/readyz").json()["detail"])
+        assert client.get("/readyz").status_code == 503
+        assert compare(running, model="plain").status_code == 200, "what is loaded answers"
+        refused = compare(running)
+        assert refused.status_code == 404
+        assert str(index) in refused.json()["detail"]
+        index.write_text(good)
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+        assert compare(running).json()["model"] == "tiny"
+        # What was read once goes on.
+        index.write_text("{")
+        store.save("plain", network(seed=10))
+        wait_until(lambda: running.service.catalogue.models["plain"].version == 2)
+        assert client.get("/readyz").status_code == 200
+        assert compare(running).json()["model"] == "tiny"
+
+
 def test_a_start_without_the_default_model_is_unready_until_it_is_there(tmp_path) -> None:
     store = fill_store(tmp_path)
     weights = store.find("tiny").path / "weights.safetensors"

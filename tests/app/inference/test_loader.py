@@ -260,6 +260,25 @@ def test_default_and_aliases_follow_the_store(tmp_path) -> None:
     assert loader(store, default="sided").update(Catalogue()).find(None).name == "sided"
 
 
+def test_an_index_that_cannot_be_read_is_said_once_each_time(
+    tmp_path, caplog: pytest.LogCaptureFixture
+) -> None:
+    subject = loader(fill_store(tmp_path))
+    index = tmp_path / "store.json"
+    good, found = index.read_text(), Catalogue()
+    for times in (1, 2):
+        index.write_text("{")
+        for _ in range(3):
+            found = subject.update(found)
+        said = [record for record in caplog.records if "stay as they are" in record.getMessage()]
+        assert len(said) == times
+        assert str(index) in said[-1].getMessage()
+        assert said[-1].exc_info is None
+        index.write_text(good)
+        found = subject.update(found)
+        assert found.find(None).name == "tiny"
+
+
 def test_a_models_own_name_goes_before_an_alias_for_the_default_too(tmp_path) -> None:
     store = fill_store(tmp_path)
     store.save("small", network(seed=10))
