@@ -137,9 +137,11 @@ def test_a_new_version_is_switched_to_without_losing_a_request(tmp_path) -> None
         assert statuses == {200}
         assert versions == sorted(versions)
 
-        # A bad third version is refused; the second goes on.
-        bad = store.save("tiny", network(seed=21)).path
+        # A bad third version is refused; the second goes on. It comes bad: were it damaged in its
+        # place, it could be loaded before.
+        bad = ModelStore(tmp_path.with_name(f"{tmp_path.name}-bad")).save("tiny", network()).path
         (bad / "manifest.json").write_text("{}")
+        bad.rename(tmp_path / "tiny" / "3")
         client = running.client
         wait_until(
             lambda: any(
