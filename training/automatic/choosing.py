@@ -20,6 +20,7 @@ from training.automatic.trying import (
     try_ink,
 )
 from training.data.folders import ImageFolder
+from training.data.sample import have_pairs, paired_first
 from training.progress import Reporter
 from training.randomness import Stream, numpy_generator
 from training.recipe import Recipe
@@ -184,10 +185,8 @@ def too_few_to_train_on(folder: ImageFolder) -> str:
 
 
 def _some(folder: ImageFolder, rng: np.random.Generator) -> ImageFolder:
-    """Some images of some classes, of each side as many; classes of one image last."""
-    counts = np.bincount(folder.labels, minlength=len(folder.classes))
-    order = rng.permutation(len(counts))
-    order = order[np.argsort(counts[order] < 2, kind="stable")][:_MOST_CLASSES]
+    """Some images of some classes, of each side as many; classes without a pair last."""
+    order = paired_first(have_pairs(folder), rng)[:_MOST_CLASSES]
     kept: set[str] = set()
     for label in order.tolist():
         members = folder.labels == label

@@ -11,7 +11,7 @@ from training.commands.material import CHOICES, CROSSED, Bench, Sides
 from training.crossing import cross_pairs
 from training.data.folders import ImageFolder
 from training.data.parts import open_sources
-from training.data.sample import sampled_folder
+from training.data.sample import have_pairs, sampled_rows
 from training.data.split import Split
 from training.errors import DataError
 from training.outputs import check_file, writing
@@ -236,8 +236,8 @@ def _sampled(folder: ImageFolder, most: int, *, seed: int) -> ImageFolder:
     The right one may have a single picture of each class, without which it has no pair.
     """
     left = folder.on(Side.LEFT)
-    some = sampled_folder(left, most, seed=seed)
-    if some is left:
+    paired = have_pairs(folder)[left.labels]
+    kept = set(sampled_rows(left.labels, most, seed=seed, paired=paired).tolist())
+    if len(kept) == len(left.items):
         return folder
-    kept = {item.key for item in some.items}
-    return folder.without({item.key for item in left.items} - kept)
+    return folder.without({item.key for row, item in enumerate(left.items) if row not in kept})

@@ -1,4 +1,8 @@
-"""Fair samples of a folder, where all of it would take too long or too much room."""
+"""Fair samples of a folder, where all of it would take too long or too much room.
+
+Of many classes a few images each rather than of few classes many, and classes that have a pair of
+images before others: a draw of many classes of one image may have no pair, and nothing to judge by.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,36 +11,68 @@ from training.data.folders import ImageFolder, Indices
 
 _LEAST_IMAGES = 4
 
+Booleans = npt.NDArray[np.bool_]
+
+
+def have_pairs(folder: ImageFolder) -> Booleans:
+    """Bool (classes,): whether each has two images or, where they have sides, one of either."""
+    labels, count = folder.labels, len(folder.classes)
+    if not folder.two_sided:
+        return np.bincount(labels, minlength=count) >= 2
+    left, right = (
+        np.bincount(labels[on], minlength=count) for on in (~folder.on_right, folder.on_right)
+    )
+    return (left > 0) & (right > 0)
+
+
+def paired_first(paired: Booleans, rng: np.random.Generator) -> Indices:
+    """All classes, drawn: int64 (classes,), those that have a pair before the others.
+
+    Args:
+        paired: Bool (classes,), as `have_pairs` gives it.
+        rng: Of the draw.
+    """
+    drawn = rng.permutation(len(paired)).astype(np.int64)
+    return np.concatenate([drawn[paired[drawn]], drawn[~paired[drawn]]])
+
 
 def sampled_rows(
-    labels: Indices, most: int, *, seed: int, least: int = _LEAST_IMAGES, classes: int | None = None
+    labels: Indices,
+    most: int,
+    *,
+    seed: int,
+    paired: Booleans | None = None,
+    least: int = _LEAST_IMAGES,
+    classes: int | None = None,
 ) -> Indices:
-    """Rows of at most `most` images: of many classes a few each rather than of few classes many.
+    """Rows of at most `most` images: so many of each class at most that all classes have room.
 
     Args:
         labels: int64 (N,), the class of each image.
-        most: Images wanted at most.
+        most: Images wanted at most; two classes of two images are taken at least.
         seed: Of the draw.
+        paired: Bool (N,), whether the class of each image has a pair; whether it has two images
+            if not given.
         least: Images of a class that are wanted before another class is.
         classes: Classes wanted at most; all if not given.
 
     Returns:
-        int64 (≤ most,), rising; all rows where they are no more than `most`.
+        int64, rising; all rows where they are no more than `most`.
     """
-    generator = np.random.default_rng(seed)
-    names, counts = np.unique(labels, return_counts=True)
-    least = min(least, int(counts.max()))
-    wanted = max(2, min(len(names) if classes is None else classes, most // least))
-    if len(labels) <= most and (classes is None or len(names) <= classes):
+    _, first, label, counts = np.unique(
+        labels, return_index=True, return_inverse=True, return_counts=True
+    )
+    if len(labels) <= most and (classes is None or len(counts) <= classes):
         return np.arange(len(labels), dtype=np.int64)
-    if wanted < len(names):
-        names = generator.choice(names, wanted, replace=False)
-    each = max(1, most // len(names))
-    taken = []
-    for name in names.tolist():
-        rows = np.flatnonzero(labels == name)
-        taken.append(generator.choice(rows, min(each, len(rows)), replace=False))
-    return np.sort(np.concatenate(taken)).astype(np.int64)
+    generator = np.random.default_rng(seed)
+    order = paired_first(counts >= 2 if paired is None else paired[first], generator)[:classes]
+    each = max(min(least, max(most // 2, 2)), most // len(order))
+    fitting = int((np.minimum(counts[order], each).cumsum() <= most).sum())
+    taken = np.isin(label, order[: max(2, fitting)])
+    drawn = generator.permutation(np.flatnonzero(taken))
+    drawn = drawn[np.argsort(label[drawn], kind="stable")]
+    before = np.searchsorted(label[drawn], label[drawn])
+    return np.sort(drawn[np.arange(len(drawn)) - before < each]).astype(np.int64)
 
 
 def sampled_folder(folder: ImageFolder, most: int, *, seed: int) -> ImageFolder:
@@ -45,14 +81,19 @@ def sampled_folder(folder: ImageFolder, most: int, *, seed: int) -> ImageFolder:
     Of two sides each gives its share of the same classes: a class keeps an image of either, without
     which it has no pair.
     """
-    rows = sampled_rows(folder.labels, most, seed=seed)
+    paired = have_pairs(folder)[folder.labels]
+    rows = sampled_rows(folder.labels, most, seed=seed, paired=paired)
     if folder.two_sided and len(rows) < len(folder.items):
         among = np.flatnonzero(np.isin(folder.labels, folder.labels[rows]))
         on_right = folder.on_right[among]
         sides = (among[~on_right], among[on_right])
         rows = np.concatenate(
             [
-                side[sampled_rows(folder.labels[side], share, seed=seed, least=1)]
+                side[
+                    sampled_rows(
+                        folder.labels[side], share, seed=seed, paired=paired[side], least=1
+                    )
+                ]
                 for side, share in zip(sides, shares_of_sides(on_right, most), strict=True)
                 if len(side)
             ]
@@ -63,7 +104,7 @@ def sampled_folder(folder: ImageFolder, most: int, *, seed: int) -> ImageFolder:
     return folder.without({item.key for row, item in enumerate(folder.items) if row not in kept})
 
 
-def first_of_sides(order: Indices, on_right: npt.NDArray[np.bool_], most: int) -> Indices:
+def first_of_sides(order: Indices, on_right: Booleans, most: int) -> Indices:
     """The first of images in an order, of either side its share.
 
     Args:
@@ -79,7 +120,7 @@ def first_of_sides(order: Indices, on_right: npt.NDArray[np.bool_], most: int) -
     return np.concatenate([order[~of_order][:left], order[of_order][:right]])
 
 
-def shares_of_sides(on_right: npt.NDArray[np.bool_], most: int) -> tuple[int, int]:
+def shares_of_sides(on_right: Booleans, most: int) -> tuple[int, int]:
     """How many left images and how many right ones a sample takes: half each, where it can.
 
     By their numbers there may be a right image to 500 left ones, and a sample may have none: what

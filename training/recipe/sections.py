@@ -161,8 +161,8 @@ class Validation(Section):
         times: How often it is validated, evenly spread up to the end; 0 for not at all.
         first: Whether it is also validated before the first step, so that the weights it starts
             from may be the best. For a start that is of use already.
-        images: Whole validation classes are drawn for that until they have so many images, those
-            that have a pair first.
+        images: Of more validation images so many are drawn for that: a few of each of many
+            classes, of those first that have a pair.
         keep: Which weights are kept: the `last`; or the `best` of those validated by equal error
             rate; or `both`, the last as a version of the model and the best as the next one; or
             `every` one validated, the earlier ones as models of their own, called after the model

@@ -8,12 +8,13 @@ import torch
 from model_store.cpus import available_cpus
 from training.data.folders import ImageFolder
 from training.data.pixels import PixelsAsTheyCome, PixelsInMemory, load_pixels
+from training.data.sample import sampled_folder
 from training.data.training_set import TrainingSet
 from training.errors import TrainingError
 from training.memory import available_bytes
 from training.progress import Reporter
 from training.run.job import Job
-from training.run.watch import Watch, some_classes, with_pairs
+from training.run.watch import Watch, with_pairs
 
 _LOOKED_AT = 500
 
@@ -73,7 +74,7 @@ class Reading:
             folder, images, title = with_pairs(parts.train), _LOOKED_AT, "images to look at"
         if folder is None or not (validates or recipe.guard.action != "ignore"):
             return None
-        some = some_classes(folder, images, recipe.seed)
+        some = sampled_folder(folder, images, seed=recipe.seed)
         pixels = self._loaded(some, f"reading {title}", available_bytes())
         if isinstance(pixels, PixelsAsTheyCome):
             pixels.close()

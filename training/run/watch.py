@@ -3,19 +3,18 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from model_store.network import SiameseNetwork, Side
 from training.data.folders import ImageFolder
 from training.data.pixels import PixelsInMemory
+from training.data.sample import have_pairs
 from training.errors import LOWER_RATE, Derailed
 from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.metrics import Ranking
 from training.evaluation.pairs import score_folder
 from training.evaluation.protocols.one_shot import can_play, one_shot
 from training.guard.closeness import Closeness, measure
-from training.randomness import Stream, numpy_generator
 
 _PAIRS = 20_000
 _TRIALS = 2_000
@@ -118,39 +117,5 @@ class Watch:
 
 def with_pairs(folder: ImageFolder) -> ImageFolder | None:
     """The classes that have a pair of images; None if fewer than two do."""
-    paired = np.flatnonzero(_have_pairs(folder)).tolist()
+    paired = np.flatnonzero(have_pairs(folder)).tolist()
     return folder.subset(paired) if len(paired) >= 2 else None
-
-
-def _have_pairs(folder: ImageFolder) -> npt.NDArray[np.bool_]:
-    """Bool (classes,): whether each has two images or, where they have sides, one of either."""
-    labels, count = folder.labels, len(folder.classes)
-    if not folder.two_sided:
-        return np.bincount(labels, minlength=count) >= 2
-    left, right = (
-        np.bincount(labels[on], minlength=count) for on in (~folder.on_right, folder.on_right)
-    )
-    return (left > 0) & (right > 0)
-
-
-def some_classes(folder: ImageFolder, images: int, seed: int) -> ImageFolder:
-    """Whole classes, drawn until they have so many images; at least two, those with pairs first.
-
-    Args:
-        folder: What to draw from.
-        images: Images that are enough.
-        seed: Of the draw.
-    """
-    if len(folder.items) <= images:
-        return folder
-    counts = [0] * len(folder.classes)
-    for label in folder.labels.tolist():
-        counts[label] += 1
-    drawn = numpy_generator(seed, Stream.VALIDATION).permutation(len(counts))
-    # Of many classes of one image a draw might have no pair of one class, and nothing to judge by.
-    paired = _have_pairs(folder)[drawn]
-    order = [*drawn[paired].tolist(), *drawn[~paired].tolist()]
-    taken: list[int] = []
-    while len(taken) < 2 or sum(counts[label] for label in taken) < images:
-        taken.append(order[len(taken)])
-    return folder.subset(taken)

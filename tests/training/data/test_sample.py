@@ -8,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_store.network import Side
-from tests.training.trees import grown, pngs
+from tests.training.trees import grown, pngs, whole
 from training.data.folders import ImageClass, ImageFolder, Item
 from training.data.opening import open_data
 from training.data.sample import first_of_sides, sampled_folder, sampled_rows, shares_of_sides
+from training.data.sides import join_sides
 from training.data.sources import FolderSource
+from training.evaluation.pairs import pool_within
 
 
 @given(
@@ -50,6 +52,47 @@ def test_classes_of_two_images_are_all_kept_where_all_images_fit():
     labels = np.repeat(np.arange(91), [2] * 90 + [4])
     assert len(sampled_rows(labels, 200, seed=0)) == 184
     assert len(np.unique(labels[sampled_rows(labels, 200, seed=0, classes=40)])) == 40
+
+
+def labelled(sizes: list[int]) -> ImageFolder:
+    return ImageFolder(
+        FolderSource(Path("made-up")),
+        tuple(ImageClass(f"c{label:04}") for label in range(len(sizes))),
+        tuple(
+            Item(f"c{label:04}/{number}.png", label)
+            for label, size in enumerate(sizes)
+            for number in range(size)
+        ),
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_of_many_classes_of_one_image_those_with_pairs_are_drawn_first(seed):
+    folder = labelled([1] * 2400 + [2] * 3)
+    some = sampled_folder(folder, 2000, seed=seed)
+    assert pool_within(some).genuine_total == 3
+    assert len(some.items) == 2000
+    few = sampled_folder(folder, 4, seed=seed)
+    assert np.bincount(few.labels).tolist() == [2, 2]
+    assert some.items != sampled_folder(folder, 2000, seed=seed + 1).items, "the others by the seed"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_class_of_very_many_images_is_one_of_many(seed):
+    some = sampled_folder(labelled([5_000] + [3] * 40), 50, seed=seed)
+    assert 45 <= len(some.items) <= 50
+    assert np.bincount(some.labels).max() <= 4
+
+
+def test_a_pair_of_two_sides_has_an_image_on_either(tmp_path):
+    """Three images of one side are none."""
+    names = [f"one{number:02}/0.png" for number in range(40)]
+    names += [f"some{number}/{image}.png" for number in range(3) for image in range(3)]
+    left = whole(grown(tmp_path / "left", pngs(names)))
+    right = whole(grown(tmp_path / "right", pngs(["one07/0.png", "some1/0.png", "other/0.png"])))
+    few = sampled_folder(join_sides(left, right), 6, seed=0)
+    assert {"one07", "some1"} <= {entry.name for entry in few.classes}
+    assert pool_within(few).genuine_total >= 2
 
 
 def two_sided(classes: int, photos: int, shop: int) -> ImageFolder:
