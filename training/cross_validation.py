@@ -156,7 +156,14 @@ def _judged(
                 raise TrainingError(error.without_a_run) from error
     if trained is None or network is None:
         raise TrainingError("interrupted; with --json FILE the folds that were done are kept there")
-    outcome = judge(network, job.parts, job.recipe, device=device, reporter=reporter)
+    outcome = judge(
+        network,
+        job.parts,
+        job.recipe,
+        kept=job.split.kept_told,
+        device=device,
+        reporter=reporter,
+    )
     found = next(e for e in outcome.evaluations if e.protocol == "verification")
     figures: dict[str, JsonValue] = found.model_dump(mode="json")["figures"]
     return figures, (*trained.skipped, *outcome.skipped)

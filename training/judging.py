@@ -40,7 +40,6 @@ MAX_IMPOSTORS = 200_000
 _CLASSES_OF_A_HALF = 6
 """With fewer, a calibration by one half of the classes would say nothing of one by all of them."""
 
-_KEPT = "classes never trained on"
 _VALIDATION = "validation classes"
 _CALIBRATION = "calibration classes"
 _CROSSED = "all classes, each pair scored by what was fitted to others"
@@ -136,11 +135,12 @@ def judge(
     parts: Parts,
     recipe: Recipe,
     *,
+    kept: str,
     cross: Callable[[SiameseNetwork], Crossed] | None = None,
     device: torch.device,
     reporter: Reporter,
 ) -> Outcome:
-    """Calibrates a network, and evaluates it on classes that it has never seen.
+    """Calibrates a network, and evaluates it on classes kept from its training.
 
     All classes kept from training calibrate what ships, as the more of them do the better it is.
     The figures are taken with a calibration that has not seen the classes that they are of.
@@ -149,6 +149,7 @@ def judge(
         network: As it will be stored.
         parts: Its data.
         recipe: Its recipe.
+        kept: What to call the classes kept from training (`Split.kept_told`).
         cross: Scores the pairs of all classes, where those judge (`Split.crossed`).
         device: Where to compute.
         reporter: Told how far it is.
@@ -170,14 +171,14 @@ def judge(
             seed=recipe.seed,
         )
     else:
-        judged = _by_classes_kept(network, parts, sides, recipe)
+        judged = _by_classes_kept(network, parts, sides, recipe, kept)
         if sides is not None and judged.calibration is not None:
             left, right = sides
             typicality = fit_typicality(
                 left,
                 None if network.shares_weights else right,
                 trained_on=_trained_on(network, left.folder, parts, recipe.seed, device, reporter),
-                data=_told(left.folder, _KEPT),
+                data=_told(left.folder, kept),
                 data_digest=left.folder.digest(),
                 seed=recipe.seed,
             )
@@ -222,6 +223,7 @@ def _by_classes_kept(
     parts: Parts,
     sides: tuple[EmbeddedFolder, EmbeddedFolder | None] | None,
     recipe: Recipe,
+    kept: str,
 ) -> _Judged:
     """By the classes that were kept from training, for validation and for calibration."""
     if sides is None:
@@ -233,7 +235,7 @@ def _by_classes_kept(
     found, others = None, None
     if parts.calibration is not None:
         folder = sides[0].folder
-        found = _calibrated(scored(sides), recipe, folder, _KEPT)
+        found = _calibrated(scored(sides), recipe, folder, kept)
     if parts.validation is None:
         return _Judged() if found is None else _Judged(found.calibration, warnings=found.warnings)
     if parts.calibration is not None:

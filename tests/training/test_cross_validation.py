@@ -103,6 +103,20 @@ def test_a_fold_that_goes_wrong_is_told_with_advice_that_can_be_followed(
         assert cannot not in told
 
 
+def test_a_start_that_has_seen_classes_of_the_folds_is_told_of(
+    drawings, tmp_path, monkeypatch, capsys
+):
+    def folds(*_, **__):
+        raise DataError("seen enough")
+
+    monkeypatch.setattr("training.commands.cross_validate.cross_validate", folds)
+    recipe = write_recipe(tmp_path / "r.yaml", SMALL_RECIPE)
+    words = ["cross-validate", "--data", str(drawings), "--recipe", str(recipe), "--folds", "2"]
+    for start, told in (("null", False), ("{backbone: mine.pth}", True)):
+        assert main([*words, "--set", f"start={start}"]) == 1
+        assert ("is not recorded" in capsys.readouterr().err) == told
+
+
 def test_a_recipe_is_chosen_by_the_seed_and_the_length_that_are_set(drawings, monkeypatch, capsys):
     given = []
 

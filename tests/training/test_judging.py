@@ -69,6 +69,7 @@ def test_images_trained_on_describe_too_where_images_or_classes_that_calibrate_a
         tiny.network(),
         Parts(train, None, calibration),
         load_recipe("glyphs"),
+        kept="classes",
         device=torch.device("cpu"),
         reporter=Reporter(said),
     )
@@ -98,6 +99,7 @@ def test_images_trained_on_describe_both_sides_however_few_one_has(
         tiny.network(sides=2),
         Parts(train, None, calibration),
         load_recipe("glyphs"),
+        kept="classes",
         device=torch.device("cpu"),
         reporter=Reporter(said),
     )
@@ -118,6 +120,7 @@ def judged(parts: Parts, recipe: Recipe, *, crossed: bool = False) -> Outcome:
         tiny.network(),
         parts,
         recipe,
+        kept="classes",
         cross=cross if crossed else None,
         device=device,
         reporter=reporter,

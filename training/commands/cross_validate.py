@@ -30,8 +30,10 @@ from training.cross_validation import (
 )
 from training.data.folders import ImageFolder
 from training.data.parts import Parts, Sources, Unusable, open_sources
+from training.data.split import told_of_start
 from training.data.usable import unusable_images
 from training.errors import DataError
+from training.initialise import start_learnt
 from training.outputs import check_file, writing
 from training.progress import Reporter
 from training.recipe.files import check_overrides, load_recipe, to_yaml
@@ -99,6 +101,9 @@ def run(options: argparse.Namespace) -> int:
             "among them, flatter a little; name a recipe with --recipe for figures that do not"
         )
     recipe = load_recipe(name, overrides)
+    names = [entry.name for entry in folder.classes]
+    if flattered := told_of_start(names, start_learnt(recipe.start, chosen_store(options))):
+        reporter.say(f"note: {flattered}")
     if recipe.calibration.folds:
         reporter.say(
             "note: calibration.folds is for the calibration of a model that fit keeps; here each "

@@ -142,7 +142,7 @@ class Bench:
         if choice == CROSSED:
             return folder
         if choice == "all":
-            trained = set(split.train) if split else set()
+            trained = set(split.learnt) if split else set()
             seen = sum(entry.name in trained for entry in folder.classes)
             if seen:
                 self.reporter.say(
@@ -157,7 +157,7 @@ class Bench:
                 "cannot be told; leave --classes out"
             )
         if choice == "new":
-            others = {entry.name for entry in folder.classes} - set(split.train)
+            others = {entry.name for entry in folder.classes} - set(split.learnt)
             if not others:
                 raise DataError(
                     f"all classes of {folder.source} have names that the model was trained on; "

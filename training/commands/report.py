@@ -196,7 +196,7 @@ def _measured(
                 "flatters the model"
             )
         notes.append(note)
-    seen = {entry.name for entry in folder.classes}.intersection(split.train if split else ())
+    seen = {entry.name for entry in folder.classes}.intersection(split.learnt if split else ())
     if seen and crossed is None:
         notes.append(
             f"{len(seen):,} of the {len(folder.classes):,} classes measured have names that the "

@@ -1,10 +1,12 @@
 """Which classes train, which validate, which calibrate: fixed by names and a seed, written down.
 
-Always by class, never by image: what a model is judged by, it has never seen.
+Always by class, never by image: what a model is judged by, it has never seen. Not so where the data
+comes split by image, or the weights that it starts from have seen it: what is said of the figures
+then says that.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Literal
 
 import numpy as np
@@ -53,6 +55,8 @@ class Split(BaseModel):
         holdout_digest: Of the data that the others are in; empty if it is the same data.
         crossed: Whether pairs of all classes calibrate, each scored by what was fitted to others
             (`training.crossing`); none is then kept for it.
+        start_learnt: Classes that the weights it starts from were trained on before; None where
+            that is not known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,6 +69,7 @@ class Split(BaseModel):
     train_digest: str
     holdout_digest: str = ""
     crossed: bool = False
+    start_learnt: tuple[_ClassName, ...] | None = ()
 
     @property
     def seen(self) -> tuple[str, ...]:
@@ -74,6 +79,30 @@ class Split(BaseModel):
         """
         trained = set(self.train)
         return tuple(name for name in (*self.validation, *self.calibration) if name in trained)
+
+    @property
+    def learnt(self) -> tuple[str, ...]:
+        """Classes that the network was trained on, in this training or before, as far as known."""
+        return tuple(sorted({*self.train, *(self.start_learnt or ())}))
+
+    @property
+    def all_new(self) -> bool:
+        """Whether it is known that the network was not trained on classes kept from training."""
+        return self.start_learnt is not None and {*self.validation, *self.calibration}.isdisjoint(
+            self.learnt
+        )
+
+    @property
+    def kept_told(self) -> str:
+        """What to call the classes kept from training, where figures of them are named."""
+        if self.all_new:
+            return "classes never trained on"
+        if self.seen:
+            return f"classes of which {len(self.seen):,} were trained on, by other images"
+        if self.start_learnt is None:
+            return "classes kept from training, but perhaps not from that of its starting weights"
+        known = len({*self.validation, *self.calibration}.intersection(self.start_learnt))
+        return f"classes of which {known:,} were trained on by the model it started from"
 
     @property
     def calibrating(self) -> tuple[str, ...]:
@@ -90,6 +119,32 @@ class Split(BaseModel):
     def from_json(content: bytes) -> "Split":
         """Reads `split.json`. Raises pydantic's ValidationError (a ValueError) if it is not one."""
         return Split.model_validate_json(content)
+
+
+def told_of_start(judging: Collection[str], start_learnt: Collection[str] | None) -> str:
+    """What is to be known of figures where the weights started from may have seen their classes.
+
+    Args:
+        judging: The classes that judge or calibrate.
+        start_learnt: As `Split.start_learnt`.
+
+    Returns:
+        A warning; empty where there is nothing to warn of.
+    """
+    if not judging:
+        return ""
+    if start_learnt is None:
+        return (
+            "which classes its starting weights were trained on is not recorded: whether those "
+            "that judge and calibrate were among them cannot be known, and figures flatter if so"
+        )
+    known = len(set(judging).intersection(start_learnt))
+    if not known:
+        return ""
+    return (
+        f"{known:,} of the {len(judging):,} classes that judge and calibrate have names that the "
+        "model it starts from was trained on: if they are the same, the figures flatter it"
+    )
 
 
 def classes_named(folder: ImageFolder, names: Iterable[str]) -> ImageFolder:

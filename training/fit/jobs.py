@@ -11,9 +11,11 @@ from training.automatic import USUAL, Chosen, choose, too_few_to_train_on
 from training.automatic.budget import steps_within
 from training.crossing import can_cross, check_crossing
 from training.data.parts import Parts, Sources, check_same_data, make_parts, make_split
+from training.data.split import told_of_start
 from training.errors import RecipeError
 from training.fit.inspection import check_pairs, inspect
 from training.fit.request import MINUTES, FitRequest
+from training.initialise import start_learnt
 from training.learning.faster import settled_precision
 from training.progress import Reporter
 from training.recipe import Recipe
@@ -46,6 +48,7 @@ def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
         recipe = _without_folds(recipe)
     closed, crossed = crossed, crossed or recipe.calibration.folds > 0
     split = make_split(sources, recipe.split, recipe.seed, crossed=crossed)
+    split = split.model_copy(update={"start_learnt": start_learnt(recipe.start, request.store)})
     if closed and split.crossed:
         check_crossing(sources.train, recipe)
     parts = make_parts(sources, split)
@@ -58,7 +61,12 @@ def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
         recipe = _within(seconds, recipe, parts, request.device, reporter)
     held_out = sources.holdout is not None
     inspection = inspect(parts, recipe, reporter, crossed=split.crossed, held_out=held_out)
-    for warning in inspection.warnings:
+    known = told_of_start({*split.validation, *split.calibration}, split.start_learnt)
+    warnings = inspection.warnings
+    if known:
+        advice = "; the seed and the shares that it was trained with keep the same classes aside"
+        warnings = (*warnings, known + (advice if split.start_learnt else ""))
+    for warning in warnings:
         reporter.say(f"warning: {warning}")
     parts = parts.without(inspection.unusable)
     if closed and split.crossed:
@@ -70,7 +78,7 @@ def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
         recipe=Path(name).stem,
         reason="" if chosen is None else chosen.reason,
         tried="" if chosen is None else chosen.tried,
-        warnings=inspection.warnings,
+        warnings=warnings,
         unusable=inspection.unusable,
         minutes=minutes,
     )

@@ -1,6 +1,7 @@
 """The weights a training starts from: drawn, from ImageNet, from a file, or from a model."""
 
 from training.initialise.initialise import Origin, StartReport, open_origin
+from training.initialise.learnt import start_learnt
 from training.initialise.matching import Match, fill
 from training.initialise.shipped import is_shipped
 from training.initialise.whitening import MOST_IMAGES, set_whitened, whiten
@@ -14,5 +15,6 @@ __all__ = [
     "is_shipped",
     "open_origin",
     "set_whitened",
+    "start_learnt",
     "whiten",
 ]

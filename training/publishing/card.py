@@ -6,6 +6,7 @@ from model_store.calibration import Calibration
 from model_store.manifest import Evaluation, StoredType
 from model_store.typicality import Typicality
 from training.data.parts import Parts
+from training.data.split import Split
 from training.evaluation.wording import told_calibrated_by
 from training.judging import Outcome
 from training.progress import duration
@@ -38,6 +39,7 @@ class Facts:
         dtype: What they are stored as.
         record: How the run began.
         recipe: What was trained.
+        split: Which classes served what.
         parts: On what.
         source: What the data is called.
         standing: How long.
@@ -52,6 +54,7 @@ class Facts:
     dtype: StoredType
     record: RunRecord
     recipe: Recipe
+    split: Split
     parts: Parts
     source: str
     standing: Standing
@@ -75,7 +78,7 @@ def write_card(facts: Facts) -> bytes:
         f"- Recipe: `{facts.record.recipe}`, seed {recipe.seed} (whole at the end)"
         + (f"; chosen because {facts.record.reason}" if facts.record.reason else ""),
         f"- Data: {facts.source}: {facts.parts.train.described()} to train on",
-        *_parts(facts.parts),
+        *_parts(facts.parts, facts.split),
         f"- Network: {facts.parameters:,} parameters, stored as {facts.dtype}",
         f"- Length: {standing.step:,} steps in {duration(standing.seconds)} on {facts.hardware}",
         *_kept(facts),
@@ -128,24 +131,17 @@ def _noted(card: bytes, note: bytes) -> bytes:
     return b"\n".join([title, b"", note, rest])
 
 
-def _parts(parts: Parts) -> list[str]:
+def _parts(parts: Parts, split: Split) -> list[str]:
     lines = []
+    new = ", never trained on" if split.all_new else ""
     if parts.validation is not None:
-        lines.append(f"- Validation classes, never trained on: {parts.validation.described()}")
+        lines.append(f"- Validation classes{new}: {parts.validation.described()}")
     if parts.calibration is not None:
-        lines.append(f"- Calibration classes, never trained on: {parts.calibration.described()}")
-    trained = {entry.name for entry in parts.train.classes}
-    seen = sum(
-        entry.name in trained
-        for folder in (parts.validation, parts.calibration)
-        if folder is not None
-        for entry in folder.classes
-    )
-    if seen:
-        lines = [line.replace(", never trained on", "") for line in lines]
+        lines.append(f"- Calibration classes{new}: {parts.calibration.described()}")
+    if split.seen:
         lines.append(
-            f"- Of those classes, {seen} have the names of classes trained on: the data is split "
-            "by image, and the figures are for classes the model knows"
+            f"- Of those classes, {len(split.seen):,} have the names of classes trained on: the "
+            "data is split by image, and the figures are for classes the model knows"
         )
     return lines
 

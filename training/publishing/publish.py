@@ -68,13 +68,22 @@ def publish(
             device=device,
             reporter=reporter,
         )
-    outcome = judge(network, job.parts, recipe, cross=cross, device=device, reporter=reporter)
+    outcome = judge(
+        network,
+        job.parts,
+        recipe,
+        kept=job.split.kept_told,
+        cross=cross,
+        device=device,
+        reporter=reporter,
+    )
     facts = Facts(
         name=name,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         dtype=dtype,
         record=job.record,
         recipe=recipe,
+        split=job.split,
         parts=job.parts,
         source=job.source,
         standing=standing,

@@ -18,7 +18,7 @@ from training.calibration import typicality_warnings
 from training.cli import main
 from training.data.opening import open_data
 from training.data.parts import open_sources
-from training.data.split import split_classes
+from training.data.split import split_classes, split_holdout
 from training.evaluation.embedding import embed_folder
 from training.history import Row, to_csv
 from training.recipe.files import load_recipe
@@ -426,3 +426,21 @@ class TestTwoSides:
 def calibrating(place, name):
     words = ["calibrate", name, "--data", str(place / "images"), "--far", "0.1"]
     return [*words, "--store", str(place / "store"), "--device", "cpu"]
+
+
+def test_classes_that_the_model_knows_are_not_said_to_be_new_to_it(place):
+    whole = open_data(place / "images").whole
+    store = ModelStore(place / "store")
+    for name, split, told in (
+        ("new", split_classes(whole, validation=0.25, calibration=0.25, seed=0), None),
+        ("by-image", split_holdout(whole, whole, seed=0), "the data came split by image"),
+    ):
+        started = split.model_copy(update={"start_learnt": split.validation})
+        for model, kept, words in (
+            (name, split, told),
+            (f"{name}-started", started, "have names that the model it starts from was trained on"),
+        ):
+            store.save(model, small.network("cosine"), files={"split.json": kept.to_json()})
+            text = made(place, model).text
+            assert ("it has not learnt from" in text) == (words is None)
+            assert words is None or words in text

@@ -13,6 +13,7 @@ from training.data.split import (
     deal_classes,
     split_classes,
     split_holdout,
+    told_of_start,
     units_of,
 )
 from training.errors import DataError
@@ -152,6 +153,33 @@ def test_classes_of_a_group_have_its_number(make):
 def test_classes_on_both_sides_of_a_holdout_are_named(make):
     split = split_holdout(make("abc", "train"), make("bcde", "holdout"), seed=0)
     assert sorted(split.seen) == ["b", "c"]
+    assert not split.all_new
+    assert split.kept_told == "classes of which 2 were trained on, by other images"
+
+
+@pytest.mark.parametrize(
+    ("start", "told", "warning"),
+    [
+        ((), "classes never trained on", ""),
+        (("else",), "classes never trained on", ""),
+        (
+            ("c", "else"),
+            "classes of which 1 were trained on by the model it started from",
+            "1 of the 4 classes",
+        ),
+        (None, "but perhaps not from that of its starting weights", "not recorded"),
+    ],
+)
+def test_classes_that_the_starting_weights_learnt_are_not_called_new(make, start, told, warning):
+    split = split_holdout(make("xy", "train"), make("abcd", "holdout"), seed=0)
+    split = split.model_copy(update={"start_learnt": start})
+    assert told in split.kept_told
+    assert split.all_new == (not warning)
+    assert set(split.learnt) == {"x", "y", *(start or ())}
+    found = told_of_start({*split.validation, *split.calibration}, start)
+    assert warning in found
+    assert bool(found) == bool(warning)
+    assert told_of_start((), start) == ""
 
 
 def test_too_small_a_holdout_is_refused(make):

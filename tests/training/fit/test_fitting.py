@@ -169,6 +169,9 @@ class TestOtherWays:
         assert command(data=tmp_path / "d") == 0
         card = (store.find("m").path / "card.md").read_text()
         assert "the data is split by image" in card
+        assert "never trained on" not in card
+        calibration = store.manifest("m").calibration
+        assert "classes of which 6 were trained on, by other images" in calibration.data
 
     @pytest.mark.parametrize("loss", ["prototypical", "binary-cross-entropy"])
     def test_losses_of_pairs_and_trials(self, command, store, loss):

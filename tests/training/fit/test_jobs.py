@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from model_store import ModelStore
+from tests.training import small
 from tests.training.drawings import draw_folder, write_recipe
 from training.automatic import USUAL
 from training.data.parts import make_split, open_sources
@@ -100,3 +101,24 @@ def test_what_began_where_nothing_is_trained_goes_on_though_folds_are_asked_for(
         # Of networks that are trained they are no small matter.
         with pytest.raises(RecipeError, match="differs"):
             continued_job(asked("calibration.folds=2", "max_steps=1"), run, sources)
+
+
+def test_a_start_that_has_seen_classes_which_judge_is_warned_of_and_recorded(tmp_path):
+    data = draw_folder(tmp_path / "d", classes=12, images=4)
+    recipe = str(write_recipe(tmp_path / "r.yaml"))
+    store = ModelStore(tmp_path / "store")
+    sources = open_sources(data, None, None)
+    shares = load_recipe(recipe).split
+    other, own = (make_split(sources, shares, seed) for seed in (0, 1))
+    known = {*own.validation, *own.calibration} & {*other.train}
+    store.save("mine", small.network(), files={"split.json": other.to_json()})
+    overrides = ["start.model=mine", "seed=1"]
+    said = io.StringIO()
+    request = FitRequest(data, "m", store, torch.device("cpu"), recipe=recipe, overrides=overrides)
+    job = new_job(request, sources, Reporter(said))
+    warning = f"{len(known)} of the 6 classes that judge and calibrate have names that the model"
+    assert known
+    assert f"warning: {warning}" in said.getvalue()
+    assert any(each.startswith(warning) for each in job.record.warnings)
+    assert job.split.start_learnt == other.train
+    assert not job.split.all_new

@@ -3,7 +3,7 @@
 import numpy as np
 
 from training.data.folders import ImageFolder
-from training.data.split import Split
+from training.data.split import Split, told_of_start
 from training.report.content import Content, Section
 from training.report.html import (
     Child,
@@ -75,11 +75,15 @@ def split(content: Content) -> Section:
         told = "No split is kept with this model."
         return Section("split", "Split", paragraph(told, class_="quiet"))
     whole = "whole groups of classes" if found.unit == "group" else "classes"
+    drawn = f"Drawn by {whole}, never by image, with seed {found.seed}"
+    if found.holdout_digest:
+        drawn = (
+            "What validates and calibrates was set aside in the data, and is shared out by "
+            f"{whole}, with seed {found.seed}"
+        )
+    new = ": what judges the model it has not learnt from." if found.all_new else "."
     body: list[Child] = [
-        paragraph(
-            f"Drawn by {whole}, never by image, with seed {found.seed}: what judges the model it "
-            "has not learnt from."
-        ),
+        paragraph(drawn + new),
         table(("", "classes", "groups"), [_part(*part) for part in _parts(found)]),
     ]
     if found.crossed:
@@ -98,6 +102,8 @@ def split(content: Content) -> Section:
                 class_="warning",
             )
         )
+    if known := told_of_start({*found.validation, *found.calibration}, found.start_learnt):
+        body.append(paragraph(f"{known[:1].upper()}{known[1:]}.", class_="warning"))
     for title, names in _parts(found):
         if names:
             rest = len(names) - _NAMED
