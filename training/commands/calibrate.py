@@ -1,6 +1,7 @@
 """`python -m training calibrate`: probabilities and threshold, for a user's own images."""
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -16,10 +17,11 @@ from training.calibration import (
 from training.calibration.making import distribution_of
 from training.calibration.typical import LEAST_IMAGES, LEVEL
 from training.commands.common import share, whole_number
-from training.commands.material import Bench, add_material
+from training.commands.material import Bench, Sides, add_material
 from training.data.folders import ImageFolder
 from training.errors import DataError
 from training.evaluation.pairs import MAX_IMPOSTORS, ScoredPairs, score_folder
+from training.publishing.calibrated import CALIBRATED_FILE, calibrated_json
 from training.publishing.card import CARD_FILE, calibrated_since, described_since
 
 
@@ -115,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
         before.version,
         calibration=calibration,
         typicality=typicality,
-        files=_card(bench.checkpoint.path, described=options.describe_only),
+        files=_files(bench.checkpoint.path, sides, described=options.describe_only),
     )
     table = Table(title=f"{bench.name}, {before.metric}", title_justify="left")
     table.add_column("")
@@ -180,19 +182,25 @@ def _calibration(
     return before.calibration.model_copy(update=described_now), ()
 
 
-def _card(folder: Path, *, described: bool) -> dict[str, bytes]:
-    """The model's card, if it can be read, with a note of what in it is not the newest.
+def _files(folder: Path, sides: Sides, *, described: bool) -> dict[str, bytes]:
+    """The classes that calibrated, and the card, if it can be read, noting what is not the newest.
 
     Args:
         folder: The checkpoint's.
+        sides: What calibrated it.
         described: Whether that is the description alone. The calibration is then still the one
-            that the card tells of, and has still seen the classes that `fit` made it by.
+            that the card tells of, and has still seen the classes that it was made by.
     """
+    files: dict[str, bytes] = {}
+    if not described:
+        folders = [side.folder for side in (sides.left, sides.right) if side is not None]
+        files[CALIBRATED_FILE] = calibrated_json(
+            entry.name for each in folders for entry in each.classes
+        )
     noted = described_since if described else calibrated_since
-    try:
-        return {CARD_FILE: noted((folder / CARD_FILE).read_bytes())}
-    except OSError:
-        return {}
+    with suppress(OSError):
+        files[CARD_FILE] = noted((folder / CARD_FILE).read_bytes())
+    return files
 
 
 def _rows(calibration: Calibration | None) -> dict[str, str]:

@@ -25,6 +25,7 @@ from training.data.split import SPLIT_FILE, Split, classes_named
 from training.errors import DataError
 from training.evaluation.embedding import EmbeddedFolder, embed_told
 from training.progress import Reporter
+from training.publishing.calibrated import read_calibrated
 from training.publishing.card import CARD_FILE, tells_of_older_calibration
 
 CHOICES = ("all", "train", "new", "validation", "calibration")
@@ -186,12 +187,20 @@ class Bench:
         return classes_named(folder, sorted(there))
 
     def calibrated_on(self, folder: ImageFolder) -> bool:
-        """Whether the model's calibration has seen classes of a folder."""
+        """Whether the model's calibration has seen classes of a folder, by their names.
+
+        Raises:
+            DataError: What is recorded of it cannot be read.
+        """
         calibration = self.checkpoint.manifest.calibration
         if calibration is None:
             return False
         if calibration.data_digest == folder.digest():
             return True
+        names = {entry.name for entry in folder.classes}
+        calibrating = read_calibrated(self.checkpoint.path)
+        if calibrating is not None:
+            return not names.isdisjoint(calibrating)
         try:
             card = (self.checkpoint.path / CARD_FILE).read_bytes()
         except OSError:
@@ -199,7 +208,6 @@ class Bench:
         split = self.split()
         if split is None or tells_of_older_calibration(card):
             return False
-        names = {entry.name for entry in folder.classes}
         return not names.isdisjoint(split.calibrating)
 
     def split(self) -> Split | None:

@@ -115,7 +115,9 @@ def test_a_model_that_took_no_step_is_not_called_one_without_a_history(place):
 
 
 def test_with_data_everything_is_measured_on_the_classes_of_validation(place):
-    assert main(calibrating(place, "rich")) == 0
+    names = [f"g{group}/d{n}/{image}.png" for group in "ab" for n in range(6) for image in range(3)]
+    others = grown(place / "others", pngs(names))
+    assert main(calibrating(place, "rich", others)) == 0
     reader = made(place, "rich", "--data", place / "images")
     shown = " | ".join(pictures(reader))
     for what in ("train classes", "validation classes", "calibration classes", "ROC", "DET"):
@@ -128,6 +130,16 @@ def test_with_data_everything_is_measured_on_the_classes_of_validation(place):
     assert "9 impostor pairs; 3,000 are needed" in reader.text
     assert "2 classes say little about others" in reader.text
     assert "retrieval, measured for this report" in reader.text
+
+
+@pytest.mark.parametrize("sampled", [(), ("--classes", "all", "--max-images", "12")])
+def test_what_calibrate_was_given_is_no_proof_of_the_calibration_whatever_is_taken_of_it(
+    place, sampled
+):
+    assert main(calibrating(place, "rich")) == 0
+    reader = made(place, "rich", "--data", place / "images", *sampled)
+    assert "the model is calibrated on classes that are among these" in reader.text.casefold()
+    assert not any("Reliability" in alt for alt in pictures(reader))
 
 
 def test_what_was_said_of_a_calibration_goes_when_that_is_replaced(place):
@@ -423,8 +435,8 @@ class TestTwoSides:
         assert "not allowed with" in capsys.readouterr().err
 
 
-def calibrating(place, name):
-    words = ["calibrate", name, "--data", str(place / "images"), "--far", "0.1"]
+def calibrating(place, name, data=None):
+    words = ["calibrate", name, "--data", str(data or place / "images"), "--far", "0.1"]
     return [*words, "--store", str(place / "store"), "--device", "cpu"]
 
 
