@@ -195,7 +195,10 @@ def _within(
     steps = steps_within(seconds, recipe, parts, device)
     planned, _ = planned_steps(parts.train, recipe)
     # For a machine that gets busier than it was while its first steps were timed.
-    timed = recipe.model_copy(update={"max_minutes": max(seconds, 1.0) / 60})
+    most = max(seconds, 1.0) / 60
+    if recipe.max_minutes is not None:
+        most = min(most, recipe.max_minutes)
+    timed = recipe.model_copy(update={"max_minutes": most})
     if steps >= planned:
         return timed
     reporter.say(

@@ -122,3 +122,23 @@ def test_a_start_that_has_seen_classes_which_judge_is_warned_of_and_recorded(tmp
     assert any(each.startswith(warning) for each in job.record.warnings)
     assert job.split.start_learnt == other.train
     assert not job.split.all_new
+
+
+@pytest.mark.parametrize(("minutes", "most"), [(20.0, 0.5), (0.4, 0.4), (None, 0.5)])
+def test_of_two_limits_of_time_the_shorter_one_holds(tmp_path, monkeypatch, minutes, most):
+    # How many steps it fits is measured, and so what this machine makes of it.
+    monkeypatch.setattr("training.fit.jobs.steps_within", lambda *_: 10_000)
+    data = draw_folder(tmp_path / "d", classes=12, images=4)
+    request = FitRequest(
+        data,
+        "m",
+        ModelStore(tmp_path / "store"),
+        torch.device("cpu"),
+        recipe=str(write_recipe(tmp_path / "r.yaml")),
+        overrides=["max_minutes=0.5"],
+        minutes=minutes,
+    )
+    job = new_job(request, open_sources(data, None, None), Reporter(io.StringIO()))
+    # Of `minutes`, what the settling took is gone already.
+    assert job.recipe.max_minutes <= most
+    assert minutes == 0.4 or job.recipe.max_minutes == 0.5
