@@ -15,6 +15,10 @@ class TrainingError(TwinlensError):
     """A training run cannot begin, or cannot go on."""
 
 
+class EarlierRunKept(KeyboardInterrupt):
+    """An interruption before an earlier run, which was to be thrown away, was."""
+
+
 LOWER_RATE = "a lower learning rate (--set optimiser.learning_rate=…), or --set clip=1"
 """What may keep a network's values numbers."""
 

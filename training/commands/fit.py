@@ -25,7 +25,7 @@ from training.commands.recipes import add_recipe, prepare_for
 from training.data.sources.base import printable, shown
 from training.distributed import Processes
 from training.dry_run.rehearsal import rehearse
-from training.errors import TrainingError
+from training.errors import EarlierRunKept, TrainingError
 from training.fit import MINUTES, FitRequest, fit, fit_along
 from training.outputs import check_file
 from training.progress import Reporter
@@ -35,6 +35,10 @@ from training.run.tensorboard import check_tensorboard
 _INTERRUPTED = 130
 _SAVE_EVERY = 60.0
 _REPORTED_IMAGES = 1_000
+_EARLIER = (
+    "interrupted before the first step: the earlier run is still there; the same command discards "
+    "it and begins anew, and the command that it began with goes on with it, given --resume"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -141,6 +145,9 @@ def run(options: argparse.Namespace) -> int:
         return 0 if fit_along(request, processes) else _INTERRUPTED
     try:
         reference = fit(request, reporter, processes)
+    except EarlierRunKept:
+        print(_EARLIER, file=sys.stderr)
+        return _INTERRUPTED
     except KeyboardInterrupt:
         reference = None
     if reference is None:

@@ -8,7 +8,7 @@ from model_store.manifest import check_name
 from model_store.store import Reference
 from training.data.parts import open_sources
 from training.distributed import Processes
-from training.errors import TrainingError
+from training.errors import EarlierRunKept, TrainingError
 from training.fit.along import Settled
 from training.fit.jobs import continued_job, new_job
 from training.fit.request import FitRequest
@@ -42,6 +42,7 @@ def fit(
 
     Raises:
         TwinlensError: Data, recipe or run do not allow it; the message says what to do.
+        EarlierRunKept: It was interrupted while the run that it was to discard is still there.
     """
     run = Run(request.store.root, request.name)
     with run.locked():
@@ -57,9 +58,11 @@ def fit(
                 run.clear()
                 earlier = False
             return _fit(job, request, run, reporter, processes or Processes())
-        except (TwinlensError, KeyboardInterrupt):
+        except (TwinlensError, KeyboardInterrupt) as error:
             if not (earlier or run.resumable):
                 run.remove()
+            if earlier and request.restart and isinstance(error, KeyboardInterrupt):
+                raise EarlierRunKept from error
             raise
 
 

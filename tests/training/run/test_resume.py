@@ -214,6 +214,18 @@ class TestUnfinished:
         assert main(arguments(place, store, "--restart")) == 0
         assert digest(store) == whole
 
+    def test_is_not_called_the_new_one_where_that_was_interrupted_early(
+        self, place, store, whole, capsys
+    ):
+        capsys.readouterr()
+        new = ("--restart", "--set", "max_steps=5")
+        assert _interrupted_in("training.fit.jobs.inspect", place, store, *new) == 130
+        told = capsys.readouterr().err
+        assert "the earlier run is still there" in told
+        assert "go on with:" not in told
+        assert main(arguments(place, store, "--resume")) == 0
+        assert digest(store) == whole
+
     def test_goes_on_from_rows_of_before_accuracies_were_kept(self, place, store, whole):
         run = store / ".runs" / "m"
         content = torch.load(run / "state.pt", weights_only=True)
