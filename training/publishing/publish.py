@@ -25,6 +25,11 @@ from training.recipe.files import to_yaml
 from training.run.folder import HISTORY_FILE, RECIPE_FILE, START_FILE
 from training.run.job import Job, Trained
 
+_CHOSEN_BY_THEM = (
+    "the starting network was chosen by classes that are among those that judge and calibrate it, "
+    "so that the figures flatter a little; name a recipe with --recipe for figures that do not"
+)
+
 _LIBRARIES = ("torch", "numpy", "pillow", "twinlens")
 
 
@@ -59,6 +64,8 @@ def publish(
     dtype, note = stored_as(network, recipe.weights)
     network = as_stored(network, recipe.weights)
     notes = () if note is None else (note,)
+    if job.record.tried and job.split.crossed:
+        notes = (*notes, _CHOSEN_BY_THEM)
     if job.split.crossed and cross is None:
         cross = partial(
             cross_pairs,

@@ -284,15 +284,19 @@ class TestWithoutARecipe:
         card = (store.find("m").path / "card.md").read_text()
         assert "tried before training" in card
         assert "trained further" not in card, "the length was given, and steps were taken"
+        assert "was chosen by classes" not in card + err, "others judge than chose"
 
     def test_few_classes_of_several_images_among_many_of_one_are_enough(
-        self, command, store, tmp_path, monkeypatch
+        self, command, store, capsys, tmp_path, monkeypatch
     ):
         monkeypatch.chdir(tmp_path)
         data = draw_folder(tmp_path / "d", classes=8, images=6)
         leave_one(*(data / f"class{number:02}" for number in range(3, 8)))
         assert command(data=data, recipe=False) == 0
         assert store.manifest("m").calibration.genuine_pairs == 3 * 15
+        chosen = "the starting network was chosen by classes that are among those that judge"
+        assert chosen in capsys.readouterr().err
+        assert chosen in (store.find("m").path / "card.md").read_text()
 
     def test_weights_may_be_kept_and_the_report_has_no_place_to_go(
         self, command, store, capsys, tmp_path, monkeypatch
