@@ -116,7 +116,8 @@ class RetrievalFigures(Figures):
         classes: Classes of the queries that count.
         leave_one_out: Whether queries are in the gallery themselves, each left out of its own.
         recall_at_1: Share of queries whose most alike image is of their class.
-        recall_at_1_interval: By drawing the queries' classes anew; holds Clopper and Pearson's.
+        recall_at_1_interval: By drawing the queries' classes anew, widened for few of them; holds
+            Clopper and Pearson's.
         recall_at_5: Share of queries with an image of their class among the five most alike.
         recall_at_5_interval: As `recall_at_1_interval`.
         map: Mean average precision over the whole ranking.
@@ -150,8 +151,9 @@ class OneShotFigures(Figures):
         drawers: Whether one drawer drew all candidates of an episode and another all its queries;
             else two images of each class are drawn.
         accuracy: Share of queries answered rightly.
-        interval: By drawing episodes anew, by drawing the queries' classes anew, and Clopper and
-            Pearson's of as many trials as there are different queries: what holds all of them.
+        interval: By drawing episodes anew, by drawing the queries' classes anew, both widened for
+            few of them, and Clopper and Pearson's of as many trials as there are different queries:
+            what holds all of them.
         accuracy_by_group: The same, of each group; empty where there is one group.
         accuracy_by_group_interval: As `interval`.
         seed: Of the draws.
@@ -177,7 +179,7 @@ class OmniglotRunsFigures(Figures):
         trials: Test images, over all runs.
         runs: How many.
         accuracy: Share answered rightly; a tie counts as wrong.
-        interval: By drawing runs anew; holds Clopper and Pearson's.
+        interval: By drawing runs anew, widened for few of them; holds Clopper and Pearson's.
         accuracy_by_run: The same, of each run.
         seed: Of the interval.
     """

@@ -48,8 +48,11 @@ def bootstrap_mean(
 ) -> Interval:
     """The interval of a mean, by drawing anew with replacement (Efron 1979).
 
+    On either side of the mean it is widened as in `rate_of_others`, since few units vary more than
+    drawing them anew shows.
+
     Args:
-        values: Float or bool (N,).
+        values: Float or bool (N,), in [0, 1].
         units: int64 (N,), what is drawn whole: values of one unit depend on each other, such as
             queries of one class. Every value is its own unit if not given.
         seed: Of the draw.
@@ -70,7 +73,7 @@ def bootstrap_mean(
         block = min(100, replicates - start)
         drawn = generator.integers(0, len(counts), size=(block, len(counts)))
         means[start : start + block] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    return _percentiles(means)
+    return _widened(_percentiles(means), float(numbers.mean()), _for_few(len(counts)))
 
 
 def bootstrap_by_class(

@@ -31,11 +31,11 @@ def test_clopper_pearson_leaves_a_fortieth_on_either_side(hits, trials):
 
 
 def test_the_mean_of_independent_values_has_the_textbook_interval():
-    values = np.random.default_rng(0).normal(5, 2, size=2000)
+    values = np.random.default_rng(0).random(size=2000)
     low, high = bootstrap_mean(values, seed=1)
     half = 1.96 * values.std() / np.sqrt(len(values))
-    assert low == pytest.approx(values.mean() - half, abs=0.02)
-    assert high == pytest.approx(values.mean() + half, abs=0.02)
+    assert low == pytest.approx(values.mean() - half, abs=0.003)
+    assert high == pytest.approx(values.mean() + half, abs=0.003)
 
 
 def test_values_of_one_unit_count_as_one():
@@ -51,13 +51,31 @@ def test_the_mean_of_units_of_many_sizes_agrees_with_a_loop():
     """Each draw's mean is over all values of the units drawn, large units weighing more."""
     generator = np.random.default_rng(0)
     units = np.repeat([4, 7, 9, 12], [1, 2, 5, 20])
-    values = generator.random(len(units)) + units
+    values = (generator.random(len(units)) + units) / 13
     drawing, means = np.random.default_rng(6), []
     for _ in range(250):
         drawn = np.array([4, 7, 9, 12])[drawing.integers(0, 4, size=4)]
         means.append(np.mean([v for unit in drawn for v in values[units == unit]]))
     found = bootstrap_mean(values, units, seed=6, replicates=250)
-    assert found == pytest.approx(np.percentile(means, [2.5, 97.5]))
+    low, high = np.percentile(means, [2.5, 97.5])
+    # Of four units: Student's 3.182 for three degrees of freedom, in place of 1.960.
+    mean, wider = values.mean(), math.sqrt(4 / 3) * 3.18245 / 1.95996
+    wanted = hull((mean, mean), (mean + wider * (low - mean), mean + wider * (high - mean)))
+    assert found == pytest.approx(np.clip(wanted, 0, 1), abs=1e-5)
+
+
+@pytest.mark.parametrize("classes", [3, 6, 20])
+def test_a_share_of_few_classes_lies_where_it_is_said_to(classes):
+    """Each class has a share of its own, of which the mean is two thirds."""
+    generator = np.random.default_rng(1)
+    units = np.repeat(np.arange(classes), 60)
+    inside = []
+    for _ in range(200):
+        own = generator.beta(4, 2, size=classes)
+        right = generator.random(len(units)) < own[units]
+        low, high = bootstrap_mean(right, units, seed=0, replicates=200)
+        inside.append(low <= 2 / 3 <= high)
+    assert np.mean(inside) >= 0.9
 
 
 def test_a_single_unit_says_nothing_of_others():
