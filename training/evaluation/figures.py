@@ -38,7 +38,7 @@ class AtThreshold(Figures):
         frr_interval: As `far_interval`.
         accuracy: Genuine and impostor pairs weighing half each.
         accuracy_interval: By drawing classes anew; None where they are too few. Clopper and
-            Pearson's (`with_exact`) where every draw comes to the same.
+            Pearson's (`unless_a_point`) where every draw comes to the same.
     """
 
     threshold: float
@@ -65,7 +65,7 @@ class VerificationFigures(Figures):
         seed: Of the sample and the intervals.
         auc: Area under the ROC curve.
         auc_interval: By drawing classes anew; None, here and below, where they are too few. Clopper
-            and Pearson's (`with_exact`) where every draw comes to the same, as it does where no
+            and Pearson's (`unless_a_point`) where every draw comes to the same, as it does where no
             error was seen.
         eer: Equal error rate, interpolated on the ROC curve.
         eer_interval: As `auc_interval`; always holds Clopper and Pearson's.
@@ -121,7 +121,8 @@ class RetrievalFigures(Figures):
         recall_at_5: Share of queries with an image of their class among the five most alike.
         recall_at_5_interval: As `recall_at_1_interval`.
         map: Mean average precision over the whole ranking.
-        map_interval: By drawing the queries' classes anew.
+        map_interval: By drawing the queries' classes anew, widened likewise; Clopper and Pearson's
+            where every draw comes to the same, as it does where no error was seen.
         seed: Of the intervals.
     """
 

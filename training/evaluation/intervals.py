@@ -43,6 +43,15 @@ def with_exact(interval: Interval, share: float, trials: int) -> Interval:
     return hull(interval, clopper_pearson(share * trials, trials))
 
 
+def unless_a_point(interval: Interval, share: float, trials: int) -> Interval:
+    """The interval itself, or `with_exact` where every draw came to the same; arguments as there.
+
+    For a figure that is no share of trials, of which Clopper and Pearson's says little otherwise.
+    """
+    low, high = interval
+    return with_exact(interval, share, trials) if abs(high - low) <= 1e-9 else interval
+
+
 def bootstrap_mean(
     values: npt.ArrayLike, units: Indices | None = None, *, seed: int, replicates: int = 2000
 ) -> Interval:

@@ -10,7 +10,7 @@ from training.errors import DataError
 from training.evaluation.answers import NONE, Answers, best_of
 from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.figures import RetrievalFigures
-from training.evaluation.intervals import Interval, bootstrap_mean, with_exact
+from training.evaluation.intervals import Interval, bootstrap_mean, unless_a_point, with_exact
 from training.evaluation.metrics import Floats, Indices, alike
 from training.evaluation.pairs import match_labels, rows_of_itself
 from training.evaluation.scoring import score_matrix
@@ -152,7 +152,7 @@ def retrieval_figures(found: Search, *, seed: int = 0) -> RetrievalFigures:
         recall_at_5=float(np.mean(first <= 5)),
         recall_at_5_interval=of_share(first <= 5),
         map=float(precision.mean()),
-        map_interval=interval(precision),
+        map_interval=unless_a_point(interval(precision), float(precision.mean()), len(found.ranks)),
         seed=seed,
     )
 

@@ -12,6 +12,7 @@ from training.evaluation.intervals import (
     Interval,
     bootstrap_by_class,
     rate_of_others,
+    unless_a_point,
     with_exact,
 )
 from training.evaluation.metrics import (
@@ -81,11 +82,9 @@ def verification_figures(
     frr_at_far = {far: roc.at_far(float(far)).frr for far in FARS}
     trials = _genuine_trials(scored)
 
-    def unless_a_point(name: str, share: float) -> Interval | None:
+    def interval(name: str, share: float) -> Interval | None:
         found = intervals.get(name)
-        if found is None or not np.isclose(*found, rtol=0, atol=1e-9):
-            return found
-        return with_exact(found, share, trials)
+        return None if found is None else unless_a_point(found, share, trials)
 
     return VerificationFigures(
         images=scored.images,
@@ -97,11 +96,11 @@ def verification_figures(
         impostors=scored.impostor_pairs.coverage,
         seed=seed,
         auc=roc.auc(),
-        auc_interval=unless_a_point("auc", roc.auc()),
+        auc_interval=interval("auc", roc.auc()),
         eer=roc.eer(),
         eer_interval=with_exact(intervals["eer"], roc.eer(), trials) if intervals else None,
         accuracy=accuracy,
-        accuracy_interval=unless_a_point("accuracy", accuracy),
+        accuracy_interval=interval("accuracy", accuracy),
         accuracy_threshold=float(alike(best.threshold, scored.metric)),
         frr_at_far=frr_at_far,
         frr_at_far_interval=(
@@ -111,9 +110,7 @@ def verification_figures(
         ),
         calibration_error=probability_error(scored, calibration) if calibration else None,
         calibration_error_interval=intervals.get("calibration_error"),
-        at_threshold=(
-            _at_threshold(scored, calibration, seed, unless_a_point) if calibration else None
-        ),
+        at_threshold=_at_threshold(scored, calibration, seed, interval) if calibration else None,
     )
 
 

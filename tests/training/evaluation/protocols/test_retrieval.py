@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tests.training import small
 from tests.training.trees import embedded
 from training.errors import DataError
-from training.evaluation.intervals import bootstrap_mean
+from training.evaluation.intervals import bootstrap_mean, clopper_pearson
 from training.evaluation.protocols.retrieval import rank, retrieval, retrieval_figures, search
 
 
@@ -141,3 +141,9 @@ def test_the_interval_of_the_precision_is_by_drawing_classes():
     expected = bootstrap_mean(precision, found.classes, seed=3)
     assert retrieval_figures(found, seed=3).map_interval == expected
     assert expected != bootstrap_mean(precision, np.arange(30), seed=3)
+
+
+def test_where_no_error_was_seen_no_interval_is_a_point():
+    found = retrieval(embedded(at(0, 1, 10, 11, 20, 21), "aabbcc"), small.network("euclidean"))
+    assert (found.map, found.recall_at_1) == (1, 1)
+    assert found.map_interval == found.recall_at_1_interval == clopper_pearson(6, 6)
