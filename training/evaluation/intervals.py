@@ -14,6 +14,7 @@ REPLICATES = 200
 _LEVEL = 0.95
 _TAILS = (50 * (1 - _LEVEL), 100 - 50 * (1 - _LEVEL))
 _UPPER = (1 + _LEVEL) / 2
+_DRAWN_AT_ONCE = 1 << 18
 
 
 def clopper_pearson(hits: float, trials: int) -> Interval:
@@ -203,22 +204,29 @@ def _drawn(
 ) -> tuple[Floats, Floats]:
     """Errors and pairs of each draw of as many units, numbered from 0: float64 (replicates,)."""
     count = int(units.max()) + 1
-    drawn = generator.integers(0, count, size=(replicates, count))
-    offsets = np.arange(replicates)[:, None] * count
-    times = np.bincount((drawn + offsets).ravel(), minlength=replicates * count)
-    times = times.reshape(replicates, count).astype(np.float64)
     # Of a genuine pair there is one unit, which it comes with as a pair within a unit does.
     first, second = (units, units) if units.ndim == 1 else units.T
 
-    def drawn_sum(values: Floats) -> Floats:
+    def tabled(values: Floats) -> tuple[sparse.csr_matrix, Floats]:
         # Pairs of the same two units weigh the same, so they are counted once and for all.
         table = sparse.coo_matrix((values, (first, second)), (count, count)).tocsr()
         within = table.diagonal()
-        across = table - sparse.diags(within)
-        found: Floats = ((across.T @ times.T).T * times).sum(axis=1) + times @ within
-        return found
+        return table - sparse.diags(within), within
 
-    return drawn_sum(wrong.astype(np.float64)), drawn_sum(np.ones(len(wrong)))
+    tables = tabled(wrong.astype(np.float64)), tabled(np.ones(len(wrong)))
+    found = np.empty((2, replicates))
+    # In blocks, because all draws at once would be replicates × units values, several times.
+    rows = max(1, _DRAWN_AT_ONCE // count)
+    for start in range(0, replicates, rows):
+        block = min(rows, replicates - start)
+        drawn = generator.integers(0, count, size=(block, count))
+        offsets = np.arange(block)[:, None] * count
+        times = np.bincount((drawn + offsets).ravel(), minlength=block * count)
+        times = times.reshape(block, count).astype(np.float64)
+        for sums, (across, within) in zip(found, tables, strict=True):
+            sums[start : start + block] = ((across.T @ times.T).T * times).sum(axis=1)
+            sums[start : start + block] += times @ within
+    return found[0], found[1]
 
 
 def hull(*intervals: Interval) -> Interval:

@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -209,8 +210,10 @@ def drawn_by_a_loop(wrong, units, seed, replicates):
     return errors, pairs
 
 
+@pytest.mark.parametrize("at_once", [1 << 18, 50, 1])
 @pytest.mark.parametrize("shape", [(300, 2), (300,)])
-def test_draws_agree_with_a_loop(shape):
+def test_draws_agree_with_a_loop_however_many_are_made_at_once(shape, at_once, monkeypatch):
+    monkeypatch.setattr(intervals, "_DRAWN_AT_ONCE", at_once)
     generator = np.random.default_rng(0)
     units = generator.integers(0, 7, size=shape) + 5
     wrong = generator.random(300) < 0.2
@@ -255,6 +258,19 @@ def test_the_rate_of_other_groups_lies_where_it_is_expected():
         low, high = rate_of_others(wrong, groups, seed=1, replicates=200)
         inside.append(low <= rates(5)[1].mean() <= high)
     assert np.mean(inside) >= 0.93
+
+
+def test_many_classes_take_little_memory():
+    """Draws × classes are 48 MB in float64, and were eight times in memory."""
+    generator = np.random.default_rng(0)
+    units = generator.integers(0, 3000, size=(6000, 2))
+    tracemalloc.start()
+    try:
+        rate_of_others(generator.random(6000) < 0.01, units, seed=0)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 24e6
 
 
 def test_few_pairs_without_an_error_promise_little():
