@@ -116,8 +116,7 @@ class PairPool:
             if same:
                 left, right = self._draw_genuine(2 * limit, generator)
             else:
-                left = generator.integers(0, len(self.left), size=2 * limit)
-                right = generator.integers(0, len(self.right), size=2 * limit)
+                left, right = self._draw_any(2 * limit, generator)
             kept = (self.left[left] == self.right[right]) == same
             kept &= right != self.itself[left]
             left, right = left[kept], right[kept]
@@ -128,6 +127,25 @@ class PairPool:
             codes = codes[np.sort(first)]
         left, right = np.divmod(codes[:limit], len(self.right))
         return Pairs(left, right, "sample")
+
+    def _draw_any(self, count: int, generator: np.random.Generator) -> tuple[Indices, Indices]:
+        """Pairs of which those of two classes are alike in likelihood; many are of two classes."""
+        left_sizes, right_sizes = self._sizes()
+        others = len(self.right) - right_sizes
+        if 4 * int((left_sizes * others).sum()) >= len(self.left) * len(self.right):
+            left = generator.integers(0, len(self.left), size=count)
+            return left, generator.integers(0, len(self.right), size=count)
+        # Where a class or two have nearly all images, hardly a pair of any two images would do.
+        # So numbers of pairs are drawn: each left image has as many as there are right images of
+        # other classes, which are those before its class and those behind it.
+        ends = np.cumsum(others[self.left])
+        drawn = generator.integers(0, ends[-1], size=count)
+        left = np.searchsorted(ends, drawn, side="right")
+        label = self.left[left]
+        place = drawn - (ends[left] - others[label])
+        before = np.cumsum(right_sizes) - right_sizes
+        place += np.where(place >= before[label], right_sizes[label], 0)
+        return left, np.argsort(self.right, kind="stable")[place]
 
     def _draw_genuine(self, count: int, generator: np.random.Generator) -> tuple[Indices, Indices]:
         rows, columns = _rows_by_class(self.left), _rows_by_class(self.right)

@@ -75,9 +75,22 @@ def test_a_sample_has_its_size_and_no_pair_twice(left, right, shape, limit, seed
         assert as_list(draw(limit, np.random.default_rng(seed))) == found
 
 
-@pytest.mark.parametrize("same", [True, False])
-def test_a_sample_is_fair(same):
-    pool = PairPool.within(np.array([0, 0, 0, 0, 1, 1, 2]))
+@pytest.mark.parametrize(
+    ("left", "right", "same"),
+    [
+        ([0, 0, 0, 0, 1, 1, 2], None, True),
+        ([0, 0, 0, 0, 1, 1, 2], None, False),
+        ([1, 0, *[1] * 15, 2], None, False),
+        ([*[1] * 20, 3, 0], [1, 2, *[1] * 20, 0], False),
+    ],
+    ids=["of one class", "of two", "of two, one having nearly all", "likewise of two folders"],
+)
+def test_a_sample_is_fair(left, right, same):
+    pool = (
+        PairPool.within(np.array(left))
+        if right is None
+        else PairPool(np.array(left), np.array(right), np.full(len(left), NONE), ordered=True)
+    )
     everything = slow(pool, same=same)
     draws = 2000
     counts = dict.fromkeys(everything, 0)
@@ -88,6 +101,13 @@ def test_a_sample_is_fair(same):
     expected = 3 * draws / len(everything)
     # Five standard errors.
     assert max(abs(count - expected) for count in counts.values()) < 5 * expected**0.5
+
+
+def test_where_one_class_has_nearly_all_images_no_draw_is_in_vain():
+    """Of any two images of these, one pair in 150 is of two classes."""
+    pool = PairPool.within(np.array([*[0] * 3000, *range(1, 11)]))
+    left, right = pool._draw_any(1000, np.random.default_rng(0))
+    assert (pool.left[left] != pool.left[right]).all()
 
 
 def test_scores_are_those_of_pairs_one_by_one():
