@@ -1,1 +1,1 @@
-"""Tests of training.commands."""
+"""Tests of training.calibration."""
