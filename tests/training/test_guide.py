@@ -1,6 +1,7 @@
-"""What docs/training.md shows can be typed as it stands."""
+"""What the README and the guides show of training can be typed as it stands."""
 
 import argparse
+import importlib
 import re
 import shlex
 from pathlib import Path
@@ -11,25 +12,40 @@ import yaml
 from training.commands import fit
 from training.recipe.files import load_recipe, parse_recipe
 
-GUIDE = Path(__file__).parents[2] / "docs" / "training.md"
+ROOT = Path(__file__).parents[2]
+GUIDE = ROOT / "docs" / "training.md"
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+def blocks(language: str, path: Path = GUIDE) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
 
 
 def commands() -> list[str]:
-    lines = [line for block in blocks("sh") for line in block.splitlines()]
-    return [line for line in lines if "-m training fit" in line]
+    """Of every command its words, from its name on."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    lines = [
+        line
+        for page in pages
+        for block in blocks("sh", page)
+        for line in block.replace("\\\n", " ").splitlines()
+    ]
+    typed = (re.search(r"-m training (?=[a-z])(.*)", line) for line in lines)
+    return list(dict.fromkeys(found[1] for found in typed if found))
+
+
+def test_commands_of_all_kinds_are_shown():
+    shown = {command.split()[0] for command in commands()}
+    assert shown >= {"fit", "evaluate", "calibrate", "report", "predict", "copies"}
 
 
 @pytest.mark.parametrize("command", commands())
 def test_commands(command):
-    words = shlex.split(command)
+    name, *words = shlex.split(command, comments=True)
+    module = importlib.import_module(f"training.commands.{name.replace('-', '_')}")
     parser = argparse.ArgumentParser(exit_on_error=False)
-    fit.add_arguments(parser)
-    options = parser.parse_args(words[words.index("fit") + 1 :])
-    if options.recipe is not None:
+    module.add_arguments(parser)
+    options = parser.parse_args(words)
+    if getattr(options, "recipe", None) is not None:
         load_recipe(options.recipe, options.overrides)
 
 

@@ -73,9 +73,9 @@ def test_ink_on_dark_paper_is_tried_with_glyphs_turned_over(tmp_path):
     for path in (tmp_path / "d").rglob("*.png"):
         ImageOps.invert(Image.open(path)).save(path)
     chosen = _choose(open_data(tmp_path / "d").whole)
-    assert "the model glyphs" in chosen.tried
-    if chosen.recipe == "glyphs":
-        assert load_recipe(chosen.recipe, chosen.overrides).preprocessing.invert
+    assert "the model glyphs (chosen)" in chosen.tried
+    assert chosen.recipe == "glyphs"
+    assert load_recipe(chosen.recipe, chosen.overrides).preprocessing.invert
 
 
 def test_nothing_to_start_from(tmp_path, monkeypatch):

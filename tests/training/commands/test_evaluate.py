@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from model_store.network import Side
 from model_store.store import ModelStore
 from tests.training import small
 from tests.training.trees import grown, png, pngs, zipped
@@ -10,6 +11,10 @@ from training.cli import main
 from training.commands.material import Bench
 from training.data.opening import open_data
 from training.data.split import SPLIT_FILE, split_classes
+from training.evaluation.embedding import embed_folder
+from training.evaluation.protocols.one_shot import one_shot
+from training.evaluation.protocols.retrieval import retrieval
+from training.evaluation.protocols.verification import verification
 
 NAMES = [f"g{group}/c{n}/{image}.png" for group in "ab" for n in range(6) for image in range(3)]
 
@@ -88,11 +93,25 @@ def test_a_gallery_is_searched(store, images, tmp_path):
 
 
 def test_two_sides_are_evaluated_as_they_are(store, images, tmp_path):
-    store.save("sided", small.network("cosine", sides=2))
-    target = tmp_path / "figures.json"
-    for protocol in ("verification", "retrieval", "one-shot"):
+    """Images on the right are embedded by the right branch, of a gallery as of the same folder."""
+    network = small.network("cosine", sides=2)
+    store.save("sided", network)
+    folder, target = open_data(images).whole, tmp_path / "figures.json"
+    left, right = (embed_folder(network, folder, side=side) for side in (Side.LEFT, Side.RIGHT))
+    other = grown(tmp_path / "other", {name: png(50 + n) for n, name in enumerate(NAMES)})
+    gallery = embed_folder(network, open_data(other).whole, side=Side.RIGHT)
+    for protocol, more, expected in (
+        ("verification", (), verification(left, network, right=right)),
+        ("verification", ("--gallery", other), verification(left, network, right=gallery)),
+        ("retrieval", (), retrieval(left, network, gallery=right)),
+        ("retrieval", ("--gallery", other), retrieval(left, network, gallery=gallery)),
+        ("one-shot", ("--trials", 50), one_shot(left, network, candidates=right, trials=50)),
+    ):
         words = ("evaluate", "sided", "--data", images, "--protocol", protocol, "--json", target)
-        assert run(store, *words, "--trials", 50) == 0
+        assert run(store, *words, *more) == 0
+        figures, wanted = json.loads(target.read_text()), expected.to_json()
+        for name in {"auc", "eer", "map", "recall_at_5", "accuracy"} & wanted.keys():
+            assert figures[name] == pytest.approx(wanted[name]), (protocol, more, name)
     assert run(store, "calibrate", "sided", "--data", images, "--far", 0.1) == 0
 
 

@@ -1,8 +1,11 @@
 import pytest
+import torch
 
+from model_store.network import Side
 from tests.training import small
 from tests.training.trees import grown, png, zipped
 from training.errors import DataError
+from training.evaluation.embedding import embed_folder
 from training.evaluation.protocols.omniglot_runs import omniglot_runs, play_runs
 
 
@@ -47,8 +50,13 @@ def test_candidates_of_equal_score_are_no_answer(tmp_path):
 
 
 def test_two_sides_are_embedded_by_their_own_branches(tmp_path):
-    found = omniglot_runs(grown(tmp_path, runs(count=1)), small.network("cosine", sides=2))
-    assert found.trials == 5
+    network = small.network("cosine", sides=2)
+    played = play_runs(grown(tmp_path, runs(count=1)), network)
+    for found, side in ((played.queries, Side.LEFT), (played.candidates, Side.RIGHT)):
+        by = {each: embed_folder(network, found.folder, side=each).embeddings for each in Side}
+        other = Side.LEFT if side is Side.RIGHT else Side.RIGHT
+        assert torch.equal(found.embeddings, by[side])
+        assert not torch.allclose(found.embeddings, by[other])
 
 
 def test_a_missing_image_is_named(tmp_path):
