@@ -85,13 +85,14 @@ def _recorded(split: Split, command: str) -> dict[str, ImageFolder]:
     """All parts, from where the recorded command had the data, if that is still there."""
     places = places_in(command)
     data = places.get("--data")
-    if data is None or not all(place.exists() for place in places.values()):
-        return {}
     try:
+        # It may lie in a folder that this user may not enter, of which not even that can be asked.
+        if data is None or not all(place.exists() for place in places.values()):
+            return {}
         sources = open_sources(data, places.get("--holdout"), places.get("--right"))
         check_same_data(sources, split)
         parts = make_parts(sources, split)
-    except (DataError, TrainingError):
+    except (DataError, TrainingError, OSError):
         # Something else lies there by now; the note says that the images were not found.
         return {}
     folders = {TRAIN: parts.train, VALIDATION: parts.validation, CALIBRATION: parts.calibration}

@@ -316,6 +316,9 @@ def test_the_images_are_found_where_fit_had_them(place, monkeypatch):
     ]
     assert "Not shown" in locate(split, command.replace("images", "gone"), None).note
     assert "Not shown" in locate(split, "an 'unclosed quote", None).note
+    # Of this path, as of one in a folder that may not be entered, nothing can be asked at all.
+    unaskable = command.replace("images", "i" * 300)
+    assert "Not shown" in locate(split, unaskable, None).note
     assert locate(None, command, None).parts == ()
 
 
