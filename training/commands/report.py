@@ -13,9 +13,10 @@ from training.data.folders import ImageFolder
 from training.data.parts import open_sources
 from training.data.sample import have_pairs, sampled_rows
 from training.data.split import Split
-from training.errors import DataError
+from training.errors import DataError, RecipeError
 from training.outputs import check_file, writing
 from training.recipe import Recipe
+from training.recipe.files import parse_recipe
 from training.report.beside import read_beside
 from training.report.content import Content
 from training.report.located import locate, places_in
@@ -107,9 +108,20 @@ def run(options: argparse.Namespace) -> int:
         if options.classes == _AUTO:
             trained = manifest.provenance.recipe.get("max_steps") != 0
             options.classes = _chosen(beside.split, options, trained=trained)
+        recipe = None
+        if options.classes == CROSSED:
+            try:
+                recipe = parse_recipe(manifest.provenance.recipe, "the recipe in its manifest")
+            except RecipeError as error:
+                options.classes = "all"
+                notes.append(
+                    "the model was made in a way that this Twinlens cannot repeat, so that all "
+                    "classes are measured by what was fitted to them, too, which flatters it "
+                    f"({error}); a newer Twinlens may know it"
+                )
         if options.right is None and options.gallery is None:
             notes += _about_one_side(manifest.provenance.command)
-        measured = _measured(bench, options, beside.split, notes)
+        measured = _measured(bench, options, beside.split, notes, recipe)
     with bench.reporter.task("writing", TOTAL) as task:
         content = Content(
             manifest=manifest,
@@ -158,14 +170,19 @@ def _about_one_side(command: str) -> list[str]:
 
 
 def _measured(
-    bench: Bench, options: argparse.Namespace, split: Split | None, notes: list[str]
+    bench: Bench,
+    options: argparse.Namespace,
+    split: Split | None,
+    notes: list[str],
+    recipe: Recipe | None,
 ) -> Measured:
+    """Measures what was asked for, and adds to the notes; the recipe is one to cross pairs by."""
     crossed, whole = None, bench.folder()
-    if options.classes == CROSSED:
+    if recipe is not None:
         crossed = cross_pairs(
             bench.network,
             whole,
-            Recipe.model_validate(bench.checkpoint.manifest.provenance.recipe),
+            recipe,
             max_impostors=options.max_impostors,
             device=bench.device,
             reporter=bench.reporter,

@@ -375,6 +375,22 @@ def test_where_all_classes_had_calibrated_it_is_told_that_no_sample_is_taken(pla
     assert told in capsys.readouterr().err
 
 
+def test_pairs_are_not_crossed_by_a_recipe_of_a_newer_version(place):
+    folder = open_data(place / "images").whole
+    split = split_classes(folder, validation=0.25, calibration=0, seed=0, crossed=True)
+    recipe = load_recipe(str(write_recipe(place / "r.yaml")), ["max_steps=0"])
+    ModelStore(place / "store").save(
+        "wholly",
+        small.network("euclidean"),
+        files={"split.json": split.to_json()},
+        provenance=Provenance(recipe=recipe.model_dump(mode="json") | {"of_later": 1}),
+    )
+    reader = made(place, "wholly", "--data", place / "images")
+    assert "images, all classes: 24 images of 8 classes" in reader.text
+    assert "cannot repeat" in reader.text
+    assert "of_later: no such key" in reader.text
+
+
 def test_without_classes_that_validate_all_are_measured(place):
     folder = open_data(place / "images").whole
     split = split_classes(folder, validation=0, calibration=0.25, seed=0)
