@@ -63,7 +63,7 @@ def lay_out(embedded: EmbeddedFolder, *, seed: int = 0, cosine: bool = False) ->
         tsne = TSNE(
             perplexity=min(_PERPLEXITY, (len(rows) - 1) / 3),
             init="pca" if plain >= 2 and components.std() > 0 else "random",
-            random_state=seed,
+            random_state=seed % 2**32,  # It takes no more.
             # For so few images it takes less time than the approximation.
             method="exact",
         )

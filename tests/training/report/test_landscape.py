@@ -35,6 +35,10 @@ def test_the_same_seed_gives_the_same_map():
     assert (lay_out(folder, seed=3).places == lay_out(folder, seed=3).places).all()
 
 
+def test_a_seed_may_be_longer_than_scikit_learn_takes():
+    assert lay_out(clusters(3, 6), seed=5_000_000_000).method == "t-SNE"
+
+
 @pytest.mark.parametrize(
     "vectors", [[[0.0], [1.0]], [[1.0, 1.0]] * 3, [[0.0]] * 20, [[1.0, 0.0], [0.0, 1.0], [0, 0]]]
 )
