@@ -36,6 +36,23 @@ def test_an_archive_of_windows_powershell_is_read(tmp_path):
     assert {entry.key for entry in folder.skipped} == {"../x.png", "empty"}
 
 
+def test_names_in_an_archive_that_come_to_others_are_read(tmp_path):
+    files = pngs(TWO)
+    odd = [f"./pictures//{TWO[0]}", *(f"pictures/./{name}" for name in TWO[1:])]
+    path = zipped(tmp_path / "data.zip", dict(zip(odd, files.values(), strict=True)) | {"./": b""})
+    for folder in (whole(path), whole(path / "pictures")):
+        assert [item.key for item in folder.items] == TWO
+        assert [folder.read(item) for item in folder.items] == list(files.values())
+        assert not folder.skipped
+
+
+def test_a_name_in_an_archive_does_not_hide_behind_one_that_comes_to_it(tmp_path):
+    files = pngs(TWO)
+    folder = whole(zipped(tmp_path / "data.zip", {f"./{TWO[0]}": png(9)} | files))
+    assert folder.read(folder.items[0]) == files[TWO[0]]
+    assert [entry.key for entry in folder.skipped] == [TWO[0]]
+
+
 def test_spaces_and_foreign_letters_are_ordinary(tmp_path):
     names = ["Ähre und Korn/Bild 1.png", "Ähre und Korn/画像.png", "ψ/a b.png"]
     files = pngs(names)

@@ -15,6 +15,8 @@ class _Opened(NamedTuple):
     process: int
     archive: zipfile.ZipFile
     separator: str
+    spelt: dict[str, str]
+    """Names as the archive has them, by what they come to, where that is another."""
 
 
 class ZipSource:
@@ -25,6 +27,7 @@ class ZipSource:
 
     Windows PowerShell packs archives whose names have backslashes throughout; these are taken for
     the slashes that they stand for. In an archive that has slashes too, a backslash is refused.
+    `./a//b`, as some packers have it, is taken for `a/b`.
     """
 
     def __init__(self, archive: Path, prefix: str = "") -> None:
@@ -56,7 +59,7 @@ class ZipSource:
             if reason:
                 refused.append(Skipped(name.encode(errors="replace").decode(), reason))
                 continue
-            key = self._relative(name)
+            key = self._relative(_plain(name))
             if key is None or any(hidden(part) for part in PurePosixPath(key).parts):
                 continue
             folders.update(_parents(key))
@@ -73,7 +76,7 @@ class ZipSource:
         name = f"{self.prefix}/{key}" if self.prefix else key
         try:
             opened = self._zip()
-            info = opened.archive.getinfo(name.replace("/", opened.separator))
+            info = opened.archive.getinfo(opened.spelt.get(name, name))
             check_size(info.file_size)
             return opened.archive.read(info)
         except DataError:
@@ -87,7 +90,6 @@ class ZipSource:
         return ZipSource(self.archive, f"{self.prefix}/{prefix}" if self.prefix else prefix)
 
     def _relative(self, name: str) -> str | None:
-        name = name.rstrip("/")
         if not self.prefix:
             return name or None
         return name[len(self.prefix) + 1 :] if name.startswith(self.prefix + "/") else None
@@ -103,7 +105,8 @@ class ZipSource:
             raise DataError(
                 f"{self.archive} cannot be read as a zip archive ({error}); fetch or pack it again"
             ) from error
-        opened = _Opened(os.getpid(), archive, _separator(archive.namelist()))
+        separator = _separator(archive.namelist())
+        opened = _Opened(os.getpid(), archive, separator, _spelt(archive.namelist(), separator))
         self._opened.value = opened
         return opened
 
@@ -116,6 +119,24 @@ def _separator(names: Sequence[str]) -> str:
     """What stands between folders in an archive's names."""
     slashes = any("/" in name for name in names)
     return "\\" if not slashes and any("\\" in name for name in names) else "/"
+
+
+def _spelt(names: Sequence[str], separator: str) -> dict[str, str]:
+    """Names by what they come to, those of files that come to another; no name hides another."""
+    found: dict[str, str] = {}
+    for name in names:
+        slashed = name.replace(separator, "/")
+        plain = _plain(slashed)
+        if plain != name and not slashed.endswith("/") and not _unsafe(slashed):
+            found.setdefault(plain, name)
+    for name in found.keys() & set(names):
+        del found[name]
+    return found
+
+
+def _plain(name: str) -> str:
+    """A name without what stands for nothing in it: `.`, doubled slashes and one at its end."""
+    return "/".join(part for part in name.split("/") if part not in ("", "."))
 
 
 def _unsafe(name: str) -> str:
