@@ -195,7 +195,8 @@ def _names(keys: Sequence[str]) -> list[str]:
     names: dict[str, None] = {}
     for key in keys:
         whole = " - ".join(PurePosixPath(key).parts)
-        name = whole = whole.encode()[-_LONGEST_NAME:].decode(errors="ignore")
+        # What begins with a dot where it is cut would be hidden from whoever looks for classes.
+        name = whole = whole.encode()[-_LONGEST_NAME:].decode(errors="ignore").lstrip(".")
         number = 1
         while name in names:
             number += 1

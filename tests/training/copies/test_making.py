@@ -157,6 +157,13 @@ def test_names_that_come_to_the_same_are_numbered_and_long_ones_cut(tmp_path):
     assert len(names[2].encode()) <= 200
 
 
+def test_a_name_is_not_cut_where_what_is_left_would_be_hidden(tmp_path):
+    long = "x" * 10 + "." + "y" * 195 + ".png"
+    data = grown(tmp_path / "data", {long: png(1), "a.png": png(2)})
+    assert made(data, tmp_path / "out", copies=1).images == 2
+    assert len(open_data(tmp_path / "out").whole.classes) == 2
+
+
 @pytest.mark.parametrize(
     ("files", "words"),
     [
@@ -201,3 +208,5 @@ def test_what_fails_halfway_leaves_nothing_and_what_was_left_is_no_hindrance(
     grown(tmp_path / ".out.incoming", {"old": b"of a killed process"})
     made(pictures, tmp_path / "out")
     assert names_in(tmp_path) == ["out", "pictures"]
+
+
