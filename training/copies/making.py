@@ -1,10 +1,13 @@
 """A folder of copies, a class for each picture: the picture itself and what became of it."""
 
+import glob
 import hashlib
 import io
+import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -14,6 +17,7 @@ from PIL import Image
 from model_store.cpus import available_cpus
 from model_store.errors import ImageError
 from model_store.images import SUFFIXES, decode
+from model_store.locks import locked
 from training.copies.edits import EDITS
 from training.data.other_files import OtherFiles, counted, told_other_files
 from training.data.sources import Skipped, Source, open_source
@@ -119,8 +123,8 @@ def make_copies(
         on_progress: Told as (pictures done, pictures in all).
 
     Raises:
-        DataError: Not one can be decoded; or `out` is there, lies among the pictures or cannot be
-            written.
+        DataError: Not one can be decoded; or `out` is there, is being written by another process,
+            lies among the pictures or cannot be written.
     """
     where, keys = pictures.source.path, pictures.keys
     if out.resolve().is_relative_to(where.resolve()):
@@ -213,17 +217,44 @@ def _whole_folder(out: Path) -> Iterator[Path]:
     parent = out.resolve().parent
     if not parent.is_dir():
         raise DataError(f"{out} cannot be written: give --out a name in a folder that exists")
-    # Of one name, so that what a killed process left is not there for good.
-    incoming = parent / f".{out.name}.incoming"
-    try:
-        if incoming.exists():
-            shutil.rmtree(incoming)
-        incoming.mkdir()
-        yield incoming
-        incoming.rename(out)
-    except OSError as error:
-        raise DataError(
-            f"{out} cannot be written ({error.strerror or error}); give --out another place"
-        ) from error
-    finally:
-        shutil.rmtree(incoming, ignore_errors=True)
+    incoming = parent / f".{out.name}.incoming-{os.getpid()}-{secrets.token_hex(4)}"
+    with ExitStack() as held:
+        try:
+            # Between its making and its lock a new folder would look like one left behind.
+            with locked(parent):
+                incoming.mkdir()
+                lockable = held.enter_context(locked(incoming))
+                _clear(out, parent, incoming, lockable=lockable)
+            yield incoming
+            incoming.rename(out)
+        except OSError as error:
+            raise DataError(
+                f"{out} cannot be written ({error.strerror or error}); give --out another place"
+            ) from error
+        finally:
+            shutil.rmtree(incoming, ignore_errors=True)
+
+
+def _clear(out: Path, parent: Path, ours: Path, *, lockable: bool) -> None:
+    """Removes what killed processes have left of the same folder.
+
+    Args:
+        out: The folder that is to be written.
+        parent: Where it is to lie.
+        ours: What is not to be removed.
+        lockable: Whether there are locks on folders here, by which one that is being written tells.
+
+    Raises:
+        DataError: Another process is writing it.
+    """
+    for other in parent.glob(f"{glob.escape(f'.{out.name}.incoming')}*"):
+        if other == ours:
+            continue
+        # One that has become what it was for, or is removed meanwhile, is no longer there.
+        with suppress(FileNotFoundError), locked(other, wait=False) as abandoned:
+            if abandoned:
+                shutil.rmtree(other)
+            elif lockable:
+                raise DataError(
+                    f"another process is writing {out}; wait for it, or give --out another name"
+                )

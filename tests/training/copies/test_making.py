@@ -210,3 +210,18 @@ def test_what_fails_halfway_leaves_nothing_and_what_was_left_is_no_hindrance(
     assert names_in(tmp_path) == ["out", "pictures"]
 
 
+def test_two_that_write_one_folder_do_not_disturb_each_other(pictures, tmp_path):
+    refused = []
+
+    def again(done, _):
+        if done == 1:
+            with pytest.raises(DataError, match="another process is writing") as error:
+                made(pictures, tmp_path / "out")
+            refused.append(error)
+            made(pictures, tmp_path / "out-2")  # Of another name there are two at a time.
+
+    found = make_copies(find_pictures(pictures), tmp_path / "out", on_progress=again)
+    assert refused
+    assert found.images == 3
+    assert names_in(tmp_path) == ["out", "out-2", "pictures"]
+    assert contents(tmp_path / "out") == contents(tmp_path / "out-2")
