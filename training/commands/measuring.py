@@ -124,6 +124,8 @@ def _one_shot(bench: Bench, sides: Sides, options: argparse.Namespace) -> tuple[
 def _runs(bench: Bench, options: argparse.Namespace) -> Measured:
     if options.gallery is not None:
         raise DataError("the runs name their own candidates; leave --gallery out")
+    if options.classes != "all":
+        raise DataError("the runs name their own classes; leave --classes out")
     played = play_runs(options.data, bench.network, device=bench.device)
     figures = omniglot_runs_figures(played, seed=options.seed)
 

@@ -232,6 +232,12 @@ def test_a_gallery_where_it_means_nothing_is_refused(store, images, capsys, prot
     assert "leave --gallery out" in capsys.readouterr().err
 
 
+def test_classes_of_a_split_are_refused_where_the_runs_name_their_own(store, images, capsys):
+    words = ("evaluate", "plain", "--data", images, "--protocol", "omniglot-runs")
+    assert run(store, *words, "--classes", "validation") == 1
+    assert "leave --classes out" in capsys.readouterr().err
+
+
 def test_calibrate_writes_a_version_that_decides(store, images, capsys):
     words = ("calibrate", "plain", "--data", images, "--far", 0.05, "--prior", 0.2)
     assert run(store, *words) == 0
