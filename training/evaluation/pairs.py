@@ -115,8 +115,13 @@ def score_folder(
     generator = np.random.default_rng(seed)
     genuine = pool.genuine(max_genuine, generator)
     impostor = pool.impostors(max_impostors, generator)
+    source = left.folder.source
+    if right is not None and not len(genuine.left):
+        raise DataError(
+            f"no image of {source} has another of its class in {right.folder.source}; classes are "
+            "matched by the names of their folders"
+        )
     if not len(genuine.left) or not len(impostor.left):
-        source = left.folder.source
         raise DataError(
             f"{source} gives {len(genuine.left)} pairs of one class and {len(impostor.left)} of "
             "two: at least two classes are needed, one of them with two images"

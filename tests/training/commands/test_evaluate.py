@@ -238,6 +238,14 @@ def test_classes_of_a_split_are_refused_where_the_runs_name_their_own(store, ima
     assert "leave --classes out" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("protocol", ["verification", "retrieval"])
+def test_a_gallery_of_other_classes_is_called_that(store, images, tmp_path, capsys, protocol):
+    other = grown(tmp_path / "other", pngs(["x/1.png", "y/1.png"]))
+    words = ("evaluate", "plain", "--data", images, "--protocol", protocol, "--gallery", other)
+    assert run(store, *words) == 1
+    assert "classes are matched by the names of their folders" in capsys.readouterr().err
+
+
 def test_calibrate_writes_a_version_that_decides(store, images, capsys):
     words = ("calibrate", "plain", "--data", images, "--far", 0.05, "--prior", 0.2)
     assert run(store, *words) == 0
