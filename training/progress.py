@@ -64,7 +64,7 @@ class Reporter:
 
     def __init__(self, stream: TextIO | None = None, lines_every: float = _LINES_EVERY) -> None:
         self._stream = stream or sys.stderr
-        self._console = Console(file=self._stream, highlight=False, soft_wrap=True)
+        self._console = Console(file=self._stream, highlight=False, soft_wrap=True, emoji=False)
         self.lines_every = lines_every
 
     def say(self, text: str) -> None:
@@ -110,10 +110,10 @@ class _LiveTask(Task):
     def __init__(self, title: str, total: int, start: int, console: Console) -> None:
         super().__init__(title, total, start)
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             TaskProgressColumn(),
-            TextColumn("{task.fields[line]}"),
+            TextColumn("{task.fields[line]}", markup=False),
             console=console,
             refresh_per_second=4,
         )

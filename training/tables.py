@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 _WIDTH = 100
 
@@ -20,7 +21,7 @@ def table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) ->
     """
     made = Table(*headings, box=box.SIMPLE_HEAD, show_header=any(headings))
     for row in rows:
-        made.add_row(*(cell.replace("[", r"\[") for cell in row))
+        made.add_row(*map(Text, row))
     text = io.StringIO()
     Console(file=text, width=_WIDTH, color_system=None, legacy_windows=False).print(made)
     lines = [line.rstrip() for line in text.getvalue().splitlines()]

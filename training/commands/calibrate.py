@@ -126,7 +126,7 @@ def run(options: argparse.Namespace) -> int:
     old, new = _rows(before.calibration), _rows(calibration)
     for name, value in new.items():
         table.add_row(name, old.get(name, "" if old else "not calibrated"), value)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     console.print(table)
     told = f"calibrated on {data}"
     if options.describe_only:

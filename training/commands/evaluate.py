@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import JsonValue
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from model_store.manifest import Evaluation
 from training.commands.common import whole_number
@@ -76,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
         _make_folder(options.pictures)
     measured = measure(bench, options)
     version = bench.checkpoint.manifest.version
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     console.print(f"{bench.name} version {version}, {options.protocol}", markup=False)
     console.print(f"on {measured.data}", markup=False)
     console.print(_table(measured))
@@ -145,5 +146,6 @@ def _table(measured: Measured) -> Table:
     table.add_column("value", justify="right")
     table.add_column("95 % interval", justify="right")
     for row in rows_of(measured.figures.to_json()):
-        table.add_row(*row)
+        # As text, since the name of a group may have brackets, which would be taken for markup.
+        table.add_row(*map(Text, row))
     return table

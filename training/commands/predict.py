@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     checkpoint = store.load(store.resolve(name))
     prediction = predict(checkpoint, *files, device=device)
     model = f"{checkpoint.manifest.name} version {checkpoint.manifest.version}"
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     if options.out is None and console.is_terminal and console.color_system in _COLOURFUL:
         console.print(half_blocks(images, console.width), end="")
     for line in (

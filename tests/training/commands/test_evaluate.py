@@ -246,6 +246,16 @@ def test_a_gallery_of_other_classes_is_called_that(store, images, tmp_path, caps
     assert "classes are matched by the names of their folders" in capsys.readouterr().err
 
 
+def test_names_of_groups_are_shown_as_they_are(store, tmp_path, capsys):
+    groups = ("[bold] letters", "[old] :smile:")
+    names = [f"{g}/c{n}/{image}.png" for g in groups for n in range(3) for image in range(2)]
+    data = grown(tmp_path / "[red]:key:", pngs(names))
+    words = ("evaluate", "plain", "--data", data, "--protocol", "one-shot")
+    assert run(store, *words, "--trials", 20, "--ways", 3) == 0
+    told = capsys.readouterr().out
+    assert all(name in told for name in (*groups, "[red]:key:"))
+
+
 def test_calibrate_writes_a_version_that_decides(store, images, capsys):
     words = ("calibrate", "plain", "--data", images, "--far", 0.05, "--prior", 0.2)
     assert run(store, *words) == 0
