@@ -27,9 +27,10 @@ def commands() -> list[str]:
         line
         for page in pages
         for block in blocks("sh", page)
-        for line in block.replace("\\\n", " ").splitlines()
+        # In quotes a line goes on.
+        for line in re.findall(r"(?:'[^']*'|[^'\n])+", block.replace("\\\n", " "))
     ]
-    typed = (re.search(r"-m training (?=[a-z])(.*)", line) for line in lines)
+    typed = (re.search(r"(?:-m training|^\$T) (?=[a-z])(.*)", line, re.DOTALL) for line in lines)
     return list(dict.fromkeys(found[1] for found in typed if found))
 
 
