@@ -266,6 +266,15 @@ class ModelStore:
             )
             return self._reference(name, publish_version(incoming, draft, after=version))
 
+    def check_writable(self, name: str) -> None:
+        """Tries whether a version could be added to a model that is there; leaves nothing of it.
+
+        Raises:
+            StoreError: It could not.
+        """
+        with incoming_version(self.root / check_name(name)):
+            pass
+
     def index(self) -> StoreIndex:
         """The default model and the aliases; none of either where no `store.json` is.
 

@@ -450,3 +450,17 @@ def test_a_full_disk_leaves_nothing_and_harms_nothing(tmp_path: Path):
     assert [entry.name for entry in (tmp_path / "mine").iterdir()] == ["1"]
     assert store.load("mine").manifest.version == 1
     assert store.save("mine", tiny.network(seed=1)).version == 2
+
+
+def test_whether_a_version_could_be_added_is_tried_and_leaves_nothing(tmp_path, monkeypatch):
+    store = ModelStore(tmp_path)
+    store.save("mine", tiny.network())
+    store.check_writable("mine")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["1"]
+
+    def refused(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("model_store.versions.make_folder", refused)
+    with pytest.raises(StoreError, match="mend the permissions"):
+        store.check_writable("mine")

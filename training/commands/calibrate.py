@@ -76,6 +76,8 @@ def run(options: argparse.Namespace) -> int:
         TwinlensError: The model or the data cannot be used, or the store cannot be written.
     """
     bench = Bench(options)
+    # Before anything is embedded, because that takes long.
+    bench.store.check_writable(bench.name)
     sides = bench.sides()
     folder = sides.left.folder
     if len(folder.group_names) > 1 and sides.gallery is None:

@@ -256,6 +256,19 @@ def test_names_of_groups_are_shown_as_they_are(store, tmp_path, capsys):
     assert all(name in told for name in (*groups, "[red]:key:"))
 
 
+def test_a_store_that_cannot_be_written_is_said_before_anything_is_embedded(
+    store, images, capsys, monkeypatch
+):
+    def refused(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("model_store.versions.make_folder", refused)
+    assert run(store, "calibrate", "plain", "--data", images, "--far", 0.1) == 1
+    told = capsys.readouterr().err
+    assert "mend the permissions" in told
+    assert "embedding" not in told
+
+
 def test_calibrate_writes_a_version_that_decides(store, images, capsys):
     words = ("calibrate", "plain", "--data", images, "--far", 0.05, "--prior", 0.2)
     assert run(store, *words) == 0
