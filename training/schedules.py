@@ -6,6 +6,9 @@ and a run that is bounded to fewer steps goes through the whole of it.
 
 import math
 from collections.abc import Callable
+from typing import Annotated
+
+from pydantic import Field
 
 Curve = Callable[[float], float]
 """From the share of the training done after warm-up, in [0, 1], to a factor of the peak rate."""
@@ -16,7 +19,7 @@ def constant() -> Curve:
     return lambda _: 1.0
 
 
-def cosine(*, floor: float = 0.0) -> Curve:
+def cosine(*, floor: Annotated[float, Field(ge=0, le=1)] = 0.0) -> Curve:
     """Falls from 1 along half a cosine (Loshchilov, Hutter 2017, arXiv 1608.03983, equation 5).
 
     Args:

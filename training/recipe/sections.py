@@ -50,7 +50,7 @@ class Optimiser(Section):
     name: Literal["sgd", "adam", "adamw"] = "sgd"
     learning_rate: Positive
     reference_batch: Annotated[int, Field(ge=1)] | None = None
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     momentum: Share = 0.9
     nesterov: bool = True
     backbone_factor: Positive = 1.0

@@ -105,6 +105,8 @@ class TestHelp:
                 "option 'images' cannot be 2.5.*integer",
             ),
             ("schedule.options.floor=abc", "option 'floor' cannot be 'abc'"),
+            ("schedule.options.floor=50", "option 'floor' cannot be 50.*less than or equal to 1"),
+            ("optimiser.weight_decay=.inf", "optimiser.weight_decay.*finite"),
             ("epochs=1e308", "epochs.*less than or equal to 1000000"),
             ("sampling.name=x", "balanced-pairs"),
             ("schedule.name=x", "cosine"),
