@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.api.fields import Fields
+from app.api.fields import Fields, embeddings_from_json
+from app.api.problem import BadRequest
 from app.api.uploads import Body
 from model_store.network import Side
 from tests.app.material import DIMENSION, encode, picture, pixels
@@ -110,6 +111,25 @@ def test_one_long_embedding_and_many_empty_ones_take_no_memory(client: httpx.Cli
         "/compare/many", json={"query": [0.5] * DIMENSION, "candidates": candidates}
     )
     problem(answer, 400, "candidates[1]")
+
+
+def test_a_long_text_among_the_numbers_of_an_embedding_takes_no_memory() -> None:
+    # As texts of that length, the numbers would be 400 MB.
+    tracemalloc.start()
+    try:
+        for text in ("x" * 100_000, [0.5] * 100_000):
+            with pytest.raises(BadRequest, match=r"query\[0\]: .* numbers only"):
+                embeddings_from_json("query", [[0.5, text, *[0] * 1000]])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_000_000
+
+
+def test_numbers_of_any_kind_are_an_embedding() -> None:
+    rows = embeddings_from_json("query", [[0.1, -2, 2**64 - 1, 1e39, True]])
+    assert rows.dtype == np.float32
+    assert rows.tolist() == [[np.float32(0.1), -2, 2.0**64, np.inf, 1]]
 
 
 def test_an_empty_file(client: httpx.Client) -> None:
