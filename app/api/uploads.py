@@ -1,8 +1,10 @@
 """Reads request bodies, with every limit enforced while reading. Nothing goes to disk."""
 
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import orjson
 from fastapi import Request
 from python_multipart import MultipartParser
@@ -16,8 +18,9 @@ from app.api.sink import Sink
 from app.inference.admission import Reservation
 from app.inference.errors import TooManyBytes
 
-# Parsing JSON blocks the event loop: a million numbers for some tenths of a second.
+# Parsing JSON blocks the event loop: a million values for some tenths of a second.
 _MAX_JSON_VALUES = 1_000_000
+_COUNTED_BYTES = 1 << 18
 _PIECE_BYTES = 16_384
 _MEDIA_TYPES = "multipart/form-data or application/json"
 
@@ -182,13 +185,13 @@ async def _read_multipart(
 
 
 def _json_fields(data: bytes, expected: str) -> dict[str, list[object]]:
-    if data.count(b",") >= _MAX_JSON_VALUES:
+    if _values_at_most(data) > _MAX_JSON_VALUES:
         raise TooManyBytes(
             f"the JSON body has more than {_MAX_JSON_VALUES:,} values; send embeddings as raw "
             "little-endian float32 in the field 'embeddings' of a multipart body"
         )
     try:
-        document = orjson.loads(data)
+        document = _parsed(data)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"the body is not valid JSON: {error}") from None
     if not isinstance(document, dict):
@@ -198,6 +201,34 @@ def _json_fields(data: bytes, expected: str) -> dict[str, list[object]]:
         for name, value in document.items()
         if value is not None
     }
+
+
+def _values_at_most(data: bytes) -> int:
+    """The values of a JSON text, lists and objects among them, or more; base64 is one each."""
+    count = 1
+    every = np.frombuffer(data, np.uint8)
+    # By NumPy, as `bytes.count` takes thrice as long; and what it makes stays in the cache.
+    for start in range(0, len(every), _COUNTED_BYTES):
+        signs = every[start : start + _COUNTED_BYTES]
+        count += int(np.count_nonzero(signs == ord(",")))
+        # One bit tells a square bracket from a curly one.
+        count += int(np.count_nonzero(signs | 0x20 == ord("{")))
+    return count
+
+
+def _parsed(data: bytes) -> object:
+    """What a JSON text holds.
+
+    Raises:
+        orjson.JSONDecodeError: It is none.
+    """
+    # What is being made cannot be garbage. To look for some in ever more lists takes ten times as
+    # long as to make them.
+    gc.disable()
+    try:
+        return orjson.loads(data)
+    finally:
+        gc.enable()
 
 
 def _too_large(limits: Limits) -> BodyTooLarge:

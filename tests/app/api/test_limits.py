@@ -403,11 +403,19 @@ def test_as_many_images_as_are_allowed_come_with_all_the_other_fields(small: Run
     assert len(ranked.json()["results"]) == 3
 
 
-def test_json_of_more_values_than_can_be_parsed_in_passing_is_refused(store: Path) -> None:
+@pytest.mark.parametrize(
+    "values",
+    [b"0," * 1_000_000 + b"0", b",".join([b"[" * 1000 + b"]" * 1000] * 1000)],
+    ids=["numbers", "lists in lists"],
+)
+def test_json_of_more_values_than_can_be_parsed_in_passing_is_refused(
+    store: Path, values: bytes
+) -> None:
     with in_thread(store, store_poll_seconds=0) as running:
-        body = b'{"query":[' + b"0," * 1_000_000 + b'0],"candidates":[]}'
         answer = running.client.post(
-            "/compare/many", content=body, headers={"content-type": "application/json"}
+            "/compare/many",
+            content=b'{"query":[' + values + b'],"candidates":[]}',
+            headers={"content-type": "application/json"},
         )
         assert answer.status_code == 413
         assert "float32" in answer.json()["detail"]
