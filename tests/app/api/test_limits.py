@@ -81,6 +81,16 @@ def test_a_content_length_that_is_too_short_cuts_the_body(small: Running) -> Non
         assert answer_of(connection).startswith(b"HTTP/1.1 400")
 
 
+def test_a_content_length_may_have_zeros_in_front(small: Running) -> None:
+    image = picture(1)
+    with socket.create_connection(("127.0.0.1", small.port), timeout=10) as connection:
+        connection.sendall(
+            b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+            b"Content-Length: %05000d\r\n\r\n%b" % (len(image), image)
+        )
+        assert answer_of(connection).startswith(b"HTTP/1.1 200")
+
+
 def test_a_client_that_leaves_while_sending_is_noticed(small: Running) -> None:
     before = metric(small, "twinlens_rejections_total", reason="client-gone")
     body, kind = compare_body(picture(1), picture(2))
