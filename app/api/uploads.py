@@ -11,6 +11,7 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
+from app.api.boundary import Boundary
 from app.api.form import Form
 from app.api.limits import Limits
 from app.api.problem import BadRequest, BodyTooLarge, ClientGone, UnsupportedBody
@@ -175,9 +176,15 @@ async def _read_multipart(
             "library set that header"
         )
     form = Form(limits, declared)
+    delimiters = Boundary(boundary, limits.parts)
     try:
         parser = MultipartParser(boundary, form.callbacks())
-        size = await _read(request, limits, reservation, parser.write)
+
+        def write(piece: bytes) -> None:
+            delimiters.check(piece)
+            parser.write(piece)
+
+        size = await _read(request, limits, reservation, write)
     except FormParserError as error:
         raise BadRequest(f"the multipart body is malformed: {error}") from None
     if size and not form.ended:

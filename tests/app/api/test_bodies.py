@@ -18,6 +18,7 @@ from python_multipart import MultipartParser
 
 from app.api.form import Form
 from app.api.limits import Limits
+from app.api.problem import BadRequest
 from app.api.sink import Sink, sink_of
 from app.api.uploads import Body, read_body
 from app.inference.admission import Admission
@@ -149,6 +150,33 @@ def test_small_and_large_pieces_stay_in_order_and_large_ones_are_not_copied() ->
     assert read_pieces(pieces, "image/png").fields == {"image": [b"".join(pieces)]}
     large = random.bytes(1_000_000)
     assert read_pieces([large], "image/png").fields["image"][0] is large
+
+
+_EDGE = "multipart/form-data; boundary=edge"
+
+
+def test_a_file_may_hold_what_looks_like_the_boundary_by_accident_and_not_without_end() -> None:
+    by_accident = b"\r\n--edges and others" * 900
+    for cut in range(16_000, 20_000, 500):
+        body = multipart(image=by_accident)
+        assert read_pieces([body[:cut], body[cut:]], _EDGE).fields == {"image": [by_accident]}
+    with pytest.raises(BadRequest, match="1,004 lines that begin with its boundary"):
+        read_pieces([multipart(a=by_accident), multipart(b=by_accident)], _EDGE)
+
+
+@pytest.mark.parametrize("blank", [b" ", b"\t"])
+def test_white_space_behind_a_boundary_is_bounded(blank: bytes) -> None:
+    def padded(many: int) -> bytes:
+        behind = multipart(b=b"2").replace(b"edge", b"edge" + blank * many, 1)
+        return multipart(a=b"1").removesuffix(b"--edge--\r\n") + behind
+
+    assert read_pieces([padded(99)], _EDGE).fields == {"a": [b"1"], "b": [b"2"]}
+    body = padded(100_000)
+    start = body.index(blank * 9)
+    for cut in (0, start - 20_000, start - 3, start, start + 1, start + 50):
+        pieces = [body[:cut], body[cut:]] if cut > 0 else [body]
+        with pytest.raises(BadRequest, match="100 blanks or more"):
+            read_pieces(pieces, _EDGE)
 
 
 def test_json_of_nearly_a_million_values_is_read_and_lists_in_lists_hardly_slow_it_down() -> None:
