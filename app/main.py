@@ -7,11 +7,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
 
 from app import web
 from app.api import admin, compare, embed, health, models, problem
 from app.api.answers import Problem
+from app.api.cors import Cors
 from app.api.gate import Gate, routes_of
 from app.api.guard import Guard, is_open
 from app.api.middleware import RequestMiddleware
@@ -123,7 +123,7 @@ def create_app(
     origins = [origin for part in settings.cors_origins.split(",") if (origin := part.strip())]
     if origins:
         app.add_middleware(
-            CORSMiddleware,
+            Cors,
             allow_origins=origins,
             allow_methods=["GET", "POST"],
             allow_headers=["*"],

@@ -14,7 +14,7 @@ from app.security import keys
 from app.security.keys import Scope, new_key, write_keys
 from model_store import ModelStore
 from tests.app.material import DIMENSION, fill_store, network, picture
-from tests.app.serving import Running, in_thread
+from tests.app.serving import Running, in_thread, metric
 
 READ, _READ = new_key("reader")
 ADMIN, _ADMIN = new_key("admin", Scope.ADMIN)
@@ -237,6 +237,11 @@ def test_other_origins(guarded: Running, server: Running) -> None:
     assert probed.headers["access-control-expose-headers"] == "*"
     stranger = guarded.client.options("/embed", headers={**asks, "origin": "https://x.example"})
     assert "access-control-allow-origin" not in stranger.headers
+    assert stranger.status_code == 400
+    assert stranger.headers["content-type"] == "application/problem+json"
+    assert stranger.json()["request_id"] == stranger.headers["x-request-id"]
+    assert "TWINLENS_CORS_ORIGINS" in stranger.json()["detail"]
+    assert metric(guarded, "twinlens_rejections_total", reason="cross-origin-refused") == 1
     nobody = server.client.get("/models", headers={"origin": "https://shop.example"})
     assert "access-control-allow-origin" not in nobody.headers
 
