@@ -54,6 +54,10 @@ def main(arguments: list[str]) -> int:
 def _name(text: str) -> str:
     if not 1 <= len(text) <= MAX_NAME:
         raise argparse.ArgumentTypeError(f"must have 1 to {MAX_NAME} characters")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError("must be in UTF-8, which this is not") from None
     return text
 
 

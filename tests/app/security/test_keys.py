@@ -217,6 +217,7 @@ def test_a_file_that_is_none_is_said(tmp_path: Path) -> None:
         ["shop", "--images-per-second", "many"],
         [""],
         ["x" * 101],
+        ["caf\udce9"],  # As Python has an argument in Latin-1.
     ],
 )
 def test_a_key_that_cannot_be_is_refused_and_not_made(
