@@ -29,11 +29,26 @@ _ORIGIN = re.compile(r"\*|https?://[^/\s]+")
 _ALIKE = 0.8
 
 
+class SettingsError(TwinlensError):
+    """A setting in the environment that cannot be."""
+
+
+def _user_cache() -> Path:
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        raise SettingsError(
+            "TWINLENS_ENGINE_CACHE is unset, and this user has no home folder for it; set it to "
+            "a folder that this user may write to"
+        ) from None
+
+
 class Settings(BaseSettings):
     """What can be set, its default, and what it means.
 
     Raises:
         pydantic.ValidationError: A value is out of range, or two of them contradict each other.
+        SettingsError: One is unset whose default cannot be told.
     """
 
     model_config = SettingsConfigDict(
@@ -88,7 +103,7 @@ class Settings(BaseSettings):
         "with float32.",
     )
     engine_cache: Path = Field(
-        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "twinlens" / "engines",
+        default_factory=lambda: _user_cache() / "twinlens" / "engines",
         description="Folder for networks converted to an engine's form; made anew if it is lost.",
     )
     compute_threads: int = Field(
@@ -215,10 +230,6 @@ class Settings(BaseSettings):
                 "lower TWINLENS_MAX_BODY_BYTES and TWINLENS_MAX_MANY_BODY_BYTES"
             )
         return self
-
-
-class SettingsError(TwinlensError):
-    """A setting in the environment that cannot be."""
 
 
 def read_settings() -> Settings:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -28,6 +30,23 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TWINLENS_DEFAULT_MODEL", "")
     settings = Settings()
     assert (settings.port, settings.cache_bytes, settings.default_model) == (9000, 0, None)
+
+
+def test_a_user_without_a_home_has_to_name_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs as any number; only what asks for the default is told."""
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert "TWINLENS_ENGINE_CACHE is unset" in refusal(monkeypatch)
+    assert "TWINLENS_ENGINE_CACHE" in table()
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    assert read_settings().engine_cache == Path("/cache/twinlens/engines")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("TWINLENS_ENGINE_CACHE", "/engines")
+    assert read_settings().engine_cache == Path("/engines")
 
 
 def test_limits_that_contradict_each_other_are_refused() -> None:
