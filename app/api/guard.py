@@ -12,7 +12,8 @@ from app.security.keys import Scope as KeyScope
 from app.security.limiter import Bucket
 
 # What probes, Prometheus and a person with a browser need before they have a key. None of it says
-# anything of models or images.
+# anything of images. /metrics names models, and /readyz what is wrong with one, for whoever has to
+# mend it; docs/security.md says how to keep that inside.
 _OPEN = frozenset({"/", "/livez", "/readyz", "/metrics", "/docs", "/openapi.json", "/favicon.ico"})
 _OPEN_FOLDERS = ("/docs/", "/static/")
 _ADMIN = "/admin/"
