@@ -1,22 +1,18 @@
 """HTTP/1.1 as uvicorn speaks it, with bounds on what a slow or endless client can hold."""
 
-import contextlib
-import select
-import socket
 import sys
-from asyncio import AbstractEventLoop, TimerHandle, Transport
-from collections.abc import Callable, Sized
+from asyncio import Transport
 from typing import ClassVar
 
 import httptools
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.api.context import unsent_of
 from app.api.problem import BadRequest, HeadersTooLarge, HeadersTooSlow
 from app.api.refusal import refusal
 from app.api.sink import sink_of
+from app.connection import Flow, Timer, has_left, hold_little
 from app.inference.admission import Reservation
 
 _MAX_HEADER_BYTES = 65_536
@@ -62,10 +58,10 @@ class GuardedProtocol(HttpToolsProtocol):
     idle: ClassVar[dict["GuardedProtocol", None]] = {}
 
     # A client may well send its next request while it does not read the answer to the last.
-    _reading: "_Timer"
-    _writing: "_Timer"
+    _reading: Timer
+    _writing: Timer
     # For as long as requests wait for their turn.
-    _looking: "_Timer"
+    _looking: Timer
     # Of requests sent in a row without waiting, the one in work; `cycle` is the last one read.
     _running: RequestResponseCycle | None = None
     _in_headers = False
@@ -86,11 +82,11 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """As `asyncio.Protocol`; uvicorn declares the type of transport likewise."""
         super().connection_made(transport)
-        self.flow = _Flow(transport, self.pipeline)
-        _hold_little(transport)
-        self._reading = _Timer(self.loop, self.patience)
-        self._writing = _Timer(self.loop, self.patience)
-        self._looking = _Timer(self.loop, _LOOK_SECONDS)
+        self.flow = Flow(transport, self.pipeline)
+        hold_little(transport, _UNSENT_IN_SYSTEM)
+        self._reading = Timer(self.loop, self.patience)
+        self._writing = Timer(self.loop, self.patience)
+        self._looking = Timer(self.loop, _LOOK_SECONDS)
         self._await_request()
         if len(self.connections) > self.most_connections:
             self._make_room()
@@ -280,7 +276,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """Tells of a client that has left: while nothing is read, nothing else does."""
         if not self.pipeline or self.transport.is_closing():
             return
-        if _has_left(self.transport):
+        if has_left(self.transport):
             self._tell_gone()
             self._close()
         else:
@@ -349,21 +345,6 @@ class GuardedProtocol(HttpToolsProtocol):
         self._close()
 
 
-def _hold_little(transport: Transport) -> None:
-    # Not every system knows it, and a socket of the local machine's own kind has no such option.
-    with contextlib.suppress(AttributeError, OSError):
-        transport.get_extra_info("socket").setsockopt(
-            socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_IN_SYSTEM
-        )
-
-
-def _has_left(transport: Transport) -> bool:
-    """Whether the other end sends no more, even if there is something of it still to be read."""
-    poller = select.poll()
-    poller.register(transport.get_extra_info("socket"), getattr(select, "POLLRDHUP", 0))
-    return bool(poller.poll(0))
-
-
 def _too_large() -> HeadersTooLarge:
     return HeadersTooLarge(
         f"the request's headers are over the limit of {_MAX_HEADER_BYTES:,} bytes, its target and "
@@ -375,49 +356,3 @@ def _malformed(error: httptools.HttpParserError) -> BadRequest:
     return BadRequest(
         f"this is not HTTP/1.1 as it should be ({error}); have an HTTP client library write it"
     )
-
-
-class _Flow(FlowControl):
-    """Reads on only once no request that was read waits for its turn.
-
-    uvicorn reads on at every answer, and whenever a request is asked whether its client is still
-    there: each time, more requests come to wait.
-
-    Args:
-        transport: What is read from.
-        waiting: The requests that wait.
-    """
-
-    def __init__(self, transport: Transport, waiting: Sized) -> None:
-        super().__init__(transport)
-        self._waiting = waiting
-
-    def resume_reading(self) -> None:
-        """Reads on, if it is time."""
-        if not self._waiting:
-            super().resume_reading()
-
-
-class _Timer:
-    """Waits for one thing at a time.
-
-    Args:
-        loop: Whose time it is.
-        seconds: How long it waits.
-    """
-
-    def __init__(self, loop: AbstractEventLoop, seconds: float) -> None:
-        self._loop = loop
-        self._seconds = seconds
-        self._handle: TimerHandle | None = None
-
-    def start(self, then: Callable[[], None]) -> None:
-        """Calls it if nothing stops the timer, or starts it again, in time."""
-        self.stop()
-        self._handle = self._loop.call_later(self._seconds, then)
-
-    def stop(self) -> None:
-        """Waits no more."""
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None

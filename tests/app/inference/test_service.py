@@ -2,64 +2,33 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from app.inference import library
-from app.inference.catalogue import Catalogue, LoadedModel
 from app.inference.compare import Embedded
 from app.inference.embedder import EncodedImage
 from app.inference.errors import (
     EngineFailed,
     InferenceError,
     InvalidInput,
-    NotReady,
     QueueFull,
     TooManyBytes,
 )
-from app.inference.loader import Loader
-from app.inference.service import Service, running
-from app.settings import Settings
+from app.inference.service import Service
 from model_store.errors import UndecodableImage, UnsupportedImageType
 from model_store.network import Side
 from tests.app.inference.batching import entered
+from tests.app.inference.services import image, run, with_engine
 from tests.app.material import (
     CALIBRATION,
     DIMENSION,
     MeanEngine,
-    fill_store,
     grey,
     lane,
-    network,
     picture,
 )
 from tests.app.serving import wait_until
-
-
-def run(store, scenario: Callable[[Service], Awaitable[None]], **settings: object) -> Service:
-    async def main() -> Service:
-        values = {"device": "cpu", "store_poll_seconds": 0, **settings}
-        async with running(Settings(model_store=store, **{"engine": "torch", **values})) as service:
-            await asyncio.wait_for(scenario(service), 30)
-        return service
-
-    return asyncio.run(main())
-
-
-def with_engine(service: Service, engine: MeanEngine, name: str = "tiny") -> None:
-    """Puts another engine behind a loaded model."""
-    old = service.catalogue.models[name]
-    model = LoadedModel(old.manifest, old.network, engine)
-    service._library._catalogue = replace(
-        service.catalogue, models={**service.catalogue.models, name: model}
-    )
-
-
-def image(seed: int, side: Side = Side.LEFT) -> EncodedImage:
-    return EncodedImage("image", picture(seed), side)
 
 
 def lookups(service: Service, result: str) -> float:
@@ -328,23 +297,6 @@ def test_a_limit_on_batches_is_shown_as_long_as_its_engine_serves(store) -> None
     run(store, scenario, cache_bytes=0)
 
 
-def test_a_look_that_fails_is_no_harm(store, monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = 0
-
-    def fails(loader: Loader, current: Catalogue) -> Catalogue:
-        nonlocal looks
-        looks += 1
-        raise RuntimeError("a bug")
-
-    async def scenario(service: Service) -> None:
-        monkeypatch.setattr(Loader, "update", fails)
-        await asyncio.to_thread(wait_until, lambda: looks >= 2)
-        assert service.unready_reason() is None
-        assert (await service.inference.embed([image(1)])).embeddings.shape == (1, 16)
-
-    run(store, scenario, store_poll_seconds=0.01)
-
-
 def test_no_model_is_an_error_with_its_reason(tmp_path) -> None:
     async def nothing(service: Service) -> None:
         raise AssertionError
@@ -495,40 +447,5 @@ def test_what_the_cache_holds_is_told_to_prometheus(store) -> None:
         await service.inference.embed([image(1), image(2)])
         assert told("twinlens_cache_entries") == 2
         assert told("twinlens_cache_bytes") > 2 * 4 * DIMENSION
-
-    run(store, scenario)
-
-
-def test_a_look_that_was_asked_for_is_not_waited_for_for_ever_and_goes_on(
-    tmp_path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(library, "_LOOK_SECONDS", 0.05)
-    store = fill_store(tmp_path)
-    gate = threading.Event()
-    real = Loader.update
-
-    def update(self: Loader, current: Catalogue, *, at_once: bool = False) -> Catalogue:
-        assert not at_once or gate.wait(30)
-        return real(self, current, at_once=at_once)
-
-    monkeypatch.setattr(Loader, "update", update)
-
-    async def scenario(service: Service) -> None:
-        store.save("tiny", network(seed=10))
-        with pytest.raises(NotReady, match=r"still being loaded after 0\.05 s"):
-            await service.look()
-        gate.set()
-        version = lambda: service.catalogue.models["tiny"].version  # noqa: E731
-        await asyncio.to_thread(wait_until, lambda: version() == 2)
-
-    run(tmp_path, scenario)
-
-
-def test_who_drains_loads_no_models_any_more(store) -> None:
-    async def scenario(service: Service) -> None:
-        assert await service.look() is service.catalogue
-        service.drain()
-        with pytest.raises(NotReady, match="shutting down"):
-            await service.look()
 
     run(store, scenario)

@@ -345,21 +345,8 @@ def test_what_images_are_compared_with_alone_is_refused(place, capsys, option):
     assert f"{option} needs --data" in capsys.readouterr().err
 
 
-def test_a_gallery_is_looked_into_though_pairs_of_all_classes_had_calibrated(place):
-    folder = open_data(place / "images").whole
-    split = split_classes(folder, validation=0.25, calibration=0, seed=0, crossed=True)
-    ModelStore(place / "store").save(
-        "wholly",
-        small.network("euclidean"),
-        files={"split.json": split.to_json()},
-        provenance=Provenance(recipe={"max_steps": 0}),
-    )
-    gallery = grown(place / "gallery", pngs(name.replace("/0.", "/9.") for name in NAMES[::3]))
-    reader = made(place, "wholly", "--data", place / "images", "--gallery", gallery)
-    assert "; gallery gallery: 8 images of 8 classes" in reader.text
-
-
-def test_where_all_classes_had_calibrated_it_is_told_that_no_sample_is_taken(place, capsys):
+def save_crossed(place, **further: object) -> None:
+    """A model by whose recipe pairs of all classes had calibrated, and what else that says."""
     folder = open_data(place / "images").whole
     split = split_classes(folder, validation=0.25, calibration=0, seed=0, crossed=True)
     recipe = load_recipe(str(write_recipe(place / "r.yaml")), ["max_steps=0"])
@@ -367,8 +354,19 @@ def test_where_all_classes_had_calibrated_it_is_told_that_no_sample_is_taken(pla
         "wholly",
         small.network("euclidean"),
         files={"split.json": split.to_json()},
-        provenance=Provenance(recipe=recipe.model_dump(mode="json")),
+        provenance=Provenance(recipe={**recipe.model_dump(mode="json"), **further}),
     )
+
+
+def test_a_gallery_is_looked_into_though_pairs_of_all_classes_had_calibrated(place):
+    save_crossed(place)
+    gallery = grown(place / "gallery", pngs(name.replace("/0.", "/9.") for name in NAMES[::3]))
+    reader = made(place, "wholly", "--data", place / "images", "--gallery", gallery)
+    assert "; gallery gallery: 8 images of 8 classes" in reader.text
+
+
+def test_where_all_classes_had_calibrated_it_is_told_that_no_sample_is_taken(place, capsys):
+    save_crossed(place)
     told = "24 images are measured, those that fit calibrated by; --classes all takes a sample"
     reader = made(place, "wholly", "--data", place / "images", "--max-images", 8)
     assert "fitted to others: 24 images of 8 classes" in reader.text
@@ -376,15 +374,7 @@ def test_where_all_classes_had_calibrated_it_is_told_that_no_sample_is_taken(pla
 
 
 def test_pairs_are_not_crossed_by_a_recipe_of_a_newer_version(place):
-    folder = open_data(place / "images").whole
-    split = split_classes(folder, validation=0.25, calibration=0, seed=0, crossed=True)
-    recipe = load_recipe(str(write_recipe(place / "r.yaml")), ["max_steps=0"])
-    ModelStore(place / "store").save(
-        "wholly",
-        small.network("euclidean"),
-        files={"split.json": split.to_json()},
-        provenance=Provenance(recipe=recipe.model_dump(mode="json") | {"of_later": 1}),
-    )
+    save_crossed(place, of_later=1)
     reader = made(place, "wholly", "--data", place / "images")
     assert "images, all classes: 24 images of 8 classes" in reader.text
     assert "cannot repeat" in reader.text

@@ -1,0 +1,67 @@
+"""Models are looked for in the background, and when somebody asks."""
+
+import asyncio
+import threading
+
+import pytest
+
+from app.inference import library
+from app.inference.catalogue import Catalogue
+from app.inference.errors import NotReady
+from app.inference.loader import Loader
+from app.inference.service import Service
+from tests.app.inference.services import image, run
+from tests.app.material import fill_store, network
+from tests.app.serving import wait_until
+
+
+def test_a_look_that_fails_is_no_harm(store, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+
+    def fails(loader: Loader, current: Catalogue) -> Catalogue:
+        nonlocal looks
+        looks += 1
+        raise RuntimeError("a bug")
+
+    async def scenario(service: Service) -> None:
+        monkeypatch.setattr(Loader, "update", fails)
+        await asyncio.to_thread(wait_until, lambda: looks >= 2)
+        assert service.unready_reason() is None
+        assert (await service.inference.embed([image(1)])).embeddings.shape == (1, 16)
+
+    run(store, scenario, store_poll_seconds=0.01)
+
+
+def test_a_look_that_was_asked_for_is_not_waited_for_for_ever_and_goes_on(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "_LOOK_SECONDS", 0.05)
+    store = fill_store(tmp_path)
+    gate = threading.Event()
+    real = Loader.update
+
+    def update(self: Loader, current: Catalogue, *, at_once: bool = False) -> Catalogue:
+        assert not at_once or gate.wait(30)
+        return real(self, current, at_once=at_once)
+
+    monkeypatch.setattr(Loader, "update", update)
+
+    async def scenario(service: Service) -> None:
+        store.save("tiny", network(seed=10))
+        with pytest.raises(NotReady, match=r"still being loaded after 0\.05 s"):
+            await service.look()
+        gate.set()
+        version = lambda: service.catalogue.models["tiny"].version  # noqa: E731
+        await asyncio.to_thread(wait_until, lambda: version() == 2)
+
+    run(tmp_path, scenario)
+
+
+def test_who_drains_loads_no_models_any_more(store) -> None:
+    async def scenario(service: Service) -> None:
+        assert await service.look() is service.catalogue
+        service.drain()
+        with pytest.raises(NotReady, match="shutting down"):
+            await service.look()
+
+    run(store, scenario)
