@@ -86,8 +86,8 @@ class Family:
 def exit_on_signals() -> None:
     """Has SIGTERM, and SIGHUP of a terminal that closes, end this program by `sys.exit`.
 
-    Servers that are frozen would outlive one that is only ended. What is ignored, as `nohup` has
-    it, stays ignored.
+    Its servers would outlive one that is only ended, and those that are frozen for ever. What is
+    ignored, as `nohup` has it, stays ignored.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:

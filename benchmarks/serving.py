@@ -20,6 +20,7 @@ from app.settings import Settings
 from benchmarks.load import PHOTOS
 from benchmarks.output import add_outputs, write_outputs
 from benchmarks.photos import load_photos
+from benchmarks.processes import exit_on_signals
 from benchmarks.provenance import heading, provenance
 from benchmarks.service import MODEL, load, medians, server, shown
 
@@ -120,6 +121,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
     add_outputs(parser)
     options = parser.parse_args()
+    exit_on_signals()
     threadpool_limits(1, user_api="blas")  # In process as in the service.
     result = measure(options.rounds, options.seconds)
     print(report(result))

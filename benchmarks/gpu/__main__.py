@@ -23,6 +23,7 @@ from app.settings import PrecisionName
 from benchmarks.engines.networks import load
 from benchmarks.gpu import device
 from benchmarks.output import add_outputs, write_outputs
+from benchmarks.processes import exit_on_signals
 from benchmarks.provenance import provenance
 from benchmarks.service import server, shown
 from model_store.cpus import available_cpus
@@ -224,6 +225,7 @@ def main() -> None:
     )
     add_outputs(parser)
     options = parser.parse_args()
+    exit_on_signals()
     if not torch.cuda.is_available():
         sys.exit("error: this machine has no CUDA device that PyTorch can use")
     with tempfile.TemporaryDirectory(prefix="twinlens-") as folder:
