@@ -4,26 +4,24 @@ The size that a file declares is that of the picture it gives. The frames in it 
 own, and there may be any number: libavif decodes them all and scales the last one. One of 600 bytes
 that declared 100x100 pixels took 144 megapixels' memory; one of 50 kB and a hundred frames, 2.5 s.
 
-Boxes: ISO/IEC 14496-12 and 23008-12. Frames: AV1 Bitstream & Decoding Process Specification, 5.3
-(units), 5.5 (sequence header), 5.9.2 (frame header).
+Boxes: ISO/IEC 14496-12 and 23008-12. Units: AV1 Bitstream & Decoding Process Specification, 5.3.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from model_store.av1 import has_its_own_size, read_sequence
 
 _STEPS = 100_000
 """Boxes, places and units that are looked at. A picture in a grid of 256 by 256 has as many."""
 
 _SEQUENCE, _FRAME_HEADER, _FRAME = 1, 3, 6
-_KEY_FRAME, _SWITCH_FRAME = 0, 3
-_CHOSEN_BY_FRAME = 2
 
 
 class UnusualAvif(ValueError):
     """An AVIF that is not as programs write it; what decoding it takes cannot be told."""
 
 
-class Bytes:
+class _Bytes:
     """Reads numbers from one place to another.
 
     Args:
@@ -39,39 +37,6 @@ class Bytes:
         """The next one, big-endian, of so many bytes."""
         self.at += size
         return int.from_bytes(self._data[self.at - size : self.at].ljust(size, b"\0"), "big")
-
-
-class Bits:
-    """Reads numbers of some bits, the highest first; as `Bytes` beyond the end."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def number(self, bits: int) -> int:
-        """The next one, of so many bits."""
-        first, last = self._at // 8, (self._at + bits + 7) // 8
-        whole = int.from_bytes(self._data[first:last].ljust(last - first, b"\0"), "big")
-        self._at += bits
-        return whole >> (last * 8 - self._at) & (1 << bits) - 1
-
-    def flag(self) -> bool:
-        """The next bit."""
-        return bool(self.number(1))
-
-
-@dataclass(frozen=True)
-class _Sequence:
-    """Of a sequence header, what frames have in common."""
-
-    width: int
-    height: int
-    reduced: bool
-    time_bits: int
-    """Of the time that a frame which is shown has in its header."""
-    id_bits: int
-    screen_content: int
-    integer_motion: int
 
 
 class _Looking:
@@ -91,7 +56,7 @@ class _Looking:
         at = start
         while at < end:
             self.step()
-            read = Bytes(self._data, at)
+            read = _Bytes(self._data, at)
             size, kind = read.number(4), self._data[at + 4 : at + 8]
             read.at += 4
             if size == 1:
@@ -132,7 +97,7 @@ class _Looking:
         """The items that are coded in AV1."""
         first = start + (8 if self._data[start] else 6)
         for at, _ in self.within(first, end, b"infe"):
-            read = Bytes(self._data, at + 4)
+            read = _Bytes(self._data, at + 4)
             item = read.number(2 if self._data[at] == 2 else 4)
             if self._data[read.at + 2 : read.at + 6] == b"av01":
                 yield item
@@ -141,7 +106,7 @@ class _Looking:
         self, start: int, end: int, stored: tuple[int, int]
     ) -> Iterator[tuple[int, list[tuple[int, int]]]]:
         """Where each item lies."""
-        version, read = self._data[start], Bytes(self._data, start + 4)
+        version, read = self._data[start], _Bytes(self._data, start + 4)
         of_offset, of_length = divmod(read.number(1), 16)
         of_base, of_index = divmod(read.number(1), 16)
         for _ in range(read.number(4 if version == 2 else 2)):
@@ -165,12 +130,12 @@ class _Looking:
     def _first_sample(self, start: int, end: int) -> bytes:
         size = offset = 0
         for at, _ in self.within(start, end, b"stsz"):
-            read = Bytes(self._data, at + 4)
+            read = _Bytes(self._data, at + 4)
             each, count, first = (read.number(4) for _ in range(3))
             size = each or (first if count else 0)
         for kind, width in ((b"stco", 4), (b"co64", 8)):
             for at, _ in self.within(start, end, kind):
-                offset = Bytes(self._data, at + 8).number(width)
+                offset = _Bytes(self._data, at + 8).number(width)
         return self._data[offset : offset + size]
 
     def units(self, stream: bytes) -> Iterator[tuple[int, bytes]]:
@@ -182,7 +147,7 @@ class _Looking:
             at += 2 if head & 4 else 1
             size = len(stream) - at
             if head & 2:
-                read = Bytes(stream, at)
+                read = _Bytes(stream, at)
                 # LEB128: seven bits a byte, the lowest first, at most eight bytes.
                 size = 0
                 for place in range(8):
@@ -209,90 +174,9 @@ def frames_decoded(data: bytes) -> list[int]:
         sequence = None
         for kind, content in looking.units(stream):
             if kind == _SEQUENCE:
-                sequence = _read_sequence(Bits(content))
+                sequence = read_sequence(content)
             elif kind in (_FRAME_HEADER, _FRAME) and sequence is not None:
-                if _has_its_own_size(Bits(content), sequence):
+                if has_its_own_size(content, sequence):
                     raise UnusualAvif("a frame has another size than its sequence")
                 frames.append(sequence.width * sequence.height)
     return frames
-
-
-def _read_sequence(bits: Bits) -> _Sequence:
-    bits.number(4)  # seq_profile, still_picture
-    reduced = bits.flag()
-    time_bits = 0
-    if reduced:
-        bits.number(5)  # seq_level_idx
-    else:
-        time_bits = _skip_operating_points(bits)
-    of_width, of_height = bits.number(4) + 1, bits.number(4) + 1
-    width, height = bits.number(of_width) + 1, bits.number(of_height) + 1
-    id_bits = 0
-    if not reduced and bits.flag():
-        id_bits = bits.number(4) + 2 + bits.number(3) + 1
-    bits.number(3)  # superblocks, filters
-    screen_content = integer_motion = _CHOSEN_BY_FRAME
-    if not reduced:
-        bits.number(4)  # kinds of prediction
-        if bits.flag():  # enable_order_hint
-            bits.number(2)
-        if not bits.flag():
-            screen_content = bits.number(1)
-        if screen_content and not bits.flag():
-            integer_motion = bits.number(1)
-    return _Sequence(width, height, reduced, time_bits, id_bits, screen_content, integer_motion)
-
-
-def _skip_operating_points(bits: Bits) -> int:
-    """Reads up to the sizes; gives the bits of the time that a frame's header has, if any."""
-    equal_intervals = model = False
-    of_delay = of_time = 0
-    if bits.flag():  # timing_info_present_flag
-        bits.number(64)
-        equal_intervals = bits.flag()
-        if equal_intervals:
-            _skip_variable_length(bits)
-        model = bits.flag()
-        if model:
-            of_delay = bits.number(5) + 1
-            bits.number(37)
-            of_time = bits.number(5) + 1
-    display_delay = bits.flag()
-    for _ in range(bits.number(5) + 1):
-        bits.number(12)
-        if bits.number(5) > 7:  # seq_level_idx
-            bits.number(1)
-        if model and bits.flag():
-            bits.number(2 * of_delay + 1)
-        if display_delay and bits.flag():
-            bits.number(4)
-    return of_time if model and not equal_intervals else 0
-
-
-def _skip_variable_length(bits: Bits) -> None:
-    zeros = 0
-    while zeros < 32 and not bits.flag():
-        zeros += 1
-    if zeros < 32:
-        bits.number(zeros)
-
-
-def _has_its_own_size(bits: Bits, sequence: _Sequence) -> bool:
-    """Whether a frame is, or may be, of another size than its sequence says."""
-    if sequence.reduced or bits.flag():  # show_existing_frame: nothing is decoded
-        return False
-    kind, shown = bits.number(2), bits.flag()
-    if shown:
-        bits.number(sequence.time_bits)
-    else:
-        bits.number(1)
-    if kind != _SWITCH_FRAME and not (kind == _KEY_FRAME and shown):
-        bits.number(1)  # error_resilient_mode
-    bits.number(1)  # disable_cdf_update
-    screen_content = sequence.screen_content
-    if screen_content == _CHOSEN_BY_FRAME:
-        screen_content = bits.number(1)
-    if screen_content and sequence.integer_motion == _CHOSEN_BY_FRAME:
-        bits.number(1)
-    bits.number(sequence.id_bits)
-    return kind == _SWITCH_FRAME or bits.flag()
