@@ -1,9 +1,6 @@
 """The versions of a model: numbered folders in one of its name, each added whole or not at all."""
 
 import contextlib
-import os
-import secrets
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +8,7 @@ from model_store import manifest as manifests
 from model_store.checkpoint import MANIFEST
 from model_store.errors import StoreError
 from model_store.files import make_folder, sync_folder, write_durably
-from model_store.locks import locked
+from model_store.incoming import incoming_folder
 from model_store.manifest import Manifest
 
 _INCOMING = ".incoming-"
@@ -39,32 +36,15 @@ def incoming_version(parent: Path) -> Iterator[Path]:
     Raises:
         StoreError: Something in it could not be written.
     """
-    folder = parent / f"{_INCOMING}{os.getpid()}-{secrets.token_hex(4)}"
-    with contextlib.ExitStack() as held:
-        try:
-            make_folder(parent)
-            # Between its making and its lock a new folder would look like one left behind.
-            with locked(parent):
-                _remove_abandoned(parent)
-                folder.mkdir()
-                held.enter_context(locked(folder))
-            yield folder
-        except OSError as error:
-            raise StoreError(
-                f"cannot write a checkpoint under {parent}: {error.strerror or error}; "
-                "free space or mend the permissions and try again"
-            ) from error
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _remove_abandoned(parent: Path) -> None:
-    """Removes incoming folders whose lock nobody holds: their writer has ended, however it did."""
-    for folder in parent.glob(f"{_INCOMING}*"):
-        # One that has been published or removed meanwhile is no longer there.
-        with contextlib.suppress(OSError), locked(folder, wait=False) as abandoned:
-            if abandoned:
-                shutil.rmtree(folder, ignore_errors=True)
+    try:
+        make_folder(parent)
+        with incoming_folder(parent, _INCOMING) as incoming:
+            yield incoming.folder
+    except OSError as error:
+        raise StoreError(
+            f"cannot write a checkpoint under {parent}: {error.strerror or error}; "
+            "free space or mend the permissions and try again"
+        ) from error
 
 
 def publish_version(incoming: Path, draft: Manifest, *, after: int | None = None) -> int:

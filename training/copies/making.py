@@ -1,13 +1,9 @@
 """A folder of copies, a class for each picture: the picture itself and what became of it."""
 
-import glob
 import hashlib
 import io
-import os
-import secrets
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -17,7 +13,7 @@ from PIL import Image
 from model_store.cpus import available_cpus
 from model_store.errors import ImageError
 from model_store.images import SUFFIXES, decode
-from model_store.locks import locked
+from model_store.incoming import incoming_folder
 from training.copies.edits import EDITS
 from training.data.other_files import OtherFiles, counted, told_other_files
 from training.data.sources import Skipped, Source, open_source
@@ -217,44 +213,15 @@ def _whole_folder(out: Path) -> Iterator[Path]:
     parent = out.resolve().parent
     if not parent.is_dir():
         raise DataError(f"{out} cannot be written: give --out a name in a folder that exists")
-    incoming = parent / f".{out.name}.incoming-{os.getpid()}-{secrets.token_hex(4)}"
-    with ExitStack() as held:
-        try:
-            # Between its making and its lock a new folder would look like one left behind.
-            with locked(parent):
-                incoming.mkdir()
-                lockable = held.enter_context(locked(incoming))
-                _clear(out, parent, incoming, lockable=lockable)
-            yield incoming
-            incoming.rename(out)
-        except OSError as error:
-            raise DataError(
-                f"{out} cannot be written ({error.strerror or error}); give --out another place"
-            ) from error
-        finally:
-            shutil.rmtree(incoming, ignore_errors=True)
-
-
-def _clear(out: Path, parent: Path, ours: Path, *, lockable: bool) -> None:
-    """Removes what killed processes have left of the same folder.
-
-    Args:
-        out: The folder that is to be written.
-        parent: Where it is to lie.
-        ours: What is not to be removed.
-        lockable: Whether there are locks on folders here, by which one that is being written tells.
-
-    Raises:
-        DataError: Another process is writing it.
-    """
-    for other in parent.glob(f"{glob.escape(f'.{out.name}.incoming')}*"):
-        if other == ours:
-            continue
-        # One that has become what it was for, or is removed meanwhile, is no longer there.
-        with suppress(FileNotFoundError), locked(other, wait=False) as abandoned:
-            if abandoned:
-                shutil.rmtree(other)
-            elif lockable:
+    try:
+        with incoming_folder(parent, f".{out.name}.incoming") as incoming:
+            if incoming.others:
                 raise DataError(
                     f"another process is writing {out}; wait for it, or give --out another name"
                 )
+            yield incoming.folder
+            incoming.folder.rename(out)
+    except OSError as error:
+        raise DataError(
+            f"{out} cannot be written ({error.strerror or error}); give --out another place"
+        ) from error
