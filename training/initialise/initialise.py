@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from model_store import checkpoint as checkpoints
-from model_store.checkpoint import MANIFEST, Checkpoint
+from model_store.checkpoint import Checkpoint
 from model_store.network import NetworkSpec, SiameseNetwork
 from model_store.network.specification import BranchSpec
 from model_store.store import ModelStore
@@ -17,6 +17,7 @@ from training.initialise.faces import dlib_weights
 from training.initialise.files import read_tensors
 from training.initialise.imagenet import imagenet_weights
 from training.initialise.matching import Match, fill
+from training.initialise.named import folder_named
 from training.recipe import DLIB, IMAGENET, Start
 
 _SIDES = ("left", "right")
@@ -138,8 +139,8 @@ def _source(wanted: str, branch: BranchSpec) -> Source:
 
 
 def _checkpoint(model: str, store: ModelStore) -> Checkpoint:
-    folder = Path(model).expanduser()
-    return checkpoints.load(folder) if (folder / MANIFEST).is_file() else store.load(model)
+    folder = folder_named(model)
+    return store.load(model) if folder is None else checkpoints.load(folder)
 
 
 def _fill_whole(network: SiameseNetwork, tensors: Mapping[str, torch.Tensor], source: str) -> Match:

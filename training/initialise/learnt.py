@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from model_store import checkpoint as checkpoints
-from model_store.checkpoint import MANIFEST
 from model_store.errors import StoreError
 from model_store.store import ModelStore
 from training.data.split import SPLIT_FILE, Split
 from training.errors import RecipeError
+from training.initialise.named import folder_named
 from training.initialise.shipped import is_shipped
 from training.recipe import DLIB, IMAGENET, Start
 from training.recipe.files import parse_recipe
@@ -32,9 +32,7 @@ def start_learnt(start: Start, store: ModelStore) -> tuple[str, ...] | None:
         return () if known else None
     if is_shipped(start.model, store):
         return ()
-    folder = Path(start.model).expanduser()
-    if not (folder / MANIFEST).is_file():
-        folder = store.find(start.model).path
+    folder = folder_named(start.model) or store.find(start.model).path
     try:
         split = Split.from_json((folder / SPLIT_FILE).read_bytes())
     except (OSError, ValueError):

@@ -1,12 +1,10 @@
 """Whether a model to start from is one that Twinlens ships."""
 
-from pathlib import Path
-
 from model_store import checkpoint as checkpoints
-from model_store.checkpoint import MANIFEST
 from model_store.imports import importable, template
 from model_store.manifest import Manifest
 from model_store.store import SHIPPED, SHIPPED_MODELS, ModelStore
+from training.initialise.named import folder_named
 
 
 def is_shipped(model: str, store: ModelStore) -> bool:
@@ -22,11 +20,8 @@ def is_shipped(model: str, store: ModelStore) -> bool:
     Raises:
         StoreError: There is no such model, or its manifest cannot be read.
     """
-    folder = Path(model).expanduser()
-    if (folder / MANIFEST).is_file():
-        found = checkpoints.read_manifest(folder)
-    else:
-        found = store.manifest(model)
+    folder = folder_named(model)
+    found = store.manifest(model) if folder is None else checkpoints.read_manifest(folder)
     shipped = _shipped(found.name)
     return shipped is not None and shipped.weights.sha256 == found.weights.sha256
 
