@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
 from app.inference.catalogue import LoadedModel
-from tests.app.material import MeanEngine
+from tests.app.api.problems import pair
+from tests.app.material import MeanEngine, picture
 from tests.app.serving import Running, in_thread, metric, wait_until
 
 
@@ -40,3 +42,10 @@ def engine(small: Running) -> Iterator[MeanEngine]:
     engine.gate.set()
     wait_until(lambda: metric(small, "twinlens_queue_images") == 0)
     small.service._library._catalogue = before
+
+
+@pytest.fixture
+def others_are_served(client: httpx.Client) -> Iterator[None]:
+    """Whatever a test sends, the next one's images are compared."""
+    yield
+    assert pair(client, picture(2)).status_code == 200

@@ -33,3 +33,9 @@ def with_engine(service: Service, engine: MeanEngine, name: str = "tiny") -> Non
 
 def image(seed: int, side: Side = Side.LEFT) -> EncodedImage:
     return EncodedImage("image", picture(seed), side)
+
+
+def lookups(service: Service, result: str) -> float:
+    """How often the cache was asked, with that result."""
+    name = "twinlens_cache_lookups_total"
+    return service.metrics.registry.get_sample_value(name, {"result": result}) or 0

@@ -19,7 +19,7 @@ from app.inference.service import Service
 from model_store.errors import UndecodableImage, UnsupportedImageType
 from model_store.network import Side
 from tests.app.inference.batching import entered
-from tests.app.inference.services import image, run, with_engine
+from tests.app.inference.services import image, lookups, run, with_engine
 from tests.app.material import (
     CALIBRATION,
     DIMENSION,
@@ -29,11 +29,6 @@ from tests.app.material import (
     picture,
 )
 from tests.app.serving import wait_until
-
-
-def lookups(service: Service, result: str) -> float:
-    name = "twinlens_cache_lookups_total"
-    return service.metrics.registry.get_sample_value(name, {"result": result}) or 0
 
 
 def test_embedding_and_comparing_agree(store) -> None:
@@ -47,101 +42,6 @@ def test_embedding_and_comparing_agree(store) -> None:
         assert pair.judgement.scores[0] == pytest.approx(expected, abs=1e-5)
         assert many.ranking.tolist() == [0, 1]
         assert many.judgement.scores[1] == pytest.approx(expected, abs=1e-5)
-
-    run(store, scenario)
-
-
-def test_a_repeated_image_is_embedded_once(store) -> None:
-    async def scenario(service: Service) -> None:
-        engine = MeanEngine()
-        with_engine(service, engine)
-        await service.inference.embed([image(1), image(1), image(2)])
-        await service.inference.embed([image(2), image(1)])
-        assert sum(size for size, _ in engine.batches) == 2
-
-    service = run(store, scenario)
-    assert lookups(service, "miss") == 2
-    assert lookups(service, "joined") == 1
-    assert lookups(service, "hit") == 2
-
-
-def test_whoever_joins_a_request_that_leaves_at_once_has_his_image_all_the_same(store) -> None:
-    async def scenario(service: Service) -> None:
-        with_engine(service, MeanEngine())
-        first = asyncio.create_task(service.inference.embed([image(1)]))
-        second = asyncio.create_task(service.inference.embed([image(1)]))
-        await asyncio.sleep(0)  # Both are accepted, and nothing is decoded yet.
-        first.cancel()
-        found = await second
-        alone = await service.inference.embed([image(1)])
-        assert np.array_equal(found.embeddings, alone.embeddings)
-        assert first.cancelled()
-
-    service = run(store, scenario)
-    assert lookups(service, "joined") == 1
-    assert service.admission.outstanding == 0
-
-
-def test_without_a_cache_nothing_is_remembered(store) -> None:
-    async def scenario(service: Service) -> None:
-        engine = MeanEngine()
-        with_engine(service, engine)
-        for _ in range(2):
-            await service.inference.embed([image(1), image(1)])
-        assert sum(size for size, _ in engine.batches) == 4
-
-    run(store, scenario, cache_bytes=0)
-
-
-def test_the_cache_keeps_sides_apart_where_branches_differ(store) -> None:
-    async def scenario(service: Service) -> None:
-        inference = service.inference
-        left = (await inference.embed([image(1)], "sided")).embeddings
-        right = (await inference.embed([image(1, Side.RIGHT)], "sided")).embeddings
-        assert not np.allclose(left, right)
-        again = (await inference.embed([image(1)], "sided")).embeddings
-        np.testing.assert_array_equal(left, again)
-        one = await inference.compare(image(1), image(2, Side.RIGHT), "sided")
-        other = await inference.compare(image(2), image(1, Side.RIGHT), "sided")
-        assert one.judgement.scores[0] != pytest.approx(other.judgement.scores[0], abs=1e-4)
-
-    run(store, scenario)
-
-
-def test_who_joins_an_image_in_work_does_not_depend_on_who_came_first(store) -> None:
-    async def scenario(service: Service) -> None:
-        engine = MeanEngine()
-        with_engine(service, engine)
-        engine.gate.clear()
-        first = asyncio.create_task(service.inference.embed([image(1)]))
-        assert await asyncio.to_thread(engine.entered.acquire, timeout=30)
-        second = asyncio.create_task(service.inference.embed([image(1)]))
-        await asyncio.sleep(0.01)
-        first.cancel()
-        await asyncio.wait([first])
-        engine.gate.set()
-        assert (await second).embeddings.shape[0] == 1
-        assert len(engine.batches) == 1
-
-    run(store, scenario)
-
-
-def test_work_that_all_have_left_is_given_up_and_may_be_asked_for_again(store) -> None:
-    async def scenario(service: Service) -> None:
-        engine = MeanEngine()
-        with_engine(service, engine)
-        engine.gate.clear()
-        blocker = asyncio.create_task(service.inference.embed([image(9)]))
-        assert await asyncio.to_thread(engine.entered.acquire, timeout=30)
-        left = asyncio.create_task(service.inference.embed([image(1)]))
-        await asyncio.to_thread(wait_until, lambda: service._batcher.depth == 1)
-        left.cancel()
-        again = asyncio.create_task(service.inference.embed([image(1)]))
-        await asyncio.wait([left])
-        assert left.cancelled()
-        engine.gate.set()
-        await asyncio.gather(blocker, again)
-        assert [size for size, _ in engine.batches] == [1, 1]
 
     run(store, scenario)
 
@@ -436,16 +336,3 @@ def test_who_drains_does_not_send_clients_back_to_a_full_queue(store) -> None:
         assert "send requests elsewhere" in (service.hindrance() or "")
 
     run(store, scenario, cache_bytes=0)
-
-
-def test_what_the_cache_holds_is_told_to_prometheus(store) -> None:
-    async def scenario(service: Service) -> None:
-        def told(name: str) -> float:
-            return service.metrics.registry.get_sample_value(name) or 0
-
-        assert told("twinlens_cache_entries") == told("twinlens_cache_bytes") == 0
-        await service.inference.embed([image(1), image(2)])
-        assert told("twinlens_cache_entries") == 2
-        assert told("twinlens_cache_bytes") > 2 * 4 * DIMENSION
-
-    run(store, scenario)

@@ -1,91 +1,27 @@
 """`python -m training report`, from a model to a page."""
 
-import base64
-import io
-import re
 import shutil
 
 import pytest
-from PIL import Image
 
 from model_store.manifest import Provenance
 from model_store.store import SHIPPED, ModelStore
 from tests.training import small
+from tests.training.commands.reports import NAMES, filled, made, pictures
 from tests.training.drawings import write_recipe
-from tests.training.report.test_html import read
-from tests.training.trees import grown, png, pngs
-from training.calibration import typicality_warnings
+from tests.training.trees import grown, pngs
 from training.cli import main
 from training.data.opening import open_data
 from training.data.parts import open_sources
 from training.data.split import split_classes, split_holdout
 from training.evaluation.embedding import embed_folder
-from training.history import Row, to_csv
+from training.history import to_csv
 from training.recipe.files import load_recipe
-from training.report.html import Html
-
-NAMES = [f"g{group}/c<{n}>/{image}.png" for group in "ab" for n in range(4) for image in range(3)]
-SECTIONS = [
-    "summary",
-    "warnings",
-    "data",
-    "split",
-    "training",
-    "separation",
-    "calibration",
-    "thresholds",
-    "worst",
-    "kinds",
-    "map",
-    "figures",
-    "start",
-    "card",
-]
 
 
 @pytest.fixture
 def place(tmp_path):
-    """A store with a model that has all files beside it and one that has none, and images."""
-    images = grown(tmp_path / "images", pngs(NAMES))
-    store = ModelStore(tmp_path / "store")
-    split = split_classes(open_data(images).whole, validation=0.25, calibration=0.25, seed=0)
-    store.save(
-        "rich",
-        small.network("euclidean"),
-        description="A <b>model</b>",
-        files={
-            "card.md": b"# rich\n\n## Warnings\n\n- too few <classes>\n",
-            "split.json": split.to_json(),
-            "history.csv": to_csv((Row(1, 0.1, 1, 0.1, 2, 9, eer=0.2), Row(2, 0.2, 2, 0.1, 1, 9))),
-            "start.json": b'{"both_branches_alike": true, "parts": []}',
-            "skipped.csv": b"image,reason\na/<i>.png,not an image\n",
-        },
-    )
-    store.save("bare", small.network("cosine", sides=2))
-    return tmp_path
-
-
-def made(place, model, *more):
-    out = place / "the report.html"
-    command = ["report", model, "--store", str(place / "store"), "--device", "cpu"]
-    assert main([*command, "--out", str(out), *map(str, more)]) == 0
-    text = out.read_text(encoding="utf-8")
-    reader = read(Html(text))
-    assert [v for n, v in reader.attributes if n == "id"] == SECTIONS
-    # Nothing from outside, nothing that runs, and no markup out of names.
-    assert not {"script", "link", "iframe", "i", "b", "c", "classes"} & set(reader.tags)
-    addresses = [v for n, v in reader.attributes if n in ("src", "href")]
-    assert all(value.startswith(("data:image/", "#")) for value in addresses)
-    assert not re.search(r"url\(|@import|https?://", text)
-    assert "Content-Security-Policy" in text
-    for value in addresses:
-        if value.startswith("data:"):
-            Image.open(io.BytesIO(base64.b64decode(value.partition(",")[2]))).load()
-    return reader
-
-
-def pictures(reader):
-    return [value for name, value in reader.attributes if name == "alt"]
+    return filled(tmp_path)
 
 
 def test_without_data_what_lies_beside_the_model_is_shown(place):
@@ -112,165 +48,6 @@ def test_a_model_that_took_no_step_is_not_called_one_without_a_history(place):
     reader = made(place, "untrained")
     assert "took no step of training" in reader.text
     assert "No history" not in reader.text
-
-
-def test_with_data_everything_is_measured_on_the_classes_of_validation(place):
-    names = [f"g{group}/d{n}/{image}.png" for group in "ab" for n in range(6) for image in range(3)]
-    others = grown(place / "others", pngs(names))
-    assert main(calibrating(place, "rich", others)) == 0
-    reader = made(place, "rich", "--data", place / "images")
-    shown = " | ".join(pictures(reader))
-    for what in ("train classes", "validation classes", "calibration classes", "ROC", "DET"):
-        assert what in shown
-    for what in ("Histogram", "Reliability", "impostor pairs most alike"):
-        assert what in shown
-    assert reader.tags.count("image") == 6
-    assert "images, validation classes: 6 images of 2 classes" in reader.text
-    # Nine impostor pairs tell no rate of 1 in 1,000.
-    assert "9 impostor pairs; 3,000 are needed" in reader.text
-    assert "2 classes say little about others" in reader.text
-    assert "retrieval, measured for this report" in reader.text
-
-
-@pytest.mark.parametrize("sampled", [(), ("--classes", "all", "--max-images", "12")])
-def test_what_calibrate_was_given_is_no_proof_of_the_calibration_whatever_is_taken_of_it(
-    place, sampled
-):
-    assert main(calibrating(place, "rich")) == 0
-    reader = made(place, "rich", "--data", place / "images", *sampled)
-    assert "the model is calibrated on classes that are among these" in reader.text.casefold()
-    assert not any("Reliability" in alt for alt in pictures(reader))
-
-
-def test_what_was_said_of_a_calibration_goes_when_that_is_replaced(place):
-    store = ModelStore(place / "store")
-    old = "5 classes say little about others: the true rates may lie outside the intervals"
-    few = typicality_warnings(None)[0]
-    card = f"# rich\n\n## Calibration\n\n- Note: {old}\n- Note: {few}\n"
-    store.revise("rich", 1, files={"card.md": card.encode()})
-    assert main(calibrating(place, "rich")) == 0
-    text = made(place, "rich").text
-    assert "8 classes say little about others" in text
-    assert text.count(old) == 1  # On the card, which is of the model as it was.
-    assert few.capitalize() in text  # 24 images say as little today.
-
-
-def test_what_fit_said_of_the_calibration_is_among_the_warnings_until_that_is_replaced(place):
-    store = ModelStore(place / "store")
-    said = [
-        "on classes that were not trained on, this model may be guessing: 0.5 is chance",
-        "87% of the 30 impostor pairs, which decide the threshold, are of 'a<1>' and '*b*'",
-    ]
-    notes = "".join(f"- Note: {one}\n" for one in said)
-    card = f"# rich\n\n## Calibration\n\n- Threshold 1\n{notes}\n## Recipe\n\n- Note: no\n"
-    store.revise("rich", 1, files={"card.md": card.encode()})
-
-    def told():
-        """How often each is in the report, where the card stands, too."""
-        text = made(place, "rich").text.casefold()
-        return [text.count(one.casefold()) for one in (*said, "note: no", "threshold 1")]
-
-    # Only notes of the calibration, and not what else stands there.
-    assert told() == [2, 2, 1, 1]
-    assert main(calibrating(place, "rich")) == 0
-    assert told() == [1, 1, 1, 1]
-
-
-def test_a_description_made_anew_leaves_what_is_said_of_the_calibration(place, capsys):
-    names = [f"g{group}/d{n}/{image}.png" for group in "ab" for n in range(6) for image in range(4)]
-    grown(place / "others", pngs(names))
-    store = ModelStore(place / "store")
-    assert main(calibrating(place, "rich")) == 0
-    said = "87% of the 30 impostor pairs, which decide the threshold, are of 'a1' and 'b2'"
-    few = typicality_warnings(None)[0]
-    card = f"# rich\n\n## Calibration\n\n- Note: {said}\n- Note: {few}\n"
-    version = store.manifest("rich").version
-    store.revise("rich", version, files={"card.md": card.encode()})
-    words = ["calibrate", "rich", "--data", str(place / "others"), "--describe-only"]
-    assert main([*words, "--store", str(store.root), "--device", "cpu"]) == 0
-    text = made(place, "rich").text
-    assert "Described anew since" in text
-    assert text.count(said) == 2
-    assert text.casefold().count(few) == 1  # On the card alone: 48 images describe.
-    assert "48 calibration images say little" in text
-    # And the calibration has still seen the classes that it was made by.
-    capsys.readouterr()
-    words = ["evaluate", "rich", "--data", str(place / "images"), "--classes", "validation"]
-    words += ["--protocol", "verification", "--store", str(store.root), "--device", "cpu"]
-    assert main(words) == 0
-    assert "calibrated on classes that are among these" in capsys.readouterr().err
-
-
-def test_rates_of_a_replaced_threshold_are_not_called_those_of_the_models_own(place):
-    store = ModelStore(place / "store")
-    assert main(calibrating(place, "rich")) == 0
-    words = ["evaluate", "rich", "--data", str(place / "images"), "--protocol", "verification"]
-    assert main([*words, "--record", "--store", str(store.root), "--device", "cpu"]) == 0
-    assert "of impostor pairs, at the model's threshold" in made(place, "rich").text
-    manifest = store.manifest("rich")
-    drawn = {name: png(1) for name in ("roc.png", "scores.png", "reliability.png")}
-    # As versions were revised that kept figures of the calibration before.
-    moved = manifest.calibration.model_copy(
-        update={"threshold": manifest.calibration.threshold / 2}
-    )
-    store.save(
-        "stale",
-        small.network("euclidean"),
-        calibration=moved,
-        evaluations=manifest.evaluations,
-        files=drawn,
-    )
-    reader = made(place, "stale")
-    assert "how well both kinds of pairs part" in reader.text
-    assert "at the model's threshold" not in reader.text
-    assert "how far probabilities are off" not in reader.text
-    assert "a threshold marked here was replaced" in reader.text
-    assert [name for name in pictures(reader) if "Reliability" in name] == []
-    assert [name for name in pictures(reader) if "ROC" in name] != []
-
-
-def test_rates_by_another_calibration_are_called_by_its_threshold_and_images(place):
-    store = ModelStore(place / "store")
-    assert main(calibrating(place, "rich")) == 0
-    words = ["evaluate", "rich", "--data", str(place / "images"), "--protocol", "verification"]
-    assert main([*words, "--record", "--store", str(store.root), "--device", "cpu"]) == 0
-    manifest = store.manifest("rich")
-    (kept,) = manifest.evaluations
-    at = {**kept.figures["at_threshold"], "threshold": 1.25, "far": 0.125, "frr": 0.375}
-    tested = kept.model_copy(
-        update={
-            "data": "images, all classes",
-            "figures": {**kept.figures, "at_threshold": at},
-            "calibrated_by": "half of these classes, and judged on the others",
-        }
-    )
-    store.save(
-        "crossed",
-        small.network("euclidean"),
-        calibration=manifest.calibration,
-        evaluations=(tested,),
-        files={
-            "split.json": (store.find("rich").path / "split.json").read_bytes(),
-            "reliability.png": png(),
-        },
-    )
-    told = "the picture is of a calibration by half of these classes, and judged on the others."
-    for more in ((), ("--data", place / "images")):
-        reader = made(place, "crossed", *more)
-        text = reader.text
-        drawn = [name for name in pictures(reader) if "Reliability" in name]
-        assert told in text
-        assert len(drawn) == 1
-        assert "at the model's threshold" not in text
-        for value, kind in (("12.5 %", "impostor"), ("37.5 %", "genuine")):
-            tile = text[text.index(value) :]
-            assert f"of {kind} pairs, at the threshold 1.25, chosen on other classes" in tile
-        assert (
-            "False accepts, false rejects and ECE: on images, all classes, calibrated by half of "
-            "these classes, and judged on the others. In small print"
-        ) in text
-        assert "rates at a threshold: calibrated by half of these classes" in text
-    assert "on images, validation classes: 6 images of 2 classes" in text
 
 
 def test_images_of_another_kind_are_counted_and_shown(place):
@@ -442,11 +219,6 @@ class TestTwoSides:
         with pytest.raises(SystemExit):
             main(words)
         assert "not allowed with" in capsys.readouterr().err
-
-
-def calibrating(place, name, data=None):
-    words = ["calibrate", name, "--data", str(data or place / "images"), "--far", "0.1"]
-    return [*words, "--store", str(place / "store"), "--device", "cpu"]
 
 
 def test_classes_that_the_model_knows_are_not_said_to_be_new_to_it(place):

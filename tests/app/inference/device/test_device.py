@@ -1,104 +1,29 @@
 """Engines of another process: in a thread where that is enough, in a process where it ends."""
 
-import asyncio
-import contextlib
 import os
 import resource
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
-from threading import Barrier, Event, Thread
+from threading import Barrier
 
 import numpy as np
 import pytest
 import torch
 
-from app.inference.device import client, server
+from app.inference.device import server
 from app.inference.device.client import DeviceFailed, RemoteEngine, RemoteEngines
-from app.inference.device.messages import Load, Loaded, Message, receive, send
-from app.inference.device.server import DeviceServer
-from app.inference.embedder import EncodedImage
-from app.inference.engines import Engine, make_engine
+from app.inference.device.messages import Load, Loaded, receive, send
 from app.inference.engines.base import Concurrency, HasRoom
-from app.inference.errors import EngineGone, EngineHung, InferenceError, NotReady
+from app.inference.errors import EngineGone, InferenceError
 from app.inference.runner import out_of_memory
-from app.inference.service import Service, running
-from app.observability.metrics import Metrics
-from app.settings import Settings
-from model_store import Checkpoint, ModelStore
+from model_store import ModelStore
 from model_store.network import Side
-from model_store.preprocessing import prepare
-from tests.app.material import SPEC, fill_store, network, picture, pixels
-from tests.app.serving import REPOSITORY, wait_until
-
-MOST = 4
-
-
-class Noted:
-    """An engine that counts, and fails when it is told to."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.name, self.device = engine.name, engine.device
-        self.precision, self.reason = engine.precision, "noted"
-        self.concurrency = Concurrency(streams=2, calls=4, batch=3)
-        self.addresses: list[int] = []
-        self.error: Exception | None = None
-        self.together: Barrier | None = None
-        self.closed = Event()
-
-    def features(self, batch: np.ndarray, side: Side) -> np.ndarray:
-        self.addresses.append(int(batch.ctypes.data))
-        if self.error is not None:
-            raise self.error
-        if self.together is not None:
-            self.together.wait(10)
-        return self._engine.features(batch, side)
-
-    def warm_up(self, max_batch: int) -> None:
-        self._engine.warm_up(max_batch)
-
-    def close(self) -> None:
-        self._engine.close()
-        self.closed.set()
-
-
-@contextlib.contextmanager
-def served(folder: Path, store: ModelStore) -> Iterator[tuple[Path, list[Noted]]]:
-    """A device server in a thread, and the engines that it makes."""
-    made: list[Noted] = []
-
-    def make(checkpoint: Checkpoint) -> Engine:
-        engine = make_engine(checkpoint, engine="torch", device="cpu", threads=1, cache=folder)
-        made.append(Noted(engine))
-        return made[-1]
-
-    path = folder / "device.sock"
-    serving = DeviceServer(path, store, make, MOST)
-    thread = Thread(target=serving.serve, daemon=True)
-    thread.start()
-    try:
-        yield path, made
-    finally:
-        serving.close()
-        thread.join(10)
-        assert not thread.is_alive()
-
-
-def batch_of(count: int) -> np.ndarray:
-    return np.stack([prepare(pixels(seed), SPEC) for seed in range(count)])
-
-
-def expected(batch: np.ndarray, side: Side = Side.LEFT, **options: int) -> np.ndarray:
-    with torch.inference_mode():
-        return network(**options).features(torch.from_numpy(batch), side).numpy()
+from tests.app.inference.device.served import MOST, batch_of, expected, served
+from tests.app.material import SPEC, fill_store, network
+from tests.app.serving import wait_until
 
 
 def test_features_are_those_of_the_network(tmp_path: Path) -> None:
@@ -314,165 +239,3 @@ def test_what_was_replaced_under_the_same_weights_is_another_engine(tmp_path: Pa
         )
         for each in (before, engine):
             each.close()
-
-
-@contextlib.contextmanager
-def mute(path: Path, says: list[Message]) -> Iterator[None]:
-    """A device process that hangs once it has given some answers to the first who connects."""
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-        listener.listen()
-
-        def answer() -> None:
-            connection, _ = listener.accept()
-            connections.append(connection)
-            for message in says:
-                receive(connection)
-                send(connection, message)
-
-        connections: list[socket.socket] = []
-        thread = Thread(target=answer)
-        thread.start()
-        try:
-            yield
-        finally:
-            thread.join(10)
-            for connection in connections:
-                connection.close()
-
-
-LOADED = Loaded(1, "torch", "cpu", "float32", "noted", asdict(Concurrency(1, 1, 1)), MOST)
-
-
-@pytest.mark.parametrize("says", [[], [LOADED]], ids=["at once", "after the engine"])
-def test_a_device_process_that_hangs_is_not_waited_for_for_ever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: list[Message]
-) -> None:
-    monkeypatch.setattr(client, "_HUNG_SECONDS", 0.1)
-    manifest = fill_store(tmp_path / "store").manifest("tiny")
-    path = tmp_path / "device.sock"
-    with mute(path, says), pytest.raises(EngineHung, match=r"not answered for 0\.1 s .*'tiny'"):
-        RemoteEngine(path, manifest)
-
-
-def test_where_no_model_can_be_had_of_a_device_process_that_hangs_the_front_end_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With the status by which the parent knows to replace the device process as well."""
-    monkeypatch.setattr(client, "_HUNG_SECONDS", 0.1)
-    store = fill_store(tmp_path / "store")
-    path = tmp_path / "device.sock"
-
-    async def used() -> None:
-        service = Service(
-            Settings(model_store=store.root, device="cpu"), Metrics(), device_socket=path
-        )
-        service.start()
-        try:
-            await asyncio.wait_for(service.first_look(), 20)
-            assert "the device process has not answered" in (service.failure or "")
-        finally:
-            await service.close()
-
-    with mute(path, []):
-        asyncio.run(used())
-
-
-@contextlib.contextmanager
-def process(path: Path, store: ModelStore) -> Iterator[subprocess.Popen[bytes]]:
-    """`python -m app.inference.device` until the block ends."""
-    settings = {
-        "TWINLENS_MODEL_STORE": str(store.root),
-        "TWINLENS_DEVICE": "cpu",
-        "TWINLENS_ENGINE": "torch",
-        "TWINLENS_MAX_BATCH": str(MOST),
-    }
-    with subprocess.Popen(
-        [sys.executable, "-m", "app.inference.device", str(path)],
-        cwd=REPOSITORY,
-        env={**os.environ, **settings},
-    ) as popen:
-        try:
-            yield popen
-        finally:
-            popen.kill()
-
-
-def test_the_process_ends_and_another_takes_its_place(tmp_path: Path) -> None:
-    store = fill_store(tmp_path / "store")
-    engines = RemoteEngines(tmp_path / "device.sock")
-    with process(tmp_path / "device.sock", store) as popen:
-        engine = engines.make(store.manifest("tiny"))
-        room = engine.room(MOST)
-        room[:2] = batch_of(2)
-        found = engine.features(room[:2], Side.LEFT)
-        np.testing.assert_allclose(found, expected(batch_of(2)), rtol=1e-4, atol=1e-5)
-        assert not engine.ended()
-        popen.kill()
-        popen.wait(10)
-        assert engine.ended()
-        for batch in (room[:2], batch_of(2)):
-            with pytest.raises(EngineGone, match="does not answer"):
-                engine.features(batch, Side.LEFT)
-        engine.close()
-        assert not engine.ended()
-    with process(tmp_path / "device.sock", store) as popen:
-        # Asked for before it listens.
-        again = engines.make(store.manifest("tiny"))
-        again.features(batch_of(2), Side.LEFT)
-        popen.send_signal(signal.SIGTERM)
-        assert popen.wait(10) == 0
-
-
-def test_it_does_not_outlive_its_parent(tmp_path: Path) -> None:
-    store = fill_store(tmp_path / "store")
-    path = tmp_path / "device.sock"
-    command = (
-        f"import subprocess, sys\nsubprocess.Popen({[sys.executable]} + sys.argv[1:])\ninput()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", command, "-m", "app.inference.device", str(path)],
-        cwd=REPOSITORY,
-        stdin=subprocess.PIPE,
-        env={**os.environ, "TWINLENS_MODEL_STORE": str(store.root), "TWINLENS_DEVICE": "cpu"},
-    ) as parent:
-        wait_until(path.exists)
-        engine = RemoteEngine(path, store.manifest("plain"))
-        parent.kill()
-    with pytest.raises(EngineGone):
-        wait_until(lambda: engine.features(batch_of(1), Side.LEFT) is None)
-
-
-def test_a_service_has_its_images_computed_there_and_mends_itself(tmp_path: Path) -> None:
-    store = fill_store(tmp_path / "store")
-    path = tmp_path / "device.sock"
-    options = {"device": "cpu", "engine": "torch", "max_batch": MOST, "cache_bytes": 0}
-    settings = Settings(model_store=store.root, **options)
-    images = [EncodedImage("image", picture(seed)) for seed in range(10)]
-
-    async def embedded(service: Service) -> np.ndarray:
-        found = [service.inference.embed([image], "tiny") for image in images]
-        return np.concatenate([each.embeddings for each in await asyncio.gather(*found)])
-
-    async def used() -> None:
-        async with running(settings) as service:
-            wanted = await embedded(service)
-        with contextlib.ExitStack() as stack:
-            popen = stack.enter_context(process(path, store))
-            async with running(settings, device_socket=path) as service:
-                engine = service.catalogue.find("tiny").engine
-                assert isinstance(engine, RemoteEngine)
-                np.testing.assert_allclose(await embedded(service), wanted, atol=1e-5)
-                popen.kill()
-                popen.wait(10)
-                with pytest.raises(NotReady, match="has ended"):
-                    await embedded(service)
-                assert "has ended" in (service.unready_reason() or "")
-                stack.enter_context(process(path, store))
-                ready = lambda: service.unready_reason() is None  # noqa: E731
-                await asyncio.to_thread(wait_until, ready)
-                np.testing.assert_allclose(await embedded(service), wanted, atol=1e-5)
-                # Its connections are closed, and so at no end any more.
-                await asyncio.to_thread(wait_until, lambda: not engine.ended())
-
-    asyncio.run(used())
