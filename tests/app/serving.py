@@ -119,6 +119,13 @@ def in_process(store: Path, *, module: str = "app", **environment: str) -> Itera
         reader.join(10)
 
 
+def embed(running: Running, *seeds: int, **headers: str) -> httpx.Response:
+    """Asks for the embeddings of drawn pictures, on a connection of its own."""
+    files = [("images", picture(seed)) for seed in seeds]
+    with httpx.Client(timeout=30) as client:
+        return client.post(f"http://127.0.0.1:{running.port}/embed", files=files, headers=headers)
+
+
 def half_request(
     port: int, body: bytes, content_type: str, path: str = "/compare"
 ) -> socket.socket:

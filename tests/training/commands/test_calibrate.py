@@ -1,0 +1,135 @@
+"""`python -m training calibrate`, and what becomes of figures that were there."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.training import small
+from tests.training.commands.running import run
+from tests.training.trees import grown, png, pngs
+from training.data.opening import open_data
+
+
+def test_a_store_that_cannot_be_written_is_said_before_anything_is_embedded(
+    store, images, capsys, monkeypatch
+):
+    def refused(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("model_store.versions.make_folder", refused)
+    assert run(store, "calibrate", "plain", "--data", images, "--far", 0.1) == 1
+    told = capsys.readouterr().err
+    assert "mend the permissions" in told
+    assert "embedding" not in told
+
+
+def test_calibrate_writes_a_version_that_decides(store, images, capsys):
+    words = ("calibrate", "plain", "--data", images, "--far", 0.05, "--prior", 0.2)
+    assert run(store, *words) == 0
+    told = capsys.readouterr()
+    assert "not calibrated" in told.out
+    assert "12 classes say little" in told.err
+    assert "across groups" in told.err
+    manifest = store.manifest("plain")
+    assert manifest.version == 2
+    assert manifest.calibration.target_far == 0.05
+    assert manifest.calibration.prior == 0.2
+    assert manifest.calibration.data_digest == open_data(images).whole.digest()
+    first, second = store.load("plain", 1).network, store.load("plain", 2).network
+    for one, two in zip(first.parameters(), second.parameters(), strict=True):
+        assert np.array_equal(one.numpy(), two.numpy())
+
+
+def test_too_few_images_to_describe_by_keep_the_old_description_and_say_so(
+    store, images, tmp_path, capsys
+):
+    names = [f"c{n}/{image}.png" for n in range(12) for image in range(4)]
+    many = grown(tmp_path / "many", pngs(names))
+    assert run(store, "calibrate", "plain", "--data", many, "--far", 0.1) == 0
+    described = store.manifest("plain").typicality
+    assert described.images == 48
+    capsys.readouterr()
+    assert run(store, "calibrate", "plain", "--data", images, "--far", 0.1) == 0
+    told = capsys.readouterr().err
+    assert "fewer than 40 images" in told
+    assert "what version 2 says of its own kind of images is kept" in told
+    assert "described by 48 others, many, all classes: 48 images" in told
+    assert store.manifest("plain").typicality == described
+    # And what is asked of a description is not left undone in silence.
+    for words in (
+        ("--far", 0.1, "--out-of-distribution", 0.02),
+        ("--far", 0.1, "--any-pixels"),
+        ("--describe-only",),
+        ("--describe-only", "--out-of-distribution", 0.1),
+    ):
+        assert run(store, "calibrate", "plain", "--data", images, *words) == 1
+        told = capsys.readouterr().err
+        assert "fewer than 40 images" in told
+        assert all(word in told for word in words if str(word).startswith("--") and word != "--far")
+    assert store.manifest("plain").version == 3
+
+
+def test_images_of_one_class_calibrate_against_a_gallery_and_describe_nothing(
+    store, tmp_path, capsys
+):
+    one = grown(tmp_path / "one", pngs([f"a/{image}.png" for image in range(40)]))
+    gallery = grown(tmp_path / "gallery", pngs([f"{name}/1.png" for name in "ab"]))
+    words = ("calibrate", "plain", "--data", one, "--gallery", gallery, "--far", 0.1)
+    assert run(store, *words) == 0
+    assert "images of one class" in capsys.readouterr().err
+    assert store.manifest("plain").typicality is None
+    assert run(store, *words, "--any-pixels") == 1
+    assert "a single class" in capsys.readouterr().err
+
+
+def test_what_only_describes_is_not_said_to_calibrate(store, tmp_path, capsys):
+    names = [f"c{n}/{image}.png" for n in range(12) for image in range(4)]
+    for seed, place in enumerate(("first", "second")):
+        grown(tmp_path / place, {name: png(100 * seed + n) for n, name in enumerate(names)})
+    assert run(store, "calibrate", "plain", "--data", tmp_path / "first", "--far", 0.1) == 0
+    before = store.manifest("plain")
+    assert "calibrated on first" in capsys.readouterr().out
+    words = ("calibrate", "plain", "--data", tmp_path / "second", "--describe-only")
+    assert run(store, *words) == 0
+    told = capsys.readouterr().out
+    assert "calibrated on" not in told
+    assert "described by second, all classes: 48 images" in told
+    assert "threshold and probabilities stay as they were, by first, all classes: 48 images" in told
+    after = store.manifest("plain")
+    assert after.typicality.data.startswith("second")
+    assert after.calibration.judges_as(before.calibration)
+
+
+def test_evaluating_on_the_calibrations_own_images_is_pointed_out(store, images, tmp_path, capsys):
+    assert run(store, "calibrate", "plain", "--data", images, "--far", 0.05) == 0
+    target = tmp_path / "figures.json"
+    words = ("evaluate", "plain", "--data", images, "--protocol", "verification", "--json", target)
+    assert run(store, *words) == 0
+    assert "calibrated on classes that are among these" in capsys.readouterr().err
+    figures = json.loads(target.read_text())
+    assert figures["calibration_error"] >= 0
+    assert figures["at_threshold"]["far"] == store.manifest("plain").calibration.far
+
+
+def test_figures_of_a_replaced_calibration_are_dropped_and_the_card_says_so(store, images):
+    store.save("carded", small.network("cosine"), files={"card.md": b"# carded\n\n## Figures\n"})
+    recording = ("evaluate", "carded", "--data", images, "--protocol", "verification", "--record")
+    for far in (0.05, 0.3):
+        assert run(store, "calibrate", "carded", "--data", images, "--far", far) == 0
+        assert run(store, *recording) == 0
+    old, new = (evaluation.figures for evaluation in store.manifest("carded").evaluations)
+    assert (old["at_threshold"], old["calibration_error"]) == (None, None)
+    assert old["auc"] == new["auc"]
+    assert new["at_threshold"]["threshold"] == store.manifest("carded").calibration.threshold
+    title, _, note, _, *rest = (store.find("carded").path / "card.md").read_text().split("\n")
+    assert (title, rest) == ("# carded", ["## Figures", ""])
+    assert note.startswith("Calibrated anew since")
+
+
+@pytest.mark.parametrize("far", ["0", "1", "-1", "five"])
+def test_a_far_that_is_no_share_is_refused(store, images, capsys, far):
+    with pytest.raises(SystemExit) as exit_:
+        run(store, "calibrate", "plain", "--data", images, f"--far={far}")
+    assert exit_.value.code == 2
+    assert "between 0 and 1" in capsys.readouterr().err
