@@ -1,7 +1,6 @@
-"""The parts of a multipart body."""
+"""What the parts of a multipart body hold."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -10,9 +9,6 @@ from python_multipart.multipart import parse_options_header
 from app.api.limits import Limits
 from app.api.problem import BadRequest
 from app.inference.errors import TooManyBytes
-
-if TYPE_CHECKING:
-    from python_multipart.multipart import MultipartCallbacks
 
 _MAX_TEXT_BYTES = 4096
 _FIRST_ROOM = 65_536
@@ -54,66 +50,42 @@ class _Whole:
 
 @dataclass(slots=True)
 class Form:
-    """Collects the parts of a multipart body as the parser comes upon them.
+    """Collects the parts of a multipart body as its reader comes upon them.
 
     Attributes:
         limits: What it may hold.
         declared: The bytes of the body, as far as its client has told; else 0.
         fields: The parts so far, by name, in order.
-        ended: Whether the closing boundary was there.
     """
 
     limits: Limits
     declared: int = 0
     fields: dict[str, list[object]] = field(default_factory=dict)
-    ended: bool = False
     _parts: int = 0
     _name: str = ""
     _limit: int = 0
-    _header: bytes = b""
-    _value: bytes = b""
-    _disposition: bytes = b""
     _size: int = 0
     _data: list[memoryview] = field(default_factory=list)
     _whole: _Whole | None = None
 
-    def callbacks(self) -> "MultipartCallbacks":
-        """What the parser calls."""
-        return {
-            "on_part_begin": self._on_part_begin,
-            "on_header_field": self._on_header_field,
-            "on_header_value": self._on_header_value,
-            "on_header_end": self._on_header_end,
-            "on_headers_finished": self._on_headers_finished,
-            "on_part_data": self._on_part_data,
-            "on_part_end": self._on_part_end,
-            "on_end": self._on_end,
-        }
+    def begin(self, disposition: bytes) -> None:
+        """A part begins.
 
-    def _on_part_begin(self) -> None:
+        Args:
+            disposition: Its Content-Disposition; empty if it has none.
+
+        Raises:
+            BadRequest: It is one too many, or has no name.
+        """
         self._parts += 1
         if self._parts > self.limits.parts:
             raise BadRequest(
                 f"the body has more than {self.limits.parts} parts; send fewer in one request"
             )
-        self._disposition = b""
         self._size = 0
         self._data = []
         self._whole = None
-
-    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
-        self._header += data[start:end]
-
-    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
-        self._value += data[start:end]
-
-    def _on_header_end(self) -> None:
-        if self._header.lower() == b"content-disposition":
-            self._disposition = self._value
-        self._header = self._value = b""
-
-    def _on_headers_finished(self) -> None:
-        _, options = parse_options_header(self._disposition)
+        _, options = parse_options_header(disposition)
         if b"name" not in options:
             raise BadRequest("a part of the multipart body has no name in Content-Disposition")
         self._name = options[b"name"].decode("utf-8", "replace")
@@ -127,22 +99,24 @@ class Form:
             text = self._name in ("model", "side")
             self._limit = _MAX_TEXT_BYTES if text else self.limits.part_bytes
 
-    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
-        self._size += end - start
+    def add(self, piece: memoryview) -> None:
+        """More of the part's content.
+
+        Raises:
+            TooManyBytes: It is over its limit.
+        """
+        self._size += len(piece)
         if self._size > self._limit:
             raise TooManyBytes(
                 f"{self._name[:100]}: over the limit of {self._limit:,} bytes; send a smaller one"
             )
-        piece = memoryview(data)[start:end]
         if self._whole is None:
             self._data.append(piece)
         else:
             # Copied while it is in the processor's cache, and the pieces are free to be used again.
             self._whole.add(piece)
 
-    def _on_part_end(self) -> None:
+    def end(self) -> None:
+        """The part is there."""
         content = b"".join(self._data) if self._whole is None else self._whole.content
         self.fields.setdefault(self._name, []).append(content)
-
-    def _on_end(self) -> None:
-        self.ended = True

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import orjson
 from fastapi import Request
-from python_multipart import MultipartParser
-from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
-from app.api.boundary import Boundary
 from app.api.form import Form
 from app.api.limits import Limits
+from app.api.multipart import MultipartReader
 from app.api.problem import BadRequest, BodyTooLarge, ClientGone, UnsupportedBody
 from app.api.sink import Sink
 from app.inference.admission import Reservation
@@ -176,18 +174,14 @@ async def _read_multipart(
             "library set that header"
         )
     form = Form(limits, declared)
-    delimiters = Boundary(boundary, limits.parts)
-    try:
-        parser = MultipartParser(boundary, form.callbacks())
-
-        def write(piece: bytes) -> None:
-            delimiters.check(piece)
-            parser.write(piece)
-
-        size = await _read(request, limits, reservation, write)
-    except FormParserError as error:
-        raise BadRequest(f"the multipart body is malformed: {error}") from None
-    if size and not form.ended:
+    reader = MultipartReader(boundary, form)
+    size = await _read(request, limits, reservation, reader.feed)
+    if size and not reader.begun:
+        raise BadRequest(
+            "the multipart body is malformed: it has no line with the boundary that its "
+            "Content-Type names; let the HTTP client library write both"
+        )
+    if size and not reader.ended:
         raise BadRequest("the multipart body ends before its closing boundary; send all of it")
     return Body("multipart", form.fields, size)
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from app.inference.catalogue import LoadedModel
 from app.inference.engines.base import Embeddings
@@ -55,17 +54,16 @@ def judge(model: LoadedModel, left: Embeddings, right: Embeddings) -> Judgement:
             are too large for the comparator.
     """
     scores = np.empty(len(right))
-    with torch.inference_mode():
-        query = torch.from_numpy(left)[None]
-        step = max(1, _VALUES_AT_ONCE // right.shape[1])
-        for start in range(0, len(right), step):
-            block = right[start : start + step]
-            check_values("candidates", block, first=start)
-            rows = torch.from_numpy(block)
-            part = model.network.comparator(query, rows)
-            if model.network.shares_weights and not model.manifest.symmetric:
-                part = (part + model.network.comparator(rows, query)) / 2
-            scores[start : start + len(rows)] = part.numpy()
+    comparator = model.network.comparator
+    step = max(1, _VALUES_AT_ONCE // right.shape[1])
+    for start in range(0, len(right), step):
+        block = right[start : start + step]
+        check_values("candidates", block, first=start)
+        part = scores[start : start + len(block)]
+        part[:] = comparator.one_with_many(left, block)
+        if model.network.shares_weights and not model.manifest.symmetric:
+            part += comparator.one_with_many(left, block, one_is_left=False)
+            part /= 2
     # The layers of a comparator may multiply what they are given by anything.
     if not np.isfinite(scores).all():
         raise InvalidInput(f"embeddings: values too large for model '{model.name}' to compare")

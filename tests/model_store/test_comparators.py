@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -53,6 +54,30 @@ def test_equal_pairs_have_equal_scores_wherever_they_stand(made):
         one, other = torch.randn(2, 1, dimension, generator=torch.Generator().manual_seed(0)) / 40
         scores = [made(dimension)(one, other.repeat(count, 1)) for count in (*range(1, 18), 205)]
         assert len(torch.cat(scores).unique()) == 1
+
+
+@pytest.mark.parametrize("name", COMPARATORS)
+def test_one_with_many_in_numpy_has_the_scores_of_the_layers(name):
+    comparator = COMPARATORS[name](64).eval()
+    one, many = torch.randn(1, 64), torch.randn(50, 64)
+    for one_is_left, wanted in ((True, comparator(one, many)), (False, comparator(many, one))):
+        found = comparator.one_with_many(one[0].numpy(), many.numpy(), one_is_left=one_is_left)
+        assert found.dtype == np.float32
+        assert found.tolist() == pytest.approx(wanted.tolist(), abs=1e-6)
+
+
+def test_a_cosine_in_numpy_depends_on_nothing_but_the_two_embeddings():
+    rows = np.random.default_rng(0).standard_normal((205, 1280), np.float32) / 40
+    scores = Cosine(1280).one_with_many(rows[0], rows)
+    for number in range(205):
+        assert Cosine(1280).one_with_many(rows[number], rows[:1])[0] == scores[number]
+    # A client's floats begin wherever the part of its body does.
+    unaligned = np.frombuffer(b"x" + rows.tobytes(), np.uint8)[1:].view(np.float32)
+    assert np.array_equal(Cosine(1280).one_with_many(rows[0], unaligned.reshape(205, -1)), scores)
+    edges = np.array([rows[0] * 1e9, rows[0] * 1e-9, -rows[0], 0 * rows[0]])
+    found = Cosine(1280).one_with_many(rows[0], edges)
+    assert found.tolist() == pytest.approx([1, 1e-9 * np.linalg.norm(rows[0]) / 1e-8, -1, 0])
+    assert np.abs(found).max() <= 1
 
 
 def test_a_cosine_is_one_at_most_however_long_or_short_embeddings_are():

@@ -2,10 +2,14 @@
 
 from typing import ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
 from model_store.metric import Metric
+
+Floats = npt.NDArray[np.float32]
 
 
 class Comparator(nn.Module):
@@ -36,6 +40,22 @@ class Comparator(nn.Module):
             for the last bits of one whose layers multiply matrices.
         """
         raise NotImplementedError
+
+    def one_with_many(self, one: Floats, many: Floats, *, one_is_left: bool = True) -> Floats:
+        """Scores one embedding with others, outside of training; as `forward`.
+
+        Args:
+            one: (dimension,).
+            many: (N, dimension).
+            one_is_left: Whether the one is the embedding of the first images, or of the second.
+
+        Returns:
+            (N,).
+        """
+        with torch.inference_mode():
+            pair = (torch.from_numpy(one)[None], torch.from_numpy(many))
+            scores: Floats = self(*pair if one_is_left else pair[::-1]).numpy()
+        return scores
 
 
 class SigmoidComparator(Comparator):
