@@ -1,10 +1,9 @@
 """Files that users name for what is made: whether they can be written, and why not."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from model_store.files import replace_file
 from training.errors import DataError
 
 
@@ -38,19 +37,19 @@ def _check(path: Path, option: str) -> None:
         )
 
 
-@contextmanager
-def writing(path: Path, advice: str = "") -> Iterator[None]:
-    """Within it, what is written to a file is, or the message says why it is not.
+def write_file(path: Path, data: bytes, advice: str = "") -> None:
+    """Writes a file in one step, in the place of what was there.
 
     Args:
         path: The file.
+        data: Its content.
         advice: What to do; the message ends with it.
 
     Raises:
         DataError: The system did not write it.
     """
     try:
-        yield
+        replace_file(path, data)
     except OSError as error:
         because = f"{path} cannot be written ({error.strerror or error})"
         raise DataError(f"{because}; {advice}" if advice else because) from error

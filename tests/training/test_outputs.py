@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from model_store.files import replace_file
 from training.errors import DataError
-from training.outputs import check_file, writing
+from training.outputs import check_file, write_file
 
 
 def test_a_folder_or_a_file_in_no_folder_is_refused_before_the_work(tmp_path: Path):
@@ -25,7 +24,7 @@ def test_a_device_is_refused_and_what_a_link_names_is_replaced(tmp_path: Path):
     real.touch()
     link.symlink_to(real)
     check_file(link, "--out")
-    replace_file(link, b"new")
+    write_file(link, b"new")
     assert link.is_symlink()
     assert real.read_bytes() == b"new"
 
@@ -44,11 +43,16 @@ def test_a_place_without_permission_is_refused_before_the_work(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("advice", "ending"), [("name another", "; name another"), ("", "")])
-def test_what_the_system_does_not_write_is_said_by_name(tmp_path: Path, advice: str, ending: str):
-    path = tmp_path / "new.png"
-    with writing(path, advice):
-        path.write_bytes(b"written")
-    assert path.read_bytes() == b"written"
-    with pytest.raises(DataError) as raised, writing(path, advice):
+def test_what_the_system_does_not_write_is_said_by_name_and_what_was_there_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, advice: str, ending: str
+):
+    def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "new.png"
+    write_file(path, b"written", advice)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DataError) as raised:
+        write_file(path, b"new", advice)
     assert str(raised.value) == f"{path} cannot be written (No space left on device){ending}"
+    assert path.read_bytes() == b"written"

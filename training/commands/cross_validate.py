@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.table import Table
 
 from model_store.cpus import available_cpus
-from model_store.files import replace_file
 from training.automatic import USUAL, choose
 from training.commands.common import (
     add_device,
@@ -34,7 +33,7 @@ from training.data.split import told_of_start
 from training.data.usable import unusable_images
 from training.errors import DataError
 from training.initialise import start_learnt
-from training.outputs import check_file, writing
+from training.outputs import check_file, write_file
 from training.progress import Reporter
 from training.recipe.files import check_overrides, load_recipe, to_yaml
 
@@ -128,8 +127,7 @@ def run(options: argparse.Namespace) -> int:
         done.append(fold)
         if options.json is not None:
             content = {**about, "done": [to_json(each) for each in done], "mean": _means(done)}
-            with writing(options.json, _GO_ON):
-                replace_file(options.json, (json.dumps(content, indent=2) + "\n").encode())
+            write_file(options.json, (json.dumps(content, indent=2) + "\n").encode(), _GO_ON)
     _show(done)
     return 0
 

@@ -17,7 +17,7 @@ from training.errors import DataError
 from training.evaluation.pairs import MAX_IMPOSTORS
 from training.evaluation.protocols.one_shot import TRIALS, WAYS
 from training.evaluation.wording import rows_of
-from training.outputs import check_file, writing
+from training.outputs import check_file, write_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -117,8 +117,7 @@ def _make_folder(folder: Path) -> None:
 
 def _write_pictures(folder: Path, pictures: dict[str, bytes]) -> None:
     for name, content in pictures.items():
-        with writing(folder / name):
-            (folder / name).write_bytes(content)
+        write_file(folder / name, content)
 
 
 def _write_json(options: argparse.Namespace, bench: Bench, measured: Measured) -> None:
@@ -136,8 +135,7 @@ def _write_json(options: argparse.Namespace, bench: Bench, measured: Measured) -
         "skipped": skipped,
         **measured.figures.to_json(),
     }
-    with writing(options.json):
-        options.json.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_file(options.json, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def _table(measured: Measured) -> Table:

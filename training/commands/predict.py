@@ -10,7 +10,7 @@ from model_store.errors import ImageError
 from model_store.images import decode
 from training.commands.common import add_device, add_store, chosen_device, chosen_store
 from training.errors import DataError, TrainingError
-from training.outputs import writing
+from training.outputs import write_file
 from training.pictures.comparison import comparison_sheet, figures, half_blocks
 from training.pictures.sheet import to_png
 from training.prediction import predict
@@ -68,8 +68,7 @@ def run(options: argparse.Namespace) -> int:
         console.print(line, markup=False)
     if options.out is not None:
         sheet = comparison_sheet(prediction, images, [path.name for path in paths], model)
-        with writing(options.out, "give --out another place"):
-            options.out.write_bytes(to_png(sheet))
+        write_file(options.out, to_png(sheet), "give --out another place")
         console.print(f"picture: {options.out}", markup=False)
     return 0
 

@@ -4,7 +4,6 @@ import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
-from model_store.files import replace_file
 from model_store.network import Side
 from training.commands.common import add_device, add_store, whole_number
 from training.commands.material import CHOICES, CROSSED, Bench, Sides
@@ -14,7 +13,7 @@ from training.data.parts import open_sources
 from training.data.sample import have_pairs, sampled_rows
 from training.data.split import Split
 from training.errors import DataError, RecipeError
-from training.outputs import check_file, writing
+from training.outputs import check_file, write_file
 from training.recipe import Recipe
 from training.recipe.files import parse_recipe
 from training.report.beside import read_beside
@@ -133,8 +132,7 @@ def run(options: argparse.Namespace) -> int:
             notes=tuple(notes),
         )
         page = render(content, task.update)
-    with writing(out):
-        replace_file(out, page)
+    write_file(out, page)
     print(f"{out}: {len(page) / 1e6:.1f} MB, opens in any browser, needs no network")
     if measured is None:
         print(f"for curves, thresholds and examples on your images: {content.with_data}")

@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 
 from model_store.cpus import available_cpus
-from model_store.files import replace_file
 from training.data.folders import ImageFolder
 from training.data.parts import open_sources
 from training.data.pixels import PixelsAsTheyCome
@@ -23,7 +22,7 @@ from training.learning.freezing import Frozen, enter_training
 from training.learning.learner import Learner
 from training.learning.optimisation import backbone_parameters
 from training.learning.timing import repeated, time_of_a_step
-from training.outputs import writing
+from training.outputs import write_file
 from training.progress import Reporter, duration
 from training.recipe.tables import recipe_table
 from training.run.job import Job
@@ -90,8 +89,7 @@ def rehearse(request: FitRequest, picture: Path, reporter: Reporter) -> Rehearsa
         )
         makings = batches.of(0)
         batch = makings[0]()
-        with writing(picture, "name another file after --dry-run"):
-            replace_file(picture, batch_png(batch))
+        write_file(picture, batch_png(batch), "name another file after --dry-run")
         shapes = layers(learner.network, batch.images[:2])
         enter_training(learner.network, Frozen(frozen_steps > 0, recipe.freeze.statistics))
         activations, seconds = 0, 0.0

@@ -1,4 +1,5 @@
 import json
+import locale
 
 import pytest
 
@@ -236,6 +237,19 @@ def test_names_of_groups_are_shown_as_they_are(store, tmp_path, capsys):
     assert run(store, *words, "--trials", 20, "--ways", 3) == 0
     told = capsys.readouterr().out
     assert all(name in told for name in (*groups, "[red]:key:"))
+
+
+def test_the_json_has_names_in_utf_8_whatever_the_locale(store, tmp_path):
+    names = [f"Ελληνικά/c{n}/{image}.png" for n in range(3) for image in range(2)]
+    data, target = grown(tmp_path, pngs(names)), tmp_path / "figures.json"
+    words = ("evaluate", "plain", "--data", data, "--protocol", "one-shot", "--json", target)
+    before = locale.setlocale(locale.LC_CTYPE)
+    locale.setlocale(locale.LC_CTYPE, "C")
+    try:
+        assert run(store, *words, "--trials", 20, "--ways", 3) == 0
+    finally:
+        locale.setlocale(locale.LC_CTYPE, before)
+    assert "Ελληνικά" in json.loads(target.read_text("utf-8"))["data"]
 
 
 @pytest.mark.parametrize("words", [("calibrate", "--far", 0.1), ("evaluate", "--record")])
