@@ -4,8 +4,9 @@ import numpy as np
 
 from model_store.calibration import Calibration, LogisticCurve
 from model_store.metric import Metric
-from training.evaluation.pairs import ScoredPairs
+from training.evaluation.pairs import ScoredPairs, score_folder
 from training.evaluation.pool import Pairs
+from training.evaluation.protocols.verification import verification_figures
 
 
 def scored(
@@ -34,6 +35,12 @@ def scored(
         images=3,
         class_names=tuple(class_names),
     )
+
+
+def verification(embedded, network, *, right=None, calibration=None, seed=0, **options):
+    """The figures of the pairs of embedded folders."""
+    pairs = score_folder(network, embedded, right, seed=seed, **options)
+    return verification_figures(pairs, calibration=calibration, seed=seed)
 
 
 def calibration(*, slope=1, threshold=0.0, prior=0.5) -> Calibration:

@@ -7,6 +7,7 @@ from model_store.network import Side
 from tests.training import small
 from tests.training.commands.conftest import NAMES
 from tests.training.commands.running import run
+from tests.training.scored import verification
 from tests.training.trees import grown, png, pngs, zipped
 from training.cli import main
 from training.commands.material import Bench
@@ -15,7 +16,6 @@ from training.data.split import SPLIT_FILE, split_classes
 from training.evaluation.embedding import embed_folder
 from training.evaluation.protocols.one_shot import one_shot
 from training.evaluation.protocols.retrieval import retrieval
-from training.evaluation.protocols.verification import verification
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ import torch
 
 from model_store.network import Side
 from tests.training import small
+from tests.training.scored import verification
 from tests.training.trees import grown, pngs, whole
 from training.data.pixels import PixelsInMemory
 from training.data.sides import join_sides
 from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.protocols.one_shot import one_shot
-from training.evaluation.protocols.verification import verification
 from training.run.watch import Watch, with_pairs
 
 

@@ -92,23 +92,6 @@ class Played:
         return Answers.of(self.metric, entries)
 
 
-def omniglot_runs(
-    path: Path, network: SiameseNetwork, *, device: torch.device | str = "cpu", seed: int = 0
-) -> OmniglotRunsFigures:
-    """Answers every test image of every run by its most alike training image.
-
-    Args:
-        path: The folder of the runs.
-        network: What embeds and compares.
-        device: Where it runs.
-        seed: Of the interval.
-
-    Raises:
-        DataError: As `play_runs`.
-    """
-    return omniglot_runs_figures(play_runs(path, network, device=device), seed=seed)
-
-
 def play_runs(path: Path, network: SiameseNetwork, *, device: torch.device | str = "cpu") -> Played:
     """Scores every test image of every run against the run's training images.
 
@@ -149,7 +132,12 @@ def play_runs(path: Path, network: SiameseNetwork, *, device: torch.device | str
 
 
 def omniglot_runs_figures(played: Played, *, seed: int = 0) -> OmniglotRunsFigures:
-    """The figures of runs; a tie counts as wrong. `seed` is of the interval."""
+    """How many test images are answered by their most alike training image; a tie is wrong.
+
+    Args:
+        played: The runs.
+        seed: Of the interval.
+    """
     flat = played.answers().lead() > 0
     units = np.repeat(np.arange(len(played.runs)), [len(run.queries) for run in played.runs])
     return OmniglotRunsFigures(

@@ -5,8 +5,6 @@ from collections.abc import Callable
 import numpy as np
 
 from model_store.calibration import Calibration, evidence
-from model_store.network import SiameseNetwork
-from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.figures import AtThreshold, VerificationFigures
 from training.evaluation.intervals import (
     Interval,
@@ -25,7 +23,7 @@ from training.evaluation.metrics import (
     pair_weights,
     rates_at,
 )
-from training.evaluation.pairs import MAX_IMPOSTORS, ScoredPairs, score_folder
+from training.evaluation.pairs import ScoredPairs
 
 _GROUPS_WANTED = 4
 """Of fewer groups nothing can be told by drawing groups anew."""
@@ -33,36 +31,16 @@ _GROUPS_WANTED = 4
 FARS = ("0.10", "0.05", "0.01")
 
 
-def verification(
-    embedded: EmbeddedFolder,
-    network: SiameseNetwork,
-    *,
-    right: EmbeddedFolder | None = None,
-    calibration: Calibration | None = None,
-    seed: int = 0,
-    max_impostors: int = MAX_IMPOSTORS,
-) -> VerificationFigures:
-    """Scores genuine and impostor pairs and says how well they part.
-
-    Args:
-        embedded: Images, the first of each pair.
-        network: What embedded them.
-        right: The second of each pair, as `score_folder` takes it.
-        calibration: The model's own, for its calibration error and the rates at its threshold.
-        seed: Of the sample of impostor pairs and of the intervals.
-        max_impostors: Above this number a sample of that size is taken.
-
-    Raises:
-        DataError: There is no pair of the one kind or the other.
-    """
-    scored = score_folder(network, embedded, right, seed=seed, max_impostors=max_impostors)
-    return verification_figures(scored, calibration=calibration, seed=seed)
-
-
 def verification_figures(
     scored: ScoredPairs, *, calibration: Calibration | None = None, seed: int = 0
 ) -> VerificationFigures:
-    """The figures of pairs already scored; arguments as `verification`."""
+    """Says how well genuine and impostor pairs part.
+
+    Args:
+        scored: Pairs.
+        calibration: The model's own, for its calibration error and the rates at its threshold.
+        seed: Of the intervals; recorded as that of the sample of impostor pairs too.
+    """
     ranking = Ranking(scored.genuine_alike, scored.impostor_alike)
     roc = ranking.roc()
     accuracy, best = roc.best_accuracy()

@@ -6,7 +6,7 @@ from tests.training import small
 from tests.training.trees import grown, png, zipped
 from training.errors import DataError
 from training.evaluation.embedding import embed_folder
-from training.evaluation.protocols.omniglot_runs import omniglot_runs, play_runs
+from training.evaluation.protocols.omniglot_runs import omniglot_runs_figures, play_runs
 
 
 def runs(count=2, ways=5, shift=0):
@@ -33,20 +33,21 @@ def test_the_same_image_is_found_again(tmp_path, wrapping, kind):
         if kind == "zip"
         else grown(tmp_path / "some", files)
     )
-    found = omniglot_runs(path, small.network("cosine"))
+    found = omniglot_runs_figures(play_runs(path, small.network("cosine")))
     assert (found.trials, found.runs, found.accuracy) == (10, 2, 1)
     assert found.accuracy_by_run == {"run01": 1, "run02": 1}
 
 
 def test_answers_that_belong_to_others_are_wrong(tmp_path):
-    found = omniglot_runs(grown(tmp_path, runs(shift=1)), small.network("cosine"))
-    assert found.accuracy == 0
+    played = play_runs(grown(tmp_path, runs(shift=1)), small.network("cosine"))
+    assert omniglot_runs_figures(played).accuracy == 0
 
 
 def test_candidates_of_equal_score_are_no_answer(tmp_path):
     files = runs(count=1)
     same = {name: png(0) for name in files if name.endswith(".png")}
-    assert omniglot_runs(grown(tmp_path, files | same), small.network("cosine")).accuracy == 0
+    played = play_runs(grown(tmp_path, files | same), small.network("cosine"))
+    assert omniglot_runs_figures(played).accuracy == 0
 
 
 def test_two_sides_are_embedded_by_their_own_branches(tmp_path):
@@ -63,7 +64,7 @@ def test_a_missing_image_is_named(tmp_path):
     files = runs(count=1)
     del files["run01/training/class03.png"]
     with pytest.raises(DataError, match=r"class03\.png"):
-        omniglot_runs(grown(tmp_path, files), small.network())
+        play_runs(grown(tmp_path, files), small.network())
 
 
 def test_pairs_and_answers_of_runs(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 
 from model_store.calibration import Calibration, LogisticCurve
 from tests.training import small
+from tests.training.scored import verification
 from tests.training.trees import embedded
 from training.evaluation.intervals import REPLICATES, clopper_pearson
 from training.evaluation.metrics import calibration_error, pair_weights
@@ -13,7 +14,6 @@ from training.evaluation.pairs import score_folder
 from training.evaluation.protocols.verification import (
     probability_error,
     rates_intervals,
-    verification,
     verification_figures,
 )
 
