@@ -119,7 +119,7 @@ class Trials:
                 spec,
                 budget=sys.maxsize,  # They are few.
                 workers=available_cpus(),
-                on_progress=lambda done, _: task.update(done),
+                on_progress=task.update,
             )
         if not isinstance(pixels, PixelsInMemory):
             raise TypeError("images within the budget are held in memory")

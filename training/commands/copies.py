@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
             copies=options.copies,
             edits=options.edits,
             seed=options.seed,
-            on_progress=lambda done, _: task.update(done),
+            on_progress=task.update,
         )
     tell_skipped(reporter, options.data, made.skipped)
     reporter.say(

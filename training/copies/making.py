@@ -102,7 +102,7 @@ def make_copies(
     copies: int = COPIES,
     edits: Sequence[str] = tuple(EDITS),
     seed: int = 0,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Callable[[int], None] | None = None,
 ) -> Made:
     """Writes a folder of each picture (`original.*`, as it is) and JPEG copies of it.
 
@@ -116,7 +116,7 @@ def make_copies(
         copies: Of each picture, at least 1.
         edits: The names of those that may be drawn from.
         seed: Of what is drawn.
-        on_progress: Told as (pictures done, pictures in all).
+        on_progress: Told how many pictures are done.
 
     Raises:
         DataError: Not one can be decoded; or `out` is there, is being written by another process,
@@ -138,7 +138,7 @@ def make_copies(
             else:
                 size += result
             if on_progress is not None:
-                on_progress(done, len(keys))
+                on_progress(done)
         if len(undecoded) == len(keys):
             raise DataError(
                 f"{where}: not one image can be decoded ({undecoded[0].key}: "

@@ -57,7 +57,7 @@ def take_fingerprints(
     items: tuple[Item, ...],
     *,
     workers: int,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Callable[[int], None] | None = None,
 ) -> Fingerprints:
     """Reads images.
 
@@ -65,7 +65,7 @@ def take_fingerprints(
         folder: Where they are.
         items: Which ones.
         workers: Threads that decode.
-        on_progress: Told (images done, images in all).
+        on_progress: Told how many images are done.
     """
     found: list[tuple[Item, str, npt.NDArray[np.uint8]]] = []
     unusable: list[Skipped] = []
@@ -76,7 +76,7 @@ def take_fingerprints(
             else:
                 found.append(taken)
             if on_progress is not None and (done % 64 == 0 or done == len(items)):
-                on_progress(done, len(items))
+                on_progress(done)
     looks: Floats = np.empty((len(found), _SIDE, _SIDE), dtype=np.float32)
     for position, (_, _, look) in enumerate(found):
         looks[position] = look[:, :, 0]

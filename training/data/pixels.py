@@ -21,8 +21,6 @@ from training.errors import DataError
 from training.threads import threads
 
 Integers = npt.NDArray[np.int64]
-Told = Callable[[int, int], None]
-"""Called with (images done, images in all)."""
 
 _CHUNK = 32
 
@@ -133,7 +131,7 @@ def load_pixels(
     *,
     budget: int,
     workers: int,
-    on_progress: Told | None = None,
+    on_progress: Callable[[int], None] | None = None,
 ) -> PixelsInMemory | PixelsAsTheyCome:
     """Decodes a folder into memory if it fits, and else as it is wanted.
 
@@ -142,7 +140,7 @@ def load_pixels(
         spec: The network's size.
         budget: Bytes that the decoded images may take.
         workers: Threads that decode.
-        on_progress: Told as decoding goes on.
+        on_progress: Told how many images are done.
 
     Raises:
         DataError: Not one image can be decoded.
@@ -167,7 +165,7 @@ def load_pixels(
         for count in pool.map(decode, range(0, len(folder.items), _CHUNK)):
             done += count
             if on_progress is not None:
-                on_progress(done, len(folder.items))
+                on_progress(done)
     reasons = tuple(skipped[index] for index in sorted(skipped))
     if len(reasons) == len(folder.items):
         raise DataError(

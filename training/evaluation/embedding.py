@@ -25,9 +25,6 @@ from training.threads import threads
 _CPU_BATCH = 16
 _BATCH = 128
 
-Progress = Callable[[int, int], None]
-"""Called with (images done, images in all)."""
-
 
 @dataclass(frozen=True)
 class EmbeddedFolder:
@@ -115,7 +112,7 @@ def embed_folder(
     side: Side = Side.LEFT,
     batch: int | None = None,
     workers: int | None = None,
-    on_progress: Progress | None = None,
+    on_progress: Callable[[int], None] | None = None,
 ) -> EmbeddedFolder:
     """Decodes and embeds every image of a folder, in evaluation mode, in float32.
 
@@ -128,7 +125,7 @@ def embed_folder(
         side: Of no account where the sides share weights.
         batch: Images per forward pass; 16 on a CPU and 128 elsewhere if not given.
         workers: Threads that decode; one per available core if not given.
-        on_progress: Told after every batch.
+        on_progress: Told how many images are done, after every batch.
 
     Raises:
         DataError: Not one image could be decoded; the message gives the first reason.
@@ -169,13 +166,7 @@ def embed_told(
 ) -> EmbeddedFolder:
     """As `embed_folder`, the reporter being told how far it is."""
     with reporter.task(title, len(folder.items)) as task:
-        return embed_folder(
-            network,
-            folder,
-            device=device,
-            side=side,
-            on_progress=lambda done, _: task.update(done),
-        )
+        return embed_folder(network, folder, device=device, side=side, on_progress=task.update)
 
 
 def _embed(
@@ -184,7 +175,7 @@ def _embed(
     side: Side,
     batch: int,
     workers: int | None,
-    on_progress: Progress | None,
+    on_progress: Callable[[int], None] | None,
     device: torch.device | str,
 ) -> tuple[list[tuple[torch.Tensor, ...]], list[Skipped]]:
     """Of each batch embeddings, their features' lengths and pixels; and what was left out."""
@@ -214,7 +205,7 @@ def _embed(
         if len(waiting) == batch or done == total:
             flush()
             if on_progress is not None:
-                on_progress(done, total)
+                on_progress(done)
     return chunks, skipped
 
 

@@ -95,7 +95,7 @@ def _about_duplicates(
             yield from _same_look(part, other)
 
 
-def _told(task: Task, before: int, done: int, _: int) -> None:
+def _told(task: Task, before: int, done: int) -> None:
     task.update(before + done)
 
 

@@ -94,7 +94,7 @@ class Reading:
                 recipe.preprocessing,
                 budget=budget,
                 workers=recipe.data.workers or max(1, available_cpus() // self._sharing),
-                on_progress=lambda done, _: task.update(done),
+                on_progress=task.update,
             )
 
 

@@ -213,7 +213,7 @@ def test_what_fails_halfway_leaves_nothing_and_what_was_left_is_no_hindrance(
 def test_two_that_write_one_folder_do_not_disturb_each_other(pictures, tmp_path):
     refused = []
 
-    def again(done, _):
+    def again(done):
         if done == 1:
             with pytest.raises(DataError, match="another process is writing") as error:
                 made(pictures, tmp_path / "out")
