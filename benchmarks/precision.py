@@ -163,7 +163,7 @@ def _judged(checkpoint: Checkpoint, folder: ImageFolder, features: torch.Tensor)
     network = checkpoint.network
     with torch.inference_mode():
         embeddings = network.finish(features, Side.LEFT).clone()
-    embedded = EmbeddedFolder(embeddings, folder.labels, folder, ())
+    embedded = EmbeddedFolder(embeddings, folder, ())
     return Found(features.double().numpy(), score_folder(network, embedded))
 
 

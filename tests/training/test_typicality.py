@@ -38,9 +38,7 @@ def folder(
     made = embedded(features.tolist(), names)
     lengths = made.embeddings.norm(dim=1)
     embeddings = made.embeddings / lengths[:, None] if normalise else made.embeddings
-    return EmbeddedFolder(
-        embeddings, made.labels, made.folder, (), lengths=lengths, pixels=pixels(images, seed)
-    )
+    return EmbeddedFolder(embeddings, made.folder, (), lengths=lengths, pixels=pixels(images, seed))
 
 
 def test_the_same_kind_is_uniform_and_another_kind_is_next_to_nothing() -> None:
@@ -181,7 +179,7 @@ def test_features_are_what_embeddings_were_made_of() -> None:
     torch.testing.assert_close(raw.features, unit.features)
     some = unit.subset([0, 3])
     torch.testing.assert_close(some.features, unit.features[np.isin(unit.labels, [0, 3])])
-    without = EmbeddedFolder(unit.embeddings, unit.labels, unit.folder, ())
+    without = EmbeddedFolder(unit.embeddings, unit.folder, ())
     with pytest.raises(ValueError, match="lengths"):
         _ = without.features
     with pytest.raises(ValueError, match="pixels"):
@@ -195,7 +193,6 @@ def test_groups_are_not_torn_apart() -> None:
     plain = tuple(c.__class__(c.name.replace("/", "-")) for c in flat.folder.classes)
     ungrouped = EmbeddedFolder(
         flat.embeddings,
-        flat.labels,
         flat.folder.__class__(flat.folder.source, plain, flat.folder.items),
         (),
         lengths=flat.lengths,
@@ -210,7 +207,6 @@ def test_each_side_is_described_by_its_own_images() -> None:
     left, right = folder(100), folder(100, seed=1)
     shifted = EmbeddedFolder(
         right.embeddings.roll(1, dims=1),
-        right.labels,
         right.folder,
         (),
         lengths=right.lengths,
@@ -261,7 +257,6 @@ def discriminant(images: int, *, seed: int = 0, noise: float = 0.3) -> EmbeddedF
     lengths = made.embeddings.norm(dim=1)
     return EmbeddedFolder(
         made.embeddings / lengths[:, None],
-        made.labels,
         made.folder,
         (),
         lengths=lengths,
@@ -324,9 +319,7 @@ def test_a_network_that_collapsed_is_no_error() -> None:
     made = folder(60)
     same = made.embeddings[:1].repeat(60, 1)
     found = fit_typicality(
-        EmbeddedFolder(
-            same, made.labels, made.folder, (), lengths=torch.ones(60), pixels=made.pixels
-        )
+        EmbeddedFolder(same, made.folder, (), lengths=torch.ones(60), pixels=made.pixels)
     )
     assert (found.of(same.numpy(), made.pixels) > 0.1).mean() > 0.8
     assert (found.of(-same.numpy(), made.pixels) < 0.001).all()

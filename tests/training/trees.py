@@ -73,4 +73,4 @@ def embedded(
         tuple(ImageClass(name, name.split("/")[0] if "/" in name else "") for name in classes),
         tuple(Item(f"{of[row]}/{stems[row]}", classes.index(of[row])) for row in order),
     )
-    return EmbeddedFolder(vectors[order], folder.labels, folder, ())
+    return EmbeddedFolder(vectors[order], folder, ())

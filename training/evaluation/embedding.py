@@ -32,7 +32,6 @@ class EmbeddedFolder:
 
     Attributes:
         embeddings: float32 (N, dimension), on the CPU.
-        labels: int64 (N,), the class of each, as `folder.labels`.
         folder: The images, without those that could not be decoded.
         skipped: Those, each with the reason; what `folder.skipped` had before is not repeated.
         side: The side that the images were embedded on.
@@ -42,12 +41,16 @@ class EmbeddedFolder:
     """
 
     embeddings: torch.Tensor
-    labels: npt.NDArray[np.int64]
     folder: ImageFolder
     skipped: tuple[Skipped, ...]
     side: Side = Side.LEFT
     lengths: torch.Tensor | None = None
     pixels: Statistics | None = None
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """int64 (N,), the class of each."""
+        return self.folder.labels
 
     @property
     def features(self) -> torch.Tensor:
@@ -95,7 +98,6 @@ class EmbeddedFolder:
         rows = torch.from_numpy(kept)
         return EmbeddedFolder(
             self.embeddings[rows],
-            folder.labels,
             folder,
             self.skipped,
             self.side,
@@ -150,9 +152,7 @@ def embed_folder(
     rest = folder.without({entry.key for entry in skipped}) if skipped else folder
     # A clone, because tensors made in inference mode refuse to take part in training later.
     embeddings, lengths, pixels = (torch.cat(parts).clone() for parts in zip(*chunks, strict=True))
-    return EmbeddedFolder(
-        embeddings, rest.labels, rest, tuple(skipped), side, lengths, pixels.numpy()
-    )
+    return EmbeddedFolder(embeddings, rest, tuple(skipped), side, lengths, pixels.numpy())
 
 
 def embed_told(

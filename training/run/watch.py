@@ -112,7 +112,7 @@ class Watch:
         embeddings = torch.cat(parts)
         if not bool(torch.isfinite(embeddings).all()):
             raise Derailed.unless("the network's embeddings are no longer numbers; ", LOWER_RATE)
-        return EmbeddedFolder(embeddings, folder.labels, folder, (), side)
+        return EmbeddedFolder(embeddings, folder, (), side)
 
 
 def with_pairs(folder: ImageFolder) -> ImageFolder | None:

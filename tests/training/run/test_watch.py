@@ -50,9 +50,7 @@ def test_two_sides_are_validated_each_by_its_own_branch(tmp_path, joined):
     images[Side.RIGHT] = held.images[on_right]
     with torch.no_grad():
         left, right = (
-            EmbeddedFolder(
-                network.embed(images[side], side), folder.on(side).labels, folder.on(side), (), side
-            )
+            EmbeddedFolder(network.embed(images[side], side), folder.on(side), (), side)
             for side in (Side.LEFT, Side.RIGHT)
         )
     sight = Watch(held, torch.device("cpu"), seed=0)(network)
