@@ -211,6 +211,10 @@ class Run:
         """Replaces `history.csv`."""
         self._write(HISTORY_FILE, to_csv(history))
 
+    def write_state(self, state: bytes) -> None:
+        """Replaces the state in one step: whoever reads finds the old one or this one, whole."""
+        self._write(_STATE, state)
+
     def keep(self, kept: Kept) -> None:
         """Puts weights of a validation beside the state; the same again, if a run goes on."""
         content = io.BytesIO()
@@ -261,10 +265,10 @@ class Run:
         try:
             replace_file(self.path / name, data)
         except OSError as error:
-            then = ", then go on with --resume" if self.can_go_on else ""
+            then = "go on with --resume" if self.can_go_on else "begin anew"
             raise TrainingError(
                 f"cannot write {self.path / name} ({error.strerror or error}); free space or mend "
-                f"the permissions{then}"
+                f"the permissions, then {then}"
             ) from error
 
     def _damaged(self, name: str, error: Exception) -> TrainingError:

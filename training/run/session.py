@@ -28,7 +28,7 @@ from training.run.loop import Loop
 from training.run.planning import Plan, plan_training
 from training.run.projections import finish_projection, set_whitening
 from training.run.reading import Reading
-from training.run.state import Standing, from_bytes, load_state, save_state, to_bytes
+from training.run.state import Standing, from_bytes, load_state, to_bytes
 from training.run.tensorboard import scalars
 from training.run.watch import Watch
 
@@ -169,7 +169,7 @@ class Session:
         )
 
         def save(standing: Standing) -> None:
-            save_state(self._run.state, learner, standing, resumable=self._run.can_go_on)
+            self._run.write_state(to_bytes(learner, standing))
             self._run.write_history(standing.history)
 
         with (

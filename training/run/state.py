@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from model_store.files import replace_file
 from training.errors import TrainingError
 from training.history import History, from_plain, to_plain
 from training.learning.learner import Learner
@@ -57,28 +56,6 @@ class Standing:
     def kept_step(self) -> int:
         """The step whose weights are kept: that of the best, or the last."""
         return self.step if self.best is None else self.best.step
-
-
-def save_state(path: Path, learner: Learner, standing: Standing, *, resumable: bool) -> None:
-    """Writes the state in one step: whoever reads finds the old one or this one, whole.
-
-    Args:
-        path: Where to.
-        learner: What learns.
-        standing: Where the run stands.
-        resumable: Whether --resume finds something to go on from, should this fail.
-
-    Raises:
-        TrainingError: It cannot be written.
-    """
-    try:
-        replace_file(path, to_bytes(learner, standing))
-    except OSError as error:
-        then = "go on with --resume" if resumable else "begin anew"
-        raise TrainingError(
-            f"the state cannot be written to {path} ({error.strerror or error}); free space or "
-            f"mend the permissions, then {then}"
-        ) from error
 
 
 def to_bytes(learner: Learner, standing: Standing) -> bytes:

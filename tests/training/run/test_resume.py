@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from model_store import ModelStore
+from model_store.files import replace_file
 from tests.training.drawings import draw_folder, fit_words, fitting_place, with_recipe
 from training.cli import main
 from training.history import from_csv
@@ -183,10 +184,12 @@ def _interrupted_at_once(place: Path, store: Path, *further: str) -> int:
 def test_a_full_disk_is_told_with_what_can_still_be_done(
     place, store, tmp_path, capsys, monkeypatch, unfinished, advice
 ):
-    def full(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def full(path: Path, data: bytes) -> None:
+        if path.name == "state.pt":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace_file(path, data)
 
-    monkeypatch.setattr("training.run.state.replace_file", full)
+    monkeypatch.setattr("training.run.folder.replace_file", full)
     chosen = store if unfinished else tmp_path / "fresh"
     further = ["--resume"] if unfinished else []
     assert main(arguments(place, chosen, "--save-every", "0", *further)) == 1
