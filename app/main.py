@@ -50,7 +50,7 @@ class InFlight:
 
 
 def create_app(
-    settings: Settings | None = None,
+    settings: Settings,
     *,
     device_socket: Path | None = None,
     siblings: Siblings | None = None,
@@ -61,16 +61,14 @@ def create_app(
     there, `/livez` answers 200 and `/readyz` 503.
 
     Args:
-        settings: From the environment if not given.
+        settings: What the operator chose.
         device_socket: Where a device process computes for this one, if there is one.
         siblings: The other processes of the same service, if there are any.
 
     Raises:
-        pydantic.ValidationError: A setting in the environment is wrong.
         KeyFileError: The file of API keys cannot be read.
         TracingUnavailable: Traces are asked for and cannot be made.
     """
-    settings = settings or Settings()
     metrics = Metrics()
 
     tracing = Tracing(settings.otlp_endpoint) if settings.otlp_endpoint else None

@@ -66,9 +66,6 @@ class Fields:
                 f"{', '.join(parameters)} there"
             )
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._body.fields
-
     def values(self, name: str) -> list[object]:
         """All values of a field, as they came."""
         return self._body.fields.get(name, [])

@@ -101,7 +101,7 @@ def problem(
     slug: str,
     detail: str,
     *,
-    request_id: str | None = None,
+    request_id: str,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """An error answer.
@@ -118,9 +118,8 @@ def problem(
         "title": _title(status),
         "status": status,
         "detail": detail,
+        "request_id": request_id,
     }
-    if request_id is not None:
-        content["request_id"] = request_id
     return Response(orjson.dumps(content), status, headers, MEDIA_TYPE)
 
 

@@ -29,13 +29,11 @@ class Body:
     """A body that was read.
 
     Attributes:
-        kind: What it was.
         fields: By name, in order: bytes in a multipart or raw body (a NumPy array of them where
             `Limits` takes the field whole), JSON values in a JSON one.
         size: Its bytes.
     """
 
-    kind: str
     fields: dict[str, list[object]]
     size: int
 
@@ -79,9 +77,9 @@ async def read_body(
     else:
         data = await _read_all(request, limits, reservation)
         if data and media_type == b"application/json":
-            body = Body("json", _json_fields(data, expected), len(data))
+            body = Body(_json_fields(data, expected), len(data))
         elif data and raw_field is not None and media_type.startswith(b"image/"):
-            body = Body("raw", {raw_field: [data]}, len(data))
+            body = Body({raw_field: [data]}, len(data))
         elif data:
             read = _MEDIA_TYPES if raw_field is None else f"{_MEDIA_TYPES}, or one image as image/*"
             raise UnsupportedBody(
@@ -89,7 +87,7 @@ async def read_body(
                 f"here; send {read}, with the fields {expected}"
             )
         else:
-            body = Body("empty", {}, 0)
+            body = Body({}, 0)
     if not body.size:
         raise BadRequest(f"the body is empty; send {_MEDIA_TYPES} with the fields {expected}")
     return body
@@ -183,7 +181,7 @@ async def _read_multipart(
         )
     if size and not reader.ended:
         raise BadRequest("the multipart body ends before its closing boundary; send all of it")
-    return Body("multipart", form.fields, size)
+    return Body(form.fields, size)
 
 
 def _json_fields(data: bytes, expected: str) -> dict[str, list[object]]:

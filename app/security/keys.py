@@ -232,9 +232,6 @@ class Keyring:
         self._keys = {record.id: record for record in read_keys(path)}
         self._looked = monotonic()
 
-    def __len__(self) -> int:
-        return len(self._keys)
-
     def find(self, key: str) -> KeyRecord | None:
         """What is known of a key; None if it is not good."""
         if monotonic() - self._looked > _LOOK_SECONDS:

@@ -54,7 +54,7 @@ def test_base64_may_have_white_space_in_it(client: httpx.Client) -> None:
 def test_white_space_takes_no_memory_to_speak_of() -> None:
     text = "AA A " * 200_000
     fields = Fields(
-        Body("json", {"images": [text]}, len(text)),
+        Body({"images": [text]}, len(text)),
         [],
         known=("images",),
         required=("images",),
