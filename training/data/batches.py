@@ -82,16 +82,7 @@ class Batches:
 
     def _read(self, number: int, progress: float) -> Batch:
         draw = self._sampler.draw(number)
-        labels = torch.from_numpy(self._images.table.labels[draw.indices])
-        batch = Batch(
-            images=self._images.images(draw.indices),
-            labels=labels,
-            groups=self._images.groups[labels],
-            pairs=None if draw.pairs is None else torch.from_numpy(draw.pairs),
-            same=None if draw.same is None else torch.from_numpy(draw.same).to(torch.float32),
-            on_right=self._images.on_right(draw.indices),
-            progress=progress,
-        )
+        batch = self._images.batch(draw, self._images.images(draw.indices), progress)
         if self._device.type != "cuda" or batch.images.is_cuda:
             return batch
         # Page-locked, so that the copy to the GPU runs beside the network.

@@ -4,9 +4,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from training.data.batch import Batch
 from training.data.folders import ImageFolder
 from training.data.pixels import Pixels
-from training.data.sampling import ClassTable
+from training.data.sampling import ClassTable, Draw
 from training.data.sources import Skipped
 
 Integers = npt.NDArray[np.int64]
@@ -64,6 +65,25 @@ class TrainingSet:
             rows = torch.nonzero(turns == turn).flatten().to(images.device, non_blocking=True)
             images[rows] = torch.rot90(images[rows], turn, (1, 2))
         return images
+
+    def batch(self, draw: Draw, images: torch.Tensor, progress: float) -> Batch:
+        """What a sampler drew, with all that is known of it.
+
+        Args:
+            draw: The images' numbers, and their pairs where those were drawn.
+            images: These images, as `Batch` has them.
+            progress: As `Batch` has it.
+        """
+        labels = torch.from_numpy(self.table.labels[draw.indices])
+        return Batch(
+            images=images,
+            labels=labels,
+            groups=self.groups[labels],
+            pairs=None if draw.pairs is None else torch.from_numpy(draw.pairs),
+            same=None if draw.same is None else torch.from_numpy(draw.same).to(torch.float32),
+            on_right=self.on_right(draw.indices),
+            progress=progress,
+        )
 
 
 def class_table(folder: ImageFolder, *, turned_classes: bool) -> ClassTable:

@@ -51,13 +51,5 @@ class CollapsedLoss:
     def _outline(self, step: int) -> Batch:
         """The first batch of a step, without its images."""
         draw = self._sampler.draw(step * self._per_step)
-        labels = torch.from_numpy(self._images.table.labels[draw.indices])
-        return Batch(
-            images=torch.empty(len(labels), 0),
-            labels=labels,
-            groups=self._images.groups[labels],
-            pairs=None if draw.pairs is None else torch.from_numpy(draw.pairs),
-            same=None if draw.same is None else torch.from_numpy(draw.same).to(torch.float32),
-            on_right=self._images.on_right(draw.indices),
-            progress=(step + 0.5) / self._steps,
-        )
+        none = torch.empty(len(draw.indices), 0)
+        return self._images.batch(draw, none, (step + 0.5) / self._steps)
