@@ -75,7 +75,7 @@ class Preprocessing(BaseModel):
     @property
     def channels(self) -> int:
         """Channels of the network's input: 3 or 1."""
-        return len(self.mode) if self.mode == "RGB" else 1
+        return len(self.mode)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -7,8 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from model_store.network import SiameseNetwork
-from model_store.network.branch import Branch
+from model_store.network import SiameseNetwork, Side
 from training.components import build
 from training.data.augmentation import AUGMENTATIONS
 from training.data.folders import ImageFolder
@@ -24,7 +23,7 @@ class Refitting:
     """What comes into a network's projection, and the network to fit it in anew.
 
     Attributes:
-        network: A copy.
+        network: A copy, of one branch.
         pooled: float64 (N, D), of the images as they are.
         flipped: float64 (N, D), of their mirror images; None where they do not count.
         fits_flipped: Whether mirror images count as images of their class.
@@ -47,7 +46,7 @@ class Refitting:
     ) -> "Refitting":
         """Of the images of a folder."""
         bare = copy.deepcopy(network)
-        branch = _branch(bare)
+        branch = bare.branch(Side.LEFT)
         branch.projection = nn.Sequential()
         branch.mirrored = branch.normalise = False
         plain = embed_told(bare, folder, "calibrating", device=device, reporter=reporter)
@@ -55,7 +54,7 @@ class Refitting:
             AUGMENTATIONS, "augmentation", recipe.augmentation, recipe.preprocessing
         ).mirrors
         flipped = None
-        if mirrors or _branch(network).mirrored:
+        if mirrors or network.branch(Side.LEFT).mirrored:
             branch.backbone = nn.Sequential(_Flip(), branch.backbone)
             found = embed_told(
                 bare, plain.folder, "calibrating, mirrored", device=device, reporter=reporter
@@ -64,9 +63,7 @@ class Refitting:
         own = copy.deepcopy(network).cpu().eval()
         made = Refitting(own, plain.embeddings.double(), flipped, mirrors, plain)
         features = made.features()
-        embedded = replace(
-            plain, embeddings=_branch(own).finish(features), lengths=features.norm(dim=1)
-        )
+        embedded = replace(plain, embeddings=own.finish(features), lengths=features.norm(dim=1))
         return replace(made, embedded=embedded)
 
     def without(self, classes: Indices) -> torch.Tensor:
@@ -77,27 +74,19 @@ class Refitting:
         if self.flipped is not None and self.fits_flipped:
             views.append(self.flipped)
         known = torch.from_numpy(labels)[rest].repeat(len(views))
-        projection = _branch(self.network).projection
+        projection = self.network.branch(Side.LEFT).projection
         set_whitened([projection], [torch.cat([view[rest] for view in views])], known)
         return self.features()
 
     def features(self) -> torch.Tensor:
         """float32 (N, dimension): what the network's projection makes of all images."""
-        branch = _branch(self.network)
+        branch = self.network.branch(Side.LEFT)
         pooled = self.pooled
         if branch.mirrored and self.flipped is not None:
             pooled = (pooled + self.flipped) / 2
         with torch.no_grad():
             features: torch.Tensor = branch.projection(pooled.float())
         return features
-
-
-def _branch(network: SiameseNetwork) -> Branch:
-    """The one branch of a network whose sides share it."""
-    (branch,) = network.branches
-    if not isinstance(branch, Branch):
-        raise TypeError(f"{type(branch).__name__} is no branch")
-    return branch
 
 
 class _Flip(nn.Module):

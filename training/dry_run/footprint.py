@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from model_store.network import SiameseNetwork, Side
+from model_store.network import Side
 from training.learning.learner import Learner
 
 _SAMPLE = 8
@@ -89,19 +89,15 @@ def activation_bytes(learner: Learner, images: torch.Tensor) -> int:
             saved[_place(tensor)] = tensor.untyped_storage().nbytes()
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        graph = _embedded(learner, learner.network, sample)
+    with (
+        torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
+        learner.precision.autocast(),
+    ):
+        # By one branch: where there are two, an image goes through either the one or the other.
+        graph = learner.network.embed(sample, Side.LEFT)
     # Only now may the graph go: before, a place could be given away and counted once for two.
     del graph
     return sum(saved.values()) * len(images) // len(sample)
-
-
-def _embedded(
-    learner: Learner, network: SiameseNetwork, images: torch.Tensor
-) -> list[torch.Tensor]:
-    """By one branch: where there are two, an image goes through either the one or the other."""
-    with learner.precision.autocast():
-        return [network.embed(images, Side.LEFT)]
 
 
 def _place(tensor: torch.Tensor) -> int:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from model_store.network import SiameseNetwork, Side
-from model_store.network.branch import Branch
+from model_store.network import SiameseNetwork
 
 _MOST = 60
 
@@ -41,10 +40,8 @@ def layers(network: SiameseNetwork, images: torch.Tensor) -> tuple[Layer, ...]:
     network.eval()
     found: list[Layer] = []
     embedded = []
-    sides = [Side.LEFT] if network.shares_weights else [Side.LEFT, Side.RIGHT]
-    for side, branch in zip(sides, network.branches, strict=True):
-        if not isinstance(branch, Branch):
-            raise TypeError(f"a branch is a {type(branch).__name__}")
+    for side in network.sides:
+        branch = network.branch(side)
         title = "" if network.shares_weights else f"{side} "
         found.append(Layer(f"{title}input", "", _shape(images)))
         with _Listening(found, _parts(branch.backbone, f"{title}backbone")) as listening:
