@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import sys
 
+from app.exits import EXIT_USAGE
 from app.inference.engines import make_engine
 from app.inference.engines.conversion import ConversionFailed
 from app.inference.engines.converted import ConvertedModels
@@ -45,18 +46,18 @@ def main(arguments: list[str]) -> int:
                 print(f"{reference.name}: stays with PyTorch: {error}")
             except StoreError as error:
                 print(f"error: {reference.name}: {error}", file=sys.stderr)
-                status = 2
+                status = EXIT_USAGE
             else:
                 print(f"{reference.name}: converted, in {settings.engine_cache}")
     except TwinlensError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return EXIT_USAGE
     except OSError as error:
         print(
             f"error: {error}; name a folder of this user's own in TWINLENS_ENGINE_CACHE",
             file=sys.stderr,
         )
-        return 2
+        return EXIT_USAGE
     return status
 
 

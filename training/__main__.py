@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_INTERRUPTED = 130
+from training.exits import EXIT_INTERRUPTED
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def _ended_at_once() -> Iterator[None]:
 
 def _end(*_: object) -> None:
     os.write(sys.stderr.fileno(), b"interrupted\n")
-    os._exit(_INTERRUPTED)
+    os._exit(EXIT_INTERRUPTED)
 
 
 with _ended_at_once():

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from model_store.errors import TwinlensError
 from model_store.files import refusal
+from training.exits import EXIT_INTERRUPTED
 
 _COMMANDS = {
     "fit": "train a model on a folder of images",
@@ -22,8 +23,6 @@ _COMMANDS = {
     "report": "write everything known about a model to one HTML file",
     "copies": "make copies of pictures, to train and judge the finding of near-duplicates on",
 }
-
-_INTERRUPTED = 130
 
 
 def _sentence(summary: str) -> str:
@@ -48,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return _INTERRUPTED
+        return EXIT_INTERRUPTED
 
 
 @contextmanager

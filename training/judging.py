@@ -34,7 +34,7 @@ from training.evaluation.protocols.verification import verification_figures
 from training.progress import Reporter
 from training.recipe import Recipe
 
-MAX_IMPOSTORS = 200_000
+JUDGED_IMPOSTORS = 200_000
 """Of more impostor pairs a sample judges."""
 
 _CLASSES_OF_A_HALF = 6
@@ -230,7 +230,7 @@ def _by_classes_kept(
         return _Judged()
 
     def scored(sides: tuple[EmbeddedFolder, EmbeddedFolder | None]) -> ScoredPairs:
-        return score_folder(network, *sides, seed=recipe.seed, max_impostors=MAX_IMPOSTORS)
+        return score_folder(network, *sides, seed=recipe.seed, max_impostors=JUDGED_IMPOSTORS)
 
     found, others = None, None
     if parts.calibration is not None:

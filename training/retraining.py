@@ -31,7 +31,7 @@ from training.errors import RecipeError
 from training.evaluation.embedding import embed_told
 from training.evaluation.metrics import Indices
 from training.initialise import MOST_IMAGES
-from training.judging import MAX_IMPOSTORS, as_stored
+from training.judging import JUDGED_IMPOSTORS, as_stored
 from training.progress import Reporter
 from training.recipe import Recipe
 from training.run.folder import Run, RunRecord
@@ -173,7 +173,7 @@ def cross_by_retraining(
             )
             return other, found.features
 
-        return crossed(embedded, sets, without, max_impostors=MAX_IMPOSTORS, seed=recipe.seed)
+        return crossed(embedded, sets, without, max_impostors=JUDGED_IMPOSTORS, seed=recipe.seed)
 
     return cross
 

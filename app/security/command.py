@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from app.exits import EXIT_USAGE
 from app.security.keys import MAX_NAME, Scope, add_key, new_key, read_keys, revoke_key
 from model_store.errors import TwinlensError
 
@@ -47,7 +48,7 @@ def main(arguments: list[str]) -> int:
         _run(chosen)
     except TwinlensError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return EXIT_USAGE
     return 0
 
 

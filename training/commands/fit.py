@@ -26,13 +26,13 @@ from training.data.sources.base import printable, shown
 from training.distributed import Processes
 from training.dry_run.rehearsal import rehearse
 from training.errors import EarlierRunKept, TrainingError
+from training.exits import EXIT_INTERRUPTED
 from training.fit import MINUTES, FitRequest, fit, fit_along
 from training.outputs import check_file
 from training.progress import Reporter
 from training.run.folder import Run
 from training.run.tensorboard import check_tensorboard
 
-_INTERRUPTED = 130
 _SAVE_EVERY = 60.0
 _REPORTED_IMAGES = 1_000
 _EARLIER = (
@@ -142,17 +142,17 @@ def run(options: argparse.Namespace) -> int:
             print(rehearse(request, options.dry_run, reporter).text)
         return 0
     if not processes.first:
-        return 0 if fit_along(request, processes) else _INTERRUPTED
+        return 0 if fit_along(request, processes) else EXIT_INTERRUPTED
     try:
         reference = fit(request, reporter, processes)
     except EarlierRunKept:
         print(_EARLIER, file=sys.stderr)
-        return _INTERRUPTED
+        return EXIT_INTERRUPTED
     except KeyboardInterrupt:
         reference = None
     if reference is None:
         print(_interrupted(options, store), file=sys.stderr)
-        return _INTERRUPTED
+        return EXIT_INTERRUPTED
     print(_summary(store, reference))
     # A run that goes on may have had a recipe when it began.
     chosen_here = options.recipe is None and not options.resume

@@ -13,6 +13,7 @@ from training.data.parts import open_sources
 from training.data.sample import have_pairs, sampled_rows
 from training.data.split import Split
 from training.errors import DataError, RecipeError
+from training.judging import JUDGED_IMPOSTORS
 from training.outputs import check_file, write_file
 from training.recipe import Recipe
 from training.recipe.files import parse_recipe
@@ -23,7 +24,6 @@ from training.report.measurements import Measured, measure
 from training.report.page import TOTAL, render
 
 _MAX_IMAGES = 3_000
-_MAX_IMPOSTORS = 200_000
 _AUTO = "auto"
 
 
@@ -73,9 +73,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-impostors",
         type=whole_number(1),
-        default=_MAX_IMPOSTORS,
+        default=JUDGED_IMPOSTORS,
         metavar="N",
-        help=f"most impostor pairs; of more, a sample is taken (default: {_MAX_IMPOSTORS:,})",
+        help=f"most impostor pairs; of more, a sample is taken (default: {JUDGED_IMPOSTORS:,})",
     )
     parser.add_argument(
         "--seed",

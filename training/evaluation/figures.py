@@ -7,10 +7,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from training.evaluation.intervals import Interval
 from training.evaluation.pool import Coverage
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Interval = tuple[float, float]
 Count = Annotated[int, Field(ge=0)]
 
 

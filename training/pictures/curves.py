@@ -9,6 +9,9 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 from training.history import History, Row
 from training.pictures import chart
 
+CURVES = "curves.png"
+"""The file's name beside a checkpoint."""
+
 _COLOURS = (chart.IMPOSTOR, chart.GENUINE, chart.MARKED, chart.FURTHER)
 
 

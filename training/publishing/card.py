@@ -9,6 +9,7 @@ from training.data.parts import Parts
 from training.data.split import Split
 from training.evaluation.wording import told_calibrated_by
 from training.judging import Outcome
+from training.pictures.curves import CURVES
 from training.progress import duration
 from training.recipe import Recipe
 from training.recipe.files import to_yaml
@@ -85,7 +86,7 @@ def write_card(facts: Facts) -> bytes:
         "",
         *(["```", facts.record.tried, "```", ""] if facts.record.tried else []),
         # What took no step has no curves.
-        *(["![Loss and validation](curves.png)", ""] if standing.history else []),
+        *([f"![Loss and validation]({CURVES})", ""] if standing.history else []),
         *(["## Warnings", "", *(f"- {note}" for note in facts.notes), ""] if facts.notes else []),
         "## Figures",
         "",

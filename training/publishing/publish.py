@@ -15,9 +15,9 @@ from training.data.sources import Skipped
 from training.data.split import SPLIT_FILE
 from training.hardware import hardware
 from training.history import History, to_csv
-from training.judging import MAX_IMPOSTORS, Outcome, as_stored, judge, stored_as
+from training.judging import JUDGED_IMPOSTORS, Outcome, as_stored, judge, stored_as
 from training.pictures.album import small_album
-from training.pictures.curves import curves_png
+from training.pictures.curves import CURVES, curves_png
 from training.progress import Reporter
 from training.publishing.card import CARD_FILE, Facts, write_card
 from training.publishing.skipped import SKIPPED_FILE, skipped_csv, told
@@ -71,7 +71,7 @@ def publish(
             cross_pairs,
             folder=job.parts.learnt,
             recipe=recipe,
-            max_impostors=MAX_IMPOSTORS,
+            max_impostors=JUDGED_IMPOSTORS,
             device=device,
             reporter=reporter,
         )
@@ -138,7 +138,7 @@ def _pictures(name: str, history: History, outcome: Outcome, kept_step: int) -> 
     pictures = {}
     if history:
         kept = kept_step if kept_step != history[-1].step else None
-        pictures["curves.png"] = curves_png(history, name, kept_step=kept)
+        pictures[CURVES] = curves_png(history, name, kept_step=kept)
     if outcome.validation is not None:
         pictures |= small_album(
             outcome.validation.scored,

@@ -15,11 +15,10 @@ from training.history import History, from_csv
 from training.initialise.initialise import StartReport
 from training.initialise.matching import Match
 from training.pictures.album import PAIRS, RELIABILITY, ROC, SCORES
+from training.pictures.curves import CURVES
 from training.publishing.card import CARD_FILE
+from training.publishing.skipped import SKIPPED_FILE
 from training.run.folder import HISTORY_FILE, START_FILE
-
-CURVES = "curves.png"
-SKIPPED = "skipped.csv"
 
 _PICTURES = (CURVES, ROC, SCORES, RELIABILITY, PAIRS)
 _Read = TypeVar("_Read")
@@ -64,7 +63,7 @@ def read_beside(folder: Path) -> Beside:
         pictures=tuple(
             (name, data) for name in _PICTURES if (data := reader.read(name, _png)) is not None
         ),
-        skipped=reader.read(SKIPPED, _skipped) or (),
+        skipped=reader.read(SKIPPED_FILE, _skipped) or (),
         problems=tuple(reader.problems),
     )
 

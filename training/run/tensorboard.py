@@ -38,7 +38,7 @@ def check_tensorboard() -> None:
         raise TrainingError(
             "--tensorboard needs the package tensorboard; install it with "
             "pip install --editable '.[tensorboard]', or leave the option out (history.csv and "
-            "curve.png have the same figures)"
+            "curves.png have the same figures)"
         )
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from threading import Thread
 
-from app.exits import EXIT_BROKEN
+from app.exits import EXIT_BROKEN, EXIT_USAGE
 from app.inference.device.server import DeviceServer
 from app.inference.engines import Engine, choose_device, engine_maker, largest_batch
 from app.memory import spare_cores_and_memory
@@ -29,14 +29,14 @@ def main(arguments: list[str]) -> int:
     """
     if len(arguments) != 1:
         print("usage: python -m app.inference.device SOCKET", file=sys.stderr)
-        return 2
+        return EXIT_USAGE
     parent = os.getppid()
     try:
         settings = read_settings()
         device = choose_device(settings.device)
     except TwinlensError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return EXIT_USAGE
     # A thread that hangs in a call of the device's would be waited for by any other way out.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     # Whoever is at the terminal ends the service by its parent.

@@ -10,10 +10,9 @@ from training.pictures.album import (
     score_pictures,
 )
 from training.pictures.chart import percent
-from training.pictures.curves import curves_png
+from training.pictures.curves import CURVES, curves_png
 from training.pictures.examples import pair_sheet
 from training.pictures.reliability import reliability_png
-from training.report.beside import CURVES
 from training.report.content import Content, Section
 from training.report.html import Child, Html, compact, element, joined, paragraph, picture, table
 from training.report.landscape import draw_map, lay_out
