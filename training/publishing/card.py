@@ -7,7 +7,7 @@ from model_store.manifest import Evaluation, StoredType
 from model_store.typicality import Typicality
 from training.data.parts import Parts
 from training.data.split import Split
-from training.evaluation.wording import told_calibrated_by
+from training.evaluation.wording import plain, rows_of, told_calibrated_by
 from training.judging import Outcome
 from training.pictures.curves import CURVES
 from training.progress import duration
@@ -186,12 +186,8 @@ def _figures(evaluations: tuple[Evaluation, ...]) -> list[str]:
         lines += [f"### {evaluation.protocol}", "", f"On {evaluation.data}.", ""]
         if by := told_calibrated_by(evaluation):
             lines += [by, ""]
-        lines += ["| Figure | Value |", "|---|---|"]
-        for name, value in evaluation.figures.items():
-            if isinstance(value, dict):
-                lines += [f"| {name} {key} | {_cell(inner)} |" for key, inner in value.items()]
-            else:
-                lines.append(f"| {name} | {_cell(value)} |")
+        lines += ["| Figure | Value | 95 % interval |", "|---|---|---|"]
+        lines += [f"| {' | '.join(row)} |" for row in rows_of(evaluation.figures)]
         lines.append("")
     return lines
 
@@ -208,11 +204,11 @@ def _calibration(calibration: Calibration | None) -> list[str]:
         ),
         (
             f"- False-accept rate there {calibration.far:.4f}, of other classes (95 %) "
-            f"{_cell(list(calibration.far_interval))}"
+            f"{plain(list(calibration.far_interval))}"
         ),
         (
             f"- False-reject rate there {calibration.frr:.4f}, of other classes (95 %) "
-            f"{_cell(list(calibration.frr_interval))}"
+            f"{plain(list(calibration.frr_interval))}"
         ),
         f"- Probabilities assume a prior of {calibration.prior:g} for genuine pairs",
     ]
@@ -228,11 +224,3 @@ def _typicality(typicality: Typicality | None) -> list[str]:
             "classes"
         )
     ]
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    if isinstance(value, list):
-        return " – ".join(_cell(entry) for entry in value)
-    return "" if value is None else str(value)
