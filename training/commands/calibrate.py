@@ -18,9 +18,10 @@ from training.calibration.making import distribution_of
 from training.calibration.typical import LEAST_IMAGES, LEVEL
 from training.commands.common import share, whole_number
 from training.commands.material import Bench, Sides, add_material
+from training.commands.measuring import scored_pairs
 from training.data.folders import ImageFolder
 from training.errors import DataError
-from training.evaluation.pairs import MAX_IMPOSTORS, ScoredPairs, score_folder
+from training.evaluation.pairs import MAX_IMPOSTORS, ScoredPairs
 from training.publishing.calibrated import CALIBRATED_FILE, calibrated_json
 from training.publishing.card import CARD_FILE, calibrated_since, described_since
 
@@ -87,13 +88,7 @@ def run(options: argparse.Namespace) -> int:
     data = f"{folder.name}, {options.classes} classes: {folder.described()}"
     if sides.gallery is not None:
         data += f"; against {sides.gallery.folder.name}: {sides.gallery.folder.described()}"
-    scored = score_folder(
-        bench.network,
-        sides.left,
-        sides.right,
-        seed=options.seed,
-        max_impostors=options.max_impostors,
-    )
+    scored = scored_pairs(bench, sides, options)
     before = bench.checkpoint.manifest
     calibration, warnings = _calibration(options, before, scored, data, folder.digest())
     typicality = fit_typicality(

@@ -73,7 +73,7 @@ def measure(bench: Bench, options: argparse.Namespace) -> Measured:
 def _verification(
     bench: Bench, sides: Sides, options: argparse.Namespace
 ) -> tuple[Figures, Pictures]:
-    scored = _scored(bench, sides, options)
+    scored = scored_pairs(bench, sides, options)
     calibration = bench.checkpoint.manifest.calibration
     left, right = _folders(sides)
 
@@ -90,7 +90,7 @@ def _retrieval(bench: Bench, sides: Sides, options: argparse.Namespace) -> tuple
     found = search(sides.left, bench.network, gallery=sides.right)
 
     def pictures(subtitle: str) -> dict[str, bytes]:
-        scored = _scored(bench, sides, options)
+        scored = scored_pairs(bench, sides, options)
         return _answered(bench, scored, found.answers, *_folders(sides), subtitle)
 
     return retrieval_figures(found, seed=options.seed), pictures
@@ -146,7 +146,8 @@ PROTOCOLS = (*_PROTOCOLS, OMNIGLOT_RUNS)
 """The names that `--protocol` takes."""
 
 
-def _scored(bench: Bench, sides: Sides, options: argparse.Namespace) -> ScoredPairs:
+def scored_pairs(bench: Bench, sides: Sides, options: argparse.Namespace) -> ScoredPairs:
+    """Every genuine pair, and impostor pairs as `--seed` and `--max-impostors` say."""
     return score_folder(
         bench.network,
         sides.left,

@@ -1,13 +1,12 @@
 """One batch as a picture: what the network sees, augmentation and all."""
 
-import io
-
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image, ImageDraw
 
 from training.data.batch import Batch
+from training.pictures.sheet import to_png
 
 _TILE = 96
 _GAP = 6
@@ -56,9 +55,7 @@ def batch_png(batch: Batch) -> bytes:
             )
             tile = tile.convert("RGB").resize((_TILE, _TILE), Image.Resampling.BILINEAR)
             sheet.paste(tile, (left + _GAP + place * _TILE, top + _GAP))
-    png = io.BytesIO()
-    sheet.save(png, "PNG")
-    return png.getvalue()
+    return to_png(sheet)
 
 
 def _uint8(images: torch.Tensor) -> npt.NDArray[np.uint8]:
