@@ -7,11 +7,13 @@ manifests; the weights are not.
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from model_store import manifest as manifests
 from model_store import probe as probes
 from model_store import typicality as typicalities
-from model_store.imports.dlib_face import load_face_weights
-from model_store.imports.efficientnet_lite import load_imagenet_weights
+from model_store.imports.dlib_face import face_tensors
+from model_store.imports.efficientnet_lite import imagenet_tensors
 from model_store.manifest import Manifest
 from model_store.network.lookup import find
 from model_store.network.siamese import SiameseNetwork
@@ -20,9 +22,9 @@ from model_store.store import ModelStore, Reference
 from model_store.typicality import Typicality
 
 _FOLDER = Path(__file__).parent
-_WEIGHTS: dict[str, Callable[[SiameseNetwork], None]] = {
-    "faces": load_face_weights,
-    "photos": load_imagenet_weights,
+_WEIGHTS: dict[str, Callable[[], dict[str, torch.Tensor]]] = {
+    "faces": face_tensors,
+    "photos": imagenet_tensors,
 }
 
 
@@ -40,34 +42,6 @@ def template(name: str) -> Manifest:
     find(_WEIGHTS, "importable model", name)
     path = _FOLDER / f"{name}.json"
     return manifests.from_bytes(path.read_bytes(), path)
-
-
-def own_kind(name: str) -> Typicality | None:
-    """The description of an imported model's own kind of images; None where there is none.
-
-    Raises:
-        UnknownComponent: No such import.
-        StoreError: It is not the file that the manifest describes.
-    """
-    wanted = template(name)
-    if wanted.typicality is None:
-        return None
-    data = (_FOLDER / f"{name}.typicality.safetensors").read_bytes()
-    return typicalities.from_bytes(data, wanted.typicality, wanted.dimension)
-
-
-def own_probe(name: str) -> Probe | None:
-    """What an imported model must make of known pictures; None where that is not known.
-
-    Raises:
-        UnknownComponent: No such import.
-        StoreError: It is not the file that the manifest describes.
-    """
-    wanted = template(name)
-    if wanted.probe is None:
-        return None
-    data = (_FOLDER / f"{name}.probe.safetensors").read_bytes()
-    return probes.from_bytes(data, wanted.probe, wanted.preprocessing.shape, wanted.dimension)
 
 
 def import_model(name: str, store: ModelStore) -> Reference:
@@ -88,17 +62,35 @@ def import_model(name: str, store: ModelStore) -> Reference:
         if present.model_copy(update={"version": wanted.version}) == wanted:
             return store.find(name)
     network = SiameseNetwork(wanted.network, wanted.preprocessing)
-    _WEIGHTS[name](network)
+    tensors = _WEIGHTS[name]()
+    for branch in network.branches:
+        branch.get_submodule("backbone").load_state_dict(tensors)
     return store.save(
         name,
         network,
         description=wanted.description,
         calibration=wanted.calibration,
-        typicality=own_kind(name),
-        probe=own_probe(name),
+        typicality=_own_kind(wanted),
+        probe=_own_probe(wanted),
         evaluations=wanted.evaluations,
         provenance=wanted.provenance,
         dtype=wanted.weights.dtype,
         created=wanted.created,
         expected_weights=wanted.weights,
     )
+
+
+def _own_kind(wanted: Manifest) -> Typicality | None:
+    """The description of an imported model's own kind of images; None where there is none."""
+    if wanted.typicality is None:
+        return None
+    data = (_FOLDER / f"{wanted.name}.typicality.safetensors").read_bytes()
+    return typicalities.from_bytes(data, wanted.typicality, wanted.dimension)
+
+
+def _own_probe(wanted: Manifest) -> Probe | None:
+    """What an imported model must make of known pictures; None where that is not known."""
+    if wanted.probe is None:
+        return None
+    data = (_FOLDER / f"{wanted.name}.probe.safetensors").read_bytes()
+    return probes.from_bytes(data, wanted.probe, wanted.preprocessing.shape, wanted.dimension)

@@ -6,23 +6,22 @@ points, is not used: the pictures it was trained on are not for commercial use.
 """
 
 import importlib.util
-from pathlib import Path
 
 import torch
 
 from model_store.errors import StoreError
-from model_store.files import sha256_of
 from model_store.imports.dlib_format import (
     NotDlibFormat,
     Shape,
     read_network,
     read_shape_predictor,
 )
+from model_store.imports.package import package_file
 from model_store.network.backbones.dlib_face import DlibFace
 from model_store.network.backbones.dlib_face.landmarks import linear_places
-from model_store.network.siamese import SiameseNetwork
 
 PACKAGE = "face_recognition_models"
+_INSTALL = "pip install --editable '.[faces]'"
 
 _DETECTOR = "mmod_human_face_detector.dat"
 _LANDMARKS = "shape_predictor_5_face_landmarks.dat"
@@ -39,28 +38,16 @@ def face_package_installed() -> bool:
     return importlib.util.find_spec(PACKAGE) is not None
 
 
-def load_face_weights(network: SiameseNetwork) -> None:
-    """Fills the backbones of a network with the package's weights.
-
-    Args:
-        network: Its branches have the backbone `dlib-face`.
-
-    Raises:
-        StoreError: The package is not installed, or a file of it is another than expected.
-    """
-    tensors = face_tensors()
-    for branch in network.branches:
-        branch.get_submodule("backbone").load_state_dict(tensors)
-
-
 def face_tensors() -> dict[str, torch.Tensor]:
     """The package's weights, by the names of our backbone.
 
     Raises:
         StoreError: The package is not installed, or a file of it is another than expected.
     """
-    folder = _folder()
-    files = {name: _file(folder / name, digest) for name, digest in _SHA256.items()}
+    files = {
+        name: package_file(PACKAGE, f"models/{name}", digest, install=_INSTALL).read_bytes()
+        for name, digest in _SHA256.items()
+    }
     with torch.device("meta"):
         wanted = DlibFace()
     try:
@@ -70,7 +57,7 @@ def face_tensors() -> dict[str, torch.Tensor]:
             **_landmarks(read_shape_predictor(files[_LANDMARKS]), "landmarks."),
         }
     except (NotDlibFormat, ValueError) as error:
-        raise StoreError(f"{folder}: the weights cannot be read: {error}") from error
+        raise StoreError(f"the weights of {PACKAGE} cannot be read: {error}") from error
 
 
 def _network(wanted: torch.nn.Module, data: bytes, prefix: str) -> dict[str, torch.Tensor]:
@@ -102,19 +89,3 @@ def _landmarks(shape: Shape, prefix: str) -> dict[str, torch.Tensor]:
             f"cascades.{number}.leaves": leaves.transpose(-1, -2).flatten(0, 1).flatten(1),
         }
     return {prefix + name: tensor.contiguous() for name, tensor in tensors.items()}
-
-
-def _folder() -> Path:
-    found = importlib.util.find_spec(PACKAGE)
-    if found is None or not found.submodule_search_locations:
-        raise StoreError(
-            f"the package {PACKAGE} is not installed; install it with "
-            "pip install --editable '.[faces]' and try again"
-        )
-    return Path(found.submodule_search_locations[0]) / "models"
-
-
-def _file(path: Path, digest: str) -> bytes:
-    if not path.is_file() or sha256_of(path) != digest:
-        raise StoreError(f"{path} is missing or not the expected file; reinstall {PACKAGE}")
-    return path.read_bytes()
