@@ -5,28 +5,17 @@ from pathlib import Path
 
 import torch
 from torch import _dynamo as dynamo
-from torch import nn
 
 from app.inference.engines import Engine, Features, UInt8Batch, make_engine
+from app.inference.engines.conversion import BranchFeatures
 from app.settings import EngineName
 from benchmarks.engines import networks
 from benchmarks.throughput import Contender, Forward
-from model_store.network import SiameseNetwork, Side
+from model_store.network import Side
 
 OURS = "OpenVINO"
 
 _MOST_COMPILED = 1000
-
-
-class _Features(nn.Module):
-    """From uint8 to features, normalisation included, as the service's engines have it."""
-
-    def __init__(self, network: SiameseNetwork) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.network.features(images, Side.LEFT)
 
 
 def contenders(
@@ -81,7 +70,8 @@ def _onnxruntime(name: str, batch: int, threads: int, folder: Path) -> Forward:
     if not path.exists():
         network = networks.load(name, folder).network
         example = torch.zeros(batch, *network.preprocessing.shape, dtype=torch.uint8)
-        torch.onnx.export(_Features(network).eval(), (example,), path, dynamo=True, verbose=False)
+        branch = BranchFeatures(network, Side.LEFT).eval()
+        torch.onnx.export(branch, (example,), path, dynamo=True, verbose=False)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
@@ -110,7 +100,8 @@ def _inductor(name: str, threads: int, folder: Path, *, halved: bool) -> Forward
     dynamo.config.fail_on_recompile_limit_hit = True
     network = networks.load(name, folder).network
     network.branches.to(memory_format=torch.channels_last)
-    compiled = torch.compile(_Features(network).eval(), dynamic=False, options={"freezing": True})
+    branch = BranchFeatures(network, Side.LEFT).eval()
+    compiled = torch.compile(branch, dynamic=False, options={"freezing": True})
 
     def forward(images: UInt8Batch) -> Features:
         torch.set_num_threads(threads)  # The calling thread's.

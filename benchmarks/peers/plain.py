@@ -4,7 +4,6 @@ The JPEG is decoded whole, Pillow resizes, NumPy normalises, and the network tak
 """
 
 import io
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -13,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import openvino as ov
 import torch
-from openvino.frontend import FrontEndManager
-from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
 from PIL import Image
 from torch import nn
 
 from app.inference.engines import Embeddings
+from app.inference.engines.conversion import to_openvino
 from app.inference.engines.openvino_cpu import OpenVinoEngine
 from app.inference.engines.openvino_runtime import runtime
 from model_store.network import SiameseNetwork, Side
@@ -27,8 +25,6 @@ from model_store.preprocessing import Preprocessing
 
 FloatImage = npt.NDArray[np.float32]
 Forward = Callable[[npt.NDArray[Any]], Embeddings]
-
-_MOST_IMAGES = 65_536
 
 
 def decode(data: bytes, spec: Preprocessing) -> FloatImage:
@@ -73,18 +69,7 @@ def convert(network: SiameseNetwork, path: Path) -> None:
     """
     spec = network.preprocessing
     example = torch.zeros(2, spec.channels, spec.height, spec.width)
-    count = torch.export.Dim("count", min=1, max=_MOST_IMAGES)
-    branch = _Branch(network).eval()
-    program = torch.export.export(branch, (example,), dynamic_shapes=({0: count},))
-    frontend = FrontEndManager().load_by_framework("pytorch")
-    # Of each operation that this version of PyTorch does not have, whether it is needed or not.
-    logging.disable(logging.WARNING)
-    # Both must live until the conversion is done, as the frontend reads from them.
-    decoder = TorchFXPythonDecoder.from_exported_program(program)
-    loaded = frontend.load(decoder)
-    model = frontend.convert(loaded)
-    logging.disable(logging.NOTSET)
-    model.reshape([-1, *example.shape[1:]])
+    model = to_openvino(_Branch(network).eval(), example)
     ov.save_model(model, path, compress_to_fp16=False)
 
 

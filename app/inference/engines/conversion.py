@@ -13,7 +13,6 @@ from torch import nn
 from app.inference.errors import InferenceError
 from model_store.network import SiameseNetwork, Side
 
-# Any batch size other than 1, which `torch.export` would take for a constant.
 _EXAMPLE_IMAGES = 2
 _MOST_IMAGES = 65_536
 
@@ -22,20 +21,26 @@ class ConversionFailed(InferenceError):
     """OpenVINO has no form of this network."""
 
 
-class _Features(nn.Module):
+class BranchFeatures(nn.Module):
+    """One side's branch from uint8 (N, height, width, channels) on, normalisation included.
+
+    Args:
+        network: Whose branch.
+        side: Which one.
+    """
+
     def __init__(self, network: SiameseNetwork, side: Side) -> None:
         super().__init__()
         self._network = network
         self._side = side
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """The features, float32 (N, dimension)."""
         return self._network.features(images, self._side)
 
 
 def convert(network: SiameseNetwork, side: Side) -> ov.Model:
     """One side's branch, from uint8 (N, height, width, channels) to float32 (N, dimension).
-
-    OpenVINO's own `convert_model` reports its use to its makers; this goes past it.
 
     Args:
         network: In evaluation mode, float32, on the CPU.
@@ -46,18 +51,8 @@ def convert(network: SiameseNetwork, side: Side) -> ov.Model:
     """
     shape = network.preprocessing.shape
     images = torch.zeros(_EXAMPLE_IMAGES, *shape, dtype=torch.uint8)
-    count = torch.export.Dim("count", min=1, max=_MOST_IMAGES)
     try:
-        with _quiet():
-            program = torch.export.export(
-                _Features(network, side).eval(), (images,), dynamic_shapes=({0: count},)
-            )
-            frontend = FrontEndManager().load_by_framework("pytorch")
-            # The frontend does not keep these two alive, and reads them while it converts.
-            decoder = TorchFXPythonDecoder.from_exported_program(program)
-            loaded = frontend.load(decoder)
-            model = frontend.convert(loaded)
-            model.reshape([-1, *shape])
+        return to_openvino(BranchFeatures(network, side).eval(), images)
     # Both libraries raise errors of many kinds for what they cannot do.
     except Exception as error:
         first = (str(error).strip().splitlines() or [""])[0]
@@ -65,6 +60,28 @@ def convert(network: SiameseNetwork, side: Side) -> ov.Model:
             f"OpenVINO cannot run this network ({type(error).__name__}: {first[:200]}); set "
             "TWINLENS_ENGINE=torch, or TWINLENS_ENGINE=auto, which then takes PyTorch"
         ) from error
+
+
+def to_openvino(module: nn.Module, example: torch.Tensor) -> ov.Model:
+    """A module of one input, for batches of any size.
+
+    OpenVINO's own `convert_model` reports its use to its makers; this goes past it. Both libraries
+    raise errors of many kinds for what they cannot do.
+
+    Args:
+        module: In evaluation mode, on the CPU.
+        example: What it takes, as a batch of any size other than 1, which `torch.export` would take
+            for a constant.
+    """
+    count = torch.export.Dim("count", min=1, max=_MOST_IMAGES)
+    with _quiet():
+        program = torch.export.export(module, (example,), dynamic_shapes=({0: count},))
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        # The frontend does not keep these two alive, and reads them while it converts.
+        decoder = TorchFXPythonDecoder.from_exported_program(program)
+        loaded = frontend.load(decoder)
+        model = frontend.convert(loaded)
+        model.reshape([-1, *example.shape[1:]])
     return model
 
 
