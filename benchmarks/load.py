@@ -11,9 +11,10 @@ import argparse
 import asyncio
 import base64
 import json
+import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -66,6 +67,14 @@ class Tally:
         Some are always under way when a closed loop ends; these are what latencies do not tell.
         """
         return sum(waited > self.longest for waited in self.pending)
+
+
+def percentile(values: Iterable[float], share: float) -> float:
+    """The smallest value that so great a share of the values does not exceed; nan for none."""
+    ordered = sorted(values)
+    if not ordered:
+        return math.nan
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 class Message(NamedTuple):
@@ -257,12 +266,11 @@ async def measure(
         tally.answered += before.answered
         tally.failures += before.failures
     cpu = time.process_time() - cpu
-    ordered = sorted(tally.seconds)
-    done = len(ordered)
+    done = len(tally.seconds)
     return {
         "images_per_second": done / tally.length,
-        "p50_ms": 1000 * ordered[done // 2] if done else None,
-        "p99_ms": 1000 * ordered[min(done - 1, int(done * 0.99))] if done else None,
+        "p50_ms": 1000 * percentile(tally.seconds, 0.5) if done else None,
+        "p99_ms": 1000 * percentile(tally.seconds, 0.99) if done else None,
         "failures": tally.failures,
         "overdue": tally.overdue,
         "client_cpu_ms": 1000 * cpu / max(1, tally.answered),

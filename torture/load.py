@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.connection import HOST, Connection
+from benchmarks.load import percentile
 from torture import livez
 from torture.client import (
     Requests,
@@ -20,7 +21,7 @@ from torture.client import (
     picture,
     repeating,
 )
-from torture.outcome import Outcome, percentile
+from torture.outcome import Outcome
 from torture.scale import Scale
 from torture.server import Server, serving
 

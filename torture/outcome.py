@@ -23,11 +23,3 @@ class Outcome:
     def passed(self) -> bool:
         """Whether every demand is met."""
         return all(met is not False for *_, met in self.rows)
-
-
-def percentile(values: list[float], share: float) -> float:
-    """The smallest value that so great a share of the values does not exceed; nan for none."""
-    if not values:
-        return float("nan")
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

@@ -12,9 +12,11 @@ import asyncio
 import sys
 from dataclasses import dataclass
 
+from benchmarks.connection import Connection
 from benchmarks.deployment.queueing import Replica, arrivals, simulate
 from benchmarks.deployment.stack import Stack
-from benchmarks.deployment.steady import Sample, SteadyLoad, pairs, percentile, saturate
+from benchmarks.deployment.steady import Sample, SteadyLoad, latency, pairs
+from benchmarks.load import closed_loop, percentile
 from model_store.cpus import available_cpus
 
 _MAX_BATCH = 8
@@ -62,18 +64,18 @@ async def _busy(stack: Stack, requests: list[bytes], in_flight: int, seconds: fl
         return await stack.cpu_seconds("app"), await stack.cpu_seconds("balancer")
 
     before = await used()
-    rate = await saturate(stack.port, requests, in_flight, seconds)
+    done = await closed_loop(stack.port, requests, in_flight, seconds)
     after = await used()
-    return _Busy(rate, after[0] - before[0], after[1] - before[1])
+    return _Busy(len(done.seconds) / seconds, after[0] - before[0], after[1] - before[1])
 
 
 async def _at_rest(stack: Stack, requests: list[bytes], count: int = 40) -> float:
     """CPU time of a replica for one comparison at a time."""
-    load = SteadyLoad(stack.port, 1, requests)
+    connection = Connection(stack.port)
     before = await stack.cpu_seconds("app")
     for number in range(count):
-        await load.send(requests[number % len(requests)])
-    load.close()
+        await connection.send(requests[number % len(requests)])
+    connection.close()
     return (await stack.cpu_seconds("app") - before) / count
 
 
@@ -109,7 +111,7 @@ async def measure(counts: list[int], seconds: float) -> tuple[Replica, list[Row]
         try:
             await stack.scale(count)
             await asyncio.sleep(3)
-            await saturate(stack.port, requests, 8 * count, 3)
+            await closed_loop(stack.port, requests, 8 * count, 3)
             busy = await _busy(stack, requests, 8 * count, seconds)
             cost = busy.replicas / (busy.rate * seconds)
             if replica is None:
@@ -121,7 +123,7 @@ async def measure(counts: list[int], seconds: float) -> tuple[Replica, list[Row]
             samples = await _steady(stack, rate, 2 * seconds)
         finally:
             await stack.down()
-        predicted = sorted(simulate(slowed, count, arrivals(rate, 5000, None)))
+        predicted = simulate(slowed, count, arrivals(rate, 5000, None))
         rows.append(
             Row(
                 count,
@@ -130,8 +132,8 @@ async def measure(counts: list[int], seconds: float) -> tuple[Replica, list[Row]
                 busy.balancer / (busy.rate * seconds),
                 (busy.rate, expected),
                 rate,
-                (percentile(samples, 0.5), predicted[len(predicted) // 2]),
-                (percentile(samples, 0.99), predicted[int(0.99 * len(predicted))]),
+                (latency(samples, 0.5), percentile(predicted, 0.5)),
+                (latency(samples, 0.99), percentile(predicted, 0.99)),
                 sum(sample.lost for sample in samples),
             )
         )

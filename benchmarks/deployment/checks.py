@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.deployment.stack import REPOSITORY, CommandFailed, Stack
-from benchmarks.deployment.steady import SteadyLoad, pairs, percentile, seconds_raised
+from benchmarks.deployment.steady import SteadyLoad, latency, pairs, seconds_raised
 
 DASHBOARD = REPOSITORY / "deploy" / "grafana" / "dashboards" / "twinlens.json"
 _CALM_SECONDS = 8.0
@@ -195,7 +195,7 @@ async def kills(stack: Stack, rate: float, times: int = 3) -> list[Result]:
         seconds_raised(load.samples, event, _CALM_SECONDS, _AFTER_SECONDS) for event in events
     ]
     before = [s for event in events for s in load.since(event - _CALM_SECONDS, event)]
-    after = [percentile(load.since(e, e + _AFTER_SECONDS), 0.99) for e in events]
+    after = [latency(load.since(e, e + _AFTER_SECONDS), 0.99) for e in events]
     return [
         _none_lost(f"docker kill of one of three, {times} times: no request lost", load),
         Result(
@@ -203,7 +203,7 @@ async def kills(stack: Stack, rate: float, times: int = 3) -> list[Result]:
             max(raised) < _RAISED_WITHIN,
             f"for {', '.join(f'{seconds:.1f}' for seconds in raised)} s; p99 of the "
             f"{_AFTER_SECONDS:.0f} s after: {', '.join(f'{1000 * s:.0f}' for s in after)} ms, "
-            f"before: {1000 * percentile(before, 0.99):.0f} ms",
+            f"before: {1000 * latency(before, 0.99):.0f} ms",
         ),
     ]
 
@@ -259,7 +259,7 @@ def _none_lost(name: str, load: SteadyLoad) -> Result:
         name,
         not lost and bool(load.samples),
         f"{sum(lost.values())} of {len(load.samples)}{f' ({statuses})' if lost else ''}; "
-        f"p50 {1000 * percentile(load.samples, 0.5):.0f} ms",
+        f"p50 {1000 * latency(load.samples, 0.5):.0f} ms",
     )
 
 

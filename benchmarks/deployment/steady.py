@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.connection import BROKEN, Pool
+from benchmarks.load import percentile
 from benchmarks.photos import load_photos
 
 PHOTOS = 64
@@ -93,15 +94,7 @@ class SteadyLoad:
         self._ended.set()
         if self._sender is not None:
             await self._sender
-        self.close()
-
-    def close(self) -> None:
-        """Closes the connections that are kept."""
         self._connections.close()
-
-    async def send(self, request: bytes) -> Sample:
-        """Sends a request at once, outside the load's own times and records."""
-        return await self._sample(time.perf_counter(), request)
 
     def since(self, start: float, end: float = float("inf")) -> list[Sample]:
         """The samples due within that time."""
@@ -119,15 +112,12 @@ class SteadyLoad:
                 tasks.create_task(self._one(due, self._requests[number % len(self._requests)]))
 
     async def _one(self, due: float, request: bytes) -> None:
-        self.samples.append(await self._sample(due, request))
-
-    async def _sample(self, due: float, request: bytes) -> Sample:
         try:
             async with asyncio.timeout(self._patience):
                 status = await self._exchange(request)
         except (*BROKEN, TimeoutError):
             status = _LOST
-        return Sample(due, time.perf_counter() - due, status)
+        self.samples.append(Sample(due, time.perf_counter() - due, status))
 
     async def _exchange(self, request: bytes) -> int:
         connection = self._connections.take()
@@ -136,28 +126,9 @@ class SteadyLoad:
         return status
 
 
-async def saturate(port: int, requests: Sequence[bytes], in_flight: int, seconds: float) -> float:
-    """Requests a second that are answered while so many are in flight all the time."""
-    load = SteadyLoad(port, 1, requests)
-    turn = itertools.cycle(requests)
-    done = 0
-    end = time.perf_counter() + seconds
-
-    async def keep_busy() -> None:
-        nonlocal done
-        while time.perf_counter() < end:
-            sample = await load.send(next(turn))
-            done += not sample.lost and time.perf_counter() < end
-
-    await asyncio.gather(*(keep_busy() for _ in range(in_flight)))
-    load.close()
-    return done / seconds
-
-
-def percentile(samples: Sequence[Sample], share: float) -> float:
-    """The latency that this share of the samples does not exceed, in seconds; 0 of none."""
-    ordered = sorted(sample.seconds for sample in samples)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+def latency(samples: Sequence[Sample], share: float) -> float:
+    """What this share of the samples does not exceed, in seconds; 0 of none."""
+    return percentile([sample.seconds for sample in samples], share) if samples else 0.0
 
 
 def windows(samples: Sequence[Sample], start: float, end: float) -> Iterator[list[Sample]]:
@@ -181,12 +152,12 @@ def seconds_raised(samples: Sequence[Sample], event: float, before: float, after
         the event, and one and a half times the percentile of them together.
     """
     usual = [s for s in samples if event - before <= s.due < event]
-    worst = max((percentile(w, 0.99) for w in windows(usual, event - before, event)), default=0.0)
-    limit = max(worst, 1.5 * percentile(usual, 0.99))
+    worst = max((latency(w, 0.99) for w in windows(usual, event - before, event)), default=0.0)
+    limit = max(worst, 1.5 * latency(usual, 0.99))
     slow = [
         sample.due
         for window in windows(samples, event, event + after)
-        if percentile(window, 0.99) > limit
+        if latency(window, 0.99) > limit
         for sample in window
         if sample.seconds > limit
     ]

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from benchmarks.deployment.steady import Sample, SteadyLoad, percentile, seconds_raised, windows
+from benchmarks.deployment.steady import Sample, SteadyLoad, latency, seconds_raised, windows
 
 REQUEST = b"POST /compare HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -105,10 +105,10 @@ def at(due: float, seconds: float = 0.1) -> Sample:
 
 def test_percentiles_are_of_the_ordered_latencies():
     samples = [at(0, seconds / 100) for seconds in (3, 1, 2, 4)]
-    assert percentile(samples, 0) == 0.01
-    assert percentile(samples, 0.5) == 0.03
-    assert percentile(samples, 0.99) == percentile(samples, 1) == 0.04
-    assert percentile([], 0.99) == 0
+    assert latency(samples, 0) == 0.01
+    assert latency(samples, 0.5) == 0.03
+    assert latency(samples, 0.99) == latency(samples, 1) == 0.04
+    assert latency([], 0.99) == 0
 
 
 def test_windows_are_by_when_a_request_was_due():
