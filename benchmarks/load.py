@@ -27,6 +27,8 @@ from benchmarks.photos import load_photos
 PHOTOS = 64
 _OPEN_CONNECTIONS = 128
 _OPEN_WARM_UP = 4
+# As long as curl makes them: what is searched for is found the sooner the longer it is.
+_BOUNDARY = "------------------------twinlensbenchmark0"
 
 
 @dataclass
@@ -99,6 +101,24 @@ class Message(NamedTuple):
             f"Content-Length: {len(self.body)}\r\n{self.headers}\r\n"
         )
         return head.encode() + self.body
+
+
+def multipart(path: str, parts: Iterable[tuple[str, str, bytes]]) -> Message:
+    """A form, each part of it a file.
+
+    Args:
+        path: Where to, with the query.
+        parts: Name, media type and content of each.
+    """
+    body = bytearray()
+    for name, media_type, content in parts:
+        body += (
+            f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"; filename="{name}"\r\n'
+            f"Content-Type: {media_type}\r\n\r\n"
+        ).encode()
+        body += content + b"\r\n"
+    body += f"--{_BOUNDARY}--\r\n".encode()
+    return Message(path, f"multipart/form-data; boundary={_BOUNDARY}", bytes(body))
 
 
 def _raw(image: bytes) -> Message:

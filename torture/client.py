@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.connection import BROKEN, Connection, Pool
+from benchmarks.load import Message
 
 _COUNTER_BYTES = 8
 
@@ -49,10 +50,8 @@ def distinct(images: list[bytes]) -> Requests:
 
 def embed_request(image: bytes) -> bytes:
     """`POST /embed` with one image as the body."""
-    return (
-        b"POST /embed HTTP/1.1\r\nHost: twinlens\r\nContent-Type: image/jpeg\r\n"
-        b"Accept: application/octet-stream\r\nContent-Length: %d\r\n\r\n" % len(image) + image
-    )
+    accept = "Accept: application/octet-stream\r\n"
+    return Message("/embed", "image/jpeg", image, accept).encode()
 
 
 @dataclass

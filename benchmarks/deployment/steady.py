@@ -12,12 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.connection import BROKEN, Pool
-from benchmarks.load import percentile
+from benchmarks.load import multipart, percentile
 from benchmarks.photos import load_photos
 
 PHOTOS = 64
 _LOST = 0
-_BOUNDARY = b"twinlens-steady-load"
 
 
 @dataclass(frozen=True)
@@ -47,17 +46,8 @@ def pairs(count: int = PHOTOS) -> list[bytes]:
 
 
 def _compare(one: bytes, two: bytes) -> bytes:
-    parts = [
-        b"--%b\r\nContent-Disposition: form-data; name=%b; filename=p.jpg\r\n\r\n%b\r\n"
-        % (_BOUNDARY, name, file)
-        for name, file in ((b"image_a", one), (b"image_b", two))
-    ]
-    body = b"".join([*parts, b"--%b--\r\n" % _BOUNDARY])
-    head = (
-        b"POST /compare HTTP/1.1\r\nHost: twinlens\r\n"
-        b"Content-Type: multipart/form-data; boundary=%b\r\nContent-Length: %d\r\n\r\n"
-    ) % (_BOUNDARY, len(body))
-    return head + body
+    parts = [("image_a", "image/jpeg", one), ("image_b", "image/jpeg", two)]
+    return multipart("/compare", parts).encode()
 
 
 class SteadyLoad:

@@ -8,10 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from benchmarks.load import Message
+from benchmarks.load import Message, multipart
 
-# As long as curl makes them: what is searched for is found the sooner the longer it is.
-_BOUNDARY = "------------------------twinlensbenchmark0"
 _QUALITY = 88
 _GRAIN = 5
 
@@ -24,7 +22,7 @@ def embed(images: Sequence[bytes], model: str = "photos") -> bytes:
         model: Which one embeds them.
     """
     parts = [("images", "image/jpeg", image) for image in images]
-    return _multipart(f"/embed?model={model}", parts)
+    return multipart(f"/embed?model={model}", parts).encode()
 
 
 def embed_raw(image: bytes, model: str = "photos") -> bytes:
@@ -42,19 +40,7 @@ def compare_many(query: bytes, candidates: npt.NDArray[np.float32], model: str) 
     """
     raw = candidates.astype("<f4").tobytes()
     parts = [("query", "image/jpeg", query), ("embeddings", "application/octet-stream", raw)]
-    return _multipart(f"/compare/many?model={model}", parts)
-
-
-def _multipart(path: str, parts: Sequence[tuple[str, str, bytes]]) -> bytes:
-    body = bytearray()
-    for name, media_type, content in parts:
-        body += (
-            f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"; filename="{name}"\r\n'
-            f"Content-Type: {media_type}\r\n\r\n"
-        ).encode()
-        body += content + b"\r\n"
-    body += f"--{_BOUNDARY}--\r\n".encode()
-    return Message(path, f"multipart/form-data; boundary={_BOUNDARY}", bytes(body)).encode()
+    return multipart(f"/compare/many?model={model}", parts).encode()
 
 
 def enlarged(photo: bytes, side: int, seed: int) -> bytes:
