@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from model_store import ModelStore
+from model_store.cpus import available_cpus
 from model_store.imports import import_model
 from model_store.store import SHIPPED
 from torture import checkpoints, fuzz, load
@@ -80,7 +81,7 @@ def _circumstances(scale: Scale) -> str:
     )
     return (
         f"- Command: `{command}`\n- Date: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC\n"
-        f"- Scale: {amounts}\n- Machine: {os.cpu_count()} CPUs, {platform.machine()}, "
+        f"- Scale: {amounts}\n- Machine: {available_cpus()} CPUs, {platform.machine()}, "
         f"Python {platform.python_version()}, {versions}; load average at the end "
         f"{os.getloadavg()[2]:.1f}\n"
     )
