@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from app.inference.engines import Features, UInt8Batch
+from app.inference.engines.agreement import compare
 from benchmarks.engines.chart import draw
 from benchmarks.engines.contenders import OURS, contenders
 from benchmarks.engines.networks import NAMES, load
@@ -68,9 +69,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def agree(name: str, features: Features, expected: Features) -> None:
     """Raises ValueError unless features are those that eager PyTorch gives."""
-    products = (features * expected).sum(axis=1)
-    lengths = np.linalg.norm(features, axis=1) * np.linalg.norm(expected, axis=1)
-    worst = float((products / lengths).min())
+    cosines, _ = compare(features.astype(np.float64), expected.astype(np.float64))
+    worst = float(cosines.min())
     if not worst > 0.995:
         raise ValueError(f"{name} computes something else: cosine {worst:.4f} to eager PyTorch")
 
