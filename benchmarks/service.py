@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from benchmarks.processes import Family
 MODEL = "photos"
 """What a measured server answers with, whatever its store's default is."""
 
-_START_SECONDS = 120.0
+_START_SECONDS = 180.0
 DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Whatever proxy the environment names, it does not lead to this machine itself."""
 
@@ -49,35 +48,61 @@ def server(**settings: str) -> Iterator[Service]:
         settings: Of the service, by their names without `TWINLENS_`.
     """
     port = free_port()
-    chosen = {"port": str(port), "log_level": "info", "default_model": MODEL, **settings}
-    environment = {f"TWINLENS_{name.upper()}": value for name, value in chosen.items()}
-    started = time.monotonic()
-    with (
-        tempfile.TemporaryFile() as log,
-        subprocess.Popen(
-            [sys.executable, "-m", "app"], env={**os.environ, **environment}, stderr=log
-        ) as process,
-    ):
+    chosen = {"log_level": "info", "default_model": MODEL, **settings}
+    began = time.monotonic()
+    with tempfile.TemporaryFile() as log, start(port, log, **chosen) as process:
         family = Family(process.pid)
         try:
-            if not _is_ready(port, process):
-                sys.exit(f"error: the server did not become ready; it says\n{end_of(log)}")
-            yield Service(port, family, time.monotonic() - started)
+            try:
+                wait_until_ready(port, process, log)
+            except RuntimeError as error:
+                sys.exit(f"error: {error}")
+            yield Service(port, family, time.monotonic() - began)
         finally:
             family.thaw()
             process.terminate()
 
 
-def _is_ready(port: int, process: subprocess.Popen[bytes]) -> bool:
+def start(port: int, log: IO[bytes], **settings: object) -> subprocess.Popen[bytes]:
+    """`python -m app` as a process that the caller ends.
+
+    Args:
+        port: Where it will listen.
+        log: Where its log goes, a file.
+        settings: As for `server`.
+    """
+    chosen = {f"TWINLENS_{name.upper()}": str(value) for name, value in settings.items()}
+    environment = {**os.environ, "TWINLENS_PORT": str(port), **chosen}
+    return subprocess.Popen([sys.executable, "-m", "app"], env=environment, stderr=log)
+
+
+def wait_until_ready(port: int, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
+    """Waits until what `start` started is ready.
+
+    Args:
+        port: Where it listens.
+        process: It.
+        log: Its log, open for reading, too.
+
+    Raises:
+        RuntimeError: It has ended, or takes too long; the message has the end of its log.
+    """
     end = time.monotonic() + _START_SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        with (
-            contextlib.suppress(urllib.error.URLError, ConnectionError),
-            DIRECTLY.open(f"http://127.0.0.1:{port}/readyz", timeout=5),
-        ):
-            return True
+    while not is_ready(port):
+        if process.poll() is not None or time.monotonic() > end:
+            log.seek(0)
+            said = log.read().decode(errors="replace")[-2000:]
+            raise RuntimeError(f"the server did not become ready; it says\n{said}")
         time.sleep(0.1)
-    return False
+
+
+def is_ready(port: int) -> bool:
+    """Whether the server on that port says that it is ready."""
+    try:
+        with DIRECTLY.open(f"http://127.0.0.1:{port}/readyz", timeout=5):
+            return True
+    except OSError:
+        return False
 
 
 def free_port() -> int:
@@ -86,12 +111,6 @@ def free_port() -> int:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
     return port
-
-
-def end_of(log: IO[bytes]) -> str:
-    """The last lines of a file that is open for reading, 2,000 characters of them."""
-    log.seek(0)
-    return log.read().decode(errors="replace")[-2000:]
 
 
 def load(port: int, seconds: float, *options: str) -> dict[str, Any]:

@@ -4,18 +4,15 @@ import contextlib
 import os
 import re
 import subprocess
-import sys
 import time
-import urllib.error
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.service import DIRECTLY, end_of, free_port
+from benchmarks.service import DIRECTLY, free_port, is_ready, start, wait_until_ready
 
 _MIB = 1024 * 1024
-_START_SECONDS = 180
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ class Server:
 
     def alive(self) -> bool:
         """Whether it still runs and is ready."""
-        return self.process.poll() is None and _ready(self.port)
+        return self.process.poll() is None and is_ready(self.port)
 
 
 @contextlib.contextmanager
@@ -91,33 +88,13 @@ def serving(folder: Path, **settings: object) -> Iterator[Server]:
         RuntimeError: It is not ready in time; the message has the end of its log.
     """
     port = free_port()
-    log = folder / f"server-{port}.log"
-    environment = {
-        **os.environ,
-        "TWINLENS_PORT": str(port),
-        "TWINLENS_DEVICE": "cpu",
-        "TWINLENS_STORE_POLL_SECONDS": "0",
-        "TWINLENS_LOG_LEVEL": "warning",
-        **{f"TWINLENS_{name.upper()}": str(value) for name, value in settings.items()},
-    }
-    with log.open("wb") as output:
-        process = subprocess.Popen([sys.executable, "-m", "app"], env=environment, stderr=output)
-    try:
-        until = time.monotonic() + _START_SECONDS
-        while not _ready(port):
-            if process.poll() is not None or time.monotonic() > until:
-                with log.open("rb") as said:
-                    raise RuntimeError(f"the service did not come up; it says\n{end_of(said)}")
-            time.sleep(0.2)
-        yield Server(port, process, log)
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _ready(port: int) -> bool:
-    try:
-        with DIRECTLY.open(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+    chosen = {"device": "cpu", "store_poll_seconds": 0, "log_level": "warning", **settings}
+    path = folder / f"server-{port}.log"
+    with path.open("w+b") as log:
+        process = start(port, log, **chosen)
+        try:
+            wait_until_ready(port, process, log)
+            yield Server(port, process, path)
+        finally:
+            process.kill()
+            process.wait()

@@ -3,11 +3,12 @@
 import asyncio
 import json
 import os
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
+
+from benchmarks.service import free_port
 
 REPOSITORY = Path(__file__).parents[2]
 _PROJECT = "twinlens-check"
@@ -30,7 +31,7 @@ class Stack:
     """
 
     def __init__(self, settings: Mapping[str, str] | None = None) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.image = _IMAGE
         self._environment = {
             **os.environ,
@@ -121,10 +122,3 @@ class Stack:
         containers = (await self.compose("ps", "--quiet", service)).split()
         used = [await self.inside(container, "sh", "-c", usage) for container in containers]
         return sum(map(int, used)) / 1e9
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.service import free_port
 from tests.deploy.tools import DEPLOY, program
 
 # More connections than there once was room for.
@@ -49,12 +50,6 @@ class Replica(BaseHTTPRequestHandler):
 class Server(ThreadingHTTPServer):
     def handle_error(self, *_: object) -> None:
         """Nothing: what HAProxy has open is reset when it is killed."""
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 def ask(port: int, path: str, body: bytes | None = None) -> tuple[int, bytes]:

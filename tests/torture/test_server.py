@@ -27,7 +27,7 @@ def test_a_service_that_does_not_come_up_says_why_where_its_log_is_gone_later(
     tmp_path: Path,
 ) -> None:
     with (
-        pytest.raises(RuntimeError, match=r"did not come up.*\n.*there is no toaster"),
+        pytest.raises(RuntimeError, match=r"did not become ready.*\n.*there is no toaster"),
         server.serving(tmp_path),
     ):
         pass

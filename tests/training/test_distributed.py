@@ -4,7 +4,6 @@ import functools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from benchmarks.service import free_port
 from model_store import ModelStore
 from tests import tiny
 from tests.training.drawings import SMALL_RECIPE, draw_folder, write_recipe
@@ -141,7 +141,7 @@ def test_one_whose_companion_dies_does_not_wait_for_it(place, tmp_path):
 
 
 def begun_by_hand(place: Path, store: Path, rank: int) -> subprocess.Popen[str]:
-    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(meeting_port())}
     return subprocess.Popen(
         [sys.executable, "-m", "training", *arguments(place, store, "--save-every", "0")],
         stdout=subprocess.PIPE,
@@ -159,10 +159,8 @@ def begun_by_hand(place: Path, store: Path, rank: int) -> subprocess.Popen[str]:
 
 
 @functools.cache
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+def meeting_port() -> int:
+    return free_port()
 
 
 def assert_alike(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
