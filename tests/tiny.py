@@ -37,10 +37,14 @@ def network(
     seed: int = 0,
 ) -> SiameseNetwork:
     """A network with weights drawn from a seed, in evaluation mode."""
+    return seeded(network_spec(comparator, sides=sides), preprocessing, seed)
+
+
+def seeded(spec: NetworkSpec, preprocessing: Preprocessing, seed: int = 0) -> SiameseNetwork:
+    """Any network with weights drawn from a seed, in evaluation mode."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        built = SiameseNetwork(network_spec(comparator, sides=sides), preprocessing)
-    return built.eval()
+        return SiameseNetwork(spec, preprocessing).eval()
 
 
 def without_probe(folder: Path) -> None:

@@ -5,7 +5,6 @@ import threading
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from app.inference.engines.base import ONE_AT_A_TIME, Concurrency
@@ -15,6 +14,7 @@ from model_store import ModelStore
 from model_store.calibration import Calibration, LogisticCurve
 from model_store.network import BranchSpec, ComparatorSpec, NetworkSpec, SiameseNetwork, Side
 from model_store.preprocessing import Preprocessing
+from tests import tiny
 
 SPEC = Preprocessing(height=32, width=32, mode="RGB", mean=(0.5,) * 3, std=(0.25,) * 3)
 DIMENSION = 16
@@ -41,9 +41,7 @@ def network(
     """A small convolutional network with weights drawn from a seed."""
     branch = BranchSpec(backbone="small-cnn", pooling="flatten", projection=DIMENSION)
     made = NetworkSpec(branches=(branch,) * sides, comparator=ComparatorSpec(name=comparator))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return SiameseNetwork(made, spec).eval()
+    return tiny.seeded(made, spec, seed)
 
 
 def fill_store(root: Path) -> ModelStore:

@@ -1,9 +1,7 @@
 """A network that builds and runs in milliseconds, and still tells images of noise apart."""
 
-import torch
-
 from model_store.network import BranchSpec, ComparatorSpec, NetworkSpec, SiameseNetwork
-from model_store.preprocessing import Preprocessing
+from tests import tiny
 
 _BRANCH = BranchSpec(
     backbone="residual",
@@ -12,12 +10,9 @@ _BRANCH = BranchSpec(
     projection=8,
     normalise=True,
 )
-_PREPROCESSING = Preprocessing(height=32, width=32, mode="L", mean=(0.5,), std=(0.5,))
 
 
 def network(comparator: str = "euclidean", *, sides: int = 1, seed: int = 0) -> SiameseNetwork:
     """Embeddings of eight values; weights drawn from a seed; in evaluation mode."""
     spec = NetworkSpec(branches=(_BRANCH,) * sides, comparator=ComparatorSpec(name=comparator))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return SiameseNetwork(spec, _PREPROCESSING).eval()
+    return tiny.seeded(spec, tiny.GREY_32, seed)

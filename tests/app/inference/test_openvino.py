@@ -21,13 +21,14 @@ from app.inference.engines.agreement import EngineDisagrees
 from app.inference.engines.base import Concurrency
 from app.inference.engines.beside import ALL_TO_DECODING, decode_a_photo
 from app.inference.engines.openvino_cpu import OpenVinoEngine, suited
-from model_store.network import BranchSpec, ComparatorSpec, NetworkSpec, SiameseNetwork, Side
+from model_store.network import BranchSpec, ComparatorSpec, NetworkSpec, Side
 from model_store.network.backbones import dlib_face
 from model_store.preprocessing import Preprocessing, prepare
 from model_store.probe import Probe
 from tests.app.inference.conversions import cosine, in_openvino
 from tests.app.material import network, pixels
 from tests.app.serving import wait_until
+from tests.tiny import seeded
 
 
 def engine_for(models: Mapping[Side, ov.Model], threads: int = 2, precision: str = "float32"):
@@ -68,11 +69,9 @@ BRANCHES = {
 @pytest.mark.parametrize("name", BRANCHES)
 def test_every_backbone_of_the_recipes_converts(name: str) -> None:
     spec = Preprocessing(height=48, width=40, mode="RGB", mean=(0.5,) * 3, std=(0.25,) * 3)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        made = SiameseNetwork(
-            NetworkSpec(branches=(BRANCHES[name],), comparator=ComparatorSpec(name="cosine")), spec
-        ).eval()
+    made = seeded(
+        NetworkSpec(branches=(BRANCHES[name],), comparator=ComparatorSpec(name="cosine")), spec
+    )
     engine = engine_for({Side.LEFT: conversion.convert(made, Side.LEFT)}, threads=1)
     found = agreement.check(engine, Probe.of(made))
     assert found.worst >= 0.9999
@@ -84,11 +83,7 @@ def test_finding_and_cutting_out_faces_converts(monkeypatch) -> None:
     monkeypatch.setattr(dlib_face, "LandmarkRegressor", few)
     spec = Preprocessing(height=96, width=96, mode="RGB", mean=(0.46,) * 3, std=(1.0,) * 3)
     branch = BranchSpec(backbone="dlib-face", normalise=True)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        made = SiameseNetwork(
-            NetworkSpec(branches=(branch,), comparator=ComparatorSpec(name="cosine")), spec
-        ).eval()
+    made = seeded(NetworkSpec(branches=(branch,), comparator=ComparatorSpec(name="cosine")), spec)
     generator = torch.Generator().manual_seed(0)
     backbone = made.branches[0].backbone
     backbone.detector.layers[-1].bias.data.zero_()

@@ -8,6 +8,7 @@ import torch
 import yaml
 
 from model_store.network import SiameseNetwork, Side
+from tests import tiny
 from tests.training.drawings import SMALL_RECIPE, draw_folder
 from tests.training.trees import grown, pngs, whole
 from training.crossing import projections
@@ -42,9 +43,7 @@ def recipe_of(*, mirrored: bool = False, mirror: float = 0.0, whitened: bool = T
 
 
 def fresh(recipe: Recipe) -> SiameseNetwork:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return SiameseNetwork(recipe.network, recipe.preprocessing).eval()
+    return tiny.seeded(recipe.network, recipe.preprocessing)
 
 
 def fitted(recipe: Recipe, folder: ImageFolder) -> SiameseNetwork:

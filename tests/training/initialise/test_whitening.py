@@ -4,6 +4,7 @@ import torch
 
 from model_store.network import SiameseNetwork, Side
 from model_store.preprocessing import normalise
+from tests import tiny
 from tests.training.drawings import SMALL_RECIPE, draw_folder
 from tests.training.rows import rows_of_classes
 from training.data.opening import open_data
@@ -139,9 +140,7 @@ def _network(**branch: int) -> SiameseNetwork:
     recipe = _recipe()
     left = recipe.network.branches[0].model_copy(update=branch)
     spec = recipe.network.model_copy(update={"branches": (left,)})
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return SiameseNetwork(spec, recipe.preprocessing)
+    return tiny.seeded(spec, recipe.preprocessing).train()
 
 
 def _whiten(
@@ -231,9 +230,7 @@ class TestWhitenTwoSides:
     def _network() -> SiameseNetwork:
         recipe = _recipe()
         spec = recipe.network.model_copy(update={"branches": recipe.network.branches * 2})
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            network = SiameseNetwork(spec, recipe.preprocessing)
+        network = tiny.seeded(spec, recipe.preprocessing).train()
         network.branches[1].load_state_dict(network.branches[0].state_dict())
         return network
 
