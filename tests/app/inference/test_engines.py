@@ -20,12 +20,8 @@ from model_store import ModelStore
 from model_store.cpus import available_cpus
 from model_store.network import Side
 from model_store.preprocessing import prepare
+from tests.app.inference.conversions import cosine
 from tests.app.material import DIMENSION, network, pixels
-
-
-def cosine(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-    return (one.astype(np.float64) * other).sum(axis=1) / norms
 
 
 @pytest.mark.parametrize("piece", [1, 2, 8])
