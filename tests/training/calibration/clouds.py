@@ -7,11 +7,12 @@ from tests.training.trees import embedded
 from training.evaluation.pairs import score_folder
 
 
-def clouds(classes, images=6, spread=0.7, seed=0):
+def clouds(classes, images=6, spread=0.7, seed=0, **options):
     generator = np.random.default_rng(seed)
     centres = np.repeat(generator.normal(size=(classes, 8)), images, axis=0)
     rows = centres + spread * generator.normal(size=centres.shape)
-    return embedded(rows, np.repeat([f"c{n:03}" for n in range(classes)], images).tolist())
+    names = np.repeat([f"c{n:03}" for n in range(classes)], images).tolist()
+    return embedded(rows, names, **options)
 
 
 def scored(classes, comparator="euclidean", **options):

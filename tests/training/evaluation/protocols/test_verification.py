@@ -6,6 +6,7 @@ import pytest
 
 from model_store.calibration import Calibration, LogisticCurve
 from tests.training import small
+from tests.training.calibration.clouds import clouds
 from tests.training.scored import verification
 from tests.training.trees import embedded
 from training.evaluation.intervals import REPLICATES, clopper_pearson
@@ -33,12 +34,9 @@ CALIBRATION = Calibration(
 )
 
 
-def clouds(classes=12, images=5, spread=0.3, seed=0, **options):
-    generator = np.random.default_rng(seed)
-    centres = np.repeat(generator.normal(size=(classes, 8)), images, axis=0)
-    rows = centres + spread * generator.normal(size=centres.shape)
-    names = np.repeat([f"c{n:02}" for n in range(classes)], images).tolist()
-    return embedded(rows, names, **options)
+def near(classes=12, images=5, spread=0.3, **options):
+    """Clouds that are mostly apart."""
+    return clouds(classes, images, spread, **options)
 
 
 def on_a_line():
@@ -73,7 +71,7 @@ def test_figures_by_hand():
 
 
 def test_where_no_error_was_seen_as_many_images_as_there_are_leave_room_for_some():
-    images = clouds(classes=12, images=5, spread=0.01)
+    images = near(classes=12, images=5, spread=0.01)
     found = verification(images, small.network("euclidean"))
     # Ten pairs of each class, of which four have no first image in common.
     assert found.frr_at_far == {"0.10": 0, "0.05": 0, "0.01": 0}
@@ -82,21 +80,21 @@ def test_where_no_error_was_seen_as_many_images_as_there_are_leave_room_for_some
     assert found.eer_interval == wanted
     assert found.auc_interval == found.accuracy_interval == clopper_pearson(12 * 4, 12 * 4)
     # Each of 60 photos with the one picture of its class; the side that has more of them asks.
-    shop = clouds(classes=12, images=1, spread=0.01, source="shop")
+    shop = near(classes=12, images=1, spread=0.01, source="shop")
     found = verification(images, small.network("euclidean"), right=shop)
     assert found.genuine_pairs == 60
     assert found.frr_at_far_interval["0.10"] == clopper_pearson(0, 60)
 
 
 def test_without_calibration_there_is_no_calibration_error():
-    found = verification(clouds(), small.network("euclidean"))
+    found = verification(near(), small.network("euclidean"))
     assert found.calibration_error is None
     assert found.at_threshold is None
 
 
 @pytest.mark.parametrize("comparator", ["euclidean", "cosine", "absolute-difference-sigmoid"])
 def test_every_metric_has_its_figures_inside_their_intervals(comparator):
-    found = verification(clouds(spread=0.8), small.network(comparator), calibration=CALIBRATION)
+    found = verification(near(spread=0.8), small.network(comparator), calibration=CALIBRATION)
     for figure, interval in (
         (found.auc, found.auc_interval),
         (found.eer, found.eer_interval),
@@ -116,7 +114,7 @@ def test_every_metric_has_its_figures_inside_their_intervals(comparator):
 def test_intervals_of_the_calibration_agree_with_a_loop(prior):
     """Pairs are copied as often as their classes are drawn, and scores counted anew."""
     network = small.network("euclidean")
-    scored = score_folder(network, clouds(classes=6, images=3, spread=0.8))
+    scored = score_folder(network, near(classes=6, images=3, spread=0.8))
     calibration = CALIBRATION.model_copy(update={"prior": prior, "threshold": 3.5})
     found = verification_figures(scored, calibration=calibration, seed=4)
     names = np.union1d(scored.genuine_class, scored.impostor_classes)
@@ -149,13 +147,13 @@ def test_intervals_of_the_calibration_agree_with_a_loop(prior):
 
 def test_a_sample_is_called_one_and_comes_out_the_same_again():
     network = small.network("euclidean")
-    found = verification(clouds(), network, max_impostors=100, seed=4)
+    found = verification(near(), network, max_impostors=100, seed=4)
     assert (found.impostors, found.impostor_pairs) == ("sample", 100)
-    assert verification(clouds(), network, max_impostors=100, seed=4) == found
-    assert verification(clouds(), network, max_impostors=100, seed=5) != found
-    drawn = [score_folder(network, clouds(), seed=seed, max_impostors=100) for seed in (4, 5)]
+    assert verification(near(), network, max_impostors=100, seed=4) == found
+    assert verification(near(), network, max_impostors=100, seed=5) != found
+    drawn = [score_folder(network, near(), seed=seed, max_impostors=100) for seed in (4, 5)]
     assert not np.array_equal(drawn[0].impostor, drawn[1].impostor)
-    hard = clouds(spread=1.5)
+    hard = near(spread=1.5)
     aucs = {verification(hard, network, max_impostors=100, seed=seed).auc for seed in (4, 5)}
     assert len(aucs) == 2
 
@@ -163,7 +161,7 @@ def test_a_sample_is_called_one_and_comes_out_the_same_again():
 def test_a_true_probability_has_no_calibration_error_under_its_prior():
     """Scores drawn from the model that the curve describes."""
     generator = np.random.default_rng(0)
-    scored = score_folder(small.network("cosine"), clouds())
+    scored = score_folder(small.network("cosine"), near())
     evidence = generator.uniform(-3, 3, size=200_000)
     same = generator.random(len(evidence)) < 1 / (1 + np.exp(-(2 * evidence + 1)))
     object.__setattr__(scored, "genuine", evidence[same])
@@ -175,7 +173,7 @@ def test_a_true_probability_has_no_calibration_error_under_its_prior():
 
 
 def test_rates_at_a_threshold_vary_with_the_classes_drawn():
-    scored = score_folder(small.network("euclidean"), clouds(spread=0.8))
+    scored = score_folder(small.network("euclidean"), near(spread=0.8))
     far, frr = rates_intervals(scored, threshold=-2.0, seed=0)
     assert far[0] <= np.mean(scored.impostor <= 2.0) <= far[1]
     assert frr[0] <= np.mean(scored.genuine > 2.0) <= frr[1]
@@ -186,7 +184,7 @@ def test_rates_at_a_threshold_vary_with_the_classes_drawn():
 
 
 def test_rates_of_a_few_groups_are_less_certain_than_those_of_their_classes():
-    pairs = score_folder(small.network("euclidean"), clouds(classes=12, spread=0.8))
+    pairs = score_folder(small.network("euclidean"), near(classes=12, spread=0.8))
     grouped = replace(pairs, group_of_class=np.arange(12) // 3)
     by_class, by_group = (rates_intervals(each, -2.0, 0)[0] for each in (pairs, grouped))
     assert by_group != by_class, "four groups can be drawn anew"
@@ -197,7 +195,7 @@ def test_rates_of_a_few_groups_are_less_certain_than_those_of_their_classes():
 
 
 def test_a_pair_at_the_threshold_is_called_the_same_in_every_figure():
-    scored = score_folder(small.network("euclidean"), clouds(classes=6, images=3, spread=0.8))
+    scored = score_folder(small.network("euclidean"), near(classes=6, images=3, spread=0.8))
     for rate, distances in enumerate((scored.impostor, scored.genuine)):
         distance = np.sort(distances)[len(distances) // 2]
         at_it, beyond, before = (
