@@ -8,22 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import tiny
+from tests.training.losses.batches import batch_of
 from training.data.batch import Batch
 from training.losses import LOSSES
 from training.losses.accuracy import share_in_order
 
 LABELS = [0, 0, 0, 1, 1, 2]
-
-
-def batch(labels, pairs=None, same=None) -> Batch:
-    numbers = torch.tensor(labels)
-    return Batch(
-        torch.zeros(len(labels), 1, 1, 1),
-        numbers,
-        torch.zeros_like(numbers),
-        pairs=None if pairs is None else torch.tensor(pairs),
-        same=None if same is None else torch.tensor(same, dtype=torch.float32),
-    )
 
 
 def vectors(count: int, seed: int = 0, dimension: int = 3) -> torch.Tensor:
@@ -72,19 +62,19 @@ def test_the_share_in_order_is_that_of_a_loop(marks, seed):
 @pytest.mark.parametrize("name", ["triplet-margin", "triplet-softmax"])
 def test_a_triplet_loss_counts_all_triplets_whichever_it_learns_from(name, mining):
     points = vectors(6)
-    found = accuracy(name, points, batch(LABELS), mining=mining)
+    found = accuracy(name, points, batch_of(LABELS), mining=mining)
     assert found == pytest.approx(share_of_triplets(points, LABELS))
 
 
 def test_a_triplet_loss_with_nothing_left_to_learn_has_all_of_them_right():
     points = torch.tensor([[0.0, 0], [0.1, 0], [9, 0], [9.1, 0]], requires_grad=True)
-    assert accuracy("triplet-margin", points, batch([0, 0, 1, 1])) == 1
+    assert accuracy("triplet-margin", points, batch_of([0, 0, 1, 1])) == 1
 
 
 def test_supervised_contrastive_counts_the_triplets_of_directions():
     points = vectors(6)
     unit = torch.nn.functional.normalize(points, dim=1)
-    found = accuracy("supervised-contrastive", points, batch(LABELS))
+    found = accuracy("supervised-contrastive", points, batch_of(LABELS))
     assert found == pytest.approx(share_of_triplets(unit, LABELS))
 
 
@@ -92,13 +82,13 @@ def test_contrastive_counts_genuine_pairs_nearer_than_impostor_pairs():
     points = torch.tensor([[0.0, 0], [1, 0], [3, 0], [7, 0]])
     # Genuine pairs at 1 and 4; impostor pairs at 3 and 7.
     pairs, same = [(0, 1), (2, 3), (0, 2), (0, 3)], [1, 1, 0, 0]
-    assert accuracy("contrastive", points, batch([0, 0, 1, 1], pairs, same)) == 0.75
+    assert accuracy("contrastive", points, batch_of([0, 0, 1, 1], pairs, same)) == 0.75
 
 
 def test_contrastive_by_a_similarity_takes_the_more_alike_for_the_nearer():
     points = torch.tensor([[1.0, 0], [1, 0.1], [0, 1], [1, 1]])
     pairs, same = [(0, 1), (2, 3)], [1, 0]
-    of = batch([0, 0, 1, 1], pairs, same)
+    of = batch_of([0, 0, 1, 1], pairs, same)
     assert accuracy("contrastive", points, of, comparator="cosine") == 1
 
 
@@ -111,7 +101,7 @@ def test_cross_entropy_counts_pairs_on_the_right_side_of_a_half():
         scores = [network.comparator(points[a][None], points[b][None]).item() for a, b in pairs]
     right = [(score > 0.5) == bool(one) for score, one in zip(scores, same, strict=True)]
     loss = LOSSES["binary-cross-entropy"](8, 3)
-    found = loss.measured(network, points, batch([0] * 8, pairs, same)).accuracy
+    found = loss.measured(network, points, batch_of([0] * 8, pairs, same)).accuracy
     assert float(found) == pytest.approx(sum(right) / len(right))
 
 
@@ -121,13 +111,13 @@ def test_a_softmax_counts_images_nearest_to_their_classs_prototype():
         loss.prototypes.copy_(torch.tensor([[1.0, 0], [0, 1], [-1, 0]]))
     # The second is right by less than the margin, the third wrong.
     points = torch.tensor([[2.0, 0.1], [1, 0.9], [0.1, 1], [-1, 0]])
-    found = loss.measured(tiny.network(), points, batch([0, 0, 2, 2])).accuracy
+    found = loss.measured(tiny.network(), points, batch_of([0, 0, 2, 2])).accuracy
     assert float(found) == 0.75
 
 
 def test_prototypical_counts_its_queries():
     points = torch.tensor([[0.0, 0], [5, 0], [1, 0], [1.5, 0], [6, 0]])
-    assert accuracy("prototypical", points, batch([0, 1, 0, 1, 1])) == pytest.approx(2 / 3)
+    assert accuracy("prototypical", points, batch_of([0, 1, 0, 1, 1])) == pytest.approx(2 / 3)
 
 
 def test_whitened_contrastive_tells_apart_what_lies_apart_once_whitened():
@@ -137,15 +127,15 @@ def test_whitened_contrastive_tells_apart_what_lies_apart_once_whitened():
     centres = torch.randn(6, 4, generator=generator) * torch.tensor([0.0, 9, 9, 9])
     points = noise + centres[labels]
     assert share_of_triplets(points[16:], labels[16:]) < 0.9
-    of = batch(labels)
+    of = batch_of(labels)
     assert accuracy("whitened-contrastive", points, of, shrinkage=0.01) == 1
 
 
 def test_a_total_has_that_of_its_first_part():
     points = vectors(6)
     parts = [{"name": "triplet-margin"}, {"name": "prototypical", "weight": 3.0}]
-    found = accuracy("total", points, batch(LABELS), parts=parts)
-    assert found == accuracy("triplet-margin", points, batch(LABELS))
+    found = accuracy("total", points, batch_of(LABELS), parts=parts)
+    assert found == accuracy("triplet-margin", points, batch_of(LABELS))
 
 
 @pytest.mark.parametrize("name", ["triplet-softmax", "contrastive", "supervised-contrastive"])
@@ -154,4 +144,4 @@ def test_embeddings_that_are_all_the_same_are_not_called_right(name):
     labels = [row // 3 for row in range(12)]
     same = [labels[a] == labels[b] for a, b in pairs]
     points = torch.ones(12, 3)
-    assert accuracy(name, points, batch(labels, pairs, same)) < 0.75
+    assert accuracy(name, points, batch_of(labels, pairs, same)) < 0.75

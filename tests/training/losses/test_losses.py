@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import tiny
+from tests.training.losses.batches import batch_of
 from training.components import Component, build
-from training.data.batch import Batch
 from training.errors import RecipeError
 from training.losses import LOSSES
 from training.losses.binary_cross_entropy import BinaryCrossEntropy
@@ -32,17 +32,6 @@ def sigmoid():
 def embeddings_of(count: int, seed: int = 0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(count, DIMENSION, generator=generator, dtype=torch.float64)
-
-
-def batch_of(labels, pairs=None, same=None, progress=0.5) -> Batch:
-    return Batch(
-        images=torch.zeros(len(labels), 1, 1, 1),
-        labels=torch.tensor(labels),
-        groups=torch.zeros(len(labels), dtype=torch.int64),
-        pairs=None if pairs is None else torch.tensor(pairs),
-        same=None if same is None else torch.tensor(same, dtype=torch.float32),
-        progress=progress,
-    )
 
 
 class TestBinaryCrossEntropy:

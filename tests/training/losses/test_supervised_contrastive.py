@@ -4,17 +4,13 @@ import pytest
 import torch
 
 from tests import tiny
-from training.data.batch import Batch
+from tests.training.losses.batches import batch_of
 from training.errors import RecipeError
 from training.losses import LOSSES
 
 LABELS = [0, 0, 1, 1, 1, 2, 3, 3]
 GROUPS = [0, 0, 0, 0, 0, 0, 1, 1]
-
-
-def batch(labels: list[int] = LABELS, groups: list[int] = GROUPS) -> Batch:
-    images = torch.zeros(len(labels), 1, 1, 1)
-    return Batch(images, torch.tensor(labels), torch.tensor(groups))
+BATCH = batch_of(LABELS, groups=GROUPS)
 
 
 def slowly(vectors, *, scale: float, within_groups: bool, one_positive: bool) -> float:
@@ -43,15 +39,13 @@ def test_it_is_the_formula(within_groups: bool, one_positive: bool):
     vectors = torch.randn(8, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     options = {"scale": 3.0, "within_groups": within_groups, "one_positive": one_positive}
     loss = LOSSES["supervised-contrastive"](5, 4, **options)
-    assert loss(tiny.network(), vectors, batch()).item() == pytest.approx(
-        slowly(vectors, **options)
-    )
+    assert loss(tiny.network(), vectors, BATCH).item() == pytest.approx(slowly(vectors, **options))
 
 
 def test_a_batch_without_pairs_is_refused():
     loss = LOSSES["supervised-contrastive"](5, 4)
     with pytest.raises(RecipeError, match="classes-by-images"):
-        loss(tiny.network(), torch.randn(3, 5), batch([0, 1, 2], [0, 0, 0]))
+        loss(tiny.network(), torch.randn(3, 5), batch_of([0, 1, 2]))
 
 
 def test_a_total_adds_its_parts_up():
@@ -61,9 +55,9 @@ def test_a_total_adds_its_parts_up():
     ]
     vectors = torch.randn(8, 5, generator=torch.Generator().manual_seed(2))
     network = tiny.network()
-    total = LOSSES["total"](5, 4, parts=parts)(network, vectors, batch())
-    first = LOSSES["supervised-contrastive"](5, 4, scale=4.0)(network, vectors, batch())
-    second = LOSSES["prototypical"](5, 4)(network, vectors, batch())
+    total = LOSSES["total"](5, 4, parts=parts)(network, vectors, BATCH)
+    first = LOSSES["supervised-contrastive"](5, 4, scale=4.0)(network, vectors, BATCH)
+    second = LOSSES["prototypical"](5, 4)(network, vectors, BATCH)
     assert total.item() == pytest.approx((2.5 * first + second).item(), rel=1e-6)
 
 

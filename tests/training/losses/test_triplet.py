@@ -6,15 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import tiny
-from training.data.batch import Batch
+from tests.training.losses.batches import batch_of
 from training.errors import RecipeError
 from training.losses import LOSSES
 from training.losses.mining import MINERS
-
-
-def batch(labels) -> Batch:
-    labels = torch.tensor(labels)
-    return Batch(torch.zeros(len(labels), 1, 1, 1), labels, torch.zeros_like(labels))
 
 
 def vectors(count: int, seed: int) -> torch.Tensor:
@@ -79,7 +74,7 @@ def test_both_forms_are_their_formulas(form: str, mining: str):
             share = math.exp(near) / (math.exp(near) + math.exp(far))
             values.append(share**2 + ((1 - share) - 1) ** 2)
     by_hand = sum(values) / len(values)
-    assert loss(tiny.network(), points, batch(LABELS)).item() == pytest.approx(by_hand)
+    assert loss(tiny.network(), points, batch_of(LABELS)).item() == pytest.approx(by_hand)
 
 
 def test_at_unit_length_only_directions_count():
@@ -87,15 +82,15 @@ def test_at_unit_length_only_directions_count():
     unit = points / points.norm(dim=1, keepdim=True)
     plain = LOSSES["triplet-margin"](3, 3, margin=0.7)
     scaled = LOSSES["triplet-margin"](3, 3, margin=0.7, normalise=True)
-    wanted = plain(tiny.network(), unit, batch(LABELS)).item()
-    assert scaled(tiny.network(), points, batch(LABELS)).item() == pytest.approx(wanted)
-    assert plain(tiny.network(), points, batch(LABELS)).item() != pytest.approx(wanted)
+    wanted = plain(tiny.network(), unit, batch_of(LABELS)).item()
+    assert scaled(tiny.network(), points, batch_of(LABELS)).item() == pytest.approx(wanted)
+    assert plain(tiny.network(), points, batch_of(LABELS)).item() != pytest.approx(wanted)
 
 
 def test_identical_embeddings_give_no_infinite_gradient():
     points = torch.ones(4, 3, requires_grad=True)
     loss = LOSSES["triplet-margin"](3, 2, mining="all")
-    value = loss(tiny.network(), points, batch([0, 0, 1, 1]))
+    value = loss(tiny.network(), points, batch_of([0, 0, 1, 1]))
     value.backward()
     assert value.item() == pytest.approx(0.2)
     assert points.grad is not None
@@ -104,11 +99,11 @@ def test_identical_embeddings_give_no_infinite_gradient():
 
 def test_classes_far_apart_have_nothing_left_to_teach():
     points = torch.tensor([[0.0, 0], [0.1, 0], [9, 0], [9.1, 0]], requires_grad=True)
-    value = LOSSES["triplet-margin"](2, 2)(tiny.network(), points, batch([0, 0, 1, 1]))
+    value = LOSSES["triplet-margin"](2, 2)(tiny.network(), points, batch_of([0, 0, 1, 1]))
     value.backward()
     assert value.item() == 0
 
 
 def test_a_batch_without_triplets_is_refused():
     with pytest.raises(RecipeError, match="classes-by-images"):
-        LOSSES["triplet-margin"](3, 3)(tiny.network(), vectors(3, 0), batch([0, 1, 2]))
+        LOSSES["triplet-margin"](3, 3)(tiny.network(), vectors(3, 0), batch_of([0, 1, 2]))

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tests import tiny
-from training.data.batch import Batch
+from tests.training.losses.batches import batch_of
 from training.errors import RecipeError
 from training.losses import LOSSES
 from training.losses.whitened_contrastive import WhitenedContrastive, whitened_products
@@ -12,11 +12,6 @@ DIMENSION = 6
 
 def rows(count: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(count, DIMENSION, generator=torch.Generator().manual_seed(seed))
-
-
-def batch(labels: list[int]) -> Batch:
-    numbers = torch.tensor(labels)
-    return Batch(torch.zeros(len(labels), 1, 1, 1), numbers, torch.zeros_like(numbers))
 
 
 def whitening(known: torch.Tensor, labels: list[int], shrinkage: float) -> torch.Tensor:
@@ -61,18 +56,18 @@ def test_the_loss_equals_the_loop_over_pairs_of_the_last_classes():
             else:
                 impostor.append(max(0.0, 1.2 - distance) ** 2)
     wanted = sum(genuine) / len(genuine) / 2 + sum(impostor) / len(impostor) / 2
-    found = loss(tiny.network("euclidean"), embeddings, batch(labels))
+    found = loss(tiny.network("euclidean"), embeddings, batch_of(labels))
     assert found.item() == pytest.approx(wanted, rel=1e-3)
 
 
 def test_gradients_are_finite_where_nothing_varies():
     embeddings = torch.ones(8, DIMENSION, requires_grad=True)
     loss = WhitenedContrastive(DIMENSION, 4, known=0.5)
-    value = loss(tiny.network("euclidean"), embeddings, batch([0, 0, 1, 1, 2, 2, 3, 3]))
+    value = loss(tiny.network("euclidean"), embeddings, batch_of([0, 0, 1, 1, 2, 2, 3, 3]))
     value.backward()
     assert embeddings.grad is not None
     assert bool(embeddings.grad.isfinite().all())
-    assert loss.collapsed_value(batch([0, 0, 1, 1, 2, 2, 3, 3])) is None
+    assert loss.collapsed_value(batch_of([0, 0, 1, 1, 2, 2, 3, 3])) is None
 
 
 @pytest.mark.parametrize(
@@ -83,7 +78,7 @@ def test_gradients_are_finite_where_nothing_varies():
 def test_a_batch_that_cannot_be_parted_is_refused(labels):
     loss = WhitenedContrastive(DIMENSION, 6, known=0.5)
     with pytest.raises(RecipeError, match="classes-by-images"):
-        loss(tiny.network("euclidean"), rows(len(labels)), batch(labels))
+        loss(tiny.network("euclidean"), rows(len(labels)), batch_of(labels))
 
 
 @pytest.mark.parametrize("options", [{"margin": 0.0}, {"shrinkage": 1.0}, {"known": 0.0}])
