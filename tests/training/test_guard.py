@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from model_store import ModelStore
 from tests.training.drawings import fit_words, fitting_place, with_recipe
 from training.cli import main
 
@@ -59,11 +58,6 @@ def fit(place, tmp_path):
         return main(words)
 
     return run
-
-
-@pytest.fixture
-def store(tmp_path) -> ModelStore:
-    return ModelStore(tmp_path / "store")
 
 
 def rows(path: Path) -> list[dict[str, str]]:

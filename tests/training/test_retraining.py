@@ -47,11 +47,6 @@ def fit(place, tmp_path):
     return run
 
 
-@pytest.fixture
-def store(tmp_path) -> ModelStore:
-    return ModelStore(tmp_path / "store")
-
-
 @dataclass(frozen=True)
 class Straight:
     """A run that nothing interrupted."""

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from model_store import ModelStore
 from tests.training.drawings import SMALL_RECIPE, draw_folder, leave_one, write_recipe
 from training.cli import main
 from training.data.split import Split
@@ -51,11 +50,6 @@ def command(place, tmp_path):
         )
 
     return run
-
-
-@pytest.fixture
-def store(tmp_path) -> ModelStore:
-    return ModelStore(tmp_path / "store")
 
 
 class TestTwoLevels:

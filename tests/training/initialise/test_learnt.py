@@ -3,17 +3,12 @@
 import pytest
 
 from model_store.manifest import Provenance
-from model_store.store import SHIPPED, ModelStore
+from model_store.store import SHIPPED
 from tests.training.small import network
 from training.data.split import Split
 from training.initialise import start_learnt
 from training.recipe import Start
 from training.recipe.files import load_recipe
-
-
-@pytest.fixture
-def store(tmp_path):
-    return ModelStore(tmp_path / "store")
 
 
 def split(**more) -> Split:
