@@ -67,9 +67,9 @@ def fitting_place(root: Path, *, classes: int, images: int) -> Path:
     return root
 
 
-def fit_words(place: Path, store: Path) -> list[str]:
-    """What fits model `m` on the drawings of a `fitting_place`; a recipe is still to be named."""
-    words = ["fit", "--data", str(place / "data"), "--name", "m", "--device", "cpu"]
+def fit_words(place: Path, store: Path, name: str = "m") -> list[str]:
+    """What fits a model on the drawings of a `fitting_place`; a recipe is still to be named."""
+    words = ["fit", "--data", str(place / "data"), "--name", name, "--device", "cpu"]
     return [*words, "--store", str(store)]
 
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model_store import ModelStore
-from tests.training.drawings import draw_folder, write_recipe
+from tests.training.drawings import draw_folder, with_recipe, write_recipe
 from training.cli import main
 
 
@@ -22,23 +21,18 @@ def drawings(tmp_path) -> Path:
 @pytest.fixture
 def fit(tmp_path, capsys):
     """Trains two steps on some data; gives back the exit status and what was said."""
-    recipe = write_recipe(tmp_path / "small.yaml")
+    write_recipe(tmp_path / "small.yaml")
 
     def run(data: Path, *values: str) -> tuple[int, str]:
         words = ["fit", "--data", str(data), "--name", "m", "--device", "cpu"]
-        words += ["--store", str(tmp_path / "store"), "--recipe", str(recipe)]
+        words += ["--store", str(tmp_path / "store")]
         sets = ("max_steps=2", "batches_per_step=1", "data.turned_classes=false", *values)
-        status = main([*words, *(word for value in sets for word in ("--set", value))])
+        status = main([*words, *with_recipe(tmp_path, *sets)])
         said = capsys.readouterr().err
         assert "Traceback" not in said
         return status, said
 
     return run
-
-
-@pytest.fixture
-def store(tmp_path) -> ModelStore:
-    return ModelStore(tmp_path / "store")
 
 
 def spoiled(root: Path) -> dict[str, str]:

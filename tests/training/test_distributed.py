@@ -17,7 +17,13 @@ from safetensors.torch import load_file
 from benchmarks.service import free_port
 from model_store import ModelStore
 from tests import tiny
-from tests.training.drawings import SMALL_RECIPE, draw_folder, write_recipe
+from tests.training.drawings import (
+    SMALL_RECIPE,
+    fit_words,
+    fitting_place,
+    with_recipe,
+    write_recipe,
+)
 from training.cli import main
 from training.data.augmentation import AUGMENTATIONS
 from training.data.batches import Batches
@@ -36,17 +42,14 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("distributed")
-    draw_folder(root / "data", classes=10, images=5)
+    root = fitting_place(tmp_path_factory.mktemp("distributed"), classes=10, images=5)
     write_recipe(root / "small.yaml", SMALL_RECIPE.replace("weights: float16", "weights: float32"))
     return root
 
 
 def arguments(place: Path, store: Path, *further: str) -> list[str]:
-    words = ["fit", "--data", str(place / "data"), "--name", "m", "--device", "cpu"]
-    if "--resume" not in further:
-        words += ["--recipe", str(place / "small.yaml"), "--set", f"max_steps={STEPS}"]
-    return [*words, "--store", str(store), *further]
+    recipe = [] if "--resume" in further else with_recipe(place, f"max_steps={STEPS}")
+    return [*fit_words(place, store), *recipe, *further]
 
 
 def start(*words: str) -> subprocess.Popen[str]:

@@ -12,7 +12,7 @@ from model_store import ModelStore
 from model_store.network import BranchSpec, ComparatorSpec, NetworkSpec, SiameseNetwork
 from model_store.preprocessing import Preprocessing
 from tests import tiny
-from tests.training.drawings import draw_folder, write_recipe
+from tests.training.drawings import fit_words, fitting_place, with_recipe, write_recipe
 from training.cli import main
 from training.errors import RecipeError, TrainingError
 from training.initialise import StartReport, open_origin
@@ -215,24 +215,21 @@ class TestModel:
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return draw_folder(tmp_path_factory.mktemp("start") / "data", classes=8, images=4)
+def place(tmp_path_factory) -> Path:
+    return fitting_place(tmp_path_factory.mktemp("start"), classes=8, images=4)
 
 
-def fit(tmp_path: Path, data: Path, name: str, *settings: str) -> int:
-    recipe = write_recipe(tmp_path / "r.yaml")
-    words = ["fit", "--data", str(data), "--recipe", str(recipe), "--device", "cpu"]
-    for setting in ("max_steps=2", "validation.times=0", *settings):
-        words += ["--set", setting]
-    return main([*words, "--name", name, "--store", str(tmp_path / "store")])
+def fit(tmp_path: Path, place: Path, name: str, *settings: str) -> int:
+    words = fit_words(place, tmp_path / "store", name)
+    return main([*words, *with_recipe(place, "max_steps=2", "validation.times=0", *settings)])
 
 
-def test_a_run_tells_and_keeps_what_it_started_from(tmp_path, data, capsys):
-    assert fit(tmp_path, data, "first") == 0
+def test_a_run_tells_and_keeps_what_it_started_from(tmp_path, place, capsys):
+    assert fit(tmp_path, place, "first") == 0
     slow = "optimiser.learning_rate=1e-12"
     other = "network.branches.0.projection=12"
     capsys.readouterr()
-    assert fit(tmp_path, data, "second", "start={model: first}", slow, other) == 0
+    assert fit(tmp_path, place, "second", "start={model: first}", slow, other) == 0
     told = capsys.readouterr().err
     assert "from model 'first' version 1" in told
     assert "of another shape" in told
@@ -247,8 +244,8 @@ def test_a_run_tells_and_keeps_what_it_started_from(tmp_path, data, capsys):
     torch.testing.assert_close(first, second, atol=1e-3, rtol=1e-3)
 
 
-def test_what_cannot_be_had_is_said_without_a_trace(tmp_path, data, capsys):
-    assert fit(tmp_path, data, "m", "start={backbone: nowhere.pth}") == 1
+def test_what_cannot_be_had_is_said_without_a_trace(tmp_path, place, capsys):
+    assert fit(tmp_path, place, "m", "start={backbone: nowhere.pth}") == 1
     assert "nowhere.pth" in capsys.readouterr().err
     assert not (tmp_path / "store" / ".runs" / "m").exists()
 

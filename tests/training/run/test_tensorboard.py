@@ -8,17 +8,15 @@ from pathlib import Path
 import pytest
 
 from model_store import ModelStore
-from tests.training.drawings import draw_folder, write_recipe
+from tests.training.drawings import fit_words, fitting_place, with_recipe
 from training.cli import main
 from training.history import Row
 from training.run.tensorboard import scalars
 
 
 def fitted(tmp_path: Path) -> int:
-    data = draw_folder(tmp_path / "data", classes=8, images=4)
-    recipe = write_recipe(tmp_path / "r.yaml")
-    words = ["fit", "--data", str(data), "--recipe", str(recipe), "--device", "cpu", "--name", "m"]
-    words += ["--set", "max_steps=6", "--store", str(tmp_path / "store")]
+    place = fitting_place(tmp_path, classes=8, images=4)
+    words = [*fit_words(place, tmp_path / "store"), *with_recipe(place, "max_steps=6")]
     return main([*words, "--tensorboard", str(tmp_path / "board")])
 
 
