@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.drawings import draw_folder, write_recipe
+from training.cli import main
 from training.data.parts import make_parts, make_split, open_sources
 from training.fit.inspection import inspect
 from training.progress import Reporter
@@ -45,5 +46,40 @@ def by_name(drawings):
         recipe = load_recipe(str(write_recipe(drawings.parent / "r.yaml")))
         split = make_split(open_sources(drawings, None), recipe.split, recipe.seed)
         return list(getattr(split, part))
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("fit")
+    draw_folder(root / "two", classes=12, images=5)
+    draw_folder(root / "three", groups=12, classes=3, images=4)
+    draw_folder(root / "other", groups=2, classes=3, images=4, seed=9)
+    write_recipe(root / "small.yaml")
+    return root
+
+
+@pytest.fixture
+def command(place, tmp_path):
+    """`fit` with the small recipe; further arguments as given."""
+
+    def run(*arguments: str, data: str | Path = "two", name: str = "m", recipe: bool = True) -> int:
+        given = not recipe or "--recipe" in arguments
+        return main(
+            [
+                "fit",
+                "--data",
+                str(place / data),
+                "--name",
+                name,
+                "--store",
+                str(tmp_path / "store"),
+                "--device",
+                "cpu",
+                *(() if given else ("--recipe", str(place / "small.yaml"))),
+                *arguments,
+            ]
+        )
 
     return run
