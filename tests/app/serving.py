@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,52 +71,71 @@ def in_thread(store: Path, *, wait: bool = True, **settings: object) -> Iterator
         assert not thread.is_alive()
 
 
+@contextlib.contextmanager
+def program(
+    environment: Mapping[str, str], module: str = "app"
+) -> Iterator[tuple[subprocess.Popen[bytes], list[dict[str, object]]]]:
+    """`python -m` a module until the block ends, and the lines of its log, which go on coming."""
+    popen = subprocess.Popen(
+        [sys.executable, "-m", *module.split()],
+        cwd=REPOSITORY,
+        env=environment,
+        stderr=subprocess.PIPE,
+    )
+    lines: list[dict[str, object]] = []
+
+    def read() -> None:
+        assert popen.stderr is not None
+        for line in popen.stderr:
+            # What Python itself says of a module that cannot start is none of our log.
+            if line.startswith(b"{"):
+                entry = orjson.loads(line)
+                lines.append(entry)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        yield popen, lines
+    finally:
+        popen.kill()
+        popen.wait()
+        # Children have the other end of it too: they are gone when it is closed.
+        reader.join(30)
+        assert not reader.is_alive()
+
+
 @dataclass
 class Process:
     """A server in a process of its own."""
 
     popen: subprocess.Popen[bytes]
-    port: int
     lines: list[dict[str, object]]
+
+    @property
+    def port(self) -> int:
+        """Where it listens; 0 as long as it does not."""
+        messages = (str(line["message"]) for line in self.lines)
+        said = next((message for message in messages if "running on http" in message), None)
+        return 0 if said is None else int(said.split(":")[2].split()[0])
 
 
 @contextlib.contextmanager
 def in_process(store: Path, *, module: str = "app", **environment: str) -> Iterator[Process]:
     """`python -m app` in a process of its own, ready."""
-    popen = subprocess.Popen(
-        [sys.executable, "-m", *module.split()],
-        cwd=REPOSITORY,
-        env={
-            **os.environ,
-            "TWINLENS_MODEL_STORE": str(store),
-            "TWINLENS_PORT": "0",
-            "TWINLENS_DEVICE": "cpu",
-            "TWINLENS_ENGINE": "torch",
-            **environment,
-        },
-        stderr=subprocess.PIPE,
-    )
-    process = Process(popen, 0, [])
-
-    def read() -> None:
-        assert popen.stderr is not None
-        for line in popen.stderr:
-            entry = orjson.loads(line)
-            process.lines.append(entry)
-            if "running on http" in entry["message"]:
-                process.port = int(entry["message"].split(":")[2].split()[0])
-
-    reader = threading.Thread(target=read, daemon=True)
-    reader.start()
-    try:
+    chosen = {
+        **os.environ,
+        "TWINLENS_MODEL_STORE": str(store),
+        "TWINLENS_PORT": "0",
+        "TWINLENS_DEVICE": "cpu",
+        "TWINLENS_ENGINE": "torch",
+        **environment,
+    }
+    with program(chosen, module) as (popen, lines):
+        process = Process(popen, lines)
         wait_until(lambda: process.port != 0 or popen.poll() is not None, 60)
         with httpx.Client(base_url=f"http://127.0.0.1:{process.port}") as client:
             wait_until(lambda: client.get("/readyz").status_code == 200, 60)
         yield process
-    finally:
-        popen.kill()
-        popen.wait()
-        reader.join(10)
 
 
 def embed(running: Running, *seeds: int, **headers: str) -> httpx.Response:

@@ -1,19 +1,16 @@
 """A service of several processes, as a user starts it."""
 
 import contextlib
-import json
 import os
 import subprocess
-import sys
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
 from tests.app.processes.test_exposition import values
-from tests.app.serving import REPOSITORY, wait_until
+from tests.app.serving import program, wait_until
 
 PROCESSES = 2
 
@@ -44,7 +41,7 @@ class Several:
 
     popen: subprocess.Popen[bytes]
     scratch: Path
-    lines: list[dict[str, object]] = field(default_factory=list)
+    lines: list[dict[str, object]]
 
     @property
     def url(self) -> str:
@@ -99,30 +96,8 @@ class Several:
 @contextlib.contextmanager
 def several(store: Path, scratch: Path, **more: str) -> Iterator[Several]:
     """A service of two front-ends, all of them ready."""
-    popen = subprocess.Popen(
-        [sys.executable, "-m", "app"],
-        cwd=REPOSITORY,
-        env=environment(store, scratch, **more),
-        stderr=subprocess.PIPE,
-    )
-    service = Several(popen, scratch)
-
-    def read() -> None:
-        assert popen.stderr is not None
-        for line in popen.stderr:
-            # What Python itself says of a module that cannot start is none of our log.
-            if line.startswith(b"{"):
-                service.lines.append(json.loads(line))
-
-    reader = threading.Thread(target=read, daemon=True)
-    reader.start()
-    try:
+    with program(environment(store, scratch, **more)) as (popen, lines):
+        service = Several(popen, scratch, lines)
         wait_until(lambda: popen.poll() is not None or service.count("running on http") >= 1, 60)
         service.wait_until_complete()
         yield service
-    finally:
-        popen.kill()
-        popen.wait()
-        # The children have the other end of it too: they are gone when it is closed.
-        reader.join(30)
-        assert not reader.is_alive()
