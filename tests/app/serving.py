@@ -26,6 +26,10 @@ from tests.app.material import DIMENSION, picture
 
 REPOSITORY = Path(__file__).parents[2]
 LIVE = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+CHUNKED = (
+    b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n"
+)
 # The largest answer that takes neither a model nor a body.
 LARGE = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
 

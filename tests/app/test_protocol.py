@@ -1,6 +1,5 @@
 """What is sent over a connection, byte by byte, and what comes back over it."""
 
-import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
@@ -9,19 +8,16 @@ from pathlib import Path
 
 import orjson
 import pytest
-import uvicorn
-from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.server import ServerState
 
-from app.api.sink import Sink
-from app.protocol import GuardedProtocol
 from tests.app.material import DIMENSION, picture
-from tests.app.serving import LIVE, Running, answer_of, compare_body, half_request, in_thread
-
-CHUNKED = (
-    b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
-    b"Transfer-Encoding: chunked\r\n\r\n"
+from tests.app.serving import (
+    CHUNKED,
+    LIVE,
+    Running,
+    answer_of,
+    compare_body,
+    half_request,
+    in_thread,
 )
 
 
@@ -254,100 +250,6 @@ def test_what_is_wrong_with_a_request_is_said_whatever_it_offers(client: Client)
     client.send(LIVE + LIVE.replace(b"/livez", b"http://[").replace(b"Host: x\r\n", H2C))
     assert client.answer().status == 200
     check_refusal(client, 400, "malformed-request")
-
-
-class Reading(asyncio.Transport):
-    """Knows whether more is to be read, and forgets what is written."""
-
-    paused = False
-
-    def pause_reading(self) -> None:
-        self.paused = True
-
-    def resume_reading(self) -> None:
-        self.paused = False
-
-    def write(self, data: bytes) -> None:
-        pass
-
-    def is_closing(self) -> bool:
-        return False
-
-
-def connected(application: ASGIApp, transport: asyncio.Transport) -> GuardedProtocol:
-    config = uvicorn.Config(application, http=GuardedProtocol, ws="none", log_config=None)
-    config.load()
-    protocol = GuardedProtocol(config, ServerState(), {})
-    protocol.connection_made(transport)
-    return protocol
-
-
-@pytest.mark.parametrize(
-    ("size", "waits"), [(1, True), (200_000, False)], ids=["single bytes", "one piece"]
-)
-def test_a_body_in_many_pieces_waits_for_its_reader_and_one_in_few_does_not(
-    size: int, *, waits: bool
-) -> None:
-    """While it waits, others have their turn."""
-    content = bytes(range(250)) * 800
-    taken: list[bytes] = []
-
-    async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        with Sink(taken.append).open(scope):
-            more = True
-            while more:
-                message = await receive()
-                taken.append(message["body"])
-                more = message["more_body"]
-        await Response()(scope, receive, send)
-
-    async def read() -> None:
-        transport = Reading()
-        protocol = connected(application, transport)
-        protocol.data_received(CHUNKED)
-        await asyncio.sleep(0)
-        chunks = (content[start : start + size] for start in range(0, len(content), size))
-        protocol.data_received(b"".join(b"%x\r\n%b\r\n" % (len(each), each) for each in chunks))
-        assert transport.paused == waits
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert not transport.paused
-        protocol.data_received(b"0\r\n\r\n")
-        (reader,) = protocol.tasks
-        await reader
-        protocol.connection_lost(ConnectionResetError())
-
-    asyncio.run(read())
-    assert b"".join(taken) == content
-
-
-def test_nothing_is_read_while_requests_wait_for_their_turn() -> None:
-    async def read() -> None:
-        turns = asyncio.Semaphore(0)
-
-        async def application(scope: Scope, receive: Receive, send: Send) -> None:
-            await receive()
-            await turns.acquire()
-            await Response()(scope, receive, send)
-
-        transport = Reading()
-        protocol = connected(application, transport)
-
-        async def waiting_after(answers: int) -> int:
-            for _ in range(answers):
-                turns.release()
-            for _ in range(10):
-                await asyncio.sleep(0)
-            assert transport.paused == bool(protocol.pipeline)
-            return len(protocol.pipeline)
-
-        for _ in range(2):
-            protocol.data_received(LIVE * 3)
-            assert [await waiting_after(answers) for answers in (0, 1, 1, 1)] == [2, 1, 0, 0]
-            assert not protocol.tasks
-        protocol.connection_lost(ConnectionResetError())
-
-    asyncio.run(read())
 
 
 def test_requests_may_be_sent_in_a_row_up_to_a_limit(client: Client) -> None:

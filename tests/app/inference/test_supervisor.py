@@ -1,120 +1,23 @@
 """Faults of every kind, one after the other: each image gets one answer, and the right one."""
 
 import asyncio
-import contextlib
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
 
-import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.inference import supervisor as module
 from app.inference.batcher import Batcher
-from app.inference.callers import Callers
-from app.inference.decode import Decoder
-from app.inference.errors import EngineFailed, EngineGone, NotReady
-from app.inference.lane import Lane
+from app.inference.errors import EngineFailed, NotReady
 from app.inference.supervisor import Supervisor
 from app.observability.metrics import Metrics
-from model_store.network import Side
 from model_store.preprocessing import Preprocessing
 from tests.app.inference.batching import row, submit
-from tests.app.material import DIMENSION, MeanEngine, grey, lane, picture
-from tests.app.serving import wait_until
+from tests.app.inference.supervision import FaultyEngine, supervised, supervision, until
+from tests.app.material import DIMENSION, grey, lane, picture
 
 FAULTS = ("none", "none", "raise", "memory", "short", "nan", "hang", "die", "gone")
-
-
-class FaultyEngine(MeanEngine):
-    """Does at each call what a list says, and is sound once that has come to its end."""
-
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__()
-        self.faults = faults
-        self.released = threading.Event()
-
-    def rebuilt(self) -> "FaultyEngine":
-        """Another one, that goes on with the list."""
-        other = FaultyEngine(self.faults)
-        other.released = self.released
-        return other
-
-    def features(self, batch: np.ndarray, side: Side) -> np.ndarray:
-        rows = super().features(batch, side)
-        fault = self.faults.pop(0) if self.faults else "none"
-        if fault == "raise":
-            raise ValueError("no")
-        if fault == "memory":
-            raise torch.OutOfMemoryError("no memory")
-        if fault == "hang":
-            assert self.released.wait(30)
-        if fault == "die":
-            raise SystemExit
-        if fault == "gone":
-            raise EngineGone("it has ended")
-        if fault == "nan":
-            rows[0] = np.nan
-        return rows[:-1] if fault == "short" else rows
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.001)
-
-
-@contextlib.asynccontextmanager
-async def supervision(
-    metrics: Metrics,
-    rebuild: Callable[[str], Awaitable[None]],
-    watchdog_seconds: float,
-    lanes: Callable[[], list[Lane]] = list,
-) -> AsyncIterator[tuple[Batcher, Decoder, Supervisor]]:
-    batcher = Batcher(max_batch=4, threads=2, callers=Callers(), metrics=metrics)
-    decoder = Decoder(threads=1, max_pixels=1_000_000, metrics=metrics)
-    supervisor = Supervisor(
-        batcher,
-        decoder,
-        rebuild=rebuild,
-        lanes=lanes,
-        watchdog_seconds=watchdog_seconds,
-        metrics=metrics,
-    )
-    try:
-        yield batcher, decoder, supervisor
-    finally:
-        decoder.close()
-        await batcher.close(drain=False)
-
-
-def supervised(
-    scenario: Callable[[Batcher, Supervisor], Awaitable[None]],
-    rebuild: Callable[[str], Awaitable[None]],
-    watchdog_seconds: float = 0.5,
-    lanes: Callable[[], list[Lane]] = list,
-) -> Metrics:
-    metrics = Metrics()
-
-    async def main() -> None:
-        async with supervision(metrics, rebuild, watchdog_seconds, lanes) as (
-            batcher,
-            _,
-            supervisor,
-        ):
-            watching = asyncio.create_task(supervisor.watch())
-            try:
-                await asyncio.wait_for(scenario(batcher, supervisor), 30)
-            finally:
-                watching.cancel()
-
-    asyncio.run(main())
-    return metrics
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    await asyncio.to_thread(wait_until, condition)
 
 
 @settings(max_examples=60)
@@ -212,100 +115,6 @@ def test_engines_that_end_together_are_all_rebuilt() -> None:
 
     supervised(scenario, rebuild)
     assert rebuilt == ["one", "other"]
-
-
-class Elsewhere(MeanEngine):
-    """An engine that computes in a process, which ends when it is told to."""
-
-    gone = False
-
-    def features(self, batch: np.ndarray, side: Side) -> np.ndarray:
-        rows = super().features(batch, side)
-        if self.gone:
-            raise EngineGone("it has ended")
-        return rows
-
-    def ended(self) -> bool:
-        return self.gone
-
-
-def test_what_has_ended_is_mended_as_often_as_it_ends() -> None:
-    engine = Elsewhere()
-
-    async def rebuild(model: str) -> None:
-        nonlocal engine
-        engine = Elsewhere()
-
-    async def scenario(batcher: Batcher, supervisor: Supervisor) -> None:
-        for _ in range(3):
-            ending = engine
-            ending.gate.clear()
-            in_work = [
-                asyncio.create_task(submit(batcher, lane(ending), grey(n))) for n in range(6)
-            ]
-            await asyncio.to_thread(ending.entered.acquire)
-            ending.gone = True
-            ending.gate.set()
-            for answer in await asyncio.gather(*in_work, return_exceptions=True):
-                assert isinstance(answer, NotReady)
-            await until(lambda: batcher.fault is None)
-            assert (await submit(batcher, lane(engine), grey(2))).embedding[0] == 2
-        assert supervisor.failure is None
-
-    supervised(scenario, rebuild)
-
-
-def test_what_has_ended_while_idle_is_mended_before_an_image_finds_out() -> None:
-    engines = {name: Elsewhere() for name in ("one", "other", "third")}
-    first = dict(engines)
-    noticed = asyncio.Event()
-
-    async def rebuild(model: str) -> None:
-        await noticed.wait()
-        engines[model] = Elsewhere()
-
-    def lanes() -> list[Lane]:
-        return [lane(engine, name=name) for name, engine in engines.items()]
-
-    async def scenario(batcher: Batcher, supervisor: Supervisor) -> None:
-        for name in ("one", "third"):
-            engines[name].gone = True
-        await until(lambda: batcher.fault is not None)
-        with pytest.raises(NotReady, match="'one' has ended"):
-            await submit(batcher, lanes()[0], grey(1))
-        noticed.set()
-        await until(lambda: batcher.fault is None)
-        assert not any(engine.gone for engine in engines.values()), "ready before all are"
-        for number, each in enumerate(lanes()):
-            assert (await submit(batcher, each, grey(number))).embedding[0] == number
-        assert supervisor.failure is None
-
-    supervised(scenario, rebuild, lanes=lanes)
-    assert engines["other"] is first["other"]
-    assert not any(engine.batches for engine in (first["one"], first["third"]))
-
-
-def test_what_ends_again_while_it_is_mended_is_tried_again() -> None:
-    tries = iter([EngineGone("it ended while it loaded"), None])
-    engine = Elsewhere()
-
-    async def rebuild(model: str) -> None:
-        nonlocal engine
-        if (error := next(tries)) is not None:
-            raise error
-        engine = Elsewhere()
-
-    async def scenario(batcher: Batcher, supervisor: Supervisor) -> None:
-        engine.gone = True
-        with pytest.raises(NotReady):
-            await submit(batcher, lane(engine), grey(1))
-        await until(lambda: batcher.fault is None)
-        assert (await submit(batcher, lane(engine), grey(2))).embedding[0] == 2
-        assert supervisor.failure is None
-
-    metrics = supervised(scenario, rebuild)
-    labels = {"model": "mean", "result": "mended"}
-    assert metrics.registry.get_sample_value("twinlens_engine_rebuilds_total", labels) == 1
 
 
 def test_images_that_were_being_decoded_do_not_break_what_was_mended() -> None:
