@@ -12,7 +12,6 @@ from training.errors import EarlierRunKept, TrainingError
 from training.fit.along import Settled
 from training.fit.jobs import continued_job, new_job
 from training.fit.request import FitRequest
-from training.initialise import open_origin
 from training.progress import Reporter
 from training.publishing.once import publish_once
 from training.publishing.publish import publish
@@ -50,15 +49,9 @@ def fit(
         try:
             _check_unfinished(request, run)
             job = _job(request, run, reporter)
-            if not request.resume:
-                # Not before: what ends above must not cost the steps of an earlier run, nor must
-                # weights to start from that cannot be had.
-                if earlier:
-                    open_origin(job.recipe.start, job.recipe.network, request.store)
-                run.clear()
-                earlier = False
             return _fit(job, request, run, reporter, processes or Processes())
         except (TwinlensError, KeyboardInterrupt) as error:
+            earlier = earlier and not run.cleared
             if not (earlier or run.resumable):
                 run.remove()
             if earlier and request.restart and isinstance(error, KeyboardInterrupt):
@@ -103,6 +96,7 @@ def _fit(
             reporter=reporter,
             tensorboard=request.tensorboard,
             processes=processes,
+            anew=not request.resume,
         ).train()
     if trained is None:
         return None

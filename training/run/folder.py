@@ -98,12 +98,16 @@ class Run:
         store: The root of the model store.
         name: The name of the model in the making.
         above: The run that it is a part of, if it is one: that one is then what is resumed.
+
+    Attributes:
+        cleared: Whether `clear` has been called.
     """
 
     def __init__(self, store: Path, name: str, above: "Run | None" = None) -> None:
         self.path = store / RUNS / check_name(name)
         self.name = name
         self._above = above
+        self.cleared = False
 
     def below(self, folder: str, name: str) -> "Run":
         """A run that is a part of this one, in a folder of this one's."""
@@ -245,6 +249,7 @@ class Run:
 
     def clear(self) -> None:
         """Forgets everything but the lock."""
+        self.cleared = True
         for entry in self.path.iterdir():
             if entry.is_dir():
                 shutil.rmtree(entry)

@@ -47,6 +47,8 @@ class Session:
         processes: Those that train together; the first one trains, the others follow.
         until: The step to end after, the schedule being that of the whole training; None for the
             recipe's end.
+        anew: Whether what is in the run's folder is of an earlier run, which ends only once this
+            one can begin.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Session:
         tensorboard: Path | None = None,
         processes: Processes | None = None,
         until: int | None = None,
+        anew: bool = False,
     ) -> None:
         self._job = job
         self._run = run
@@ -71,6 +74,8 @@ class Session:
         self._tensorboard = tensorboard
         self._processes = processes or Processes()
         self._until = until
+        self._anew = anew
+        self._start: bytes | None = None
         self._reading = Reading(job, device, reporter, self._processes.count)
 
     def train(self) -> Trained | None:
@@ -85,7 +90,7 @@ class Session:
         recipe = self._job.recipe
         # What cannot be had is said before the images are read, which can take minutes.
         origin = None
-        if not self._run.resumable:
+        if self._anew or not self._run.resumable:
             origin = open_origin(recipe.start, recipe.network, self._store)
         with self._reading.training_set() as images:
             batches, plan = self._batches(images)
@@ -135,7 +140,7 @@ class Session:
         for line in report.lines():
             self._reporter.say(line)
         if report.matches:
-            self._run.write_start(report.to_json())
+            self._start = report.to_json()
         if recipe.start.projection is not None:
             set_whitening(network, images, recipe, self._device, self._reporter)
 
@@ -197,12 +202,16 @@ class Session:
         return standing
 
     def _standing(self, learner: Learner) -> Standing:
+        if self._anew:
+            self._run.clear()
         if self._run.resumable:
             standing = load_state(self._run.state, learner)
             self._reporter.say(f"going on after step {standing.step:,}")
             return standing
         if not self._run.begun:
             self._run.begin(self._job.recipe, self._job.split, self._job.record)
+        if self._start is not None:
+            self._run.write_start(self._start)
         return Standing()
 
     def _noting(self, done: int) -> AbstractContextManager[Callable[[Row], None]]:

@@ -249,6 +249,11 @@ class TestUnfinished:
             ["--set", "sampling.name=nothing"],
             ["--set", "start.model=nowhere"],
             ["--data", "nowhere"],
+            # What is found out only as the training is put together.
+            ["--set", "loss.options.scale=-1"],
+            ["--set", "network.branches.0.backbone=nothing"],
+            ["--set", "augmentation.options.knots=1"],
+            ["--set", "synchronised_batch_norm=true"],
         ],
     )
     def test_is_not_thrown_away_for_one_that_cannot_begin(self, place, store, whole, wrong):
