@@ -100,8 +100,8 @@ def cross_validate(
     Raises:
         DataError: As `deal_folds`.
         RecipeError: The recipe and the data do not go together.
-        TrainingError: Training was interrupted, or has gone wrong; the folds before have been
-            given.
+        TrainingError: Training has gone wrong; the folds before have been given.
+        KeyboardInterrupt: It was interrupted, likewise.
     """
     recipe = recipe.model_copy(
         update={"validation": recipe.validation.model_copy(update={"times": 0, "keep": "last"})}
@@ -155,7 +155,7 @@ def _judged(
                 # The run is gone with its folder, and the command has no options for one.
                 raise TrainingError(error.without_a_run) from error
     if trained is None or network is None:
-        raise TrainingError("interrupted; with --json FILE the folds that were done are kept there")
+        raise KeyboardInterrupt
     outcome = judge(
         network,
         job.parts,

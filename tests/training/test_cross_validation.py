@@ -14,6 +14,7 @@ from training.data.opening import open_data
 from training.data.parts import open_sources
 from training.data.split import deal_classes
 from training.errors import DataError
+from training.run.session import Session
 
 
 @pytest.fixture
@@ -66,6 +67,30 @@ def test_the_command_keeps_every_fold_and_goes_on_from_there(drawings, tmp_path,
 
     assert main([*words, "--set", "seed=5"]) == 1
     assert "another recipe" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_ctrl_c_says_what_is_kept_and_has_the_status_of_every_command(
+    drawings, tmp_path, capsys, monkeypatch, kept
+):
+    recipe = write_recipe(tmp_path / "r.yaml", SMALL_RECIPE)
+    target = tmp_path / "folds.json"
+    words = ["cross-validate", "--data", str(drawings), "--recipe", str(recipe), "--folds", "3"]
+    words += ["--set", "max_steps=2", "--store", str(tmp_path / "store")]
+    words += ["--json", str(target)] if kept else []
+    train, trained = Session.train, []
+
+    def interrupted(session):
+        trained.append(session)
+        return train(session) if len(trained) == 1 else None
+
+    monkeypatch.setattr(Session, "train", interrupted)
+    assert main(words) == 130
+    told = capsys.readouterr().err
+    assert ("1 fold(s) are in " in told) == kept
+    assert ("with --json FILE every fold is" in told) != kept
+    if kept:
+        assert len(json.loads(target.read_text())["done"]) == 1
 
 
 @pytest.mark.parametrize(

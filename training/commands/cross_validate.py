@@ -114,7 +114,7 @@ def run(options: argparse.Namespace) -> int:
         "folds": options.folds,
     }
     done = _done(options.json, about)
-    for fold in cross_validate(
+    folds = cross_validate(
         folder,
         recipe,
         Path(name).stem,
@@ -123,11 +123,16 @@ def run(options: argparse.Namespace) -> int:
         store=chosen_store(options),
         device=device,
         reporter=reporter,
-    ):
-        done.append(fold)
-        if options.json is not None:
-            content = {**about, "done": [to_json(each) for each in done], "mean": _means(done)}
-            write_file(options.json, (json.dumps(content, indent=2) + "\n").encode(), _GO_ON)
+    )
+    try:
+        for fold in folds:
+            done.append(fold)
+            if options.json is not None:
+                content = {**about, "done": [to_json(each) for each in done], "mean": _means(done)}
+                write_file(options.json, (json.dumps(content, indent=2) + "\n").encode(), _GO_ON)
+    except KeyboardInterrupt:
+        reporter.say(_kept(options.json, len(done)))
+        raise
     _show(done)
     return 0
 
@@ -150,6 +155,13 @@ def _usable(folder: ImageFolder, reporter: Reporter) -> ImageFolder:
         unusable = unusable_images(folder, workers=available_cpus(), on_progress=task.update)
     tell_skipped(reporter, folder.source, unusable)
     return Parts(folder, None, None).without(Unusable(train=unusable)).train
+
+
+def _kept(path: Path | None, done: int) -> str:
+    """What is left of an interrupted run, and what to do to have more of the next one."""
+    if path is None:
+        return "nothing was kept; with --json FILE every fold is, as it is done"
+    return f"{done} fold(s) are in {path}; the same command goes on after them"
 
 
 def _means(folds: list[Fold]) -> dict[str, float]:
