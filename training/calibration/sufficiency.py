@@ -58,14 +58,14 @@ def chance_warnings(auc: float, interval: tuple[float, float] | None) -> tuple[s
     """What users of a model must know that may be guessing, in a sentence; else empty.
 
     Args:
-        auc: Area under the curve on classes that were not trained on, in [0, 1].
+        auc: Area under the curve on the classes that judge it, in [0, 1].
         interval: Where it is to be expected; None where classes are too few to tell.
     """
     if auc > 0.5 and (interval is None or interval[0] > 0.5):
         return ()
     known = "" if interval is None else f", {interval[0]:.3f} – {interval[1]:.3f}"
     guessing = (
-        "on classes that were not trained on, this model may be guessing: the area under the curve "
+        "on the classes that judge it, this model may be guessing: the area under the curve "
         f"is {auc:.3f}{known}, and 0.5 is chance; train on more classes, for longer, or from "
         "weights that know images already"
     )

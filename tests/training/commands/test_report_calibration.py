@@ -59,7 +59,7 @@ def test_what_was_said_of_a_calibration_goes_when_that_is_replaced(place):
 def test_what_fit_said_of_the_calibration_is_among_the_warnings_until_that_is_replaced(place):
     store = ModelStore(place / "store")
     said = [
-        "on classes that were not trained on, this model may be guessing: 0.5 is chance",
+        "on the classes that judge it, this model may be guessing: 0.5 is chance",
         "87% of the 30 impostor pairs, which decide the threshold, are of 'a<1>' and '*b*'",
     ]
     notes = "".join(f"- Note: {one}\n" for one in said)
