@@ -24,6 +24,7 @@ from training.data.sources import Skipped
 from training.data.split import SPLIT_FILE, Split, classes_named
 from training.errors import DataError
 from training.evaluation.embedding import EmbeddedFolder, embed_told
+from training.initialise import told_by_recipe
 from training.progress import Reporter
 from training.publishing.calibrated import read_calibrated
 from training.publishing.card import CARD_FILE, tells_of_older_calibration
@@ -218,11 +219,12 @@ class Bench:
         """
         path = self.checkpoint.path / SPLIT_FILE
         try:
-            return Split.from_json(path.read_bytes())
+            split = Split.from_json(path.read_bytes())
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
             raise DataError(f"{path} cannot be read ({error}); train the model again") from error
+        return told_by_recipe(split, self.checkpoint.manifest.provenance.recipe)
 
     def _opened(self, path: Path, right: Path | None = None) -> ImageFolder:
         sources = open_sources(path, None, right)

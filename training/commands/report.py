@@ -100,7 +100,7 @@ def run(options: argparse.Namespace) -> int:
         if options.data is None and given is not None:
             raise DataError(f"{option} needs --data: images that are compared with it")
     manifest = bench.checkpoint.manifest
-    beside = read_beside(bench.checkpoint.path)
+    beside = read_beside(bench.checkpoint.path, manifest.provenance.recipe)
     notes: list[str] = []
     measured = None
     if options.data is not None:

@@ -57,6 +57,7 @@ class Split(BaseModel):
             (`training.crossing`); none is then kept for it.
         start_learnt: Classes that the weights it starts from were trained on before; None where
             that is not known.
+        untrained: Whether nothing was fitted to `train`: no step taken, no projection set.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,6 +71,11 @@ class Split(BaseModel):
     holdout_digest: str = ""
     crossed: bool = False
     start_learnt: tuple[_ClassName, ...] | None = ()
+    untrained: bool = False
+
+    @property
+    def _trained(self) -> tuple[str, ...]:
+        return () if self.untrained else self.train
 
     @property
     def seen(self) -> tuple[str, ...]:
@@ -77,13 +83,13 @@ class Split(BaseModel):
 
         Only data that comes split by image has such; figures on them are for known classes.
         """
-        trained = set(self.train)
+        trained = set(self._trained)
         return tuple(name for name in (*self.validation, *self.calibration) if name in trained)
 
     @property
     def learnt(self) -> tuple[str, ...]:
         """Classes that the network was trained on, in this training or before, as far as known."""
-        return tuple(sorted({*self.train, *(self.start_learnt or ())}))
+        return tuple(sorted({*self._trained, *(self.start_learnt or ())}))
 
     @property
     def all_new(self) -> bool:

@@ -15,7 +15,7 @@ from training.data.split import told_of_start
 from training.errors import RecipeError
 from training.fit.inspection import check_pairs, inspect
 from training.fit.request import MINUTES, FitRequest
-from training.initialise import start_learnt
+from training.initialise import start_learnt, told_by_recipe
 from training.learning.faster import settled_precision
 from training.progress import Reporter
 from training.recipe import Recipe
@@ -48,7 +48,8 @@ def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
         recipe = _without_folds(recipe)
     closed, crossed = crossed, crossed or recipe.calibration.folds > 0
     split = make_split(sources, recipe.split, recipe.seed, crossed=crossed)
-    split = split.model_copy(update={"start_learnt": start_learnt(recipe.start, request.store)})
+    learnt = start_learnt(recipe.start, request.store)
+    split = split.model_copy(update={"start_learnt": learnt, "untrained": recipe.fits_nothing})
     if closed and split.crossed:
         check_crossing(sources.train, recipe)
     parts = make_parts(sources, split)
@@ -91,7 +92,8 @@ def continued_job(request: FitRequest, run: Run, sources: Sources) -> Job:
     Raises:
         TwinlensError: Data or recipe are not those it began with, or its files are damaged.
     """
-    recipe, split, record = run.recipe(), run.split(), run.record()
+    recipe, record = run.recipe(), run.record()
+    split = told_by_recipe(run.split(), recipe.model_dump(mode="json"))
     if request.minutes not in (None, record.minutes):
         began = "no such limit" if record.minutes is None else f"--minutes {record.minutes:g}"
         raise RecipeError(

@@ -1,7 +1,7 @@
 """The weights a training starts from: drawn, from ImageNet, from a file, or from a model."""
 
 from training.initialise.initialise import Origin, StartReport, open_origin
-from training.initialise.learnt import start_learnt
+from training.initialise.learnt import start_learnt, told_by_recipe
 from training.initialise.matching import Match, fill
 from training.initialise.shipped import is_shipped
 from training.initialise.whitening import MOST_IMAGES, set_whitened, whiten
@@ -16,5 +16,6 @@ __all__ = [
     "open_origin",
     "set_whitened",
     "start_learnt",
+    "told_by_recipe",
     "whiten",
 ]

@@ -1,9 +1,10 @@
 """Which classes the weights that a training starts from were trained on before."""
 
-from pathlib import Path
+from collections.abc import Mapping
+
+from pydantic import JsonValue
 
 from model_store import checkpoint as checkpoints
-from model_store.errors import StoreError
 from model_store.store import ModelStore
 from training.data.split import SPLIT_FILE, Split
 from training.errors import RecipeError
@@ -28,24 +29,39 @@ def start_learnt(start: Start, store: ModelStore) -> tuple[str, ...] | None:
         StoreError: There is no such model, or its manifest cannot be read.
     """
     if start.model is None:
-        known = {start.backbone, start.right_backbone} <= {None, IMAGENET, DLIB}
-        return () if known else None
+        return () if _cannot_have_seen(start) else None
     if is_shipped(start.model, store):
         return ()
     folder = folder_named(start.model) or store.find(start.model).path
     try:
-        split = Split.from_json((folder / SPLIT_FILE).read_bytes())
+        written = Split.from_json((folder / SPLIT_FILE).read_bytes())
     except (OSError, ValueError):
         return None
-    if "start_learnt" not in split.model_fields_set and _started(folder, store):
-        return None
+    split = told_by_recipe(written, checkpoints.read_manifest(folder).provenance.recipe)
     return None if split.start_learnt is None else split.learnt
 
 
-def _started(folder: Path, store: ModelStore) -> bool:
-    """Whether a model made before splits told of it may have started from what had learnt."""
-    provenance = checkpoints.read_manifest(folder).provenance
+def told_by_recipe(split: Split, recipe: Mapping[str, JsonValue]) -> Split:
+    """A split, and what an older one does not tell of what was learnt, by its recipe.
+
+    A model that is named there is not looked up: by now, that may be the very one that it made.
+
+    Args:
+        split: As it was written.
+        recipe: Of the same training, as its manifest has it.
+    """
+    if {"start_learnt", "untrained"} <= split.model_fields_set:
+        return split
     try:
-        return start_learnt(parse_recipe(provenance.recipe, "").start, store) != ()
-    except (StoreError, RecipeError):
-        return True
+        parsed = parse_recipe(recipe, "")
+    except RecipeError:
+        told: dict[str, object] = {"start_learnt": None, "untrained": False}
+    else:
+        known = parsed.start.model is None and _cannot_have_seen(parsed.start)
+        told = {"start_learnt": () if known else None, "untrained": parsed.fits_nothing}
+    left_out = {name: value for name, value in told.items() if name not in split.model_fields_set}
+    return split.model_copy(update=left_out)
+
+
+def _cannot_have_seen(start: Start) -> bool:
+    return {start.backbone, start.right_backbone} <= {None, IMAGENET, DLIB}

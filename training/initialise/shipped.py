@@ -2,8 +2,7 @@
 
 from model_store import checkpoint as checkpoints
 from model_store.imports import importable, template
-from model_store.manifest import Manifest
-from model_store.store import SHIPPED, SHIPPED_MODELS, ModelStore
+from model_store.store import SHIPPED_MODELS, ModelStore
 from training.initialise.named import folder_named
 
 
@@ -22,13 +21,7 @@ def is_shipped(model: str, store: ModelStore) -> bool:
     """
     folder = folder_named(model)
     found = store.manifest(model) if folder is None else checkpoints.read_manifest(folder)
-    shipped = _shipped(found.name)
-    return shipped is not None and shipped.weights.sha256 == found.weights.sha256
-
-
-def _shipped(name: str) -> Manifest | None:
-    if name in SHIPPED_MODELS:
-        own = ModelStore(SHIPPED)
-        # Later versions may be a user's.
-        return own.manifest(name, min(own.versions(name)))
-    return template(name) if name in importable() else None
+    shipped = SHIPPED_MODELS.get(found.name)
+    if shipped is None and found.name in importable():
+        shipped = template(found.name).weights.sha256
+    return found.weights.sha256 == shipped

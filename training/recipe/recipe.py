@@ -109,6 +109,12 @@ class Recipe(Section):
         check(SCHEDULES, "schedule", self.schedule)
         return self
 
+    @property
+    def fits_nothing(self) -> bool:
+        """Whether no weight depends on the images: no step is taken, and no projection is set."""
+        closed_forms = (self.start.projection, self.finish.projection)
+        return self.max_steps == 0 and closed_forms == (None, None)
+
     def _check_closed_forms(self) -> None:
         first, *others = self.network.branches
         wanted = [

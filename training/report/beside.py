@@ -3,15 +3,16 @@
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import JsonValue, TypeAdapter
 
 from training.data.split import SPLIT_FILE, Split
 from training.history import History, from_csv
+from training.initialise import told_by_recipe
 from training.initialise.initialise import StartReport
 from training.initialise.matching import Match
 from training.pictures.album import PAIRS, RELIABILITY, ROC, SCORES
@@ -52,12 +53,18 @@ class Beside:
         return dict(self.pictures).get(name)
 
 
-def read_beside(folder: Path) -> Beside:
-    """Reads what lies in a checkpoint's folder; what cannot be read is among `problems`."""
+def read_beside(folder: Path, recipe: Mapping[str, JsonValue]) -> Beside:
+    """Reads what lies in a checkpoint's folder; what cannot be read is among `problems`.
+
+    Args:
+        folder: The checkpoint's.
+        recipe: Of its manifest.
+    """
     reader = _Reader(folder)
+    split = reader.read(SPLIT_FILE, Split.from_json)
     return Beside(
         card=reader.read(CARD_FILE, bytes.decode) or "",
-        split=reader.read(SPLIT_FILE, Split.from_json),
+        split=None if split is None else told_by_recipe(split, recipe),
         start=tuple(reader.read(START_FILE, _start) or ()),
         history=reader.read(HISTORY_FILE, from_csv),
         pictures=tuple(

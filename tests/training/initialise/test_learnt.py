@@ -3,10 +3,10 @@
 import pytest
 
 from model_store.manifest import Provenance
-from model_store.store import SHIPPED
+from model_store.store import SHIPPED, SHIPPED_MODELS, ModelStore
 from tests.training.small import network
-from training.data.split import Split
-from training.initialise import start_learnt
+from training.data.split import SPLIT_FILE, Split
+from training.initialise import start_learnt, told_by_recipe
 from training.recipe import Start
 from training.recipe.files import load_recipe
 
@@ -41,6 +41,44 @@ def test_of_a_model_from_before_that_was_recorded_its_recipe_tells(store, start,
     provenance = Provenance(recipe=recipe.model_dump(mode="json"))
     store.save("old", network(), provenance=provenance, files={"split.json": old})
     assert start_learnt(Start(model="old"), store) == (("a", "b") if known else None)
+
+
+def test_a_model_from_before_that_was_refined_under_its_own_name_ends_in_no_circle(store):
+    recipe = load_recipe("images", ["start={model: mine}"]).model_dump(mode="json")
+    old = split().model_dump_json(exclude={"start_learnt"}).encode()
+    for _ in range(2):
+        store.save("mine", network(), provenance=Provenance(recipe=recipe), files={SPLIT_FILE: old})
+    assert start_learnt(Start(model="mine"), store) is None
+
+
+def test_what_was_fitted_to_nothing_has_learnt_what_its_start_had():
+    recipe = load_recipe("faces", []).model_dump(mode="json")
+    old = Split.from_json(split().model_dump_json(exclude={"start_learnt", "untrained"}).encode())
+    assert told_by_recipe(old, recipe).learnt == ()
+    for fitted in ("max_steps=5", "finish={projection: whitening}"):
+        words = [fitted, "network.branches.0.projection=8"]
+        other = load_recipe("faces", words).model_dump(mode="json")
+        assert told_by_recipe(old, other).learnt == ("a", "b")
+    known = split(start_learnt=("b", "z"), untrained=True)
+    assert told_by_recipe(known, {}) == known
+    assert known.learnt == ("b", "z")
+    assert split(untrained=True, validation=("a",)).seen == ()
+
+
+@pytest.mark.parametrize("recipe", [{}, {"start": {"unheard": 1}}])
+def test_of_a_recipe_that_cannot_be_read_nothing_is_known(recipe):
+    old = Split.from_json(split().model_dump_json(exclude={"start_learnt"}).encode())
+    told = told_by_recipe(old, recipe)
+    assert told.start_learnt is None
+    assert not told.all_new
+
+
+@pytest.mark.parametrize("name", SHIPPED_MODELS)
+def test_the_shipped_models_are_those_that_are_committed_and_no_others_of_their_names(store, name):
+    manifest = ModelStore(SHIPPED).manifest(name, 1)
+    assert manifest.weights.sha256 == SHIPPED_MODELS[name]
+    store.save(name, network())
+    assert start_learnt(Start(model=name), store) is None
 
 
 @pytest.mark.parametrize(
