@@ -26,7 +26,12 @@ _logger = logging.getLogger(__name__)
 
 # Changes with what `convert` and `rounded` make of a network.
 _FORMAT = 2
+
 _KEPT = 64
+_UNUSED_SECONDS = 30 * 24 * 3600
+"""How many entries stay in any case, and the age from which more go. By number alone, a store that
+needs more of them than that (two for each model in bfloat16) would lose, one after the other, those
+that the same start was about to read, and each start would convert all of them again."""
 
 _MODEL, _WEIGHTS, _DIGEST = "model.xml", "model.bin", "digest"
 _INCOMING = ".incoming-"
@@ -141,7 +146,7 @@ class ConvertedModels:
                     raise
         finally:
             shutil.rmtree(incoming, ignore_errors=True)
-        self._forget_oldest()
+        self._forget_unused()
 
     def _remove_abandoned(self) -> None:
         for entry in self._folder.glob(f"{_INCOMING}*"):
@@ -150,15 +155,19 @@ class ConvertedModels:
                 if time.time() - entry.stat().st_mtime > _ABANDONED_SECONDS:
                     shutil.rmtree(entry, ignore_errors=True)
 
-    def _forget_oldest(self) -> None:
-        kept = [entry for entry in self._folder.iterdir() if not entry.name.startswith(_INCOMING)]
-        kept.sort(key=lambda entry: entry.stat().st_mtime, reverse=True)
-        for entry in kept[_KEPT:]:
-            shutil.rmtree(entry, ignore_errors=True)
+    def _forget_unused(self) -> None:
+        used = [
+            (entry.stat().st_mtime, entry)
+            for entry in self._folder.iterdir()
+            if not entry.name.startswith(_INCOMING)
+        ]
+        for last, entry in sorted(used, reverse=True)[_KEPT:]:
+            if time.time() - last > _UNUSED_SECONDS:
+                shutil.rmtree(entry, ignore_errors=True)
 
 
 def _touch(folder: Path) -> None:
-    """Says that it is used, so that others are the oldest."""
+    """Says that it is used, so that it stays."""
     with contextlib.suppress(OSError):  # An image's own folder may be read-only.
         os.utime(folder)
 

@@ -95,16 +95,6 @@ def test_what_others_may_write_to_is_not_run(tmp_path: Path, caplog) -> None:
 
 
 @pytest.mark.usefixtures("once")
-def test_the_oldest_entries_go(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(converted, "_KEPT", 1)
-    for seed in (0, 1):
-        store = ModelStore(tmp_path / str(seed))
-        store.save("tiny", network(seed=seed))
-        ConvertedModels(tmp_path / "cache").get(store.load("tiny"), Side.LEFT)
-    assert len(list((tmp_path / "cache").iterdir())) == 1
-
-
-@pytest.mark.usefixtures("once")
 def test_what_a_killed_process_left_goes_and_what_another_writes_stays(tmp_path: Path) -> None:
     folder = tmp_path / "cache"
     folder.mkdir(mode=0o700)
@@ -188,7 +178,12 @@ def test_whatever_a_conversion_depends_on_is_converted_by_itself(
     cache.get(checkpoint, Side.LEFT)
 
 
-def test_what_is_used_stays_and_what_was_used_longest_ago_goes(
+def aged(entry: Path, days: float) -> None:
+    """Makes an entry one that was last used so long ago."""
+    os.utime(entry, (time.time() - days * 24 * 3600,) * 2)
+
+
+def test_of_what_nobody_uses_any_more_the_last_used_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conversions: list[Side]
 ) -> None:
     monkeypatch.setattr(converted, "_KEPT", 2)
@@ -196,11 +191,11 @@ def test_what_is_used_stays_and_what_was_used_longest_ago_goes(
     cache = ConvertedModels(folder)
     checkpoint = saved(tmp_path, network())
     first, second, third = (normalised(checkpoint, mean) for mean in (0.1, 0.2, 0.3))
-    for made, age in ((first, 2000), (second, 1000)):
+    for made, days in ((first, 60), (second, 50)):
         before = set(folder.iterdir()) if folder.exists() else set()
         cache.get(made, Side.LEFT)
         (entry,) = set(folder.iterdir()) - before
-        os.utime(entry, (time.time() - age,) * 2)
+        aged(entry, days)
     cache.get(first, Side.LEFT)
     cache.get(third, Side.LEFT)
     assert len(conversions) == 3
@@ -209,6 +204,22 @@ def test_what_is_used_stays_and_what_was_used_longest_ago_goes(
     assert len(conversions) == 3
     cache.get(second, Side.LEFT)
     assert len(conversions) == 4
+
+
+def test_however_many_models_a_store_has_a_restart_converts_none_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conversions: list[Side]
+) -> None:
+    monkeypatch.setattr(converted, "_KEPT", 2)
+    folder = tmp_path / "cache"
+    cache = ConvertedModels(folder)
+    checkpoint = saved(tmp_path, network())
+    models = [normalised(checkpoint, mean) for mean in (0.1, 0.2, 0.3, 0.4)]
+    for days in (0, 20, 20):
+        for model in models:
+            cache.get(model, Side.LEFT)
+        for entry in folder.iterdir():
+            aged(entry, days)
+    assert len(conversions) == len(models)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
