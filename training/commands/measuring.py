@@ -108,10 +108,10 @@ def _one_shot(bench: Bench, sides: Sides, options: argparse.Namespace) -> tuple[
         seed=options.seed,
     )
     figures = one_shot_figures(played, sides.left.folder.group_names, seed=options.seed)
-    if figures.fewest_ways < options.ways:
+    if figures.ways < options.ways:
         bench.reporter.say(
-            f"note: no group has {options.ways} classes with two images; some trials have only "
-            f"{figures.fewest_ways} candidates"
+            f"note: no group has {options.ways} classes with two images; trials have "
+            f"{figures.ways} candidates at most"
         )
 
     def pictures(subtitle: str) -> dict[str, bytes]:

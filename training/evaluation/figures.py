@@ -146,8 +146,9 @@ class OneShotFigures(Figures):
     Attributes:
         trials: Queries, over all episodes.
         episodes: Draws of a group, its classes and two drawers.
-        ways: Candidates of a query.
-        fewest_ways: Fewer than `ways` only where no group has that many classes.
+        ways: Candidates of a query, at most: fewer than were asked for where no group has as many
+            classes with two images.
+        fewest_ways: At least; fewer than `ways` only where there are fewer than were asked for.
         groups: Groups that episodes were drawn from.
         drawers: Whether one drawer drew all candidates of an episode and another all its queries;
             else two images of each class are drawn.

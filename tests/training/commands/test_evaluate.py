@@ -252,6 +252,17 @@ def test_the_json_has_names_in_utf_8_whatever_the_locale(store, tmp_path):
     assert "Ελληνικά" in json.loads(target.read_text("utf-8"))["data"]
 
 
+def test_trials_with_fewer_candidates_than_asked_for_are_noted(store, tmp_path, capsys):
+    counts = {"few": 2, "more": 3}
+    names = [f"{g}/c{n}/{i}.png" for g, count in counts.items() for n in range(count) for i in "ab"]
+    words = ("evaluate", "plain", "--data", grown(tmp_path / "d", pngs(names)))
+    assert run(store, *words, "--protocol", "one-shot", "--trials", 20) == 0
+    note = "no group has 20 classes with two images; trials have 3 candidates at most"
+    assert note in capsys.readouterr().err
+    assert run(store, *words, "--protocol", "one-shot", "--trials", 20, "--ways", 3) == 0
+    assert "candidates at most" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", [("calibrate", "--far", 0.1), ("evaluate", "--record")])
 def test_weights_that_came_meanwhile_do_not_get_what_was_measured_of_others(
     store, images, tmp_path, capsys, monkeypatch, words

@@ -206,7 +206,7 @@ def one_shot_figures(
     return OneShotFigures(
         trials=len(flat),
         episodes=len(hits),
-        ways=played.table.ways,
+        ways=max(sizes),
         fewest_ways=min(sizes),
         groups=len(played.table.groups),
         drawers=played.table.drawers is not None,

@@ -19,8 +19,11 @@ from training.evaluation.protocols.one_shot import (
 
 
 def clouds(spread, groups=2, classes=6, images=4):
+    return clouds_of(spread, [f"g{g}/c{c}" for g in range(groups) for c in range(classes)], images)
+
+
+def clouds_of(spread, names, images=4):
     generator = np.random.default_rng(0)
-    names = [f"g{g}/c{c}" for g in range(groups) for c in range(classes)]
     centres = np.repeat(generator.normal(size=(len(names), 8)), images, axis=0)
     rows = centres + spread * generator.normal(size=centres.shape)
     files = [f"{n:04}_{d:02}.png" for n in range(len(names)) for d in range(1, images + 1)]
@@ -90,8 +93,15 @@ def test_blocks_and_repetition_make_no_difference(monkeypatch):
 
 def test_fewer_classes_than_ways_are_said():
     found = one_shot(clouds(0.01, groups=1), small.network(), ways=20, trials=30)
-    assert (found.ways, found.fewest_ways, found.trials) == (20, 6, 30)
+    assert (found.ways, found.fewest_ways, found.trials) == (6, 6, 30)
     assert found.accuracy_by_group == {}
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(20, (5, 3)), (4, (4, 4))])
+def test_ways_are_what_queries_had_and_not_what_was_asked_for(asked, expected):
+    names = [f"{group}/c{n}" for group, count in (("few", 3), ("more", 5)) for n in range(count)]
+    found = one_shot(clouds_of(0.01, names), small.network(), ways=asked, trials=100)
+    assert (found.ways, found.fewest_ways) == expected
 
 
 @pytest.mark.parametrize("comparator", ["euclidean", "cosine"])
