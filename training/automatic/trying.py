@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from model_store import checkpoint as checkpoints
 from model_store.cpus import available_cpus
 from model_store.errors import StoreError
 from model_store.network.backbones.dlib_face import DlibFace
 from model_store.preprocessing import Preprocessing
-from model_store.store import SHIPPED, ModelStore
 from training.automatic.candidates import (
     LAYERS,
     Layer,
@@ -24,6 +24,7 @@ from training.automatic.trial import Booleans, Merit, deal, merit
 from training.data.folders import ImageFolder
 from training.data.pixels import PixelsInMemory, load_pixels
 from training.data.training_set import Integers
+from training.initialise import shipped_model
 from training.progress import Reporter
 from training.randomness import Stream, numpy_generator
 from training.recipe.files import load_recipe
@@ -130,8 +131,8 @@ class Trials:
 
 
 def try_ink(trials: Trials, looks: Looks) -> list[Tried]:
-    """The model `glyphs` as it is."""
-    checkpoint = ModelStore(SHIPPED).load(GLYPHS)
+    """The model `glyphs` as it ships."""
+    checkpoint = checkpoints.load(shipped_model(GLYPHS).path)
     spec = checkpoint.manifest.preprocessing
     overrides: tuple[str, ...] = (f"start.model={checkpoint.path}", *_GENTLE)
     if looks.dark_paper:

@@ -3,7 +3,7 @@
 from training.initialise.initialise import Origin, StartReport, open_origin
 from training.initialise.learnt import start_learnt, told_by_recipe
 from training.initialise.matching import Match, fill
-from training.initialise.shipped import is_shipped
+from training.initialise.shipped import is_shipped, shipped_model
 from training.initialise.whitening import MOST_IMAGES, set_whitened, whiten
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "is_shipped",
     "open_origin",
     "set_whitened",
+    "shipped_model",
     "start_learnt",
     "told_by_recipe",
     "whiten",

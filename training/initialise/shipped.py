@@ -1,9 +1,27 @@
-"""Whether a model to start from is one that Twinlens ships."""
+"""The models that Twinlens ships, and whether one to start from is among them."""
 
 from model_store import checkpoint as checkpoints
+from model_store.errors import ModelNotFound
 from model_store.imports import importable, template
-from model_store.store import SHIPPED_MODELS, ModelStore
+from model_store.store import SHIPPED, SHIPPED_MODELS, ModelStore, Reference
 from training.initialise.named import folder_named
+
+
+def shipped_model(name: str) -> Reference:
+    """A model that comes with Twinlens, as it came: other versions there may be a user's.
+
+    Args:
+        name: One of `SHIPPED_MODELS`.
+
+    Raises:
+        ModelNotFound: It was taken out of the store.
+        StoreError: The manifest of a version before it cannot be read.
+    """
+    store = ModelStore(SHIPPED)
+    for version in store.versions(name):
+        if store.manifest(name, version).weights.sha256 == SHIPPED_MODELS[name]:
+            return store.find(name, version)
+    raise ModelNotFound(f"{SHIPPED} no longer holds the model '{name}' that comes with Twinlens")
 
 
 def is_shipped(model: str, store: ModelStore) -> bool:

@@ -1,5 +1,6 @@
 import importlib.util
 import io
+import shutil
 import zipfile
 
 import numpy as np
@@ -11,13 +12,15 @@ from model_store.errors import StoreError
 from model_store.images import decode_prepared
 from model_store.imports.dlib_face import PACKAGE
 from model_store.preprocessing import prepare
+from model_store.store import SHIPPED, ModelStore
+from tests.training import small
 from tests.training.drawings import draw_folder
 from tests.training.trees import grown
 from training.automatic import choose
 from training.automatic.candidates import LAYERS, imagenet_features
 from training.automatic.choosing import _by_size, _from_nothing, _shape, _some
-from training.automatic.looks import Looks
-from training.automatic.trying import Shape
+from training.automatic.looks import Looks, look
+from training.automatic.trying import Shape, Trials, try_ink
 from training.data.opening import open_data
 from training.initialise.imagenet import imagenet_weights
 from training.learning.learner import Learner
@@ -76,6 +79,19 @@ def test_ink_on_dark_paper_is_tried_with_glyphs_turned_over(tmp_path):
     assert "the model glyphs (chosen)" in chosen.tried
     assert chosen.recipe == "glyphs"
     assert load_recipe(chosen.recipe, chosen.overrides).preprocessing.invert
+
+
+def test_ink_is_tried_with_the_model_that_ships_and_not_with_a_users_of_its_name(
+    tmp_path, monkeypatch
+):
+    shipped = tmp_path / "store" / "glyphs" / "1"
+    shutil.copytree(SHIPPED / "glyphs" / "1", shipped)
+    ModelStore(tmp_path / "store").save("glyphs", small.network())
+    monkeypatch.setattr("training.initialise.shipped.SHIPPED", tmp_path / "store")
+    folder = open_data(draw_folder(tmp_path / "d", classes=4, images=3)).whole
+    trials = Trials(folder, 0, CPU, Reporter(io.StringIO()))
+    (tried,) = try_ink(trials, look(folder))
+    assert f"start.model={shipped}" in tried.overrides
 
 
 def test_nothing_to_start_from(tmp_path, monkeypatch):

@@ -53,6 +53,24 @@ class TestCanCross:
                 recipe = load_recipe("glyphs", ["max_steps=0", f"start.model={model}"])
                 assert not can_cross(recipe, store)
 
+    def test_a_later_version_of_what_ships_is_a_users(self, tmp_path, monkeypatch):
+        shutil.copytree(SHIPPED / "glyphs" / "1", tmp_path / "glyphs" / "1")
+        store = ModelStore(tmp_path)
+        place = store.save("glyphs", network()).path
+        monkeypatch.setattr("training.initialise.shipped.SHIPPED", tmp_path)
+        for model, shipped in ((place.with_name("1"), True), (place, False)):
+            recipe = load_recipe("glyphs", ["max_steps=0", f"start.model={model}"])
+            assert can_cross(recipe, store) is shipped
+
+    def test_where_what_ships_was_taken_away_what_has_its_name_is_a_users(
+        self, tmp_path, monkeypatch
+    ):
+        store = ModelStore(tmp_path / "own")
+        store.save("glyphs", network())
+        monkeypatch.setattr("training.initialise.shipped.SHIPPED", tmp_path / "nothing")
+        recipe = load_recipe("glyphs", ["max_steps=0", "start.model=glyphs"])
+        assert not can_cross(recipe, store)
+
     def test_one_that_is_not_there_is_said_to_be_missing(self, tmp_path):
         recipe = load_recipe("glyphs", ["max_steps=0", "start.model=nothing"])
         with pytest.raises(ModelNotFound, match="nothing"):
