@@ -142,6 +142,54 @@ def test_of_the_models_those_that_ship_go_into_the_build_with_a_default_among_th
     assert "default photos" in (REPOSITORY / "Dockerfile").read_text()
 
 
+DOCKER = """#!/bin/sh
+# Without an engine: runs here what is to run in a container.
+until [ "$1" = twinlens ]; do shift; done
+shift
+exec "$@"
+"""
+
+
+@pytest.mark.parametrize("where", ["-C your-store", "twinlens_models:/store"])
+def test_what_puts_new_shipped_models_into_a_store_keeps_what_it_has(tmp_path, monkeypatch, where):
+    image, store = tmp_path / "image", tmp_path / "own"
+    for place, name, content in (
+        (image, "glyphs/1/weights", "new"),
+        (image, "photos/2/weights", "new"),
+        (image, "store.json", "new"),
+        (store, "glyphs/1/weights", "own"),
+        (store, "mine/1/weights", "own"),
+        (store, "store.json", "own"),
+    ):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_text(content)
+    (tmp_path / "docker").write_text(DOCKER)
+    (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    lines = (REPOSITORY / "docs" / "deploy.md").read_text().splitlines()
+    (command,) = [line for line in lines if line.startswith("docker run") and where in line]
+    for path, instead in (("/models", image), ("/store", store), ("your-store", store)):
+        command = command.replace(path, str(instead))
+    for _ in range(2):
+        subprocess.run(["sh", "-euc", command], check=True)
+        found = {
+            str(file.relative_to(store)): file.read_text()
+            for file in store.rglob("*")
+            if file.is_file()
+        }
+        assert found == {
+            "glyphs/1/weights": "own",
+            "mine/1/weights": "own",
+            "photos/2/weights": "new",
+            "store.json": "own",
+        }
+
+
+def test_the_compositions_volume_has_the_name_that_the_documentation_says():
+    found = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())
+    assert (found["name"], "models" in found["volumes"]) == ("twinlens", True)
+
+
 def test_the_script_that_replaces_replicas_is_a_script():
     script = DEPLOY / "rolling-replace"
     subprocess.run(["sh", "-n", script], check=True)
