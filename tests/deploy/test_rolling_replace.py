@@ -17,7 +17,8 @@ from tests.deploy.tools import DEPLOY
 SCRIPT = DEPLOY / "rolling-replace"
 
 # What `docker` and `docker compose` (2.26) do, as far as the script asks them: `up --no-recreate`
-# first starts what has ended, whatever it was made of, and then makes what is still missing.
+# first starts what has ended, whatever it was made of, and then makes what is still missing;
+# `config` prints `null` for what is not set.
 DOCKER = """
 import json, os, pathlib, sys
 
@@ -29,7 +30,14 @@ options = {word for word in words if word.startswith("--")}
 
 def compose():
     files = [word for before, word in zip(words, words[1:]) if before == "-f"] or ["plain.yml"]
-    if "ps" in words:
+    if words[-1] == "balancer":
+        if "ps" in words:
+            print("\\n".join(state["balancer"]))
+        else:
+            print("      TWINLENS_BALANCER_TIMEOUT: null")
+            for name, value in state["settings"].items():
+                print(f'      {name}: "{value}"')
+    elif "ps" in words:
         wanted = [word for before, word in zip(words, words[1:]) if before == "--status"]
         for name, each in containers.items():
             if each["status"] in wanted if wanted else "--all" in options or runs(each):
@@ -51,6 +59,8 @@ def runs(container):
 code = 0
 if words[0] == "compose":
     code = compose()
+elif words[0] == "inspect" and words[-1] in state["balancer"]:
+    print("PATH=/bin", *state["balancer"][words[-1]], sep="\\n")
 elif words[0] == "inspect":
     each = containers[words[-1]]
     about_files = "config_files" in words[2]
@@ -76,7 +86,10 @@ class Outcome:
 
 @pytest.fixture
 def replace(tmp_path: Path):
-    """Runs the script on replicas that are given by name, status, health and files."""
+    """Runs the script on replicas that are given by name, status, health and files.
+
+    A balancer runs if there is given what it has in its environment; its settings are now others.
+    """
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "docker").write_text(f"#!{sys.executable} -SE\n{DOCKER}")
@@ -84,13 +97,26 @@ def replace(tmp_path: Path):
     for program in programs.iterdir():
         program.chmod(0o755)
 
-    def run(*arguments: str, becomes: str = "healthy", **replicas: str) -> Outcome:
+    def run(
+        *arguments: str,
+        becomes: str = "healthy",
+        balancer: list[str] | None = None,
+        settings: dict[str, str] | None = None,
+        **replicas: str,
+    ) -> Outcome:
         keys = ("status", "health", "files")
         containers = {
             name: dict(zip(keys, words.split(), strict=True)) for name, words in replicas.items()
         }
         file = tmp_path / "state.json"
-        file.write_text(json.dumps({"made": 0, "becomes": becomes, "containers": containers}))
+        state = {
+            "made": 0,
+            "becomes": becomes,
+            "containers": containers,
+            "balancer": {} if balancer is None else {"b1": balancer},
+            "settings": settings or {},
+        }
+        file.write_text(json.dumps(state))
         done = subprocess.run(
             [SCRIPT, *arguments],
             env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "STATE": str(file)},
@@ -138,3 +164,21 @@ def test_where_nothing_runs_it_says_how_to_begin(replace):
     assert outcome.status == 1
     assert "docker compose up --wait" in outcome.errors
     assert set(outcome.replicas) == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("has", "settings", "noted"),
+    [
+        ([], {}, False),
+        (["TWINLENS_MAX_BODY_BYTES=9", "HAPROXY=2"], {"TWINLENS_MAX_BODY_BYTES": "9"}, False),
+        (["TWINLENS_MAX_BODY_BYTES=9"], {"TWINLENS_MAX_BODY_BYTES": "10"}, True),
+        (["TWINLENS_MAX_BODY_BYTES=9"], {}, True),
+        ([], {"TWINLENS_BALANCER_TIMEOUT": "60"}, True),
+    ],
+)
+def test_a_balancer_that_goes_on_with_old_settings_is_noted(replace, has, settings, noted):
+    words = ("-f", "plain.yml")
+    outcome = replace(*words, balancer=has, settings=settings, a="running healthy plain.yml")
+    assert outcome.status == 0, outcome.errors
+    command = "docker compose -f plain.yml up --detach --no-deps balancer"
+    assert (command in outcome.errors) is noted
