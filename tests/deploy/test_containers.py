@@ -66,10 +66,26 @@ def test_on_a_gpu_there_is_memory_for_eight_front_ends():
 def test_every_setting_reaches_the_replicas_but_those_that_are_the_containers_own():
     text = (REPOSITORY / "docker-compose.yml").read_text()
     own = {"HOST", "PORT", "API_KEYS", "MODEL_STORE", "ENGINE_CACHE", "DEVICE"}
+    documentation = (REPOSITORY / "docs" / "deploy.md").read_text()
+    (said,) = [line for line in documentation.splitlines() if "but for six" in line]
+    assert {name for name in own if f"`TWINLENS_{name}`" in said} == own
     settings = {
         f"TWINLENS_{name.upper()}" for name in Settings.model_fields if name.upper() not in own
     }
     assert set(yaml.safe_load(text)["services"]["app"]["environment"]) == settings
+
+
+def test_all_that_the_composition_reads_is_documented_with_its_default():
+    text = "".join(path.read_text() for path in REPOSITORY.glob("docker-compose*.yml"))
+    documentation = (REPOSITORY / "docs" / "deploy.md").read_text()
+    rows = [line for line in documentation.splitlines() if line.startswith("| `")]
+    settings = {f"TWINLENS_{name.upper()}" for name in Settings.model_fields} - {"TWINLENS_PORT"}
+    read = re.findall(r"\$\{(\w+):-([^}]*)\}", text)
+    assert len(read) > 15
+    for name, default in read:
+        if name not in settings:
+            (row,) = [row for row in rows if f"`{name}`" in row]
+            assert default in {"", "0"} or default in row, name
 
 
 @pytest.mark.parametrize(("drain", "grace"), [(None, "30s"), ("40", "45s"), ("2.5", "7.5s")])
