@@ -165,6 +165,25 @@ def test_what_failed_for_a_reason_outside_its_files_is_tried_again(
     assert not found.refused
 
 
+def test_what_was_refused_is_tried_again_when_a_file_of_it_is_touched(
+    tmp_path, clock: SimpleNamespace
+) -> None:
+    store = ModelStore(tmp_path)
+    path = store.save("tiny", network()).path
+    failures = iter(["memory is short"])
+
+    def make(checkpoint: Checkpoint) -> Engine:
+        for failure in failures:
+            raise RuntimeError(failure)
+        return on_torch(checkpoint)
+
+    subject = loader(store, make=make)
+    found = subject.update(subject.update(Catalogue()))
+    assert [refusal.name for refusal in found.refused] == ["tiny"]
+    (path / "manifest.json").touch()
+    assert subject.update(found).models["tiny"].version == 1
+
+
 def test_when_the_device_hangs_each_further_model_waits_for_the_next_look(
     tmp_path, clock: SimpleNamespace
 ) -> None:
