@@ -158,16 +158,29 @@ class Catalogue:
             model = self._called(wanted)
             if model is not None:
                 return model
-        loaded = ", ".join(sorted({*self.models, *self.aliases}))
+        further = (alias for alias in self.aliases if self._called(alias) is not None)
+        loaded = ", ".join(sorted({*self.models, *further}))
         if name is None:
             reason = (
-                f"the default model '{self.default}' is not loaded"
+                f"the default model '{self.default}' is not loaded{self.why_refused(self.default)}"
                 if self.default
                 else self.default_unknown or "no default model is set"
             )
             raise UnknownModel(f"{reason}; name a model: {loaded}")
-        why = next((f" ({r.error})" for r in self.refused if r.name == name), "")
-        raise UnknownModel(f"no model '{name}' is loaded{why}; those that are: {loaded}")
+        raise UnknownModel(
+            f"no model '{name}' is loaded{self.why_refused(name)}; those that are: {loaded}"
+        )
+
+    def why_refused(self, name: str) -> str:
+        """In brackets, why the newest refused version of a model was; empty where none was.
+
+        Args:
+            name: The model's name or an alias.
+        """
+        own = self.aliases.get(name, name)
+        # The newest version comes last.
+        errors = [refusal.error for refusal in self.refused if refusal.name == own]
+        return f" ({errors[-1]})" if errors else ""
 
     def aliases_of(self, name: str) -> list[str]:
         """The further names by which `find` finds the model of that name, in order."""

@@ -204,11 +204,8 @@ def _missing_default(catalogue: Catalogue) -> str | None:
         return catalogue.default_unknown
     if catalogue.default is None or catalogue.default_model is not None:
         return None
-    name = catalogue.aliases.get(catalogue.default, catalogue.default)
-    # The newest version comes last.
-    errors = [refusal.error for refusal in catalogue.refused if refusal.name == name]
-    why = f" ({errors[-1]})" if errors else ""
     return (
-        f"the default model '{catalogue.default}' is not loaded{why}; import or train it, or "
-        "choose another with python -m model_store default NAME or TWINLENS_DEFAULT_MODEL"
+        f"the default model '{catalogue.default}' is not loaded"
+        f"{catalogue.why_refused(catalogue.default)}; import or train it, or choose another with "
+        "python -m model_store default NAME or TWINLENS_DEFAULT_MODEL"
     )
