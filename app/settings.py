@@ -187,6 +187,19 @@ class Settings(BaseSettings):
         "info", description="Lowest severity logged; info has a line for each request."
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _in_utf_8(cls, value: object) -> object:
+        # Else answers and the log, which name stores and files, could not be written.
+        try:
+            if isinstance(value, str | Path):
+                str(value).encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                "must be in UTF-8, which this is not; rename what it names, or set another"
+            ) from None
+        return value
+
     @field_validator("default_model")
     @classmethod
     def _a_name(cls, value: str | None) -> str | None:

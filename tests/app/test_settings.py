@@ -83,6 +83,24 @@ def test_what_cannot_work_is_refused_by_name(
     assert advice in said
 
 
+@pytest.mark.parametrize(
+    "name", ["MODEL_STORE", "ENGINE_CACHE", "API_KEYS", "DEFAULT_MODEL", "HOST"]
+)
+def test_what_is_not_utf_8_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    # As Python has a folder's name in Latin-1.
+    said = refusal(monkeypatch, **{name: "/mod\udce9les"})
+    assert said.startswith(f"TWINLENS_{name}: must be in UTF-8")
+    assert said.encode(), "it can be written anywhere"
+
+
+def test_a_users_cache_that_is_not_utf_8_is_refused_as_the_setting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("TWINLENS_ENGINE_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/andr\udce9/cache")
+    assert refusal(monkeypatch).startswith("TWINLENS_ENGINE_CACHE: must be in UTF-8")
+
+
 def test_what_contradicts_is_said_without_all_the_other_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
