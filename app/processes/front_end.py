@@ -79,7 +79,8 @@ def main(path: Path, number: int) -> int:
         app = create_app(settings, device_socket=folder.device, siblings=siblings)
         sockets = bind(settings.host, settings.port)
     except (TwinlensError, OSError) as error:
-        folder.refusal(number).write_text(str(error))
+        # Whatever it names: with another status than this one it would be started again for ever.
+        folder.refusal(number).write_text(str(error), "utf-8", "backslashreplace")
         return EXIT_USAGE
     config = server_config(app, settings)
     return serve(FrontEndServer(config, settings.drain_seconds, number), sockets)

@@ -169,7 +169,7 @@ class Parent:
         child = self._front_ends[number]
         if status == EXIT_USAGE:
             path = self._folder.refusal(number)
-            said = path.read_text() if path.exists() else f"{child.name} would not start"
+            said = path.read_text("utf-8") if path.exists() else f"{child.name} would not start"
             path.unlink(missing_ok=True)
             if child.starts == 1 and not self._ending.is_set():
                 self._refusal = said
