@@ -25,7 +25,11 @@ PrecisionName = Literal["auto", "float32", "float16", "bfloat16"]
 _PREFIX = "TWINLENS_"
 _KIB = 1024
 _MIB = 1024 * _KIB
-_ORIGIN = re.compile(r"\*|https?://[^/\s]+")
+_ORIGIN = re.compile(
+    r"""\* | (?!http:.*:80$ | https:.*:443$)
+    https?:// (?: [a-z0-9._-]+ | \[[0-9a-f:]+\] ) (?: :[1-9][0-9]{0,4} )?""",
+    re.VERBOSE,
+)
 _ALIKE = 0.8
 
 
@@ -76,7 +80,7 @@ class Settings(BaseSettings):
     cors_origins: str = Field(
         "",
         description="Web origins whose pages may call the service, such as https://shop.example, "
-        "separated by commas; none by default.",
+        "separated by commas; * for all; none by default.",
     )
 
     model_store: Path = Field(SHIPPED, description="Folder that holds the models.")
@@ -212,11 +216,12 @@ class Settings(BaseSettings):
     @classmethod
     def _origins(cls, value: str) -> str:
         for origin in filter(None, map(str.strip, value.split(","))):
-            # A browser never sends a path, not even a slash: such an origin would match nothing.
+            # Origins are compared as text: one that no browser sends would match nothing.
             if not _ORIGIN.fullmatch(origin):
                 raise ValueError(
-                    f"'{origin}' is not a web origin; write scheme and host, and no path or slash "
-                    "after them, such as https://shop.example"
+                    f"'{origin}' is not a web origin as browsers send it; write scheme and host in "
+                    "lower case, others than ASCII as xn--…, a port only if it is not the scheme's "
+                    "own, and no path or slash after them, such as https://shop.example"
                 )
         return value
 

@@ -109,9 +109,45 @@ def test_what_contradicts_is_said_without_all_the_other_settings(
     assert "10.1.2.3" not in said
 
 
-@pytest.mark.parametrize("value", ["*", "https://a.example", "http://a:8080 , https://b"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "*",
+        "https://a.example",
+        "http://a:8080 , https://b",
+        "http://a_b-c.xn--p1ai:443, https://127.0.0.1:80",
+        "http://[::1]:3000",
+        "https://a:4433",
+        "https://[::443]",
+    ],
+)
 def test_web_origins(value: str) -> None:
     assert Settings(cors_origins=value).cors_origins == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "https://*.shop.example",
+        "https://Shop.Example",
+        "HTTPS://shop.example",
+        "https://shöp.example",
+        "https://shop.example:443",
+        "http://shop.example:80",
+        "http://shop.example:",
+        "http://shop.example:08080",
+        "https://user@shop.example",
+        "https://shop.example?x",
+        "https://shop.example#x",
+        "https://shop example",
+        "https://::1",
+        "https://",
+        "null",
+    ],
+)
+def test_what_no_browser_sends_as_its_origin_is_refused(value: str) -> None:
+    with pytest.raises(ValidationError, match="as browsers send it"):
+        Settings(cors_origins=f"https://a.example, {value}")
 
 
 def test_a_mistyped_setting_is_noticed_and_what_belongs_to_others_is_not() -> None:
