@@ -19,9 +19,11 @@ _LEAST = frozenset(
         "twinlens_ready",
     }
 )
-# The same everywhere, so that the greatest is any of them; or of the one device.
+# The same everywhere, so that the greatest is any of them; or of the one device; or, of open files,
+# what is to be held against the least limit.
 _GREATEST = frozenset(
     {
+        "process_open_fds",
         "python_info",
         "twinlens_api_keys_stale",
         "twinlens_calibration_score_share",

@@ -194,6 +194,9 @@ def test_what_is_no_exposition_is_refused() -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
+        ("process_max_fds", 0.25),
+        ("process_open_fds", 0.75),
+        ("process_resident_memory_bytes", 1.0),
         ("twinlens_batch_limit_images", 0.25),
         ("twinlens_model_version", 0.25),
         ("twinlens_ready", 0.25),
