@@ -11,8 +11,9 @@ import torch
 
 from app.inference.errors import CLOSING, NotReady
 from app.inference.slices import compute_in_long_slices
+from app.inference.traces import forget_traces
 from app.observability.metrics import Metrics
-from model_store.errors import UndecodableImage
+from model_store.errors import ImageError, UndecodableImage
 from model_store.images import decode_prepared
 from model_store.preprocessing import Preprocessing, UInt8Image
 
@@ -152,6 +153,13 @@ class Decoder:
             with self._metrics.timed("decode"):
                 image = decode_prepared(decoding.data, decoding.spec, max_pixels=self._max_pixels)
         except BaseException as error:  # noqa: BLE001 (whoever waits for the image hears of it)
+            if isinstance(error, (ImageError, MemoryError)):
+                # Nobody reads the trace of a refusal, and it has the opened image, with all that
+                # its decoder took.
+                forget_traces(error)
             decoding.failed(error)
         else:
             decoding.done(image)
+        finally:
+            # A trace that is read leads here, and from here back to whoever keeps the error.
+            del decoding

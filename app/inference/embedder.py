@@ -117,6 +117,11 @@ class Embedder:
                 self._callers.leave(len(answers))
                 for flight in flights.values():
                     self._leave(flight)
+                # The trace of what an answer raised leads here. If something here led back to the
+                # answer, the request would stay until the garbage collector comes upon it.
+                flights.clear()
+                answers.clear()
+                del flight
         return _gathered(model, [row for row in rows if row is not None])
 
     def _start(
@@ -233,3 +238,6 @@ def _result(answer: asyncio.Future[Row], label: str) -> Row:
         return answer.result()
     except ImageError as error:
         raise type(error)(f"{label}: {error}") from error
+    finally:
+        # The answer has the error, whose trace has this frame.
+        del answer

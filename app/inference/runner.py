@@ -11,6 +11,7 @@ from app.inference.engines.base import Engine, HasRoom, ServesOneCaller, UInt8Ba
 from app.inference.errors import EngineFailed, EngineGone
 from app.inference.lane import Lane
 from app.inference.rows import Row, Rows
+from app.inference.traces import forget_traces
 from app.observability.metrics import Metrics
 from model_store.preprocessing import UInt8Image
 
@@ -174,6 +175,8 @@ class BatchRunner:
         failure = EngineFailed(
             f"model '{lane.model}' failed on this image; try again, or another model"
         )
+        # The log has its trace. That leads to the batch's answers, of which this is one.
+        forget_traces(error)
         failure.__cause__ = error
         return failure
 

@@ -1,14 +1,18 @@
 """Images are decoded on the decoder's threads and handed over there."""
 
+import gc
 import io
 import sys
 import threading
+import traceback
 import weakref
 from queue import Queue
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from app.inference import decode as decoding
 from app.inference.decode import Decoder
 from app.inference.errors import NotReady
 from app.observability.metrics import Metrics
@@ -33,6 +37,7 @@ class _Taker:
     def __init__(self) -> None:
         self.found: Queue[object] = Queue()
         self.threads: list[threading.Thread] = []
+        self.kept: object = None
 
     def take(self, what: object) -> None:
         self.threads.append(threading.current_thread())
@@ -156,3 +161,28 @@ def test_nothing_of_an_image_is_kept_once_it_is_handed_over() -> None:
     del taker
     assert gone.wait(_SECONDS)
     decoder.close()
+
+
+@pytest.mark.parametrize("error", [UndecodableImage("no"), RuntimeError("unforeseen")], ids=repr)
+def test_an_error_does_not_keep_who_keeps_it_and_what_was_not_foreseen_has_its_trace(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error.with_traceback(None)
+
+    monkeypatch.setattr(decoding, "decode_prepared", fail)
+    decoder, taker = _decoder(), _Taker()
+    gone = threading.Event()
+    gc.disable()
+    try:
+        weakref.finalize(taker, gone.set)
+        decoder.start(b"", _SPEC, done=taker.take, failed=taker.take)
+        found = taker.found.get(timeout=_SECONDS)
+        trace = [frame.name for frame in traceback.extract_tb(found.__traceback__)]
+        taker.kept = found
+        del taker, found
+        assert gone.wait(5)
+    finally:
+        gc.enable()
+    decoder.close()
+    assert trace == ([] if isinstance(error, ImageError) else ["_decode", "fail"])
