@@ -31,6 +31,9 @@ class Sink:
             yield
         finally:
             del scope[_KEY]
+            # Its trace leads here, and from here to all that was read: they would stay until the
+            # garbage collector comes upon them.
+            self._error = None
 
     def offer(self, piece: bytes) -> bool:
         """Gives it a piece; False if it can take none, since it could not take one before."""
