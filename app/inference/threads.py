@@ -21,13 +21,18 @@ async def in_thread(work: Callable[[], T]) -> T:
     """
     working = asyncio.ensure_future(asyncio.to_thread(work))
     cancelled: asyncio.CancelledError | None = None
-    while not working.done():
-        try:
-            await asyncio.wait([working])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is None:
-        return working.result()
-    if not working.cancelled():
-        working.exception()  # Else asyncio complains that nobody has asked for it.
-    raise cancelled
+    try:
+        while not working.done():
+            try:
+                await asyncio.wait([working])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is None:
+            return working.result()
+        if not working.cancelled():
+            working.exception()  # Else asyncio complains that nobody has asked for it.
+        raise cancelled
+    finally:
+        # What is raised leads here by its trace. If something here led back to it, what is worked
+        # on would stay until the garbage collector comes upon it.
+        del working, cancelled

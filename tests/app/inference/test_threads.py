@@ -1,5 +1,8 @@
 import asyncio
+import contextlib
+import gc
 import threading
+import weakref
 
 import pytest
 
@@ -44,3 +47,44 @@ def test_who_is_cancelled_goes_on_once_the_work_has_ended(error: Exception | Non
 
     asyncio.run(main())
     assert not complaints
+
+
+class _Rows:
+    """Stands for megabytes."""
+
+
+@pytest.mark.parametrize("leaves", [True, False], ids=["cancelled", "failed"])
+def test_what_was_worked_on_does_not_wait_for_the_garbage_collector(leaves: bool) -> None:
+    begun, gate = threading.Event(), threading.Event()
+
+    def leave(task: "asyncio.Task[None]") -> None:
+        assert begun.wait(30)
+        task.cancel()
+
+    async def begin(rows: _Rows) -> None:
+        def work() -> None:
+            begun.set()
+            assert gate.wait(30)
+            raise ValueError(rows)
+
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        if leaves:
+            loop.call_later(0.01, leave, task)
+        loop.call_later(0.02, gate.set)
+        with contextlib.suppress(asyncio.CancelledError, ValueError):
+            await in_thread(work)
+
+    async def main() -> None:
+        rows = _Rows()
+        gone = threading.Event()
+        weakref.finalize(rows, gone.set)
+        await begin(rows)
+        del rows
+        # The thread lets go of its last work a moment after the work has ended.
+        assert await asyncio.to_thread(gone.wait, 5)
+
+    gc.disable()
+    try:
+        asyncio.run(main())
+    finally:
+        gc.enable()
