@@ -14,6 +14,7 @@ from app.api.refusal import refusal
 from app.api.sink import sink_of
 from app.connection import Flow, Timer, has_left, hold_little
 from app.inference.admission import Reservation
+from app.inference.traces import forget_traces
 
 _MAX_HEADER_BYTES = 65_536
 # Of a header beside its name and value: the colon, the space, and the line's end.
@@ -116,9 +117,7 @@ class GuardedProtocol(HttpToolsProtocol):
         try:
             self._parse(data)
         except httptools.HttpParserError as error:
-            # The parser hands on what a callback raised as the context of its own error.
-            reason = error.__context__
-            self._refuse(reason if isinstance(reason, BadRequest) else _malformed(error))
+            self._refuse(_reason(error))
         else:
             if self._unfinished_bytes > _MAX_HEADER_BYTES:
                 self._refuse(_too_large())
@@ -352,7 +351,13 @@ def _too_large() -> HeadersTooLarge:
     )
 
 
-def _malformed(error: httptools.HttpParserError) -> BadRequest:
+def _reason(error: httptools.HttpParserError) -> BadRequest:
+    # The parser hands on what a callback raised as the context of its own error.
+    reason = error.__context__
+    if isinstance(reason, BadRequest):
+        # Its trace leads to the connection, which keeps it, and to what was read last.
+        forget_traces(reason)
+        return reason
     return BadRequest(
         f"this is not HTTP/1.1 as it should be ({error}); have an HTTP client library write it"
     )

@@ -1,7 +1,9 @@
 """What is sent over a connection, byte by byte, and what comes back over it."""
 
 import contextlib
+import gc
 import socket
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from tests.app.serving import (
     compare_body,
     half_request,
     in_thread,
+    wait_until,
 )
 
 
@@ -309,3 +312,21 @@ def test_of_too_many_connections_the_one_that_was_idle_for_longest_is_closed(
         assert server.client.get("/livez").status_code == 200
         in_work.sendall(body)
         assert answer_of(in_work).startswith(b"HTTP/1.1 200")
+
+
+def test_a_connection_that_is_refused_does_not_wait_for_the_garbage_collector(
+    server: Running,
+) -> None:
+    connections = server.server.server_state.connections
+    gc.disable()
+    try:
+        before = set(connections)
+        with Client(server.port) as client:
+            client.send(b"GET / HTTP/1.1\r\nHost: x\r\n")
+            wait_until(lambda: len(connections - before) == 1)
+            gone = weakref.ref((connections - before).pop())
+            client.send(b"X: " + b"x" * 66_000 + b"\r\n\r\n")
+            assert client.answer().status == 431
+        wait_until(lambda: gone() is None, 5)
+    finally:
+        gc.enable()
