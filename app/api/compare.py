@@ -64,6 +64,8 @@ async def compare(request: Request) -> Response:
         fields.image("image_b", Side.RIGHT),
         fields.text("model"),
     )
+    # What was base64 is there a second time by now.
+    del body, fields
     comparison = await compute(request, work, 2)
     context_of(request.scope).log.update(model=comparison.model.name, images=2)
     typicality = comparison.typicality
@@ -113,6 +115,8 @@ async def compare_many(request: Request) -> Response:
     dimension = service.catalogue.find(name).manifest.dimension
     candidates = _candidates(fields, service, dimension)
     query = _query(fields)
+    # Numbers of a JSON text take ten times the bytes that are counted for them.
+    del body, fields
     work = service.inference.compare_many(query, candidates, name)
     images = len(candidates) if isinstance(candidates, list) else 0
     images += isinstance(query, EncodedImage)

@@ -68,6 +68,8 @@ async def embed(request: Request) -> Response:
     service.inference.check_count(len(fields.values("images")))
     images = fields.images("images", fields.side())
     work = service.inference.embed(images, fields.text("model"))
+    # What was base64 is there a second time by now.
+    del body, fields
     result = await compute(request, work, len(images))
     model, rows = result.model, result.embeddings
     typicality = None if result.typicality is None else result.typicality.tolist()

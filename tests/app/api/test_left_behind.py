@@ -3,6 +3,8 @@
 The garbage collector would come upon it in the end, gigabytes later.
 """
 
+import base64
+import gc
 import logging
 import socket
 import threading
@@ -223,3 +225,27 @@ def test_nothing_is_left_of_a_body_that_is_not_there_in_time(small: Running) -> 
     with socket.create_connection(("127.0.0.1", small.port), timeout=10) as connection:
         connection.sendall(head.encode() + _part("images", bytes(5000)))
         assert answer_of(connection).startswith(b"HTTP/1.1 408")
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/embed", b'{"images":"IMAGE"}'),
+        ("/compare", b'{"image_a":"IMAGE","image_b":"IMAGE"}'),
+        ("/compare/many", b'{"query":"IMAGE","candidates":[[0%b]]}' % (b",0" * (DIMENSION - 1))),
+    ],
+    ids=["embed", "compare", "many"],
+)
+def test_what_a_json_text_held_is_gone_while_what_was_made_of_it_is_in_work(
+    small: Running, engine: MeanEngine, path: str, fields: bytes
+) -> None:
+    engine.gate.clear()
+    body = fields.replace(b"IMAGE", base64.b64encode(PICTURE))
+    with half_request(small.port, body, "application/json", path) as connection:
+        connection.sendall(body)
+        wait_until(lambda: metric(small, "twinlens_queue_images") > 0)
+        found = left()
+        numbers = sum(type(each) is list and each == [0] * DIMENSION for each in gc.get_objects())
+    engine.gate.set()
+    assert found["EncodedImage"]
+    assert not found["Fields"] + found["Body"] + numbers
