@@ -232,6 +232,8 @@ def test_other_origins(guarded: Running, server: Running) -> None:
     allowed = guarded.client.options("/embed", headers=asks)
     assert allowed.status_code == 200, allowed.text
     assert allowed.headers["access-control-allow-origin"] == "https://shop.example"
+    other = guarded.client.get("/livez", headers={"origin": "https://other.example"})
+    assert other.headers["access-control-allow-origin"] == "https://other.example"
     # A page may read what an answer's headers say: when to come back, and the shape of embeddings.
     probed = guarded.client.get("/livez", headers={"origin": "https://shop.example"})
     assert probed.headers["access-control-expose-headers"] == "*"
@@ -242,6 +244,14 @@ def test_other_origins(guarded: Running, server: Running) -> None:
     assert stranger.json()["request_id"] == stranger.headers["x-request-id"]
     assert "TWINLENS_CORS_ORIGINS" in stranger.json()["detail"]
     assert metric(guarded, "twinlens_rejections_total", reason="cross-origin-refused") == 1
+    # A page that may ask, and not like this, is told what it may.
+    deletes = guarded.client.options(
+        "/embed", headers={**asks, "access-control-request-method": "DELETE"}
+    )
+    assert deletes.status_code == 400
+    assert "CORS method" in deletes.json()["detail"]
+    assert deletes.headers["access-control-allow-origin"] == "https://shop.example"
+    assert deletes.headers["access-control-allow-methods"] == "GET, POST"
     nobody = server.client.get("/models", headers={"origin": "https://shop.example"})
     assert "access-control-allow-origin" not in nobody.headers
 

@@ -1,7 +1,11 @@
 """Health, and who asks by HEAD."""
 
+from types import SimpleNamespace
+
 import httpx
 import pytest
+
+from tests.app.serving import Running
 
 
 def test_health(client: httpx.Client) -> None:
@@ -40,3 +44,38 @@ def test_metrics_may_be_asked_for_by_head(client: httpx.Client) -> None:
     # The document of the interface does not repeat them.
     paths = client.get("/openapi.json").json()["paths"]
     assert not any("head" in methods for methods in paths.values())
+
+
+def test_metrics_are_of_the_type_that_prometheus_takes(client: httpx.Client) -> None:
+    kind = client.get("/metrics").headers["content-type"]
+    assert kind.startswith("text/plain; version=")
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "status", "said"),
+    [
+        (None, None, 200, "ready"),
+        ("draining", None, 503, "draining"),
+        (None, "front-end 1 has hung", 503, "front-end 1"),
+        ("draining", "front-end 1 has hung", 503, "draining"),
+    ],
+)
+def test_of_several_processes_who_is_ready_and_whose_others_are_is(
+    server: Running,
+    monkeypatch: pytest.MonkeyPatch,
+    own: str | None,
+    others: str | None,
+    status: int,
+    said: str,
+) -> None:
+    async def unready_reason() -> str | None:
+        return others
+
+    monkeypatch.setattr(server.service, "unready_reason", lambda: own)
+    server.app.state.siblings = SimpleNamespace(unready_reason=unready_reason)
+    try:
+        answer = server.client.get("/readyz")
+    finally:
+        server.app.state.siblings = None
+    assert answer.status_code == status
+    assert said in answer.text
