@@ -34,6 +34,9 @@ _NEVER_TOO_LONG = 65_535
 _TIFF_TILE = (0x0142, 0x0143)
 """The tags for the width and the length of tiles."""
 
+_TIFF_BITS = 0x0102
+"""The tag for the bits of each channel."""
+
 _PART = 1 << 20
 """Samples that are scaled at a time."""
 
@@ -127,6 +130,7 @@ def _upright(source: bytes | Path, max_pixels: int, spec: Preprocessing | None) 
     data = source if isinstance(source, bytes) else source.read_bytes()
     with Image.open(Source(data), formats=FORMATS) as image:
         _refuse_larger(image, max_pixels)
+        _refuse_unknown_range(image)
         refuse_pixels(image, data, max_pixels)
         if decoder(image) == "ppm":
             return _of_any_range(image, data)
@@ -191,6 +195,16 @@ def _refuse_larger(image: Image.Image, max_pixels: int) -> None:
             )
 
 
+def _refuse_unknown_range(image: Image.Image) -> None:
+    wide = isinstance(image, TiffImageFile) and 32 in image.tag_v2.get(_TIFF_BITS, ())
+    if image.mode == "F" or (image.mode == "I" and wide):
+        kind = "floating-point" if image.mode == "F" else "32-bit"
+        raise UnsupportedImageType(
+            f"the image has {kind} values, whose range nothing says; save it with 8 or 16 bits a "
+            "channel"
+        )
+
+
 def _turn(image: Image.Image) -> Image.Transpose | None:
     """What brings an image upright by its EXIF; metadata that cannot be read say nothing.
 
@@ -206,16 +220,11 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 
 def _to_rgb_or_grey(image: Image.Image) -> Image.Image:
     if image.mode in _GREY_16_BIT or image.mode == "I":
-        # Pillow's own conversion clips at 255; "I" comes from 16-bit PNG and PGM.
+        # Pillow's own conversion clips at 255; "I" comes from 16-bit PNG, PGM and TIFF.
         grey = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
         if (key := image.info.get(_KEY)) is not None:
             grey.paste("white", mask=Image.fromarray(np.asarray(image) == key))
         return grey
-    if image.mode == "F":
-        raise UnsupportedImageType(
-            "the image has floating-point values, whose range nothing says; save it with 8 or 16 "
-            "bits a channel"
-        )
     if image.mode == "1":
         image = image.convert("L")
     if image.mode in ("RGB", "L"):

@@ -382,8 +382,10 @@ def test_odd_metadata_are_nobodys_business_in_whatever_thread(tmp_path: Path):
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
-def test_floating_point_values_are_refused() -> None:
+@pytest.mark.parametrize(("kind", "most"), [(np.float32, 1), (np.int32, 255), (np.int32, 2**31)])
+def test_values_of_an_unknown_range_are_refused(kind: type[np.generic], most: int) -> None:
     buffer = io.BytesIO()
-    Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)).save(buffer, "TIFF")
+    values = np.linspace(0, most, 64, endpoint=False).astype(kind).reshape(8, 8)
+    Image.fromarray(values).save(buffer, "TIFF")
     with pytest.raises(UnsupportedImageType, match="8 or 16 bits a channel"):
         decode(buffer.getvalue())
