@@ -76,22 +76,24 @@ def look(folder: ImageFolder) -> Looks:
         DataError: Not one of them can be decoded.
     """
     positions = np.unique(np.linspace(0, len(folder.items) - 1, LOOKED_AT).astype(int))
-    images = []
+    shapes, pixels = [], []
     for position in positions.tolist():
         try:
-            images.append(decode(folder.read(folder.items[position])))
+            image = decode(folder.read(folder.items[position]))
         except (ImageError, DataError):
             continue
-    if not images:
+        # Of each only what is looked at: 64 photos of 24 megapixels would take 6.5 GB.
+        shapes.append(image.size)
+        pixels.append(_pixels(image))
+    if not pixels:
         raise DataError(
             f"{folder.source}: not one of {len(positions)} images looked at can be decoded; mend "
             "the files"
         )
-    sizes = np.array([image.size for image in images], dtype=np.float64)
+    sizes = np.array(shapes, dtype=np.float64)
     aspects = sizes[:, 0] / sizes[:, 1]
     aspect = float(np.median(aspects))
     alike = np.abs(np.log(aspects / aspect)) <= np.log1p(_SAME_ASPECT)
-    pixels = [_pixels(image) for image in images]
     grey = [
         bool(np.mean(np.ptp(values, axis=2) > _COLOURED) <= 1 - _NEARLY_ALL) for values in pixels
     ]
@@ -99,7 +101,7 @@ def look(folder: ImageFolder) -> Looks:
     ink = [g and _is_ink(values) for g, values in zip(grey, means, strict=True)]
     drawn = [values for values, is_ink in zip(means, ink, strict=True) if is_ink]
     return Looks(
-        images=len(images),
+        images=len(pixels),
         ink=sum(ink),
         dark_paper=2 * sum(float(np.median(values)) < 128 for values in drawn) > len(drawn),
         grey=sum(grey),

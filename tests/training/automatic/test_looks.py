@@ -1,8 +1,11 @@
+import weakref
+
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
 from tests.training.drawings import draw_folder
+from training.automatic import looks as looking
 from training.automatic.looks import Looks, look
 from training.data.opening import open_data
 from training.errors import DataError
@@ -107,3 +110,16 @@ def test_thin_lines_of_a_large_drawing_stay_ink(tmp_path):
 def test_the_longer_side_is_told_of_tall_and_wide_images(tmp_path):
     looks = look(_photos(tmp_path, [(60, 40), (40, 60), (60, 20)]))
     assert looks.long_side == 60
+
+
+def test_images_are_not_kept_at_their_full_size(tmp_path, monkeypatch):
+    decode, seen = looking.decode, []
+
+    def decode_and_remember(data):
+        # The one before this may still be held, until this one takes its place.
+        assert sum(image() is not None for image in seen) <= 1
+        seen.append(weakref.ref(image := decode(data)))
+        return image
+
+    monkeypatch.setattr(looking, "decode", decode_and_remember)
+    assert look(_photos(tmp_path, [(600, 600)] * 5)).images == len(seen) == 5
