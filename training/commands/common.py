@@ -15,6 +15,7 @@ from model_store.store import SHIPPED, ModelStore
 from training.data.sources import Skipped
 from training.errors import TrainingError
 from training.progress import Reporter
+from training.recipe.sections import LEAST_RATE
 
 _SAID_AT_MOST = 20
 
@@ -129,13 +130,15 @@ def time_in(unit: str, *, may_be_zero: bool = False) -> Callable[[str], float]:
 
 
 def share(text: str) -> float:
-    """A share strictly between 0 and 1, for argparse."""
+    """A rate or share that may be asked for, for argparse."""
     try:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number between 0 and 1, such as 0.01")
+    if not LEAST_RATE <= value < 1:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is not a number from {LEAST_RATE:g} to below 1, such as 0.01"
+        )
     return value
 
 

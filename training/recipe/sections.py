@@ -8,6 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from training.components import Component
 
 Share = Annotated[float, Field(ge=0, lt=1)]
+LEAST_RATE = 1e-9
+"""Of pairs or images, that may be asked for: hardly any data have as many, and ten over a far
+smaller one is no number any more."""
+
+Rate = Annotated[float, Field(ge=LEAST_RATE, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -204,8 +209,8 @@ class CalibrationTarget(Section):
             calibrate (`training.retraining`); 0 for none.
     """
 
-    far: Annotated[float, Field(gt=0, lt=1)] = 0.01
-    prior: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    far: Rate = 0.01
+    prior: Rate = 0.5
     folds: Annotated[int, Field(ge=0, le=20)] = 0
 
     @model_validator(mode="after")

@@ -127,9 +127,9 @@ def test_figures_of_a_replaced_calibration_are_dropped_and_the_card_says_so(stor
     assert note.startswith("Calibrated anew since")
 
 
-@pytest.mark.parametrize("far", ["0", "1", "-1", "five"])
+@pytest.mark.parametrize("far", ["0", "1", "-1", "five", "1e-310"])
 def test_a_far_that_is_no_share_is_refused(store, images, capsys, far):
     with pytest.raises(SystemExit) as exit_:
         run(store, "calibrate", "plain", "--data", images, f"--far={far}")
     assert exit_.value.code == 2
-    assert "between 0 and 1" in capsys.readouterr().err
+    assert "from 1e-09 to below 1" in capsys.readouterr().err

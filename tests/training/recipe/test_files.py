@@ -106,6 +106,7 @@ class TestHelp:
             ),
             ("schedule.options.floor=abc", "option 'floor' cannot be 'abc'"),
             ("schedule.options.floor=50", "option 'floor' cannot be 50.*less than or equal to 1"),
+            ("calibration.far=1e-310", "calibration.far.*greater than or equal to 0.000000001"),
             ("optimiser.weight_decay=.inf", "optimiser.weight_decay.*finite"),
             ("epochs=1e308", "epochs.*less than or equal to 1000000"),
             ("sampling.name=x", "balanced-pairs"),
