@@ -51,6 +51,9 @@ two places, and as much again. They take 7 ms a megapixel."""
 _FRAME = 10_000
 """Pixels that a frame takes time for besides its own."""
 
+_AVIF_BRANDS = frozenset({b"avif", b"avis", b"mif1", b"msf1"})
+"""Of the files that Pillow gives to libavif."""
+
 _COMPRESSED = frozenset({b"zTXt", b"iTXt", b"iCCP"})
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
 _SCAN_BEGINS = np.uint16(0xDAFF)
@@ -90,6 +93,21 @@ class Source(io.BytesIO):
         return piece
 
 
+def refuse_avif(data: bytes, max_pixels: int) -> None:
+    """Refuses an AVIF that takes far longer than its pixels do, to open or to decode.
+
+    Args:
+        data: The file; of another type it passes.
+        max_pixels: As many are allowed.
+
+    Raises:
+        ImageTooLarge: Its frames are larger than it says.
+        UndecodableImage: It would.
+    """
+    if data[4:8] == b"ftyp" and data[8:12] in _AVIF_BRANDS:
+        _refuse_frames(data, max_pixels)
+
+
 def refuse_pixels(image: ImageFile, data: bytes, max_pixels: int) -> None:
     """Refuses an image whose pixels would take far longer than as many do elsewhere.
 
@@ -99,13 +117,10 @@ def refuse_pixels(image: ImageFile, data: bytes, max_pixels: int) -> None:
         max_pixels: As many are allowed.
 
     Raises:
-        ImageTooLarge: Its frames are larger than it says.
         UndecodableImage: They would.
     """
     if isinstance(image, TiffImageFile):
         _refuse_strips(image, data)
-    elif image.format == "AVIF":
-        _refuse_frames(data, max_pixels)
     elif image.format in JPEG:
         _refuse_scans(image, data, max_pixels)
     elif decoder(image) == "ppm_plain" and data.count(b"#") > _COMMENTS:

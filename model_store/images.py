@@ -9,7 +9,7 @@ from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from model_store.errors import ImageError, ImageTooLarge, UndecodableImage, UnsupportedImageType
-from model_store.excess import JPEG, Source, decoder, refuse_pixels
+from model_store.excess import JPEG, Source, decoder, refuse_avif, refuse_pixels
 from model_store.preprocessing import Preprocessing, UInt8Image, prepare
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF")
@@ -128,6 +128,8 @@ def _upright(source: bytes | Path, max_pixels: int, spec: Preprocessing | None) 
         # ever raised, so that it does not matter in which order threads do it.
         Image.MAX_IMAGE_PIXELS = max_pixels
     data = source if isinstance(source, bytes) else source.read_bytes()
+    # Before it is opened: libavif then already reads all but the pixels.
+    refuse_avif(data, max_pixels)
     with Image.open(Source(data), formats=FORMATS) as image:
         _refuse_larger(image, max_pixels)
         _refuse_unknown_range(image)
