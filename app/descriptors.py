@@ -6,7 +6,8 @@ import sys
 if sys.platform != "win32":
     import resource
 
-# An idle connection takes 14 KiB, and so 250 MB are the most that they take together.
+# An idle connection takes 7 KiB, and so 130 MB are the most that they take together. While a
+# request's headers come, which they must within seconds, it may take 90 KiB.
 _MOST = 20_000
 # The rest is for models, and for connections that come faster than others are closed.
 _FOR_CONNECTIONS = 0.9

@@ -17,6 +17,9 @@ from app.inference.admission import Reservation
 from app.inference.traces import forget_traces
 
 _MAX_HEADER_BYTES = 65_536
+# Beside its bytes each takes some 180 of memory, and may be sent in five. The shipped balancer
+# passes 101 on.
+_MAX_HEADERS = 128
 # Of a header beside its name and value: the colon, the space, and the line's end.
 _LINE_BYTES = 4
 _MAX_PIECES = 16
@@ -39,7 +42,8 @@ class GuardedProtocol(HttpToolsProtocol):
     uvicorn itself waits without end for the first request on a connection, for the rest of a
     request's headers (of any size), for the rest of a body that was answered before its end, and
     for a client that does not read; it keeps trailers of any size, and requests that wait for their
-    turn in any number. Reading a body in time is up to whoever reads it.
+    turn in any number; and it holds the headers and the unread body of a connection's last request
+    for as long as that is idle. Reading a body in time is up to whoever reads it.
 
     What is no request that the application could answer is answered here, as a problem document
     too, once the requests before it are answered; that is the connection's end.
@@ -165,6 +169,10 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._header_bytes > _MAX_HEADER_BYTES:
             raise _too_large()
         if self._in_headers:
+            if len(self.headers) >= _MAX_HEADERS:
+                raise HeadersTooLarge(
+                    f"the request has more than {_MAX_HEADERS} headers; send fewer"
+                )
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -203,15 +211,18 @@ class GuardedProtocol(HttpToolsProtocol):
             return  # To be read anew.
         self._unfinished_bytes = 0
         self._in_body = False
+        super().on_message_complete()
         if self.cycle.response_complete:
             self._reading.stop()
             self._await_request()
-        super().on_message_complete()
+            self._forget()
 
     def on_response_complete(self) -> None:
         """The end of an answer."""
         early = self._running is not None and self._running.more_body
         super().on_response_complete()
+        if self._in_work() is None:
+            self._forget()
         if self.transport.is_closing():
             self._close()
         elif self._refusal is not None and self._in_work() is None:
@@ -251,6 +262,17 @@ class GuardedProtocol(HttpToolsProtocol):
     def _become_idle(self) -> None:
         self.idle.pop(self, None)
         self.idle[self] = None
+
+    def _forget(self) -> None:
+        """Lets go of the request that was answered, or an idle connection would hold all of it."""
+        if self._in_body:
+            # What is still to come of it is read, and goes nowhere.
+            self.cycle.body = bytearray()
+            return
+        self.cycle = self._running = None  # type: ignore[assignment]
+        if not self._in_headers:
+            self.url, self.headers = b"", []
+            self.scope = {}  # type: ignore[typeddict-item]
 
     def _make_room(self) -> None:
         # One that is still to be sent an answer would not go at once.

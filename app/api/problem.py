@@ -58,7 +58,7 @@ class BodyTooSlow(BadRequest):
 
 
 class HeadersTooLarge(BadRequest):
-    """A request's headers, target or trailers over the limit on bytes."""
+    """A request's headers, target or trailers over a limit."""
 
     status = 431
     slug = "headers-too-large"

@@ -130,11 +130,13 @@ def test_what_was_asked_before_is_answered_first(client: Client, sent: bytes) ->
 
 # Little over the limit: what is sent after an answer may cost the client that answer.
 LONG = b"X-Long: " + b"a" * 65_600
-MANY = b"".join(b"%04d: a\r\n" % n for n in range(7300))
+MANY = b"".join(b"%03d: %b\r\n" % (n, b"a" * 540) for n in range(120))
+FEW = b"a:\r\n" * 127
 TOO_LARGE = {
     "a long header": b"GET / HTTP/1.1\r\nHost: x\r\n" + LONG + b"\r\n\r\n",
     "a header without end": b"GET / HTTP/1.1\r\nHost: x\r\n" + LONG,
     "many headers": b"GET / HTTP/1.1\r\nHost: x\r\n" + MANY + b"\r\n",
+    "one header too many": b"GET / HTTP/1.1\r\nHost: x\r\nb:\r\n" + FEW + b"\r\n",
     "a long target": b"GET /" + LONG[10:] + b" HTTP/1.1\r\nHost: x\r\n\r\n",
     "a long trailer": CHUNKED + b"2\r\nab\r\n0\r\n" + LONG + b"\r\n\r\n",
     "many trailers": CHUNKED + b"0\r\n" + MANY + b"\r\n",
@@ -148,6 +150,12 @@ def test_headers_and_trailers_over_the_limit_are_refused(
 ) -> None:
     client.send(*(sent[start : start + step] for start in range(0, len(sent), step)))
     check_refusal(client, 431, "headers-too-large")
+
+
+def test_as_many_headers_as_the_limit_are_taken(client: Client) -> None:
+    for _ in range(2):
+        client.send(LIVE[:-2] + FEW + b"\r\n")
+        assert client.answer().status == 200
 
 
 def test_a_trailer_without_end_is_hung_up_on(client: Client) -> None:

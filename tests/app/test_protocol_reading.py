@@ -1,6 +1,7 @@
 """When the protocol reads on from a connection, and when it waits."""
 
 import asyncio
+import tracemalloc
 
 import pytest
 import uvicorn
@@ -105,3 +106,37 @@ def test_nothing_is_read_while_requests_wait_for_their_turn() -> None:
         protocol.connection_lost(ConnectionResetError())
 
     asyncio.run(read())
+
+
+@pytest.mark.parametrize("early", [False, True], ids=["at the end", "before the end"])
+def test_nothing_of_a_request_is_held_once_it_is_answered(*, early: bool) -> None:
+    """Neither its headers nor a body that nobody read, on however many idle connections."""
+    count, size = 20, 60_000
+    target = b"POST /" + b"a" * 10_000 + b" HTTP/1.1\r\n"
+    lines = b"".join(b"%03d: %b\r\n" % (n, b"b" * 400) for n in range(100))
+    head = target + lines + b"Content-Length: %d\r\n\r\n" % size
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response()(scope, receive, send)
+
+    async def held() -> int:
+        """Bytes a connection."""
+        protocols = [connected(application, Reading()) for _ in range(count)]
+        before, _ = tracemalloc.get_traced_memory()
+        for protocol in protocols:
+            for _ in range(2):
+                protocol.data_received(head + bytes(size - early))
+                (answering,) = protocol.tasks
+                await answering
+                if early:
+                    protocol.data_received(bytes(1))
+        after, _ = tracemalloc.get_traced_memory()
+        for protocol in protocols:
+            protocol.connection_lost(ConnectionResetError())
+        return (after - before) // count
+
+    tracemalloc.start()
+    try:
+        assert asyncio.run(held()) < 5_000
+    finally:
+        tracemalloc.stop()
