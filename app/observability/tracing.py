@@ -11,6 +11,7 @@ from model_store.errors import TwinlensError
 _logger = logging.getLogger(__name__)
 
 _SERVICE = "service.name"
+_SENT = "twinlens.headers"
 # Searched for in scheme://host/path, of which clients choose both the host and the path.
 _NOT_TRACED = r"^[^/]*//[^/]*/(livez|readyz|metrics)\Z"
 # With 25 s of draining and 2 s for last answers it stays below the 30 s that compose waits.
@@ -61,7 +62,7 @@ class Tracing:
             excluded_urls=_NOT_TRACED,
             exclude_spans=["receive", "send"],
         )
-        return traced
+        return _with_headers_that_decode(traced)
 
     def close(self) -> None:
         """Sends what has not been sent yet, if the collector takes it within two seconds."""
@@ -80,6 +81,32 @@ class Tracing:
             self._exporter.shutdown()
 
 
+def _with_headers_that_decode(app: ASGIApp) -> ASGIApp:
+    """Gives what makes spans no headers that it fails on; `_within_span` undoes it.
+
+    It takes a header for UTF-8, or else for text with backslash escapes. One that is neither is an
+    error to it, outside of all that would answer and count the request. HTTP itself has Latin-1.
+    """
+
+    async def outer(scope: Scope, receive: Receive, send: Send) -> None:
+        sent = scope.get("headers", [])
+        if not all(value.isascii() for _, value in sent):
+            # Not in a copy of the scope: the server looks for things in its own.
+            scope[_SENT] = sent
+            scope["headers"] = [(name, _decodable(value)) for name, value in sent]
+        await app(scope, receive, send)
+
+    return outer
+
+
+def _decodable(value: bytes) -> bytes:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1").encode()
+    return value
+
+
 def _within_span(app: ASGIApp) -> Callable[[Scope, Receive, Send], object]:
     """Tells the application of its span as if the client had sent it: logs then name the trace.
 
@@ -89,6 +116,8 @@ def _within_span(app: ASGIApp) -> Callable[[Scope, Receive, Send], object]:
     from opentelemetry import trace
 
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+        if _SENT in scope:
+            scope["headers"] = scope.pop(_SENT)
         span = trace.get_current_span()
         context = span.get_span_context()
         if scope["type"] != "http" or not context.is_valid:

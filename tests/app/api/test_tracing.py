@@ -87,6 +87,22 @@ def test_only_probes_are_not_traced_whatever_else_is_called_like_them(
     assert sent == [True] * len(traced) + [False] * len(probes)
 
 
+def test_headers_that_are_no_text_to_opentelemetry_are_latin_1_to_it_and_left_to_the_service(
+    store: Path, collector: tuple[str, list[bytes]]
+) -> None:
+    endpoint, received = collector
+    with in_thread(store, store_poll_seconds=0, otlp_endpoint=endpoint) as running:
+        for name in ("user-agent", "host", "traceparent"):
+            for path in ("/models", "/livez"):
+                answer = running.client.get(path, headers={name: b"\xff\\x"})
+                assert answer.status_code == 200
+                assert "x-request-id" in answer.headers
+        answer = running.client.post("/embed", headers={"content-encoding": b"\xff\\x"})
+        assert answer.status_code == 415
+        assert "'ÿ\\x'" in answer.json()["detail"]
+    assert "ÿ\\x".encode() in b"".join(received)
+
+
 @pytest.mark.parametrize("listens", [True, False])
 def test_a_collector_that_is_down_is_not_waited_for_at_the_end(
     listens: bool, store: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
