@@ -56,8 +56,12 @@ class Page:
         waiting.until(lambda _: condition(), "waited in vain")
 
     def says(self, name: str, what: str) -> None:
-        """Waits until something is said in one place."""
+        """Waits until something is said in one place, among other things."""
         self.until(lambda: what in self.text(name))
+
+    def service_is(self, state: str) -> None:
+        """Waits until this, and nothing more, is said of the service."""
+        self.until(lambda: self.text("service") == state)
 
     def choose(self, well: int, image: Path) -> None:
         """Chooses a file."""
@@ -93,7 +97,7 @@ def browser() -> Iterator[Chrome]:
 def page(browser: Chrome, server: Running) -> Iterator[Page]:
     forget(browser)
     opened = Page(browser, server.port)
-    opened.says("service", "ready")
+    opened.service_is("ready")
     yield opened
     # Refused requests are reported there, too; an error of the script's own never may be.
     errors = [entry["message"] for entry in browser.get_log("browser")]
@@ -190,7 +194,7 @@ def test_a_key_is_asked_for_and_kept_for_the_tab(
     write_keys(tmp_path / "keys.json", (record,))
     with in_thread(store, api_keys=tmp_path / "keys.json") as guarded:
         page = Page(browser, guarded.port)
-        page.says("service", "needs a key")
+        page.service_is("needs a key")
         assert page.text("error") == ""
         field = browser.find_element(By.ID, "key")
         # No header can hold the sign that stands for the rest of a key.
@@ -202,17 +206,17 @@ def test_a_key_is_asked_for_and_kept_for_the_tab(
         page.until(lambda: page.text("error-title") not in {"", "This is no API key"})
         field.clear()
         field.send_keys(f"{secret}\n")
-        page.says("service", "ready")
+        page.service_is("ready")
         page.hand_over("drop", ".slot", *images[:2])
         page.says("figures", "Probability")
         browser.refresh()
-        page.says("service", "ready")
+        page.service_is("ready")
 
 
 def test_a_service_that_is_gone_is_said(browser: Chrome, store: Path, images: list[Path]):
     with in_thread(store) as running:
         page = Page(browser, running.port)
-        page.says("service", "ready")
+        page.service_is("ready")
         page.hand_over("drop", ".slot", *images[:2])
         page.says("figures", "Probability")
     page.hand_over("drop", ".slot", *images[1:])
@@ -248,7 +252,7 @@ def test_a_balancer_without_a_server_is_not_ready(browser: Chrome, server: Runni
     with HTTPServer(("127.0.0.1", 0), Balancer) as balancer:
         Thread(target=balancer.serve_forever, daemon=True).start()
         page = Page(browser, balancer.server_port)
-        page.says("service", "not ready")
+        page.service_is("not ready")
         assert page.text("about") == ""
         browser.get("about:blank")
         balancer.shutdown()
@@ -259,7 +263,7 @@ def test_nothing_is_fetched_from_elsewhere(browser: Chrome, server: Running, pat
     browser.get("about:blank")
     forget(browser)
     page = Page(browser, server.port)
-    page.says("service", "ready")
+    page.service_is("ready")
     if path:
         browser.get(page.address + path)
         page.until(lambda: browser.find_elements(By.CSS_SELECTOR, ".opblock"))
