@@ -60,8 +60,8 @@ async def compare(request: Request) -> Response:
         max_image_bytes=settings.max_image_bytes,
     )
     work = service.inference.compare(
-        fields.image("image_a", Side.LEFT),
-        fields.image("image_b", Side.RIGHT),
+        await fields.image("image_a", Side.LEFT),
+        await fields.image("image_b", Side.RIGHT),
         fields.text("model"),
     )
     # What was base64 is there a second time by now.
@@ -113,8 +113,8 @@ async def compare_many(request: Request) -> Response:
     )
     name = fields.text("model")
     dimension = service.catalogue.find(name).manifest.dimension
-    candidates = _candidates(fields, service, dimension)
-    query = _query(fields)
+    candidates = await _candidates(fields, service, dimension)
+    query = await _query(fields)
     # Numbers of a JSON text take ten times the bytes that are counted for them.
     del body, fields
     work = service.inference.compare_many(query, candidates, name)
@@ -167,14 +167,14 @@ def _query_is_an_embedding(fields: Fields) -> bool:
     return bool(values) and not isinstance(values[0], (str, bytes))
 
 
-def _query(fields: Fields) -> EncodedImage | Embeddings:
+async def _query(fields: Fields) -> EncodedImage | Embeddings:
     if _query_is_an_embedding(fields):
         rows: Embeddings = embeddings_from_json("query", [fields.values("query")])
         return np.ascontiguousarray(rows[0])
-    return fields.image("query", Side.LEFT)
+    return await fields.image("query", Side.LEFT)
 
 
-def _candidates(
+async def _candidates(
     fields: Fields, service: Service, dimension: int
 ) -> list[EncodedImage] | Embeddings:
     limit = service.settings.max_candidates
@@ -196,4 +196,4 @@ def _candidates(
         check_count("candidates", len(values), limit)
         return embeddings_from_json("candidates", values)
     service.inference.check_count(len(values) + (not _query_is_an_embedding(fields)))
-    return fields.images("candidates", Side.RIGHT)
+    return await fields.images("candidates", Side.RIGHT)

@@ -66,7 +66,7 @@ async def embed(request: Request) -> Response:
         max_image_bytes=settings.max_image_bytes,
     )
     service.inference.check_count(len(fields.values("images")))
-    images = fields.images("images", fields.side())
+    images = await fields.images("images", fields.side())
     work = service.inference.embed(images, fields.text("model"))
     # What was base64 is there a second time by now.
     del body, fields

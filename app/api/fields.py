@@ -14,6 +14,7 @@ from app.api.uploads import Body
 from app.inference.embedder import EncodedImage, check_size
 from app.inference.engines.base import Embeddings
 from app.inference.errors import TooManyBytes
+from app.inference.threads import for_each
 from model_store.errors import UnsupportedImageType
 from model_store.network import Side
 
@@ -100,7 +101,7 @@ class Fields:
         except ValueError:
             raise BadRequest(f"side: must be 'left' or 'right', not '{value[:50]}'") from None
 
-    def image(self, name: str, side: Side) -> EncodedImage:
+    async def image(self, name: str, side: Side) -> EncodedImage:
         """The one image of a field.
 
         Raises:
@@ -110,13 +111,13 @@ class Fields:
         count = len(self.values(name))
         if count != 1:
             raise BadRequest(f"{name}: {count:,} images; send exactly one")
-        (image,) = self.images(name, side)
+        (image,) = await self.images(name, side)
         return image
 
-    def images(self, name: str, side: Side) -> list[EncodedImage]:
+    async def images(self, name: str, side: Side) -> list[EncodedImage]:
         """All images of a field, labelled `name[0]` and so on.
 
-        Base64 is decoded here, on the event loop: how many there are must be checked before.
+        Base64 is decoded here: how many there are must be checked before.
 
         Raises:
             BadRequest: One is empty or not base64.
@@ -124,17 +125,19 @@ class Fields:
             UnsupportedImageType: One is the name of a file.
         """
         values = self.values(name)
-        found = []
-        for index, value in enumerate(values):
+
+        def image(index: int) -> EncodedImage:
             label = f"{name}[{index}]" if len(values) > 1 else name
-            data = value
+            data = values[index]
             if not isinstance(data, bytes):
-                data = _from_base64(label, value, self._max_image_bytes)
+                data = _from_base64(label, data, self._max_image_bytes)
             if not data:
                 raise BadRequest(f"{label}: the image is empty; send a file that has content")
             _check_not_a_path(label, data)
-            found.append(EncodedImage(label, data, side))
-        return found
+            return EncodedImage(label, data, side)
+
+        texts = [len(value) if isinstance(value, str) else 0 for value in values]
+        return await for_each(image, texts)
 
 
 def _shown(names: Sequence[str]) -> str:

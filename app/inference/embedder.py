@@ -17,6 +17,7 @@ from app.inference.errors import TooManyBytes
 from app.inference.repeats import Repeats
 from app.inference.rows import Row, Rows
 from app.inference.schedule import Slot
+from app.inference.threads import for_each
 from app.observability.metrics import Metrics
 from model_store.errors import ImageError
 from model_store.network import Side
@@ -100,7 +101,8 @@ class Embedder:
         for image in images:
             check_size(image.label, len(image.data), self._max_image_bytes)
         rows: list[Row | None] = [None] * len(images)
-        flights = self._start(model, images, rows)
+        keys = await self._keys(model, images)
+        flights = self._start(model, images, keys, rows)
         if flights:
             # An image that is given twice is computed once.
             answers = {flight.answer for flight in flights.values()}
@@ -124,15 +126,27 @@ class Embedder:
                 del flight
         return _gathered(model, [row for row in rows if row is not None])
 
+    async def _keys(
+        self, model: LoadedModel, images: Sequence[EncodedImage]
+    ) -> Sequence[Key | None]:
+        """What the cache knows each image by; nothing where it keeps none."""
+        if not self._cache.enabled:
+            return [None] * len(images)
+
+        def key(index: int) -> Key:
+            image = images[index]
+            return cache_key(image.data, f"{model.identity}/{model.lane(image.side).side}")
+
+        return await for_each(key, [len(image.data) for image in images])
+
     def _start(
-        self, model: LoadedModel, images: Sequence[EncodedImage], rows: list[Row | None]
+        self,
+        model: LoadedModel,
+        images: Sequence[EncodedImage],
+        keys: Sequence[Key | None],
+        rows: list[Row | None],
     ) -> dict[int, _Flight]:
         """Fills in the rows that the cache has; a flight for each of the others, by index."""
-        keys: list[Key | None] = [None] * len(images)
-        if self._cache.enabled:
-            for index, image in enumerate(images):
-                side = model.lane(image.side).side
-                keys[index] = cache_key(image.data, f"{model.identity}/{side}")
         missing: list[int] = []
         new: set[Key] = set()
         unshared = 0

@@ -1,6 +1,7 @@
 """Bodies in pieces: whatever the pieces are, what is read is what was sent."""
 
 import asyncio
+import base64
 import gc
 import itertools
 import socket
@@ -15,6 +16,7 @@ from fastapi import Request
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.api.fields import Fields
 from app.api.form import Form
 from app.api.limits import Limits
 from app.api.multipart import MultipartReader
@@ -22,6 +24,8 @@ from app.api.problem import BadRequest
 from app.api.sink import Sink, sink_of
 from app.api.uploads import Body, read_body
 from app.inference.admission import Admission
+from app.inference.embedder import EncodedImage
+from model_store.network import Side
 from tests.app.material import DIMENSION, picture
 from tests.app.serving import Running, in_thread
 
@@ -196,6 +200,31 @@ def test_json_of_nearly_a_million_values_is_read_and_lists_in_lists_hardly_slow_
     assert gc.isenabled()
     # Of the garbage collector: one for each 700 lists would be 1,400.
     assert passes.count("start") < 10
+
+
+def test_large_images_in_json_are_decoded_beside_the_event_loop() -> None:
+    images = [bytes([place]) * 3_000_000 for place in range(3)]
+    texts: list[object] = [base64.b64encode(image).decode() for image in images]
+    fields = Fields(
+        Body("json", {"images": texts}, 12_000_000),
+        [],
+        known=("images",),
+        required=("images",),
+        parameters=(),
+        max_image_bytes=3_000_000,
+    )
+
+    async def decode() -> tuple[list[EncodedImage], int]:
+        task = asyncio.create_task(fields.images("images", Side.LEFT))
+        turns = 0
+        while not task.done():
+            await asyncio.sleep(0)
+            turns += 1
+        return await task, turns
+
+    found, turns = asyncio.run(decode())
+    assert [image.data for image in found] == images
+    assert turns > 2 * len(images)
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,11 @@ import asyncio
 import numpy as np
 import pytest
 
+from app.inference.embedder import EncodedImage
 from app.inference.service import Service
 from model_store.network import Side
 from tests.app.inference.services import image, lookups, run, with_engine
-from tests.app.material import (
-    DIMENSION,
-    MeanEngine,
-)
+from tests.app.material import DIMENSION, MeanEngine, picture
 from tests.app.serving import wait_until
 
 
@@ -44,6 +42,24 @@ def test_whoever_joins_a_request_that_leaves_at_once_has_his_image_all_the_same(
     service = run(store, scenario)
     assert lookups(service, "joined") == 1
     assert service.admission.outstanding == 0
+
+
+def test_digests_of_large_images_are_made_beside_the_event_loop(store) -> None:
+    async def scenario(service: Service) -> None:
+        with_engine(service, MeanEngine())
+        padded = EncodedImage("image", picture(1) + bytes(4_000_000))
+        task = asyncio.create_task(service.inference.embed([padded, image(2), padded]))
+        turns = 0
+        # Nothing is looked up before all digests are there.
+        while not lookups(service, "miss"):
+            await asyncio.sleep(0)
+            turns += 1
+        assert turns > 3
+        await task
+
+    service = run(store, scenario)
+    assert lookups(service, "miss") == 2
+    assert lookups(service, "joined") == 1
 
 
 def test_without_a_cache_nothing_is_remembered(store) -> None:

@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 
-from app.inference.threads import in_thread
+from app.inference.threads import for_each, in_thread
 
 
 def test_it_is_done_beside_the_event_loop_and_what_comes_of_it_comes_back() -> None:
@@ -88,3 +88,48 @@ def test_what_was_worked_on_does_not_wait_for_the_garbage_collector(leaves: bool
         asyncio.run(main())
     finally:
         gc.enable()
+
+
+MEBIBYTE = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("sizes", "here"),
+    [
+        ([], True),
+        ([MEBIBYTE], True),
+        ([1000] * 50, True),
+        ([MEBIBYTE + 1], False),
+        ([MEBIBYTE // 4] * 11, False),
+        ([10, 5 * MEBIBYTE, 0, 10], False),
+    ],
+)
+def test_little_is_done_at_once_and_much_beside_the_event_loop(
+    sizes: list[int], *, here: bool
+) -> None:
+    async def main() -> list[tuple[int, bool]]:
+        loop = threading.get_ident()
+        return await for_each(lambda place: (place, threading.get_ident() == loop), sizes)
+
+    assert asyncio.run(main()) == [(place, here) for place in range(len(sizes))]
+
+
+def test_of_much_what_was_not_begun_is_not_done_for_who_is_cancelled() -> None:
+    begun, gate = threading.Event(), threading.Event()
+    places: list[int] = []
+
+    def work(place: int) -> None:
+        places.append(place)
+        begun.set()
+        assert gate.wait(30)
+
+    async def main() -> None:
+        task = asyncio.create_task(for_each(work, [MEBIBYTE] * 3))
+        assert await asyncio.to_thread(begun.wait, 30)
+        task.cancel()
+        gate.set()
+        await asyncio.wait([task], timeout=30)
+        assert task.cancelled()
+
+    asyncio.run(main())
+    assert places == [0]
