@@ -206,7 +206,7 @@ def test_large_images_in_json_are_decoded_beside_the_event_loop() -> None:
     images = [bytes([place]) * 3_000_000 for place in range(3)]
     texts: list[object] = [base64.b64encode(image).decode() for image in images]
     fields = Fields(
-        Body("json", {"images": texts}, 12_000_000),
+        Body({"images": texts}, 12_000_000),
         [],
         known=("images",),
         required=("images",),
