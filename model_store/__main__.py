@@ -21,8 +21,11 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "list":
             return _list(store, check=options.check)
         if options.command == "import":
-            reference = import_model(options.name, store)
+            imported = import_model(options.name, store)
+            reference = imported.reference
             print(f"{reference.name} version {reference.version}: {reference.path}")
+            if imported.told:
+                print(f"  {imported.told}")
         elif options.command == "default":
             store.set_default(options.name)
             print(f"'{options.name}' answers now where a request names no model")

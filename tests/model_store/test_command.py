@@ -8,6 +8,7 @@ import pytest
 from model_store import ModelStore
 from model_store.__main__ import main
 from model_store.store import SHIPPED
+from tests import tiny
 
 
 @pytest.fixture
@@ -61,6 +62,16 @@ def test_what_was_done_is_said_and_done(store: Path, capsys: pytest.CaptureFixtu
     assert index.default == "glyphs"
     assert index.aliases == {"signs": "glyphs"}
     assert "'signs' is now another name of 'glyphs'" in capsys.readouterr().out
+
+
+def test_an_import_that_something_is_in_the_way_of_says_what_answers(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = ModelStore(store).save("photos", tiny.network())
+    assert main(["import", "photos", "--store", str(store)]) == 0
+    version, told = capsys.readouterr().out.splitlines()
+    assert version == f"photos version 1: {mine.path}"
+    assert "that answers, and stays" in told
 
 
 def test_a_store_that_is_no_folder_is_an_error_in_one_line(

@@ -1,20 +1,84 @@
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
-from model_store import ModelStore
+from model_store import ModelStore, imports
 from model_store.imports import import_model, importable, template
+from model_store.manifest import Evaluation
+from tests import tiny
+
+MEASURED = (Evaluation(protocol="verification", data="mine", figures={"auc": 0.9}),)
 
 
-def test_photos_is_imported_once_and_reproduces_its_manifest(tmp_path: Path):
-    store = ModelStore(tmp_path)
-    first = import_model("photos", store)
-    assert import_model("photos", store) == first, "the second import finds nothing to do"
-    loaded = store.load("photos")
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
+    store = ModelStore(tmp_path_factory.mktemp("imported"))
+    assert import_model("photos", store).told == ""
+    return store
+
+
+@pytest.fixture
+def store(imported: ModelStore, tmp_path: Path) -> ModelStore:
+    """A copy of it, to be changed."""
+    shutil.copytree(imported.root, tmp_path / "store")
+    return ModelStore(tmp_path / "store")
+
+
+def test_photos_is_imported_once_and_reproduces_its_manifest(imported: ModelStore):
+    again = import_model("photos", imported)
+    assert (again.reference, again.told) == (imported.find("photos", 1), "")
+    assert imported.versions("photos") == [1], "the second import finds nothing to do"
+    loaded = imported.load("photos")
     expected = template("photos")
     assert loaded.manifest.model_copy(update={"version": expected.version}) == expected
     assert loaded.manifest.calibration is not None
+
+
+def test_what_a_user_made_of_it_goes_on_answering(store: ModelStore):
+    calibration = template("photos").calibration
+    assert calibration is not None
+    store.revise("photos", 1, evaluations=MEASURED)
+    store.revise("photos", 2, calibration=calibration.model_copy(update={"threshold": 0.5}))
+    kept = import_model("photos", store)
+    assert kept.reference == store.find("photos", 3)
+    assert "what Twinlens ships is version 1" in kept.told
+    shutil.rmtree(store.root / "photos" / "1")
+    kept = import_model("photos", store)
+    assert "measured or trained since" in kept.told
+    assert f"move {store.root / 'photos'} out" in kept.told
+    assert store.versions("photos") == [2, 3]
+
+
+def test_a_users_own_model_of_that_name_goes_on_answering(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    mine = store.save("photos", tiny.network())
+    kept = import_model("photos", store)
+    assert kept.reference == mine
+    assert "stays" in kept.told
+    assert store.versions("photos") == [1]
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_what_another_twinlens_ships_answers_unless_the_user_has_changed_what_was_there(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch, changed: bool
+):
+    newer = template("photos").model_copy(update={"description": "of a later release"})
+    monkeypatch.setattr(imports, "template", lambda _: newer)
+    if changed:
+        store.revise("photos", 1, evaluations=MEASURED)
+    found = import_model("photos", store)
+    assert found.reference == store.find("photos", 2)
+    assert ("stays" in found.told) == changed
+    assert (store.manifest("photos").description == newer.description) != changed
+    assert import_model("photos", store) == found
+    assert store.versions("photos") == [1, 2]
+
+
+def test_a_version_that_cannot_be_read_is_no_import(store: ModelStore):
+    (store.root / "photos" / "1" / "manifest.json").write_text("{}")
+    assert import_model("photos", store).reference.version == 2
 
 
 def test_every_importable_model_has_its_manifest():
@@ -23,11 +87,9 @@ def test_every_importable_model_has_its_manifest():
         assert template(name).name == name
 
 
-def test_imported_weights_give_what_the_reference_network_gives(tmp_path: Path):
+def test_imported_weights_give_what_the_reference_network_gives(imported: ModelStore):
     """The mean and spread of efficientnet-lite-pytorch 0.1.0 on the same input and weights."""
-    store = ModelStore(tmp_path)
-    import_model("photos", store)
-    backbone = store.load("photos").network.branches[0].backbone
+    backbone = imported.load("photos").network.branches[0].backbone
     images = torch.linspace(0, 5000, 3 * 224 * 224).sin().view(1, 3, 224, 224)
     with torch.inference_mode():
         features = backbone(images)
