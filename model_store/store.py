@@ -16,7 +16,7 @@ from model_store.calibration import Calibration
 from model_store.checkpoint import Checkpoint
 from model_store.errors import CheckpointDamaged, ModelNotFound, StoreError
 from model_store.files import write_durably
-from model_store.index import StoreIndex, read_index, update_index
+from model_store.index import INDEX, StoreIndex, read_index, update_index
 from model_store.manifest import (
     NAME_PATTERN,
     Evaluation,
@@ -183,8 +183,10 @@ class ModelStore:
             expected_weights: If given, weights that come out as another file are refused.
 
         Raises:
-            StoreError: It cannot be written; nothing of it is then left in the store.
+            StoreError: It cannot be written, or the name is another model's alias; nothing of it is
+                then left in the store.
         """
+        self.check_no_alias(name)
         with incoming_version(self.root / check_name(name)) as incoming:
             weights = write_weights(incoming, network, dtype)
             if expected_weights not in (None, weights):
@@ -268,6 +270,22 @@ class ModelStore:
                 }
             )
             return self._reference(name, publish_version(incoming, draft, after=version))
+
+    def check_no_alias(self, name: str) -> None:
+        """Refuses a name that is an alias of another model, which a new model would take from it.
+
+        Raises:
+            StoreError: It is one.
+        """
+        try:
+            model = self.resolve(name)
+        except CheckpointDamaged:
+            return  # Training must not be lost to a file that can be mended.
+        if model != name:
+            raise StoreError(
+                f"'{name}' is an alias of '{model}', which a model of that name would put out of "
+                f"use; choose another name, or take the alias out of {self.root / INDEX}"
+            )
 
     def check_writable(self, name: str) -> None:
         """Tries whether a version could be added to a model that is there; leaves nothing of it.

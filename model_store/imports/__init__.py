@@ -17,6 +17,7 @@ from model_store import typicality as typicalities
 from model_store.errors import StoreError
 from model_store.imports.dlib_face import face_tensors
 from model_store.imports.efficientnet_lite import imagenet_tensors
+from model_store.index import INDEX
 from model_store.manifest import Manifest
 from model_store.network.lookup import find
 from model_store.network.siamese import SiameseNetwork
@@ -110,7 +111,7 @@ def _kept(wanted: Manifest, store: ModelStore) -> Imported | None:
         with suppress(StoreError):
             usable[version] = store.manifest(wanted.name, version)
     if not usable:
-        return None
+        return _aliased(wanted.name, store)
     newest = store.find(wanted.name, max(usable))
     if _same(usable[newest.version], wanted):
         return Imported(newest)
@@ -128,6 +129,18 @@ def _kept(wanted: Manifest, store: ModelStore) -> Imported | None:
         "that answers, and stays: it was calibrated, measured or trained since, or imported by an "
         "earlier Twinlens (to have what this one ships instead, move "
         f"{newest.path.parent} out of the store and import again)",
+    )
+
+
+def _aliased(name: str, store: ModelStore) -> Imported | None:
+    """The model that has an import's name as an alias; None where none has."""
+    model = store.resolve(name)
+    if model == name or not store.versions(model):
+        return None
+    return Imported(
+        store.find(model),
+        f"that answers, and stays: '{name}' is an alias of it (to have what Twinlens ships "
+        f"instead, take the alias out of {store.root / INDEX} and import again)",
     )
 
 

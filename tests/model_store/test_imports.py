@@ -60,6 +60,16 @@ def test_a_users_own_model_of_that_name_goes_on_answering(tmp_path: Path):
     assert store.versions("photos") == [1]
 
 
+def test_an_alias_of_that_name_goes_on_answering(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    mine = store.save("mine", tiny.network())
+    store.set_alias("photos", "mine")
+    kept = import_model("photos", store)
+    assert kept.reference == mine
+    assert "'photos' is an alias of it" in kept.told
+    assert store.versions("photos") == []
+
+
 @pytest.mark.parametrize("changed", [False, True])
 def test_what_another_twinlens_ships_answers_unless_the_user_has_changed_what_was_there(
     store: ModelStore, monkeypatch: pytest.MonkeyPatch, changed: bool

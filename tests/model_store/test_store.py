@@ -212,8 +212,19 @@ def test_a_name_is_a_models_own_before_it_is_an_alias(tmp_path: Path):
         "absent",
         "../x",
     ]
-    store.save("live", tiny.network(seed=1))
+    # As one that knew nothing of the alias has left it there.
+    (tmp_path / "good").rename(tmp_path / "live")
     assert store.resolve("live") == "live"
+
+
+def test_a_new_model_puts_no_alias_out_of_use(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    store.save("good", tiny.network())
+    store.set_alias("live", "good")
+    with pytest.raises(StoreError, match=r"'live' is an alias of 'good'.*store\.json"):
+        store.save("live", tiny.network(seed=1))
+    assert not (tmp_path / "live").exists()
+    assert store.save("good", tiny.network(seed=1)).version == 2
 
 
 def test_default_and_aliases(filled: ModelStore):

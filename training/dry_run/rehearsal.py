@@ -67,6 +67,7 @@ def rehearse(request: FitRequest, picture: Path, reporter: Reporter) -> Rehearsa
     Raises:
         TwinlensError: `fit` would raise it; or the picture cannot be written.
     """
+    request.store.check_no_alias(request.name)
     sources = open_sources(request.data, request.holdout, request.right)
     for line in sources.not_used():
         reporter.say(line)

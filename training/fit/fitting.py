@@ -43,6 +43,8 @@ def fit(
         TwinlensError: Data, recipe or run do not allow it; the message says what to do.
         EarlierRunKept: It was interrupted while the run that it was to discard is still there.
     """
+    # Not when it is published, for that is hours later.
+    request.store.check_no_alias(request.name)
     run = Run(request.store.root, request.name)
     with run.locked():
         earlier = run.begun or run.resumable

@@ -4,6 +4,7 @@ import pytest
 
 from app.inference.catalogue import Catalogue
 from app.inference.errors import UnknownModel
+from model_store import ModelStore
 from tests.app.inference.loading import loader
 from tests.app.material import fill_store, network
 
@@ -42,7 +43,9 @@ def test_an_index_that_cannot_be_read_is_said_once_each_time(
 
 def test_a_models_own_name_goes_before_an_alias_for_the_default_too(tmp_path) -> None:
     store = fill_store(tmp_path)
-    store.save("small", network(seed=10))
+    # As one that knew nothing of the alias has put it there.
+    ModelStore(tmp_path / ".other").save("small", network(seed=10))
+    (tmp_path / ".other" / "small").rename(tmp_path / "small")
     found = loader(store, default="small").update(Catalogue())
     assert found.aliases == {"small": "tiny"}
     assert found.default_model == found.find(None).name == found.find("small").name == "small"

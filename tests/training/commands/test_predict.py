@@ -92,9 +92,6 @@ def test_a_model_without_calibration_gives_its_score_alone(store, drawings, tmp_
     assert "not calibrated" in told
     assert run(drawings["box"], drawings["box"], *where, "--model", "nickname") == 0
     assert "model: plain version 1" in capsys.readouterr().out
-    store.save("nickname", small.network("cosine", seed=1))
-    assert run(drawings["box"], drawings["box"], *where, "--model", "nickname") == 0
-    assert "model: nickname version 1" in capsys.readouterr().out
 
 
 def test_a_is_the_left_branch_and_b_the_right(store, tmp_path):

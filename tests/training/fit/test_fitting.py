@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests import tiny
 from tests.training.drawings import SMALL_RECIPE, draw_folder, leave_one
 from training.data.split import Split
 from training.recipe.files import load_recipe
@@ -266,6 +267,17 @@ class TestWithoutARecipe:
         said = capsys.readouterr()
         assert "there is no report" in said.err
         assert "training report m --data" in said.out
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_an_alias_is_no_name_for_a_model_which_is_said_before_anything_else(
+    command, store, dry, capsys
+):
+    store.save("mine", tiny.network())
+    store.set_alias("live", "mine")
+    assert command(*dry, data="absent", name="live") == 1
+    assert "'live' is an alias of 'mine'" in capsys.readouterr().err
+    assert [entry.name for entry in store.root.iterdir() if entry.is_dir()] == ["mine"]
 
 
 def test_the_record_of_an_evaluation_is_json(command, store):
