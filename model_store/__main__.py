@@ -27,11 +27,11 @@ def main(arguments: list[str] | None = None) -> int:
             if imported.told:
                 print(f"  {imported.told}")
         elif options.command == "default":
-            store.set_default(options.name)
-            print(f"'{options.name}' answers now where a request names no model")
+            chosen = store.set_default(options.name)
+            print(f"'{chosen.name}' answers now where a request names no model")
         else:
-            store.set_alias(options.alias, options.name)
-            print(f"'{options.alias}' is now another name of '{options.name}'")
+            named = store.set_alias(options.alias, options.name)
+            print(f"'{options.alias}' is now another name of '{named.name}'")
     except StoreError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -122,10 +122,10 @@ def _parser() -> argparse.ArgumentParser:
         "package is the extra 'faces')",
     )
     default = add("default", "choose the model that answers by default")
-    default.add_argument("name", help="a model of the store")
+    default.add_argument("name", help="a model of the store, or an alias of it")
     alias = add("alias", "give a model a further name")
     alias.add_argument("alias", help="the further name")
-    alias.add_argument("name", help="the model's own name")
+    alias.add_argument("name", help="the model, or another alias of it")
     return parser
 
 

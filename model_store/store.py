@@ -304,29 +304,40 @@ class ModelStore:
         """
         return read_index(self.root)
 
-    def set_default(self, name: str) -> None:
+    def set_default(self, name: str) -> Reference:
         """Makes a model the one that answers where a request names none.
+
+        Args:
+            name: The model's, or an alias of it.
 
         Raises:
             ModelNotFound: The store has no such model.
         """
-        self.find(name)
-        update_index(self.root, lambda index: index.model_copy(update={"default": name}))
+        found = self.find(self.resolve(name))
+        update_index(self.root, lambda index: index.model_copy(update={"default": found.name}))
+        return found
 
-    def set_alias(self, alias: str, name: str) -> None:
+    def set_alias(self, alias: str, name: str) -> Reference:
         """Gives a model a further name.
+
+        Args:
+            alias: The further name.
+            name: The model's, or another alias of it.
 
         Raises:
             ModelNotFound: The store has no such model.
             StoreError: A model has the alias as its own name.
         """
-        self.find(name)
+        found = self.find(self.resolve(name))
         if self._listed(check_name(alias)):
             raise StoreError(f"'{alias}' is a model's own name; choose another alias")
         update_index(
             self.root,
-            lambda index: index.model_copy(update={"aliases": {**index.aliases, alias: name}}),
+            lambda index: index.model_copy(
+                update={"aliases": {**index.aliases, alias: found.name}}
+            ),
         )
+        return found
 
     def _listed(self, name: str) -> list[int]:
         """As `versions`, with an error for users."""

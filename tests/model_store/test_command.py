@@ -58,10 +58,13 @@ def test_a_broken_manifest_hides_no_other_model(
 def test_what_was_done_is_said_and_done(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["default", "glyphs", "--store", str(store)]) == 0
     assert main(["alias", "signs", "glyphs", "--store", str(store)]) == 0
+    assert main(["default", "signs", "--store", str(store)]) == 0
     index = ModelStore(store).index()
     assert index.default == "glyphs"
     assert index.aliases == {"signs": "glyphs"}
-    assert "'signs' is now another name of 'glyphs'" in capsys.readouterr().out
+    default, alias, again = capsys.readouterr().out.splitlines()
+    assert alias == "'signs' is now another name of 'glyphs'"
+    assert default == again == "'glyphs' answers now where a request names no model"
 
 
 def test_an_import_that_something_is_in_the_way_of_says_what_answers(

@@ -237,6 +237,9 @@ def test_default_and_aliases(filled: ModelStore):
     filled.set_default("bad")
     assert filled.index().aliases == {"live": "good", "next": "bad"}, "the others stay"
     assert filled.index().default == "bad"
+    assert filled.set_default("live").name == "good"
+    assert filled.set_alias("main", "live").name == "good"
+    assert filled.index().default == filled.index().aliases["main"] == "good"
     with pytest.raises(ModelNotFound, match="no model 'absent'"):
         filled.set_alias("another", "absent")
     with pytest.raises(InvalidName):

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 
 from model_store import checkpoint as checkpoints
-from model_store.checkpoint import Checkpoint
 from model_store.network import NetworkSpec, SiameseNetwork
 from model_store.network.specification import BranchSpec
 from model_store.store import ModelStore
@@ -105,7 +104,7 @@ def open_origin(start: Start, spec: NetworkSpec, store: ModelStore) -> Origin:
         TrainingError, StoreError: It cannot be had; the message says what to do instead.
     """
     if start.model is not None:
-        found = _checkpoint(start.model, store)
+        found = checkpoints.load(folder_named(start.model, store))
         name = f"model '{found.manifest.name}' version {found.manifest.version}"
         return Origin(start, whole=(found.network.state_dict(), name))
     if start.backbone is None and start.right_backbone is None:
@@ -136,11 +135,6 @@ def _source(wanted: str, branch: BranchSpec) -> Source:
     if wanted == DLIB:
         return dlib_weights(branch)
     return read_tensors(Path(wanted).expanduser()), Path(wanted).name
-
-
-def _checkpoint(model: str, store: ModelStore) -> Checkpoint:
-    folder = folder_named(model)
-    return store.load(model) if folder is None else checkpoints.load(folder)
 
 
 def _fill_whole(network: SiameseNetwork, tensors: Mapping[str, torch.Tensor], source: str) -> Match:

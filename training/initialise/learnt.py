@@ -32,7 +32,7 @@ def start_learnt(start: Start, store: ModelStore) -> tuple[str, ...] | None:
         return () if _cannot_have_seen(start) else None
     if is_shipped(start.model, store):
         return ()
-    folder = folder_named(start.model) or store.find(start.model).path
+    folder = folder_named(start.model, store)
     try:
         written = Split.from_json((folder / SPLIT_FILE).read_bytes())
     except (OSError, ValueError):

@@ -31,14 +31,13 @@ def is_shipped(model: str, store: ModelStore) -> bool:
     comes along, too, and have copies of its models in stores of their own.
 
     Args:
-        model: A model of the store, or the folder of a version.
+        model: As `start.model` names it.
         store: Where a model is looked for by name.
 
     Raises:
         StoreError: There is no such model, or its manifest cannot be read.
     """
-    folder = folder_named(model)
-    found = store.manifest(model) if folder is None else checkpoints.read_manifest(folder)
+    found = checkpoints.read_manifest(folder_named(model, store))
     shipped = SHIPPED_MODELS.get(found.name)
     if shipped is None and found.name in importable():
         shipped = template(found.name).weights.sha256

@@ -78,7 +78,8 @@ class Start(Section):
             dictionary.
         right_backbone: The same for the right branch of a pseudo-Siamese network, where it is to
             start from other weights than the left.
-        model: A model of the store, or the folder of a version: all its weights that fit.
+        model: A model of the store, an alias of one, or the folder of a version: all its weights
+            that fit.
         same_sides: Whether two branches of one specification start from the same weights.
         projection: `whitening` for the linear map under which the training images of one class,
             as the starting backbone sees them, lie alike in all directions: see

@@ -35,15 +35,19 @@ class TestCanCross:
     def test_what_is_not(self, recipe, values):
         assert not can_cross_at_home(load_recipe(recipe, values))
 
-    @pytest.mark.parametrize("named", ["by name", "by folder", "by relative folder"])
+    @pytest.mark.parametrize("named", ["by name", "by alias", "by folder", "by relative folder"])
     def test_what_ships_may_be_had_from_any_store(self, tmp_path, monkeypatch, named):
         shutil.copytree(SHIPPED / "glyphs", tmp_path / "glyphs")
         monkeypatch.chdir(tmp_path)
-        folder = {"by folder": f"{tmp_path}/glyphs/1", "by relative folder": "glyphs/1"}
-        recipe = load_recipe(
-            "glyphs", ["max_steps=0", f"start.model={folder.get(named, 'glyphs')}"]
-        )
-        assert can_cross(recipe, ModelStore(tmp_path))
+        store = ModelStore(tmp_path)
+        store.set_alias("live", "glyphs")
+        model = {
+            "by alias": "live",
+            "by folder": f"{tmp_path}/glyphs/1",
+            "by relative folder": "glyphs/1",
+        }.get(named, "glyphs")
+        recipe = load_recipe("glyphs", ["max_steps=0", f"start.model={model}"])
+        assert can_cross(recipe, store)
 
     def test_a_model_of_the_users_own_may_have_seen_the_images(self, tmp_path: Path):
         store = ModelStore(tmp_path)

@@ -199,9 +199,10 @@ class TestModel:
         store.save("donor", tiny.network(seed=1))
         return store
 
-    @pytest.mark.parametrize("by", ["name", "folder"])
+    @pytest.mark.parametrize("by", ["name", "alias", "folder"])
     def test_all_of_it(self, store, by):
-        given = "donor" if by == "name" else str(store.find("donor").path)
+        store.set_alias("live", "donor")
+        given = {"name": "donor", "alias": "live"}.get(by, str(store.find("donor").path))
         network = tiny.network(seed=2)
         report = begun({"model": given}, network, store.root)
         assert report.matches[0].source == "model 'donor' version 1"

@@ -19,7 +19,8 @@ def split(**more) -> Split:
 def test_those_of_a_users_model_and_of_what_that_started_from(store):
     saved = split(start_learnt=("b", "z")).to_json()
     place = store.save("mine", network(), files={"split.json": saved}).path
-    for model in ("mine", str(place)):
+    store.set_alias("live", "mine")
+    for model in ("mine", "live", str(place)):
         assert start_learnt(Start(model=model), store) == ("a", "b", "z")
 
 
