@@ -157,6 +157,27 @@ def test_a_recipe_is_chosen_by_the_seed_and_the_length_that_are_set(drawings, mo
     assert given == [(7, False), (0, True)]
 
 
+def test_a_file_of_other_folds_is_refused_before_a_recipe_is_chosen(
+    drawings, tmp_path, monkeypatch, capsys
+):
+    target = tmp_path / "folds.json"
+    digest = open_data(drawings).whole.digest()
+    words = ["cross-validate", "--data", str(drawings), "--json", str(target)]
+
+    def chosen(*_, **__):
+        raise DataError("a recipe is chosen")
+
+    monkeypatch.setattr("training.commands.cross_validate.choose", chosen)
+    for about, said in (
+        ({"data": digest, "folds": 2}, "a recipe is chosen"),
+        ({"data": digest, "folds": 3}, "another number of folds"),
+        ({"data": "other", "folds": 2}, "is of other data"),
+    ):
+        target.write_text(json.dumps({**about, "recipe": "", "done": [], "mean": {}}))
+        assert main([*words, "--folds", "2"]) == 1
+        assert said in capsys.readouterr().err
+
+
 def test_that_folds_of_a_calibration_are_not_trained_is_told(drawings, tmp_path, capsys):
     recipe = write_recipe(tmp_path / "r.yaml", SMALL_RECIPE)
     words = ["cross-validate", "--data", str(drawings), "--recipe", str(recipe), "--folds", "4"]

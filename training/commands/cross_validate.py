@@ -78,6 +78,9 @@ def run(options: argparse.Namespace) -> int:
     prepare_for(device)
     sources = open_sources(options.data, None, options.right)
     _tell_not_used(sources, reporter)
+    about: dict[str, object] = {"data": sources.train.digest(), "folds": options.folds}
+    # Before images are looked at and a recipe is chosen, which takes minutes.
+    _done(options.json, about)
     folder = _usable(sources.train, reporter)
     name, overrides = options.recipe, list(options.overrides)
     if name is None:
@@ -108,11 +111,7 @@ def run(options: argparse.Namespace) -> int:
             "note: calibration.folds is for the calibration of a model that fit keeps; here each "
             "fold is trained once, whatever it says"
         )
-    about = {
-        "data": sources.train.digest(),
-        "recipe": to_yaml(recipe).decode(),
-        "folds": options.folds,
-    }
+    about["recipe"] = to_yaml(recipe).decode()
     done = _done(options.json, about)
     folds = cross_validate(
         folder,
@@ -169,6 +168,12 @@ def _means(folds: list[Fold]) -> dict[str, float]:
 
 
 def _done(path: Path | None, about: dict[str, object]) -> list[Fold]:
+    """The folds that a file has.
+
+    Raises:
+        DataError: They are of another cross-validation than this one, as far as that is known, or
+            the file cannot be read.
+    """
     if path is None or not path.exists():
         return []
     try:
