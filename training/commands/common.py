@@ -32,6 +32,12 @@ def typed(program: str) -> str:
     return str(beside.relative_to(here) if beside.is_relative_to(here) else beside)
 
 
+def given(option: str, value: object) -> list[str]:
+    """The words that give an option its value, also one that begins as options do."""
+    text = str(value)
+    return [f"{option}={text}"] if text.startswith("-") else [option, text]
+
+
 def add_store(parser: argparse.ArgumentParser) -> None:
     """Adds `--store`."""
     parser.add_argument(

@@ -1,9 +1,10 @@
 """`python -m training copies`: from pictures without classes to classes of near-duplicates."""
 
 import argparse
+import shlex
 from pathlib import Path
 
-from training.commands.common import tell_skipped, typed, whole_number
+from training.commands.common import given, tell_skipped, typed, whole_number
 from training.copies.edits import EDITS
 from training.copies.making import COPIES, find_pictures, make_copies
 from training.data.other_files import told_other_files
@@ -75,7 +76,8 @@ def run(options: argparse.Namespace) -> int:
         f"{options.out}: {made.images:,} pictures with {options.copies} copies each, "
         f"{made.size / 1e6:,.1f} MB"
     )
-    reporter.say(f"{typed('python')} -m training fit --data {options.out} --name NAME")
+    words = [typed("python"), "-m", "training", "fit", *given("--data", options.out)]
+    reporter.say(f"{shlex.join(words)} --name NAME")
     return 0
 
 

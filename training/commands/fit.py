@@ -17,6 +17,7 @@ from training.commands.common import (
     chosen_device,
     chosen_store,
     found_unnamed,
+    given,
     time_in,
     typed,
     whole_number,
@@ -206,7 +207,7 @@ def _command(options: argparse.Namespace) -> list[str]:
     """The command's words."""
     count = Processes.of_environment().count
     words = ["python"] if count == 1 else ["torchrun", "--nproc-per-node", str(count)]
-    words += ["-m", "training", "fit", "--data", str(options.data), "--name", options.name]
+    words += ["-m", "training", "fit", *given("--data", options.data), "--name", options.name]
     for option, value in (
         ("--recipe", options.recipe),
         *(("--set", override) for override in options.overrides),
@@ -218,9 +219,9 @@ def _command(options: argparse.Namespace) -> list[str]:
         ("--save-every", None if options.save_every == _SAVE_EVERY else options.save_every),
     ):
         if value is not None:
-            words += [option, str(value)]
+            words += given(option, value)
     if not found_unnamed(options.store):
-        words += ["--store", str(options.store)]
+        words += given("--store", options.store)
     if options.device != "auto":
         words += ["--device", options.device]
     return words
@@ -228,11 +229,11 @@ def _command(options: argparse.Namespace) -> list[str]:
 
 def _report_words(options: argparse.Namespace) -> list[str]:
     """What `report` is to be told to show the model on the classes that validate it."""
-    words = [options.name, "--data", str(options.holdout or options.data)]
+    words = [options.name, *given("--data", options.holdout or options.data)]
     if options.right is not None:
-        words += ["--right", str(options.right)]
+        words += given("--right", options.right)
     if not found_unnamed(options.store):
-        words += ["--store", str(options.store)]
+        words += given("--store", options.store)
     return words
 
 

@@ -105,11 +105,12 @@ def places_in(command: str) -> dict[str, Path]:
         words = shlex.split(command)
     except ValueError:
         return {}
-    return {
-        option: Path(value)
-        for option, value in pairwise(words)
-        if option in ("--data", "--holdout", "--right")
-    }
+    places = {}
+    for word, next_word in pairwise([*words, ""]):
+        option, joined, value = word.partition("=")
+        if option in ("--data", "--holdout", "--right"):
+            places[option] = Path(value if joined else next_word)
+    return places
 
 
 def _given(split: Split, data: Path, right: Path | None) -> dict[str, ImageFolder]:

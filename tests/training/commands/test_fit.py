@@ -3,6 +3,7 @@
 import argparse
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 import yaml
@@ -11,8 +12,10 @@ from model_store.store import SHIPPED, ModelStore
 from tests.training.drawings import SMALL_RECIPE, draw_folder, write_recipe
 from tests.training.report.test_html import read
 from training.cli import main
+from training.commands import report
 from training.commands.fit import _command, _report_words, add_arguments
 from training.report.html import Html
+from training.report.located import places_in
 
 
 def recipe(path, sides):
@@ -58,6 +61,24 @@ def test_a_card_shows_the_pictures_that_are_beside_it(tmp_path, steps):
     assert "roc.png" in shown
     assert ("curves.png" in shown) == (steps > 0)
     assert all((folder / name).is_file() for name in shown)
+
+
+def test_commands_that_are_suggested_can_be_typed_whatever_paths_begin_with():
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    given = ["--data=-d", "--name", "n", "--right=-r", "--store=-s", "--recipe=-x", "--seed", "1"]
+    options = parser.parse_args([*given, "--holdout=--h", "--tensorboard=-t"])
+    words = _command(options)
+    assert parser.parse_args(words[words.index("fit") + 1 :]) == options
+    assert places_in(shlex.join(words)) == {
+        "--data": Path("-d"),
+        "--holdout": Path("--h"),
+        "--right": Path("-r"),
+    }
+    reported = argparse.ArgumentParser()
+    report.add_arguments(reported)
+    found = reported.parse_args(_report_words(options))
+    assert (found.data, found.right, found.store) == (Path("--h"), Path("-r"), Path("-s"))
 
 
 @pytest.mark.parametrize(
