@@ -1,5 +1,7 @@
 """A folder of models: `<root>/<name>/<version>/`, and `store.json` with the default and aliases.
 
+Its first model becomes the default, so that requests that name none go on when another is added.
+
 A checkpoint is written under a temporary name and renamed, and never changed after that. So a
 reader, this process or another, sees a version whole or not at all, and may keep reading it while
 newer ones appear.
@@ -8,6 +10,7 @@ newer ones appear.
 import re
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -221,7 +224,7 @@ class ModelStore:
                 evaluations=evaluations,
                 provenance=provenance or Provenance(),
             )
-            return self._reference(name, publish_version(incoming, draft))
+            return self._publish(incoming, draft)
 
     def revise(
         self,
@@ -277,7 +280,7 @@ class ModelStore:
                     "evaluations": (*kept, *evaluations),
                 }
             )
-            return self._reference(name, publish_version(incoming, draft, after=version))
+            return self._publish(incoming, draft, after=version)
 
     def check_no_alias(self, name: str) -> None:
         """Refuses a name that is an alias of another model, which a new model would take from it.
@@ -347,6 +350,24 @@ class ModelStore:
         )
         return found
 
+    def _publish(self, incoming: Path, draft: Manifest, *, after: int | None = None) -> Reference:
+        """As `publish_version`; the first model of the store becomes its default."""
+        # Asked before it is there: of two that are published at once, one becomes the default.
+        first = self._is_only(draft.name)
+        reference = self._reference(draft.name, publish_version(incoming, draft, after=after))
+        # The model is there, whether or not it can be made the default.
+        with suppress(StoreError):
+            if first and self.index().default is None:
+                update_index(self.root, lambda index: _with_default(index, draft.name))
+        return reference
+
+    def _is_only(self, name: str) -> bool:
+        """Whether the store is known to hold no other model."""
+        try:
+            return all(found.name == name for found in self.models())
+        except StoreError:
+            return False
+
     def _listed(self, name: str) -> list[int]:
         """As `versions`, with an error for users."""
         try:
@@ -359,6 +380,11 @@ class ModelStore:
 
     def _reference(self, name: str, version: int) -> Reference:
         return Reference(name, version, self.root / name / str(version))
+
+
+def _with_default(index: StoreIndex, name: str) -> StoreIndex:
+    """An index whose default is that model, unless it has one."""
+    return index if index.default is not None else index.model_copy(update={"default": name})
 
 
 def _check_place(reference: Reference, manifest: Manifest) -> None:

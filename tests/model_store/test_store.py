@@ -1,6 +1,7 @@
 import os
 import resource
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -228,7 +229,6 @@ def test_a_new_model_puts_no_alias_out_of_use(tmp_path: Path):
 
 
 def test_default_and_aliases(filled: ModelStore):
-    assert filled.index().default is None
     filled.set_default("good")
     filled.set_alias("live", "good")
     assert filled.index().default == "good"
@@ -248,6 +248,46 @@ def test_default_and_aliases(filled: ModelStore):
         filled.set_default("absent")
     with pytest.raises(StoreError, match="a model's own name"):
         filled.set_alias("bad", "good")
+
+
+def test_the_first_model_becomes_the_default_and_stays_it(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    store.save("first", tiny.network())
+    store.save("second", tiny.network(seed=1))
+    store.save("first", tiny.network(seed=2))
+    assert store.index().default == "first"
+    store.set_default("second")
+    store.revise("first", 2, calibration=CALIBRATION)
+    assert store.index().default == "second"
+
+
+def test_a_store_that_got_its_models_otherwise_keeps_having_no_default(tmp_path: Path):
+    store = ModelStore(tmp_path / "store")
+    store.save("one", tiny.network())
+    (store.root / "store.json").unlink()
+    shutil.copytree(store.root / "one", store.root / "two")
+    store.save("one", tiny.network())
+    store.save("three", tiny.network())
+    assert store.index().default is None
+    for name in ("two", "three"):
+        shutil.rmtree(store.root / name)
+    store.revise("one", 2, calibration=CALIBRATION)
+    assert store.index().default == "one", "the only model, which answers anyway"
+
+
+def test_of_models_published_at_the_same_moment_one_becomes_the_default(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    names = [f"m{number}" for number in range(4)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(lambda name: store.save(name, tiny.network()), names))
+    assert store.index().default in names
+
+
+def test_a_model_is_kept_where_the_default_cannot_be(tmp_path: Path):
+    (tmp_path / "store.json").write_text("{")
+    store = ModelStore(tmp_path)
+    assert store.save("mine", tiny.network()).version == 1
+    assert (tmp_path / "store.json").read_text() == "{"
 
 
 def test_folders_that_cannot_be_models_are_passed_over(tmp_path: Path):

@@ -113,7 +113,8 @@ def _published(
     """Puts what the recipe keeps into the store: where that is both, the last before the best.
 
     Earlier weights of every validation get names of their own: as versions they would be served,
-    each until the next one is judged, in place of the model that was.
+    each until the next one is judged, in place of the model that was. They come after the model's
+    own, because the first model of a store becomes its default.
     """
     standing = trained.standing
     cross = None
@@ -143,17 +144,18 @@ def _published(
         step = trained.standing.kept_step
         return publish_once(name, step, published, run=run, store=request.store, reporter=reporter)
 
+    best, both = standing.best, job.recipe.validation.keep == "both"
+    if both and best is not None and best.step < standing.step:
+        last = put(request.name, replace(trained, standing=replace(standing, best=None)))
+        reporter.say(f"the last weights are version {last.version}; the best become the next")
+    reference = put(request.name, trained)
     if job.recipe.validation.keep == "every":
         for kept in run.kept():
             if kept.step < standing.step:
                 name = _at_step(request.name, kept.step)
                 put(name, replace(trained, standing=replace(standing, best=kept)))
                 reporter.say(f"the weights of step {kept.step:,} are the model '{name}'")
-    best, both = standing.best, job.recipe.validation.keep == "both"
-    if both and best is not None and best.step < standing.step:
-        last = put(request.name, replace(trained, standing=replace(standing, best=None)))
-        reporter.say(f"the last weights are version {last.version}; the best become the next")
-    return put(request.name, trained)
+    return reference
 
 
 def _at_step(name: str, step: int) -> str:

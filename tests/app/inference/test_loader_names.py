@@ -52,6 +52,14 @@ def test_a_models_own_name_goes_before_an_alias_for_the_default_too(tmp_path) ->
     assert found.aliases_of("tiny") == [], "no request reaches it by that name"
 
 
+def test_of_several_models_without_a_default_one_is_to_be_named(tmp_path) -> None:
+    store = fill_store(tmp_path)
+    (tmp_path / "store.json").unlink()
+    found = loader(store).update(Catalogue())
+    with pytest.raises(UnknownModel, match="no default model is set; name a model: ordered, plain"):
+        found.find(None)
+
+
 def test_a_default_that_is_not_there_is_said(tmp_path) -> None:
     found = loader(fill_store(tmp_path), default="broken").update(Catalogue())
     with pytest.raises(UnknownModel, match="default model 'broken'"):

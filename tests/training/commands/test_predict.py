@@ -161,6 +161,7 @@ def test_what_cannot_be_done_is_one_line_that_helps(
 ):
     monkeypatch.chdir(tmp_path)
     store.save("plain", small.network("cosine"))
+    (store.root / "store.json").unlink()
     (tmp_path / "text.png").write_text("text")
     (tmp_path / "cut.png").write_bytes(png(0, (64, 64))[:300])
     (tmp_path / "good.png").write_bytes(png(0))
