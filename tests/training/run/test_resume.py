@@ -242,22 +242,22 @@ class TestUnfinished:
         known = [row.accuracy is not None for row in history]
         assert known == [False] * len(rows) + [True] * (len(history) - len(rows))
 
-    @pytest.mark.parametrize(
-        "wrong",
-        [
+    def test_is_not_thrown_away_for_one_that_cannot_begin(self, place, store, whole):
+        state = store / ".runs" / "m" / "state.pt"
+        before = state.read_bytes()
+        for wrong in (
             ["--recipe", "nothing"],
+            ["--data", "nowhere"],
             ["--set", "sampling.name=nothing"],
             ["--set", "start.model=nowhere"],
-            ["--data", "nowhere"],
             # What is found out only as the training is put together.
             ["--set", "loss.options.scale=-1"],
             ["--set", "network.branches.0.backbone=nothing"],
             ["--set", "augmentation.options.knots=1"],
             ["--set", "synchronised_batch_norm=true"],
-        ],
-    )
-    def test_is_not_thrown_away_for_one_that_cannot_begin(self, place, store, whole, wrong):
-        assert main(arguments(place, store, "--restart", *wrong)) == 1
+        ):
+            assert main(arguments(place, store, "--restart", *wrong)) == 1
+            assert state.read_bytes() == before
         assert main(arguments(place, store, "--resume")) == 0
         assert digest(store) == whole
 
