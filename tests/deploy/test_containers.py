@@ -8,7 +8,9 @@ import pytest
 import yaml
 
 from app.settings import Settings
+from tests.deploy.folders import found_in
 from tests.deploy.tools import DEPLOY, REPOSITORY, tool
+from tests.training.trees import grown
 
 CONFIGURATION = DEPLOY / "haproxy" / "haproxy.cfg"
 
@@ -169,16 +171,8 @@ exec "$@"
 @pytest.mark.parametrize("where", ["-C your-store", "twinlens_models:/store"])
 def test_what_puts_new_shipped_models_into_a_store_keeps_what_it_has(tmp_path, monkeypatch, where):
     image, store = tmp_path / "image", tmp_path / "own"
-    for place, name, content in (
-        (image, "glyphs/1/weights", "new"),
-        (image, "photos/2/weights", "new"),
-        (image, "store.json", "new"),
-        (store, "glyphs/1/weights", "own"),
-        (store, "mine/1/weights", "own"),
-        (store, "store.json", "own"),
-    ):
-        (place / name).parent.mkdir(parents=True, exist_ok=True)
-        (place / name).write_text(content)
+    grown(image, dict.fromkeys(("glyphs/1/weights", "photos/2/weights", "store.json"), b"new"))
+    grown(store, dict.fromkeys(("glyphs/1/weights", "mine/1/weights", "store.json"), b"own"))
     (tmp_path / "docker").write_text(DOCKER)
     (tmp_path / "docker").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
@@ -188,12 +182,7 @@ def test_what_puts_new_shipped_models_into_a_store_keeps_what_it_has(tmp_path, m
         command = command.replace(path, str(instead))
     for _ in range(2):
         subprocess.run(["sh", "-euc", command], check=True)
-        found = {
-            str(file.relative_to(store)): file.read_text()
-            for file in store.rglob("*")
-            if file.is_file()
-        }
-        assert found == {
+        assert found_in(store) == {
             "glyphs/1/weights": "own",
             "mine/1/weights": "own",
             "photos/2/weights": "new",

@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 from app.settings import Settings
+from tests.deploy.folders import found_in
 from tests.deploy.tools import DEPLOY, tool
+from tests.training.trees import grown
 
 KUBERNETES = DEPLOY / "kubernetes"
 STORES = ("", "store-claim", "store-sync")
@@ -109,25 +111,15 @@ def test_a_store_is_filled_before_the_service_reads_it(store):
 def test_a_claim_is_filled_with_whole_versions_and_keeps_what_it_has(tmp_path):
     (initial,) = deployment(built("cpu", "store-claim"))["initContainers"]
     image, claim = tmp_path / "models", tmp_path / "store"
-    for name, content in (("glyphs/1", "new"), ("photos/1", "new"), ("photos/2", "new")):
-        (image / name).mkdir(parents=True)
-        (image / name / "weights").write_text(content)
-    (image / "store.json").write_text("new")
-    (claim / "photos" / "1").mkdir(parents=True)
-    (claim / "photos" / "1" / "weights").write_text("own")
-    # What an interrupted copy of the same pod has left.
-    (claim / "photos" / ".incoming-pod").mkdir()
-    (claim / "photos" / ".incoming-pod" / "weights").write_text("ne")
+    shipped = ("glyphs/1/weights", "photos/1/weights", "photos/2/weights", "store.json")
+    grown(image, dict.fromkeys(shipped, b"new"))
+    # The latter is what an interrupted copy of the same pod has left.
+    grown(claim, {"photos/1/weights": b"own", "photos/.incoming-pod/weights": b"ne"})
     shell, flags, script = initial["command"]
     script = script.replace("/models", str(image)).replace("/store/", f"{claim}/")
     for _ in range(2):
         subprocess.run([shell, flags, script], check=True, env={**os.environ, "HOSTNAME": "pod"})
-        found = {
-            str(file.relative_to(claim)): file.read_text()
-            for file in claim.rglob("*")
-            if file.is_file()
-        }
-        assert found == {
+        assert found_in(claim) == {
             "glyphs/1/weights": "new",
             "photos/1/weights": "own",
             "photos/2/weights": "new",

@@ -8,6 +8,7 @@ import pytest
 from app.inference.embedder import EncodedImage
 from app.inference.service import Service
 from model_store.network import Side
+from tests.app.inference.batching import entered
 from tests.app.inference.services import image, lookups, run, with_engine
 from tests.app.material import DIMENSION, MeanEngine, picture
 from tests.app.serving import wait_until
@@ -94,7 +95,7 @@ def test_who_joins_an_image_in_work_does_not_depend_on_who_came_first(store) -> 
         with_engine(service, engine)
         engine.gate.clear()
         first = asyncio.create_task(service.inference.embed([image(1)]))
-        assert await asyncio.to_thread(engine.entered.acquire, timeout=30)
+        await entered(engine)
         second = asyncio.create_task(service.inference.embed([image(1)]))
         await asyncio.sleep(0.01)
         first.cancel()
@@ -112,7 +113,7 @@ def test_work_that_all_have_left_is_given_up_and_may_be_asked_for_again(store) -
         with_engine(service, engine)
         engine.gate.clear()
         blocker = asyncio.create_task(service.inference.embed([image(9)]))
-        assert await asyncio.to_thread(engine.entered.acquire, timeout=30)
+        await entered(engine)
         left = asyncio.create_task(service.inference.embed([image(1)]))
         await asyncio.to_thread(wait_until, lambda: service._batcher.depth == 1)
         left.cancel()
