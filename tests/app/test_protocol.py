@@ -102,6 +102,7 @@ MALFORMED = {
     "no HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     "no header": b"GET /livez HTTP/1.1\r\nHo st: x\r\n\r\n",
     "two lengths": b"POST /embed HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+    "a length and chunks": CHUNKED.removesuffix(b"\r\n") + b"Content-Length: 2000000\r\n\r\n",
     "no authority": b"GET http://[ HTTP/1.1\r\nHost: x\r\n\r\n",
     "no path": b"GET http://127.0.0.1 HTTP/1.1\r\nHost: x\r\n\r\n",
     "no ASCII": b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",

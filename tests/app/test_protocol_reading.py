@@ -1,8 +1,10 @@
 """When the protocol reads on from a connection, and when it waits."""
 
 import asyncio
+import contextlib
 import tracemalloc
 
+import numpy as np
 import pytest
 import uvicorn
 from starlette.responses import Response
@@ -77,6 +79,45 @@ def test_a_body_in_many_pieces_waits_for_its_reader_and_one_in_few_does_not(
 
     asyncio.run(read())
     assert b"".join(taken) == content
+
+
+@pytest.mark.parametrize("size", [40_000, 262_144, 1 << 20], ids="pieces of {}".format)
+@pytest.mark.parametrize("sunk", [True, False], ids=["to a sink", "to receive"])
+def test_large_bodies_end_where_they_say_and_the_next_request_begins_there(
+    size: int, *, sunk: bool
+) -> None:
+    """The parser sees next to nothing of them."""
+    random = np.random.default_rng(0)
+    bodies = [random.bytes(count) for count in ((1 << 20) - 1, 1 << 20, 3, (2 << 20) + 7, 5)]
+    sent = b"".join(
+        b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body) for body in bodies
+    )
+    found: list[bytes] = []
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        taken: list[bytes] = []
+        with Sink(taken.append).open(scope) if sunk else contextlib.nullcontext():
+            more = True
+            while more:
+                message = await receive()
+                taken.append(message["body"])
+                more = message["more_body"]
+        found.append(b"".join(taken))
+        await Response()(scope, receive, send)
+
+    async def read() -> None:
+        transport = Reading()
+        protocol = connected(application, transport)
+        for start in range(0, len(sent), size):
+            protocol.data_received(sent[start : start + size])
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert not transport.paused
+        assert not protocol.tasks
+        protocol.connection_lost(ConnectionResetError())
+
+    asyncio.run(read())
+    assert found == bodies
 
 
 def test_nothing_is_read_while_requests_wait_for_their_turn() -> None:
