@@ -1,6 +1,7 @@
 """A folder of models: `<root>/<name>/<version>/`, and `store.json` with the default and aliases.
 
-Its first model becomes the default, so that requests that name none go on when another is added.
+Its first model becomes the default, so that requests that name none go on when another is added; so
+does the next one that is saved after the default was removed.
 
 A checkpoint is written under a temporary name and renamed, and never changed after that. So a
 reader, this process or another, sees a version whole or not at all, and may keep reading it while
@@ -351,15 +352,36 @@ class ModelStore:
         return found
 
     def _publish(self, incoming: Path, draft: Manifest, *, after: int | None = None) -> Reference:
-        """As `publish_version`; the first model of the store becomes its default."""
+        """As `publish_version`; the model becomes the default of a store that lacks one."""
         # Asked before it is there: of two that are published at once, one becomes the default.
         first = self._is_only(draft.name)
         reference = self._reference(draft.name, publish_version(incoming, draft, after=after))
+
+        def with_default(index: StoreIndex) -> StoreIndex:
+            if not self._lacks_default(index, first=first):
+                return index
+            return index.model_copy(update={"default": draft.name})
+
         # The model is there, whether or not it can be made the default.
         with suppress(StoreError):
-            if first and self.index().default is None:
-                update_index(self.root, lambda index: _with_default(index, draft.name))
+            if self._lacks_default(self.index(), first=first):
+                update_index(self.root, with_default)
         return reference
+
+    def _lacks_default(self, index: StoreIndex, *, first: bool) -> bool:
+        """Whether a model that was just published is to answer where a request names none.
+
+        Args:
+            index: The store's.
+            first: Whether it holds no other model: which of several is for the user to say.
+        """
+        if index.default is None:
+            return first
+        # The shipped store names one of those before it is there.
+        return index.default not in IMPORTED_MODELS and not (
+            self._listed(index.default)
+            or self._listed(index.aliases.get(index.default, index.default))
+        )
 
     def _is_only(self, name: str) -> bool:
         """Whether the store is known to hold no other model."""
@@ -380,11 +402,6 @@ class ModelStore:
 
     def _reference(self, name: str, version: int) -> Reference:
         return Reference(name, version, self.root / name / str(version))
-
-
-def _with_default(index: StoreIndex, name: str) -> StoreIndex:
-    """An index whose default is that model, unless it has one."""
-    return index if index.default is not None else index.model_copy(update={"default": name})
 
 
 def _check_place(reference: Reference, manifest: Manifest) -> None:

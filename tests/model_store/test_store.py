@@ -16,6 +16,7 @@ from model_store.errors import (
     ModelNotFound,
     StoreError,
 )
+from model_store.index import StoreIndex
 from model_store.manifest import Evaluation, Provenance, WeightsFile
 from tests import tiny
 
@@ -273,6 +274,23 @@ def test_a_store_that_got_its_models_otherwise_keeps_having_no_default(tmp_path:
         shutil.rmtree(store.root / name)
     store.revise("one", 2, calibration=CALIBRATION)
     assert store.index().default == "one", "the only model, which answers anyway"
+
+
+def test_a_default_that_was_removed_is_taken_over_by_the_next_model(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    for name in ("try1", "try2"):
+        store.save(name, tiny.network())
+    store.set_alias("live", "try2")
+    shutil.rmtree(tmp_path / "try1")
+    store.save("mine", tiny.network())
+    assert store.index().default == "mine"
+    assert store.index().aliases == {"live": "try2"}
+    # The last is as the shipped store is before the import.
+    for kept in ("try2", "live", "photos"):
+        index = StoreIndex(default=kept, aliases={"live": "try2"})
+        (tmp_path / "store.json").write_text(index.model_dump_json())
+        store.save("mine", tiny.network())
+        assert store.index() == index
 
 
 def test_of_models_published_at_the_same_moment_one_becomes_the_default(tmp_path: Path):
