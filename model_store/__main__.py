@@ -5,11 +5,9 @@ import os
 import sys
 from pathlib import Path
 
-from model_store.checkpoint import WEIGHTS
-from model_store.errors import CheckpointDamaged, StoreError
+from model_store.errors import StoreError
 from model_store.files import refusal
 from model_store.imports import import_model, importable
-from model_store.manifest import Manifest
 from model_store.store import SHIPPED, ModelStore
 
 
@@ -56,7 +54,9 @@ def _list(store: ModelStore, *, check: bool) -> int:
         # A service takes the first one that it can load.
         for version in reversed(store.versions(name)):
             try:
-                manifest = _inspected(store, name, version, check=check)
+                manifest = (
+                    store.load(name, version).manifest if check else store.inspect(name, version)
+                )
             except StoreError as error:
                 print(f"{name:<20} {version:>3}  unusable: {error}")
                 status = 1 if check else 0
@@ -68,21 +68,6 @@ def _list(store: ModelStore, *, check: bool) -> int:
                 f"{manifest.dimension} values{mark}  {manifest.description}"
             )
     return status
-
-
-def _inspected(store: ModelStore, name: str, version: int, *, check: bool) -> Manifest:
-    """A version's manifest, if its weights have the right size; with `check`, if it loads."""
-    if check:
-        return store.load(name, version).manifest
-    manifest = store.manifest(name, version)
-    weights = store.find(name, version).path / WEIGHTS
-    found = weights.stat().st_size if weights.is_file() else 0
-    if found != manifest.weights.bytes:
-        raise CheckpointDamaged(
-            f"{weights} has {found:,} of {manifest.weights.bytes:,} bytes; restore it from a copy, "
-            "or train or import it again"
-        )
-    return manifest
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -151,6 +151,22 @@ class ModelStore:
         _check_place(reference, manifest)
         return manifest
 
+    def inspect(self, name: str, version: int) -> Manifest:
+        """The manifest of a version whose weights have the size that it says.
+
+        Raises:
+            ModelNotFound, CheckpointDamaged, FormatTooNew: As `manifest`; or the weights have not.
+        """
+        manifest = self.manifest(name, version)
+        weights = self.find(name, version).path / checkpoints.WEIGHTS
+        found = weights.stat().st_size if weights.is_file() else 0
+        if found != manifest.weights.bytes:
+            raise CheckpointDamaged(
+                f"{weights} has {found:,} of {manifest.weights.bytes:,} bytes; restore it from a "
+                "copy, or train or import it again"
+            )
+        return manifest
+
     def load(self, name: str, version: int | None = None) -> Checkpoint:
         """Loads a model.
 

@@ -107,9 +107,9 @@ def _kept(wanted: Manifest, store: ModelStore) -> Imported | None:
     """What a store has in an import's place; None where the import is to be the newest version."""
     usable: dict[int, Manifest] = {}
     for version in store.versions(wanted.name):
-        # As a service does: what cannot be read is passed over.
+        # As a service does: what cannot be loaded is passed over.
         with suppress(StoreError):
-            usable[version] = store.manifest(wanted.name, version)
+            usable[version] = store.inspect(wanted.name, version)
     if not usable:
         return _aliased(wanted.name, store)
     newest = store.find(wanted.name, max(usable))

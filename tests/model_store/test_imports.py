@@ -89,9 +89,16 @@ def test_what_another_twinlens_ships_answers_unless_the_user_has_changed_what_wa
     assert store.versions("photos") == [1, 2]
 
 
-def test_a_version_that_cannot_be_read_is_no_import(store: ModelStore):
-    (store.root / "photos" / "1" / "manifest.json").write_text("{}")
-    assert import_model("photos", store).reference.version == 2
+@pytest.mark.parametrize("file", ["manifest.json", "weights.safetensors"])
+def test_a_version_that_cannot_be_read_is_no_import_and_does_not_answer(
+    store: ModelStore, file: str
+):
+    damaged = store.revise("photos", 1, evaluations=MEASURED)
+    (damaged.path / file).write_text("{}")
+    found = import_model("photos", store)
+    assert (found.reference, found.told) == (store.find("photos", 1), "")
+    (store.root / "photos" / "1" / file).write_text("{}")
+    assert import_model("photos", store).reference.version == 3
 
 
 def test_a_store_without_it_says_how_to_bring_it_in(tmp_path: Path):
