@@ -108,7 +108,8 @@ class Settings(BaseSettings):
     )
     engine_cache: Path = Field(
         default_factory=lambda: _user_cache() / "twinlens" / "engines",
-        description="Folder for networks converted to an engine's form; made anew if it is lost.",
+        description="Folder for networks converted to an engine's form; made anew if it is lost. "
+        "Of more than 2 GiB, those go that no start has used for a day, the longest unused first.",
     )
     compute_threads: int = Field(
         0, ge=0, le=1024, description="CPU threads for a network; 0: one for each CPU."

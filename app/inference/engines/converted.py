@@ -33,6 +33,12 @@ _UNUSED_SECONDS = 30 * 24 * 3600
 needs more of them than that (two for each model in bfloat16) would lose, one after the other, those
 that the same start was about to read, and each start would convert all of them again."""
 
+_KEPT_BYTES = 2 << 30
+_IDLE_SECONDS = 24 * 3600
+"""How large the entries may be together, and the age up to which they may be larger. Hourly
+training fills any volume within the other age; but a start of a store that needs more than that
+must not lose what it has only just read or made."""
+
 _MODEL, _WEIGHTS, _DIGEST = "model.xml", "model.bin", "digest"
 _INCOMING = ".incoming-"
 _ABANDONED_SECONDS = 3600
@@ -161,9 +167,21 @@ class ConvertedModels:
             for entry in self._folder.iterdir()
             if not entry.name.startswith(_INCOMING)
         ]
-        for last, entry in sorted(used, reverse=True)[_KEPT:]:
-            if time.time() - last > _UNUSED_SECONDS:
+        size = 0
+        for number, (last, entry) in enumerate(sorted(used, reverse=True), start=1):
+            size += _size(entry)
+            idle = time.time() - last
+            too_many = number > _KEPT and idle > _UNUSED_SECONDS
+            if too_many or (size > _KEPT_BYTES and idle > _IDLE_SECONDS):
                 shutil.rmtree(entry, ignore_errors=True)
+
+
+def _size(folder: Path) -> int:
+    """Bytes of a folder's files; none where another process has removed it."""
+    try:
+        return sum(file.stat().st_size for file in folder.iterdir())
+    except OSError:
+        return 0
 
 
 def _touch(folder: Path) -> None:

@@ -222,6 +222,28 @@ def test_however_many_models_a_store_has_a_restart_converts_none_again(
     assert len(conversions) == len(models)
 
 
+def test_of_more_bytes_than_may_be_the_last_used_stay_and_those_of_one_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conversions: list[Side]
+) -> None:
+    folder = tmp_path / "cache"
+    cache = ConvertedModels(folder)
+    checkpoint = saved(tmp_path, network())
+    models = [normalised(checkpoint, mean) for mean in (0.1, 0.2, 0.3, 0.4, 0.5)]
+    entries: list[Path] = []
+    for model in models[:4]:
+        cache.get(model, Side.LEFT)
+        entries += set(folder.iterdir()) - set(entries)
+    one = sum(file.stat().st_size for file in entries[0].iterdir())
+    monkeypatch.setattr(converted, "_KEPT_BYTES", 2.5 * one)
+    # The last one, which is the third in the end, stays for its age alone.
+    for entry, days in zip(entries, (4, 3, 2, 0.9), strict=True):
+        aged(entry, days)
+    cache.get(models[1], Side.LEFT)
+    cache.get(models[4], Side.LEFT)
+    assert set(entries) & set(folder.iterdir()) == {entries[1], entries[3]}
+    assert len(conversions) == 5
+
+
 @pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
 def test_what_another_user_or_group_could_put_there_is_neither_run_nor_added_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conversions: list[Side]
