@@ -43,8 +43,9 @@ def _list(store: ModelStore, *, check: bool) -> int:
     references = store.models()
     if not references:
         print(
-            f"{store.root} holds no model; import one (python -m model_store import photos) or "
-            "train one (python -m training fit)",
+            f"{store.root} holds no model; import one "
+            f"({store.command('model_store', 'import', 'photos')}) or train one "
+            f"({store.command('training', 'fit')})",
             file=sys.stderr,
         )
     default = store.index().default

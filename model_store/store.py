@@ -75,6 +75,15 @@ class ModelStore:
     def __init__(self, root: Path = SHIPPED) -> None:
         self.root = root
 
+    def command(self, *words: str) -> str:
+        """What to type, in whatever shell and folder, for a command on this store.
+
+        Args:
+            words: The package that is run, and what it is told but for the store.
+        """
+        # Of a path from the root none begins as options do.
+        return shlex.join(["python", "-m", *words, "--store", str(self.root.absolute())])
+
     def models(self) -> list[Reference]:
         """The newest version of every model, by name. What cannot be a model is passed over.
 
@@ -123,8 +132,7 @@ class ModelStore:
             wanted = f"model '{name}'" + (f" version {version}" if version and versions else "")
             advice = ""
             if not versions and name in IMPORTED_MODELS:
-                where = shlex.quote(str(self.root))
-                advice = f"; bring it in with python -m model_store import {name} --store {where}"
+                advice = f"; bring it in with {self.command('model_store', 'import', name)}"
             raise ModelNotFound(f"{self.root} holds no {wanted} ({there}){advice}")
         return self._reference(name, versions[-1] if version is None else version)
 

@@ -14,7 +14,7 @@ from app.inference.loader import Loader
 from app.observability.logs import fields
 from app.observability.metrics import Metrics
 from model_store.errors import StoreError
-from model_store.store import IMPORTED_MODELS
+from model_store.store import IMPORTED_MODELS, ModelStore
 
 _logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Library:
         self, loader: Loader, *, root: Path, poll_seconds: float, metrics: Metrics
     ) -> None:
         self._loader = loader
-        self._root = root
+        self._store = ModelStore(root)
         self._poll_seconds = poll_seconds
         self._metrics = metrics
         self._catalogue = Catalogue()
@@ -112,7 +112,7 @@ class Library:
         What has served goes on, whatever becomes of the store: the models that are left are better
         than no service.
         """
-        return None if self._has_served else _missing_default(self._catalogue)
+        return None if self._has_served else self._missing_default(self._catalogue)
 
     def hindrance(self) -> str | None:
         """Why there is no model at all; None where there is one."""
@@ -129,8 +129,9 @@ class Library:
         return (
             f"no model could be loaded ({refused})"
             if refused
-            else f"the store {self._root} holds no model; import one (python -m model_store import "
-            "photos) or train one (python -m training fit)"
+            else f"the store {self._store.root} holds no model; import one "
+            f"({self._store.command('model_store', 'import', 'photos')}) or train one "
+            f"({self._store.command('training', 'fit')})"
         )
 
     async def _keep_up_to_date(self) -> None:
@@ -177,7 +178,7 @@ class Library:
         """Puts a catalogue in place; gives the models that the one before had and it has not."""
         old = self._catalogue
         self._catalogue = catalogue
-        missing = _missing_default(catalogue)
+        missing = self._missing_default(catalogue)
         self._has_served |= bool(catalogue.models) and missing is None
         versions = {name: model.version for name, model in catalogue.models.items()}
         self._metrics.model_versions(versions)
@@ -198,18 +199,19 @@ class Library:
             model for name, model in old.models.items() if catalogue.models.get(name) is not model
         ]
 
-
-def _missing_default(catalogue: Catalogue) -> str | None:
-    """What is wrong with the default model; None where it is loaded, or none is chosen."""
-    if catalogue.default_unknown is not None:
-        return catalogue.default_unknown
-    if catalogue.default is None or catalogue.default_model is not None:
-        return None
-    why = catalogue.why_refused(catalogue.default)
-    bring = "import or train it"
-    if not why and catalogue.default in IMPORTED_MODELS:
-        bring = f"bring it in with python -m model_store import {catalogue.default}"
-    return (
-        f"the default model '{catalogue.default}' is not loaded{why}; {bring}, or choose another "
-        "with python -m model_store default NAME or TWINLENS_DEFAULT_MODEL"
-    )
+    def _missing_default(self, catalogue: Catalogue) -> str | None:
+        """What is wrong with the default model; None where it is loaded, or none is chosen."""
+        if catalogue.default_unknown is not None:
+            return catalogue.default_unknown
+        if catalogue.default is None or catalogue.default_model is not None:
+            return None
+        why = catalogue.why_refused(catalogue.default)
+        bring = "import or train it"
+        if not why and catalogue.default in IMPORTED_MODELS:
+            importing = self._store.command("model_store", "import", catalogue.default)
+            bring = f"bring it in with {importing}"
+        return (
+            f"the default model '{catalogue.default}' is not loaded{why}; {bring}, or choose "
+            f"another with {self._store.command('model_store', 'default', 'NAME')} or "
+            "TWINLENS_DEFAULT_MODEL"
+        )

@@ -22,7 +22,8 @@ def test_an_empty_store_is_said_to_be_empty(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["--store", str(tmp_path / "absent"), "list"]) == 0
-    assert "holds no model; import one" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"import one (python -m model_store import photos --store {tmp_path / 'absent'})" in said
 
 
 def test_the_store_may_be_named_before_the_command_and_after_it(

@@ -101,7 +101,10 @@ def test_a_version_that_cannot_be_read_is_no_import_and_does_not_answer(
     assert import_model("photos", store).reference.version == 3
 
 
-def test_a_store_without_it_says_how_to_bring_it_in(tmp_path: Path):
+def test_a_store_without_it_says_how_to_bring_it_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
     store = ModelStore(tmp_path / "my models")
     for name in importable():
         advice = f"python -m model_store import {name} --store '{store.root}'"
@@ -109,6 +112,8 @@ def test_a_store_without_it_says_how_to_bring_it_in(tmp_path: Path):
             store.find(name)
     with pytest.raises(ModelNotFound, match=r"\(models there: none\)$"):
         store.find("mine")
+    with pytest.raises(ModelNotFound, match=f"photos --store {tmp_path}/-s$"):
+        ModelStore(Path("-s")).find("photos")
 
 
 def test_every_importable_model_has_its_manifest():

@@ -109,7 +109,10 @@ def test_a_start_without_the_default_model_is_unready_until_it_is_there(tmp_path
 
 @pytest.mark.parametrize(
     ("name", "advice"),
-    [("foto", "; import or train it, "), ("photos", " python -m model_store import photos, ")],
+    [
+        ("foto", "; import or train it, "),
+        ("photos", " python -m model_store import photos --store {store}, "),
+    ],
 )
 def test_a_default_model_that_is_not_there_is_named_by_readyz(tmp_path, name, advice) -> None:
     fill_store(tmp_path)
@@ -117,7 +120,9 @@ def test_a_default_model_that_is_not_there_is_named_by_readyz(tmp_path, name, ad
         wait_until(lambda: f"'{name}' is not" in running.client.get("/readyz").json()["detail"])
         answer = running.client.get("/readyz")
         assert answer.status_code == 503
-        assert advice in answer.json()["detail"]
+        # The store is the service's, which is no other shell's.
+        assert advice.format(store=tmp_path) in answer.json()["detail"]
+        assert f"default NAME --store {tmp_path} or" in answer.json()["detail"]
         assert "TWINLENS_DEFAULT_MODEL" in answer.json()["detail"]
 
 
