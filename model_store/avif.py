@@ -46,11 +46,18 @@ _PROFILE = b"colr"
 _TABLES = {b"stsz": b"stsz", b"stsc": b"stsc", b"stco": b"stco", b"co64": b"stco"}
 """Of a track's samples, by what they say: where chunks lie may be said in two widths."""
 
+_ANIMATED = b"avis"
+"""The brand of a file whose pictures lie in tracks."""
+
 _SEQUENCE, _FRAME_HEADER, _FRAME = 1, 3, 6
 
 
 class UnusualAvif(ValueError):
     """An AVIF that is not as programs write it; what decoding it takes cannot be told."""
+
+
+class _NoBox(UnusualAvif):
+    """What stands where a box should is none."""
 
 
 class _Bytes:
@@ -104,13 +111,39 @@ class _Looking:
                 size, first = int.from_bytes(self._data[at + 8 : at + 16], "big"), at + 16
             until = at + size if size else end
             if not first <= until <= end:
-                raise UnusualAvif(f"its box at byte {at:,} ends where it cannot")
+                raise _NoBox(f"its box at byte {at:,} ends where it cannot")
             yield self._data[at + 4 : at + 8], first, until
             at = until
 
+    def _outermost(self) -> Iterator[tuple[bytes, int, int]]:
+        """The boxes of the file itself, up to what is none and libavif never comes to.
+
+        It reads no further once it has those that the brands ask for: behind the last box there may
+        be a line break or zeros that some program has added.
+        """
+        needed = {b"ftyp", b"meta"}
+        try:
+            for kind, first, last in self.boxes(0, len(self._data)):
+                needed.discard(kind)
+                if kind == b"ftyp" and _ANIMATED in self._data[first:last]:
+                    needed.add(b"moov")
+                yield kind, first, last
+        except _NoBox:
+            if needed:
+                raise
+
+    def _in_file(self, *kinds: bytes) -> Iterator[tuple[int, int]]:
+        """The boxes at the end of a path of types, in the whole file."""
+        return self._along(self._outermost(), *kinds)
+
     def within(self, start: int, end: int, *kinds: bytes) -> Iterator[tuple[int, int]]:
         """The boxes at the end of a path of types, in a part of the file."""
-        for kind, first, last in self.boxes(start, end):
+        return self._along(self.boxes(start, end), *kinds)
+
+    def _along(
+        self, boxes: Iterator[tuple[bytes, int, int]], *kinds: bytes
+    ) -> Iterator[tuple[int, int]]:
+        for kind, first, last in boxes:
             if kind != kinds[0]:
                 continue
             if len(kinds) == 1:
@@ -120,11 +153,10 @@ class _Looking:
 
     def streams(self) -> Iterator[memoryview]:
         """What is given to an AV1 decoder for the first picture: each item, and each track's."""
-        whole = (0, len(self._data))
         for path in ((b"meta",), (b"moov", b"trak", b"meta")):
-            for start, end in self.within(*whole, *path):
+            for start, end in self._in_file(*path):
                 yield from self._items(start + 4, end)
-        for start, end in self.within(*whole, b"moov", b"trak", b"mdia", b"minf", b"stbl"):
+        for start, end in self._in_file(b"moov", b"trak", b"mdia", b"minf", b"stbl"):
             yield self._first_sample(start, end)
 
     def _items(self, start: int, end: int) -> Iterator[memoryview]:

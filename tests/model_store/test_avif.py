@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, features
+from PIL import Image, UnidentifiedImageError, features
 
 from model_store.avif import UnusualAvif, frames_decoded
 from model_store.errors import ImageError, ImageTooLarge, UndecodableImage
@@ -160,6 +160,38 @@ def test_boxes_of_long_sizes_and_of_none_are_read():
     assert frames_decoded(to_the_end) == [SIDE * SIDE]
     large = data + struct.pack(">I4sQ", 1, b"free", 16)
     assert frames_decoded(large) == [SIDE * SIDE]
+
+
+BEHIND = [b"\n", b"\r\n", bytes(4), bytes(100), b"\0\0\0\1free", b"a text of the camera's"]
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+@pytest.mark.parametrize("pictures", [1, 2])
+def test_what_stands_behind_the_last_box_is_passed_over_as_libavif_does(
+    behind: bytes, pictures: int
+):
+    data = encoded(pictures=pictures)
+    assert frames_decoded(data + behind) == frames_decoded(data)
+    assert np.array_equal(decode(data + behind), decode(data))
+
+
+@pytest.mark.parametrize("needed", [b"meta", b"moov"])
+def test_what_is_no_box_is_refused_as_long_as_libavif_looks_for_boxes(needed: bytes):
+    data = encoded(pictures=2)
+    at = data.index(needed) - 4
+    broken = data[:at] + b"\0\0\0\7" + data[at:]
+    with pytest.raises(UnusualAvif, match=f"byte {at}"):
+        frames_decoded(broken)
+    with pytest.raises(UnidentifiedImageError):
+        Image.open(io.BytesIO(broken))
+
+
+def test_what_stands_behind_the_boxes_hides_no_frame_in_them():
+    for data in (file_of(frame() * 50), encoded(mode="RGBA", pictures=3)):
+        for behind in BEHIND:
+            assert frames_decoded(data + behind) == frames_decoded(data)
+    with pytest.raises(UnusualAvif, match="pieces"):
+        frames_decoded(encoded() + box(b"free") * 200_000 + b"\n")
 
 
 ONE_OPERATING_POINT = ((0, 5), (0, 12), (8, 5), (1, 1))
