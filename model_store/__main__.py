@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from model_store.copying import copy_models
 from model_store.errors import StoreError
 from model_store.files import refusal
 from model_store.imports import import_model, importable
@@ -24,6 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{reference.name} version {reference.version}: {reference.path}")
             if imported.told:
                 print(f"  {imported.told}")
+        elif options.command == "copy":
+            _copy(ModelStore(options.source), store)
         elif options.command == "default":
             chosen = store.set_default(options.name)
             print(f"'{chosen.name}' answers now where a request names no model")
@@ -71,6 +74,14 @@ def _list(store: ModelStore, *, check: bool) -> int:
     return status
 
 
+def _copy(source: ModelStore, store: ModelStore) -> None:
+    for copied in copy_models(source, store):
+        for reference in copied.references:
+            print(f"{reference.name} version {reference.version}: {reference.path}")
+        if copied.told:
+            print(f"{copied.name}: {copied.told}")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m model_store",
@@ -107,6 +118,8 @@ def _parser() -> argparse.ArgumentParser:
         help="photos: photographs in general (its package is always there); faces: people (its "
         "package is the extra 'faces')",
     )
+    copying = add("copy", "put in what another store has and this one lacks; what is there stays")
+    copying.add_argument("source", type=Path, metavar="DIR", help="the other store's folder")
     default = add("default", "choose the model that answers by default")
     default.add_argument("name", help="a model of the store, or an alias of it")
     alias = add("alias", "give a model a further name")

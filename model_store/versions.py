@@ -72,13 +72,34 @@ def publish_version(incoming: Path, draft: Manifest, *, after: int | None = None
         manifest = draft.model_copy(update={"version": version})
         (incoming / MANIFEST).unlink(missing_ok=True)
         write_durably(incoming / MANIFEST, manifests.to_bytes(manifest))
-        sync_folder(incoming)
-        final = incoming.parent / str(version)
-        try:
-            incoming.rename(final)
-        except OSError:
-            if final.exists():
-                continue
-            raise
-        sync_folder(incoming.parent)
-        return version
+        if _put(incoming, incoming.parent / str(version)):
+            return version
+
+
+def copy_version(folder: Path, parent: Path) -> bool:
+    """Copies a version into the folder of a model, under the number it has.
+
+    Returns:
+        Whether it was; not where one of that number is there.
+
+    Raises:
+        StoreError: It cannot be written.
+    """
+    with incoming_version(parent) as incoming:
+        for file in folder.iterdir():
+            if file.is_file():
+                write_durably(incoming / file.name, file.read_bytes())
+        return _put(incoming, parent / folder.name)
+
+
+def _put(incoming: Path, final: Path) -> bool:
+    """Gives a folder that is complete its name, unless there is one of that name."""
+    sync_folder(incoming)
+    try:
+        incoming.rename(final)
+    except OSError:
+        if final.exists():
+            return False
+        raise
+    sync_folder(final.parent)
+    return True

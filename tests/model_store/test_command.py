@@ -78,12 +78,24 @@ def test_an_import_that_something_is_in_the_way_of_says_what_answers(
     assert "that answers, and stays" in told
 
 
+def test_what_was_copied_and_what_was_not_is_said(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine"
+    ModelStore(mine).save("photos", tiny.network())
+    ModelStore(store).save("photos", tiny.network(seed=1))
+    assert main(["copy", str(store), "--store", str(mine)]) == 0
+    glyphs, photos = capsys.readouterr().out.splitlines()
+    assert glyphs == f"glyphs version 1: {mine / 'glyphs' / '1'}"
+    assert photos.startswith("photos: not copied: ")
+
+
 def test_a_store_that_is_no_folder_is_an_error_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "file"
     file.write_text("x")
-    for words in (["list"], ["default", "glyphs"], ["import", "photos"]):
+    for words in (["list"], ["default", "glyphs"], ["import", "photos"], ["copy", str(SHIPPED)]):
         assert main([*words, "--store", str(file)]) == 1
         error = capsys.readouterr().err
         assert error.startswith("error: ")

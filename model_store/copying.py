@@ -1,0 +1,107 @@
+"""Models of another store, such as those that come with a release, put in where they are missing.
+
+What is in the store stays as it is, and what answers goes on answering.
+"""
+
+from dataclasses import dataclass
+
+from model_store.errors import ModelNotFound, StoreError
+from model_store.files import make_folder
+from model_store.index import INDEX, StoreIndex, update_index
+from model_store.store import ModelStore, Reference
+from model_store.versions import copy_version
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What copying a model came to.
+
+    Attributes:
+        name: The model's.
+        references: Its versions that are new in the store.
+        told: Why there are none, for users; empty where there are.
+    """
+
+    name: str
+    references: tuple[Reference, ...] = ()
+    told: str = ""
+
+
+def copy_models(source: ModelStore, store: ModelStore) -> list[Copied]:
+    """Copies the versions of models that a store lacks, each whole or not at all.
+
+    A model that the store has in other versions than the source gets none, as a newer one would
+    answer in place of the user's; nor does one whose name is an alias there. Default and aliases
+    are copied only where there is no model yet.
+
+    Args:
+        source: Where from.
+        store: Where to.
+
+    Raises:
+        StoreError: The source holds no model, or a version of it is damaged, or the store cannot be
+            read or written. What was copied until then stays, and copying again goes on.
+    """
+    names = [reference.name for reference in source.models()]
+    if not names:
+        raise ModelNotFound(f"{source.root} holds no model to copy; name the folder of a store")
+    _copy_index(source, store)
+    return [_copy_model(name, source, store) for name in names]
+
+
+def _copy_index(source: ModelStore, store: ModelStore) -> None:
+    """Sees that a store has a default before it has several models.
+
+    First of all, so that a copy that was interrupted, and is done again, leaves the same.
+    """
+    there = [reference.name for reference in store.models()]
+    if store.index().default is not None or len(there) > 1:
+        return
+    # A store's only model answers without being its default, but no longer beside others.
+    wanted = StoreIndex(default=there[0]) if there else source.index()
+
+    def completed(index: StoreIndex) -> StoreIndex:
+        if index.default is not None:
+            return index
+        return StoreIndex(default=wanted.default, aliases={**wanted.aliases, **index.aliases})
+
+    make_folder(store.root)
+    update_index(store.root, completed)
+
+
+def _copy_model(name: str, source: ModelStore, store: ModelStore) -> Copied:
+    if (told := _in_the_way(name, source, store)) is not None:
+        return Copied(name, told=told)
+    there = store.versions(name)
+    new = tuple(
+        store.find(name, version)
+        for version in source.versions(name)
+        # Another process may do the same, and be quicker.
+        if version not in there and copy_version(source.load(name, version).path, store.root / name)
+    )
+    return Copied(name, new, "" if new else "is there already")
+
+
+def _in_the_way(name: str, source: ModelStore, store: ModelStore) -> str | None:
+    """What of the user's a model would take the place of, for users; None where nothing is."""
+    model = store.resolve(name)
+    if model != name:
+        return (
+            f"not copied: '{name}' is an alias of '{model}' there (to have it all the same, take "
+            f"the alias out of {store.root / INDEX} and copy again)"
+        )
+    for version in store.versions(name):
+        if not _same(name, version, source, store):
+            return (
+                f"not copied: version {version} there is another (to have it all the same, move "
+                f"{store.root / name} out of the store and copy again)"
+            )
+    return None
+
+
+def _same(name: str, version: int, source: ModelStore, store: ModelStore) -> bool:
+    """Whether both have a version, and it says the same of itself."""
+    try:
+        return source.manifest(name, version) == store.manifest(name, version)
+    except StoreError:
+        return False

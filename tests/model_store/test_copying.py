@@ -1,0 +1,132 @@
+"""What another store has is put in, and what is there goes on answering."""
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from model_store import ModelStore
+from model_store.copying import Copied, copy_models
+from model_store.errors import CheckpointDamaged, ModelNotFound
+from model_store.index import StoreIndex
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
+    """One with two models, a default and an alias."""
+    store = ModelStore(tmp_path_factory.mktemp("shipped"))
+    store.save("photos", tiny.network(seed=1), files={"card.md": b"shipped", "more.md": b"shipped"})
+    store.save("signs", tiny.network(seed=2))
+    store.set_alias("live", "photos")
+    return store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ModelStore:
+    return ModelStore(tmp_path / "a" / "store")
+
+
+def told(copied: list[Copied]) -> dict[str, str]:
+    return {each.name: each.told for each in copied}
+
+
+def test_an_empty_store_becomes_the_same(shipped: ModelStore, store: ModelStore):
+    copied = copy_models(shipped, store)
+    assert [each.references for each in copied] == [
+        (store.find("photos", 1),),
+        (store.find("signs", 1),),
+    ]
+    for file in shipped.root.rglob("*.*"):
+        assert (store.root / file.relative_to(shipped.root)).read_bytes() == file.read_bytes()
+    assert len(list(store.root.rglob("*"))) == len(list(shipped.root.rglob("*")))
+    assert store.load("photos").manifest == shipped.manifest("photos")
+    again = copy_models(shipped, store)
+    assert told(again) == {"photos": "is there already", "signs": "is there already"}
+
+
+def test_the_only_model_goes_on_answering(shipped: ModelStore, store: ModelStore):
+    store.save("mine", tiny.network())
+    (store.root / "store.json").unlink()
+    copy_models(shipped, store)
+    assert store.index() == StoreIndex(default="mine")
+    assert [found.name for found in store.models()] == ["mine", "photos", "signs"]
+
+
+@pytest.mark.parametrize("index", [StoreIndex(default="live"), StoreIndex(aliases={"live": "b"})])
+def test_default_and_aliases_stay(shipped: ModelStore, store: ModelStore, index: StoreIndex):
+    for name in ("a", "b"):
+        store.save(name, tiny.network())
+    (store.root / "store.json").write_text(index.model_dump_json())
+    copy_models(shipped, store)
+    assert store.index() == index
+
+
+def test_an_alias_goes_on_standing_for_its_model(shipped: ModelStore, store: ModelStore):
+    store.save("mine", tiny.network())
+    store.set_alias("photos", "mine")
+    copied = copy_models(shipped, store)
+    assert "'photos' is an alias of 'mine'" in told(copied)["photos"]
+    assert store.resolve("photos") == "mine"
+    assert not (store.root / "photos").exists()
+    assert store.versions("signs") == [1]
+
+
+def test_nothing_comes_into_a_version_that_is_another(shipped: ModelStore, store: ModelStore):
+    mine = store.save("photos", tiny.network(), files={"card.md": b"mine"})
+    before = {file.name: file.read_bytes() for file in mine.path.iterdir()}
+    copied = copy_models(shipped, store)
+    assert "not copied: version 1 there is another" in told(copied)["photos"]
+    assert {file.name: file.read_bytes() for file in mine.path.iterdir()} == before
+    assert store.index().default == "photos"
+
+
+def test_no_newer_version_comes_before_one_that_the_user_made(tmp_path: Path, store: ModelStore):
+    source = ModelStore(tmp_path / "source")
+    source.save("photos", tiny.network(seed=1))
+    copy_models(source, store)
+    source.revise("photos", 1)
+    copy_models(source, store)
+    assert store.versions("photos") == [1, 2]
+    for _ in range(2):
+        source.save("photos", tiny.network(seed=2))
+    mine = store.save("photos", tiny.network(seed=3))
+    assert "version 3 there is another" in told(copy_models(source, store))["photos"]
+    shutil.rmtree(mine.path)
+    mine.path.with_name("7").mkdir()
+    assert "version 7 there is another" in told(copy_models(source, store))["photos"]
+    assert store.versions("photos") == [1, 2, 7]
+
+
+def test_what_was_interrupted_is_completed_by_the_next_copy(shipped: ModelStore, store: ModelStore):
+    copy_models(shipped, store)
+    shutil.rmtree(store.root / "signs" / "1")
+    left = store.root / "signs" / ".incoming-1-abcd"
+    left.mkdir()
+    copy_models(shipped, store)
+    assert not left.exists()
+    assert store.load("signs").manifest == shipped.manifest("signs")
+    assert store.index() == shipped.index()
+
+
+def test_copies_at_the_same_moment_are_one(shipped: ModelStore, store: ModelStore):
+    with ThreadPoolExecutor(4) as pool:
+        copies = list(pool.map(lambda _: copy_models(shipped, store), range(4)))
+    new = [reference for copied in copies for each in copied for reference in each.references]
+    assert sorted(reference.name for reference in new) == ["photos", "signs"]
+    assert store.index() == shipped.index()
+    for name in ("photos", "signs"):
+        assert store.load(name).manifest == shipped.manifest(name)
+        assert [entry.name for entry in (store.root / name).iterdir()] == ["1"]
+
+
+def test_what_is_damaged_is_not_copied(tmp_path: Path, store: ModelStore):
+    source = ModelStore(tmp_path / "source")
+    with pytest.raises(ModelNotFound, match="holds no model to copy"):
+        copy_models(source, store)
+    weights = source.save("mine", tiny.network()).path / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(CheckpointDamaged, match=str(weights)):
+        copy_models(source, store)
+    assert store.models() == []
