@@ -74,20 +74,19 @@ class Fields:
     def text(self, name: str) -> str | None:
         """The text of a field, or of the query parameter of that name; None for neither or empty.
 
+        Programs that are made from the OpenAPI document may fill in both, or leave one empty.
+
         Raises:
-            BadRequest: It is not text, or there are several.
+            BadRequest: It is not text, or there are several that differ.
         """
         values = [*self.values(name), *(value for key, value in self._query if key == name)]
-        if len(values) > 1:
+        texts = {_text(name, value) for value in values} - {""}
+        if len(texts) > 1:
             raise BadRequest(
-                f"{name}: given {len(values)} times; give it once, in the body or the query string"
+                f"{name}: given {len(texts)} different values; give one, in the body or the query "
+                "string"
             )
-        value = values[0] if values else ""
-        if isinstance(value, bytes):
-            value = value.decode("utf-8", "replace")
-        if not isinstance(value, str) or len(value) > _MAX_TEXT:
-            raise BadRequest(f"{name}: must be text of at most {_MAX_TEXT} characters")
-        return value.strip() or None
+        return texts.pop() if texts else None
 
     def side(self) -> Side:
         """The side given in the field `side`; left if none is.
@@ -138,6 +137,14 @@ class Fields:
 
         texts = [len(value) if isinstance(value, str) else 0 for value in values]
         return await for_each(image, texts)
+
+
+def _text(name: str, value: object) -> str:
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if not isinstance(value, str) or len(value) > _MAX_TEXT:
+        raise BadRequest(f"{name}: must be text of at most {_MAX_TEXT} characters")
+    return value.strip()
 
 
 def _shown(names: Sequence[str]) -> str:

@@ -12,8 +12,10 @@ _MODEL = {"type": "string", "description": "Name or alias of a model; the defaul
 _SIDE = {
     "type": "string",
     "enum": ["left", "right"],
-    "default": "left",
-    "description": "Which side the images are on; matters to models with two branches only.",
+    # No `default`: programs made from this document would send it both in the query string and in
+    # the body, whatever was chosen in the other.
+    "description": "Which side the images are on, left if absent; matters to models with two "
+    "branches only.",
 }
 _EMBEDDING = {"type": "array", "items": {"type": "number"}, "minItems": 1}
 

@@ -349,6 +349,15 @@ def test_the_openapi_document_describes_every_body(client: httpx.Client) -> None
     assert "Problem" in references
 
 
+def test_programs_made_from_the_openapi_document_send_nothing_that_nobody_chose(
+    client: httpx.Client,
+) -> None:
+    for path, operations in client.get("/openapi.json").json()["paths"].items():
+        for operation in operations.values():
+            asked = [operation.get("parameters", []), operation.get("requestBody", {})]
+            assert '"default"' not in json.dumps(asked), path
+
+
 def test_the_openapi_document_promises_no_errors_but_problems(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
     assert not any("ValidationError" in name for name in document["components"]["schemas"])
