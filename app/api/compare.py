@@ -161,6 +161,12 @@ def _judged(comparison: Comparison) -> dict[str, object]:
     }
 
 
+def _filled(values: list[object]) -> list[object]:
+    """The values of a field; none if it has empty files only."""
+    empty = all(isinstance(value, bytes | np.ndarray) and not len(value) for value in values)
+    return [] if empty else values
+
+
 def _query_is_an_embedding(fields: Fields) -> bool:
     """Whether it is: a JSON list of numbers is one embedding, not many queries."""
     values = fields.values("query")
@@ -180,6 +186,9 @@ async def _candidates(
     limit = service.settings.max_candidates
     values = fields.values("candidates")
     raw = fields.values("embeddings")
+    if values and raw:
+        # Forms send what was left empty, too.
+        values, raw = _filled(values), _filled(raw)
     if bool(values) == bool(raw):
         raise BadRequest(
             "send candidates: files, base64 images or lists of numbers in the field 'candidates'; "

@@ -8,7 +8,12 @@ _BASE64 = {
     "contentEncoding": "base64",
     "description": "The file's bytes as base64.",
 }
-_MODEL = {"type": "string", "description": "Name or alias of a model; the default one if absent."}
+# What Swagger UI puts into a form; without an example, the word "string".
+_MODEL = {
+    "type": "string",
+    "example": "",
+    "description": "Name or alias of a model; the default one if absent or empty.",
+}
 _SIDE = {
     "type": "string",
     "enum": ["left", "right"],
@@ -50,7 +55,7 @@ MANY_BODY = _body(
     multipart=_object(
         ["query"],
         query=_FILE,
-        candidates={"type": "array", "items": _FILE, "minItems": 1},
+        candidates={"type": "array", "items": _FILE, "minItems": 1, "example": [""]},
         embeddings=_FILE
         | {
             "description": "In place of `candidates`: embeddings as /embed gives them for "
@@ -100,9 +105,17 @@ NAME = {
 
 def parameters(*names: str) -> list[dict[str, Any]]:
     """The query parameters of these names, and the header that every working route reads."""
-    schemas = {"model": _MODEL, "side": _SIDE}
+    schemas: dict[str, dict[str, Any]] = {"model": _MODEL, "side": _SIDE}
     return [
-        *({"name": name, "in": "query", "schema": schemas[name]} for name in names),
+        *(
+            {
+                "name": name,
+                "in": "query",
+                "description": schemas[name]["description"],
+                "schema": schemas[name],
+            }
+            for name in names
+        ),
         {
             "name": "X-Request-Timeout",
             "in": "header",

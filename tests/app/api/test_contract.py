@@ -358,6 +358,26 @@ def test_programs_made_from_the_openapi_document_send_nothing_that_nobody_chose(
             assert '"default"' not in json.dumps(asked), path
 
 
+@pytest.mark.parametrize(
+    ("path", "chosen"),
+    [
+        ("/compare", {"image_a": picture(1), "image_b": picture(2)}),
+        ("/embed", {"images": picture(1)}),
+        ("/compare/many", {"query": picture(1), "candidates": picture(2)}),
+        ("/compare/many", {"query": picture(1), "embeddings": bytes(4 * DIMENSION)}),
+    ],
+)
+def test_a_form_is_read_with_what_its_examples_and_unchosen_files_put_into_it(
+    client: httpx.Client, path: str, chosen: dict[str, bytes]
+) -> None:
+    post = client.get("/openapi.json").json()["paths"][path]["post"]
+    properties = post["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
+    assert properties["model"]["example"] == ""
+    empty = {name: "" for name in properties if name not in (*chosen, "side")}
+    answer = client.post(path, files=chosen, data=empty)
+    assert answer.status_code == 200, answer.text
+
+
 def test_the_openapi_document_promises_no_errors_but_problems(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
     assert not any("ValidationError" in name for name in document["components"]["schemas"])
