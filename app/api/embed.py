@@ -15,6 +15,9 @@ router = APIRouter(tags=["embed"])
 _PARAMETERS = ("model", "side")
 _FIELDS = ("images", *_PARAMETERS)
 _BINARY = "application/octet-stream"
+_JSON = ("application/json", "application/*", "*/*")
+# Characters; to read 64 KiB of commas holds up the event loop for a tenth of a second.
+_MOST_OF_ACCEPT = 4096
 _HEADERS = {
     "X-Twinlens-Dimension": "Values of an embedding.",
     "X-Twinlens-Count": "Embeddings.",
@@ -74,7 +77,7 @@ async def embed(request: Request) -> Response:
     model, rows = result.model, result.embeddings
     typicality = None if result.typicality is None else result.typicality.tolist()
     context_of(request.scope).log.update(model=model.name, images=len(images))
-    if _wants_binary(request.headers.get("accept", "")):
+    if _wants_binary(",".join(request.headers.getlist("accept"))):
         listed = ",".join(f"{value:.6g}" for value in typicality or ())
         values = (str(rows.shape[1]), str(rows.shape[0]), model.name, str(model.version), listed)
         return Response(
@@ -95,16 +98,26 @@ async def embed(request: Request) -> Response:
 
 
 def _wants_binary(accept: str) -> bool:
-    """Whether raw numbers are asked for by name, and JSON not rather than them."""
-    weights = {}
-    for part in accept.split(","):
+    """Whether raw numbers are asked for by name, and rather than JSON: at equal weights, earlier.
+
+    Programs made from the OpenAPI document list all that a route can answer, JSON first.
+    """
+    weights: dict[str, float] = {}
+    for part in accept[:_MOST_OF_ACCEPT].split(","):
         media_type, *options = (word.strip().lower() for word in part.split(";"))
         weights[media_type] = 1.0
         for option in options:
             if option.startswith("q="):
                 weights[media_type] = _weight(option[2:])
     binary = weights.get(_BINARY, 0.0)
-    return binary > 0 and binary >= weights.get("application/json", 0.0)
+    # The first of them that is there decides (RFC 9110, section 12.5.1).
+    json = next((kind for kind in _JSON if kind in weights), None)
+    if json is None:
+        return binary > 0
+    if binary == weights[json]:
+        kinds = [*weights]
+        return binary > 0 and kinds.index(_BINARY) < kinds.index(json)
+    return binary > weights[json]
 
 
 def _weight(text: str) -> float:

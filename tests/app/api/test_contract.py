@@ -304,6 +304,14 @@ def test_request_ids(client: httpx.Client) -> None:
         ("application/octet-stream;q=0", False),
         ("application/octet-stream;q=x", False),
         ("application/*, */*", False),
+        ("application/json,application/octet-stream,application/problem+json", False),
+        ("application/octet-stream;q=0.5,*/*", False),
+        ("application/octet-stream;q=0.5, application/*;q=0.9", False),
+        ("application/octet-stream, */*", True),
+        ("*/*, application/octet-stream", False),
+        ("application/octet-stream, application/*;q=0.9, */*;q=0.8", True),
+        ("application/octet-stream;q=0.5, application/json;q=0, */*", True),
+        ("application/octet-stream;q=nan", False),
         ("", False),
     ],
 )
@@ -313,6 +321,12 @@ def test_embeddings_are_raw_where_that_is_what_is_rather_wanted(
     answer = client.post("/embed", files={"images": picture(1)}, headers={"accept": accept})
     kind = "application/octet-stream" if binary else "application/json"
     assert answer.headers["content-type"] == kind
+
+
+def test_what_is_wanted_may_stand_in_several_headers(client: httpx.Client) -> None:
+    lines = [("accept", "application/json;q=0.5"), ("accept", "application/octet-stream")]
+    answer = client.post("/embed", files={"images": picture(1)}, headers=lines)
+    assert answer.headers["content-type"] == "application/octet-stream"
 
 
 def test_a_compressed_body_is_refused_by_its_encoding(client: httpx.Client) -> None:
