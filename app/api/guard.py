@@ -125,11 +125,15 @@ class Guard:
 
 
 def _key_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The key that was sent; in `X-API-Key` before `Authorization`, which may be a proxy's."""
+    bearer = None
     for name, value in headers:
         if name == b"x-api-key":
-            return value.decode("latin-1").strip()
-        if name == b"authorization":
+            key = value.decode("latin-1").strip()
+            if key:
+                return key
+        elif name == b"authorization" and bearer is None:
             kind, _, key = value.decode("latin-1").partition(" ")
             if kind.lower() == "bearer":
-                return key.strip()
-    return None
+                bearer = key.strip() or None
+    return bearer

@@ -88,6 +88,25 @@ def test_a_key_in_either_header(guarded: Running) -> None:
     assert guarded.client.get("/models", headers={"x-api-key": READ}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ((("x-api-key", READ), ("authorization", "Bearer of-a-proxy")), 200),
+        ((("x-api-key", ""), ("authorization", f"Bearer {READ}")), 200),
+        ((("x-api-key", ""), ("x-api-key", READ)), 200),
+        ((("authorization", "Bearer"), ("authorization", f"bearer {READ}")), 200),
+        ((("authorization", "Basic eDp5"), ("x-api-key", READ)), 200),
+        ((("authorization", f"Bearer {READ}"), ("x-api-key", "unknown")), 401),
+        ((("authorization", "Bearer"), ("x-api-key", "")), 401),
+    ],
+)
+def test_of_two_headers_the_one_made_for_keys_counts_whatever_their_order(
+    guarded: Running, sent: tuple[tuple[str, str], ...], status: int
+) -> None:
+    for headers in (sent, sent[::-1]):
+        assert guarded.client.get("/models", headers=list(headers)).status_code == status
+
+
 @pytest.mark.parametrize("path", OPEN)
 def test_probes_and_pages_need_no_key(guarded: Running, path: str) -> None:
     assert guarded.client.get(path).status_code == 200
