@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from app.api.answers import HealthAnswer
-from app.api.schemas import problems
+from app.api.schemas import READ, problems
 from app.api.siblings import siblings_of
 from app.api.work import json_response, service_of
 from app.inference.errors import NotReady
@@ -12,21 +12,20 @@ from app.inference.errors import NotReady
 router = APIRouter(tags=["health"])
 
 
-# Some health checkers ask by HEAD; the document of the interface is none the wiser for that.
-@router.head("/livez", include_in_schema=False)
 @router.get("/livez", summary="Is the process alive?", response_model=HealthAnswer)
+@router.api_route("/livez", methods=READ, include_in_schema=False)
 async def livez() -> Response:
     """Answers 200 as long as the process answers at all."""
     return json_response({"status": "alive"})
 
 
-@router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz",
     summary="Should requests be sent here?",
     response_model=HealthAnswer,
     responses=problems(503),
 )
+@router.api_route("/readyz", methods=READ, include_in_schema=False)
 async def readyz(request: Request) -> Response:
     """Answers 200 once models, the default one among them, are warm; not if draining or broken."""
     reason = service_of(request).unready_reason()
@@ -39,13 +38,13 @@ async def readyz(request: Request) -> Response:
     return json_response({"status": "ready"})
 
 
-@router.head("/metrics", include_in_schema=False)
 @router.get(
     "/metrics",
     summary="Metrics for Prometheus",
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
+@router.api_route("/metrics", methods=READ, include_in_schema=False)
 async def metrics(request: Request) -> Response:
     """Everything measured, by all processes of the service, in Prometheus' text format."""
     siblings = siblings_of(request)

@@ -3,15 +3,15 @@
 from fastapi import APIRouter, Request, Response
 
 from app.api.answers import EngineAnswer, InputAnswer, ModelAnswer, ModelsAnswer, RefusedAnswer
-from app.api.schemas import NAME, problems
+from app.api.schemas import NAME, READ, problems
 from app.api.work import json_response, service_of
 from app.inference.catalogue import Catalogue, LoadedModel
 
 router = APIRouter(tags=["models"])
 
 
-@router.head("/models", include_in_schema=False)
 @router.get("/models", summary="What is loaded", response_model=ModelsAnswer)
+@router.api_route("/models", methods=READ, include_in_schema=False)
 async def models(request: Request) -> Response:
     """The loaded models, the default one, and versions in the store that were refused."""
     catalogue = service_of(request).catalogue
@@ -26,7 +26,6 @@ async def models(request: Request) -> Response:
     return json_response(answer.model_dump(mode="json"))
 
 
-@router.head("/models/{name}", include_in_schema=False)
 @router.get(
     "/models/{name}",
     summary="One model",
@@ -34,6 +33,7 @@ async def models(request: Request) -> Response:
     responses=problems(404, 503),
     openapi_extra={"parameters": [NAME]},
 )
+@router.api_route("/models/{name}", methods=READ, include_in_schema=False)
 async def model(request: Request) -> Response:
     """The model of that name or alias."""
     catalogue = service_of(request).catalogue

@@ -145,12 +145,17 @@ def install(app: FastAPI) -> None:
     async def by_framework(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
             raise error
-        detail = str(error.detail)
+        detail, headers = str(error.detail), {**(error.headers or {})}
         if error.status_code == HTTPStatus.NOT_FOUND:
             detail = f"there is nothing at {request.url.path}; see /docs for what there is"
         elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            allowed = (error.headers or {}).get("Allow", "another method")
-            detail = f"{request.method} is not possible at {request.url.path}; use {allowed}"
+            # A route has its methods in no order; older frameworks name none for a folder's files.
+            allowed = sorted(headers.get("Allow", "GET, HEAD").split(", "))
+            headers["Allow"] = ", ".join(allowed)
+            detail = (
+                f"{request.method} is not possible at {request.url.path}; use "
+                f"{' or '.join(allowed)}"
+            )
         context = context_of(request.scope)
         context.problem = _title(error.status_code).lower().replace(" ", "-")
         return problem(
@@ -158,7 +163,7 @@ def install(app: FastAPI) -> None:
             context.problem,
             detail,
             request_id=context.request_id,
-            headers=error.headers,
+            headers=headers,
         )
 
     app.add_exception_handler(TwinlensError, on_purpose)

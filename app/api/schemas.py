@@ -93,6 +93,9 @@ EMBED_BODY = _body(
     raw={"schema": _FILE},
 )
 
+READ = ["GET", "HEAD"]
+"""How health checkers ask, too. A route for both, that the document does not show, stands before
+the one that it shows: the first of a path is what `Allow` is made of."""
 
 NAME = {
     "name": "name",

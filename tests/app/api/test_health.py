@@ -5,7 +5,19 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
+from tests.app.api.problems import problem
 from tests.app.serving import Running
+
+READABLE = (
+    "/",
+    "/docs",
+    "/docs/swagger-ui.css",
+    "/favicon.ico",
+    "/livez",
+    "/readyz",
+    "/models",
+    "/models/tiny",
+)
 
 
 def test_health(client: httpx.Client) -> None:
@@ -13,19 +25,7 @@ def test_health(client: httpx.Client) -> None:
     assert client.get("/readyz").json() == {"status": "ready"}
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/",
-        "/docs",
-        "/docs/swagger-ui.css",
-        "/favicon.ico",
-        "/livez",
-        "/readyz",
-        "/models",
-        "/models/tiny",
-    ],
-)
+@pytest.mark.parametrize("path", READABLE)
 def test_health_checkers_may_ask_by_head(client: httpx.Client, path: str) -> None:
     whole, head = client.get(path), client.head(path)
     assert head.status_code == 200
@@ -34,6 +34,13 @@ def test_health_checkers_may_ask_by_head(client: httpx.Client, path: str) -> Non
         assert head.headers.get(name) == whole.headers.get(name)
     # The connection goes on, which it would not with a body that nobody expects.
     assert client.get(path).content == whole.content
+
+
+@pytest.mark.parametrize("path", [*READABLE, "/metrics", "/openapi.json", "/static/page.js"])
+def test_who_asks_in_another_way_is_told_of_both(client: httpx.Client, path: str) -> None:
+    answer = client.put(path)
+    assert answer.headers["allow"] == "GET, HEAD"
+    problem(answer, 405, f"PUT is not possible at {path}; use GET or HEAD")
 
 
 def test_metrics_may_be_asked_for_by_head(client: httpx.Client) -> None:
