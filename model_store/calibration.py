@@ -87,7 +87,7 @@ class Calibration(BaseModel):
         far: The false-accept rate measured at the threshold, on the calibration pairs.
         far_interval: Where, with 95 % confidence, that of as many other classes is expected.
         frr: The false-reject rate measured at the threshold.
-        frr_interval: As `far_interval`.
+        frr_interval: Likewise, where that of as many other classes is expected.
         classes: Classes the calibration pairs came from.
         genuine_pairs: Pairs of one class among them.
         impostor_pairs: Pairs of two classes among them.
@@ -96,7 +96,12 @@ class Calibration(BaseModel):
         data_digest: SHA-256 over the images, or empty if they are not files.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        json_schema_serialization_defaults_required=True,
+    )
 
     curve: Curve
     log_losses: dict[str, Annotated[float, Field(ge=0)]] = {}

@@ -55,7 +55,9 @@ class Evaluation(BaseModel):
             seen these images: the images that another was made by, in words.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", json_schema_serialization_defaults_required=True
+    )
 
     protocol: str
     data: str

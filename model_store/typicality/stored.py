@@ -6,7 +6,7 @@ from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
@@ -23,14 +23,17 @@ class TypicalityRecord(FileRecord):
     """What a manifest says of the description beside the weights.
 
     Attributes:
-        sha256: As `FileRecord`.
-        bytes: As `FileRecord`.
-        level: As `Typicality`.
-        images: As `Typicality`.
-        classes: As `Typicality`.
-        data: As `Typicality`.
-        data_digest: As `Typicality`.
+        sha256: Digest of the file's bytes.
+        bytes: Its size.
+        level: An image is in distribution if its typicality is at least this. So many of the
+            images that the description was made for are expected below it.
+        images: Images it was fitted to.
+        classes: Classes these are of.
+        data: What they were, in words.
+        data_digest: SHA-256 over them, or empty if they are not files.
     """
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
     level: Annotated[float, Field(gt=0, lt=1)]
     images: Annotated[int, Field(ge=1)]

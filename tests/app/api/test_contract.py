@@ -404,6 +404,19 @@ def test_the_openapi_document_promises_no_errors_but_problems(client: httpx.Clie
     assert (name["name"], name["in"], name["required"]) == ("name", "path", True)
 
 
+def test_the_openapi_document_tells_of_every_field_of_an_answer_that_it_is_there(
+    client: httpx.Client,
+) -> None:
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    for name, schema in schemas.items():
+        assert {*schema.get("required", ())} == {*schema.get("properties", ())}, name
+        # Of classes that clients do not see.
+        assert "As `" not in schema.get("description", ""), name
+    calibration = client.get("/models/tiny").json()["calibration"]
+    assert calibration.keys() == {*schemas["Calibration"]["required"]}
+    assert calibration["curve"].keys() == {*schemas["LogisticCurve"]["required"]}
+
+
 def test_examples_are_what_the_service_answers(client: httpx.Client) -> None:
     schemas = client.get("/openapi.json").json()["components"]["schemas"]
     files = {"image_a": picture(1), "image_b": picture(2)}
