@@ -12,6 +12,7 @@ from app.api.fields import (
     embeddings_from_bytes,
     embeddings_from_json,
     is_embedding,
+    parameters_of,
 )
 from app.api.limits import Limits
 from app.api.problem import BadRequest
@@ -53,7 +54,7 @@ async def compare(request: Request) -> Response:
     body = await receive(request, limits, expected="image_a, image_b and optionally model")
     fields = Fields(
         body,
-        request.query_params.multi_items(),
+        parameters_of(request),
         known=_PAIR_FIELDS,
         required=("image_a", "image_b"),
         parameters=_PARAMETERS,
@@ -105,7 +106,7 @@ async def compare_many(request: Request) -> Response:
     body = await receive(request, limits, expected="query, candidates and optionally model")
     fields = Fields(
         body,
-        request.query_params.multi_items(),
+        parameters_of(request),
         known=_MANY_FIELDS,
         required=("query",),
         parameters=_PARAMETERS,

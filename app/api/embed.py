@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request, Response
 
 from app.api.answers import EmbedAnswer
 from app.api.context import context_of
-from app.api.fields import Fields
+from app.api.fields import Fields, parameters_of
 from app.api.limits import Limits
 from app.api.schemas import EMBED_BODY, parameters, problems
 from app.api.work import compute, json_response, receive, service_of
@@ -62,7 +62,7 @@ async def embed(request: Request) -> Response:
     )
     fields = Fields(
         body,
-        request.query_params.multi_items(),
+        parameters_of(request),
         known=_FIELDS,
         required=("images",),
         parameters=_PARAMETERS,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from fastapi import Request
 
 from app.api.problem import BadRequest
 from app.api.uploads import Body
@@ -20,8 +21,23 @@ from model_store.network import Side
 
 _MAX_NAMES_SHOWN = 5
 _MAX_TEXT = 200
+_MAX_PARAMETERS = 64
 _WHITESPACE = b" \t\r\n"
 _PATH = re.compile(rb"[\w~./ -]{1,200}\.[A-Za-z]{3,4}")
+
+
+def parameters_of(request: Request) -> list[tuple[str, str]]:
+    """The query string's parameters, in order.
+
+    Raises:
+        BadRequest: They are so many that to read them would hold up the event loop.
+    """
+    if request.scope["query_string"].count(b"&") >= _MAX_PARAMETERS:
+        raise BadRequest(
+            f"the query string has more than {_MAX_PARAMETERS} parameters; send each of the "
+            "route's once"
+        )
+    return request.query_params.multi_items()
 
 
 class Fields:

@@ -8,10 +8,12 @@ from app.api.problem import BadRequest
 
 _MOST_BOUNDARY_BYTES = 256
 _MOST_HEADER_BYTES = 8192
+_MOST_HEADERS = 32
 _MOST_PADDING = 100
 _BY_ACCIDENT = 1000
 
-_HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n]*)")
+# Not one blank is given back to try again without it: thousands would take a second.
+_HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*+([^\r\n]*)")
 
 
 class MultipartReader:
@@ -144,7 +146,13 @@ class MultipartReader:
             self._held = block
             return len(piece)
         disposition = b""
-        for line in block[2:end].split(b"\r\n") if end else ():
+        lines = block[2:end].split(b"\r\n") if end else []
+        if len(lines) > _MOST_HEADERS:
+            raise BadRequest(
+                f"the multipart body is malformed: a part has more than {_MOST_HEADERS} headers; "
+                "let the HTTP client library write the body"
+            )
+        for line in lines:
             header = _HEADER.fullmatch(line)
             if header is None:
                 raise BadRequest(

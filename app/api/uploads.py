@@ -21,6 +21,8 @@ from app.inference.errors import TooManyBytes
 _MAX_JSON_VALUES = 1_000_000
 _COUNTED_BYTES = 1 << 18
 _PIECE_BYTES = 16_384
+# A boundary has 70 at most; to parse tens of thousands holds up the event loop.
+_MOST_TYPE_CHARACTERS = 1024
 _MEDIA_TYPES = "multipart/form-data or application/json"
 
 
@@ -59,11 +61,16 @@ async def read_body(
     Raises:
         UnsupportedBody: Of a media type that is not read.
         BodyTooLarge, TooManyBytes: Over a limit.
-        BadRequest: Empty, cut short, or not what its media type says.
+        BadRequest: Empty, cut short, or not what its media type says; or that is too long.
         QueueFull: The requests in work leave no room for its bytes.
         ClientGone: The connection was closed before its end.
     """
     header = request.headers.get("content-type", "")
+    if len(header) > _MOST_TYPE_CHARACTERS:
+        raise BadRequest(
+            f"the Content-Type is over {_MOST_TYPE_CHARACTERS:,} characters; let the HTTP client "
+            "library set that header"
+        )
     media_type, options = parse_options_header(header)
     length = request.headers.get("content-length", "")
     # `int` takes leading zeros for digits, and no more than 4,300 of these.

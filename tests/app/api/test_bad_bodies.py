@@ -129,6 +129,16 @@ def test_malformed_multipart(client: httpx.Client, kind: str, body: bytes) -> No
     problem(answer, 400)
 
 
+def test_a_content_type_may_be_long_but_not_without_end(client: httpx.Client) -> None:
+    body = b'--x\r\nContent-Disposition: form-data; name="images"\r\n\r\n%b\r\n--x--' % GOOD
+    kind = "multipart/form-data; boundary=x"
+    longest = kind + ";" * (1024 - len(kind))
+    answer = client.post("/embed", content=body, headers={"content-type": longest})
+    assert answer.status_code == 200, answer.text
+    answer = client.post("/embed", content=body, headers={"content-type": longest + ";"})
+    problem(answer, 400, "Content-Type is over 1,024 characters")
+
+
 def test_a_part_without_a_name_is_not_taken_for_another_of_the_one_before(
     client: httpx.Client,
 ) -> None:

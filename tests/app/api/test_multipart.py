@@ -3,6 +3,7 @@
 import gc
 import itertools
 import re
+import time
 import weakref
 
 import pytest
@@ -84,6 +85,10 @@ def test_any_bytes_are_read_alike_at_once_and_in_pieces(body: bytes, cuts: list[
         b"content-disposition:form-data;name=a",
         b'Content-Type: image/png\r\nCONTENT-DISPOSITION: \t form-data; filename="\\";"; name="a"',
         b"X-Empty:\r\n" + NAMED,
+        b"X-Many: a\r\n" * 31 + NAMED,
+        # A file's name of 255 characters, in every way that clients write it, and one of signs.
+        b"%b; filename*=UTF-8''%b" % (NAMED.replace(b"x", b"%E4%BD%A0" * 255), b"%E4%BD%A0" * 255),
+        NAMED.replace(b"x", b"; " * 60),
     ],
 )
 def test_headers_may_be_written_in_more_ways_than_one(headers: bytes) -> None:
@@ -101,6 +106,8 @@ def test_headers_may_be_written_in_more_ways_than_one(headers: bytes) -> None:
         (NAMED + b"\n\nX: y", "that is none"),
         (b"X-Long: " + b"a" * 8200, "over 8,192 bytes"),
         (b"Content-Type: image/png", "no name"),
+        (b"X-Many: a\r\n" * 32 + NAMED, "more than 32 headers"),
+        (NAMED + b";" * 63, "more than 64 semicolons"),
     ],
 )
 def test_headers_that_are_none(headers: bytes, message: str) -> None:
@@ -108,6 +115,14 @@ def test_headers_that_are_none(headers: bytes, message: str) -> None:
     for cuts in ([], list(range(0, len(body), 7))):
         with pytest.raises(BadRequest, match=message):
             read(body, cuts)
+
+
+def test_thousands_of_blanks_in_a_header_are_looked_at_once() -> None:
+    started = time.process_time()
+    with pytest.raises(BadRequest, match="that is none"):
+        read(b"--edge\r\nX:" + b" " * 8000 + b"\n\r\n\r\n", [])
+    # Each with all that follow it, they took a second.
+    assert time.process_time() - started < 0.1
 
 
 def test_a_part_without_headers_has_no_name() -> None:
