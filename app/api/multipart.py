@@ -11,6 +11,7 @@ _MOST_HEADER_BYTES = 8192
 _MOST_HEADERS = 32
 _MOST_PADDING = 100
 _BY_ACCIDENT = 1000
+_LINE_END = b"\r\n"
 
 # Not one blank is given back to try again without it: thousands would take a second.
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*+([^\r\n]*)")
@@ -41,8 +42,9 @@ class MultipartReader:
         self._most = form.limits.parts + _BY_ACCIDENT
         self._found = 0
         self._in_part = False
+        self._at_start = False
         # The line before the first boundary may be missing.
-        self._held = b"\r\n"
+        self._held = _LINE_END
         # Functions and not methods, which would be a cycle that keeps the parts until it is found.
         self._step: Callable[[MultipartReader, bytes, int], int] = MultipartReader._read_data
 
@@ -121,7 +123,7 @@ class MultipartReader:
         if line.startswith(b"\r\n"):
             self._end_part()
             # The end of the boundary's line is that of the header before the first.
-            self._held = b"\r\n"
+            self._held = _LINE_END
             self._step = MultipartReader._read_headers
             return position + padding + 2 - len(held)
         if line in (b"", b"\r") or behind == b"-":
@@ -163,8 +165,9 @@ class MultipartReader:
             if name.lower() == b"content-disposition":
                 disposition = value
         self._form.begin(disposition)
-        self._in_part = True
-        self._held = b""
+        self._in_part = self._at_start = True
+        # The line that ends the headers may be all there is: it is that before a boundary, too.
+        self._held = _LINE_END
         self._step = MultipartReader._read_data
         return position + end + 4 - len(held)
 
@@ -174,10 +177,14 @@ class MultipartReader:
         return len(piece)
 
     def _add(self, piece: bytes, start: int, end: int) -> None:
+        if self._at_start:
+            # What comes first is at least the line end that was held back.
+            start += len(_LINE_END)
+            self._at_start = False
         if self._in_part and end > start:
             self._form.add(memoryview(piece)[start:end])
 
     def _end_part(self) -> None:
         if self._in_part:
             self._form.end()
-            self._in_part = False
+            self._in_part = self._at_start = False

@@ -39,18 +39,21 @@ def read(body: bytes, cuts: list[int], boundary: bytes = b"edge") -> dict[str, l
 def slowly(body: bytes) -> list[bytes]:
     """The contents of parts that have all the same name."""
     left = b"\r\n" + body
+    start = 0
     found: list[bytes] = []
     for number in itertools.count():
         line = re.search(rb"\r\n--edge(--|[ \t]*\r\n)", left)
         if line is None:
             raise BadRequest("not ended")
         if number:
-            found.append(left[: line.start()])
+            # Where there is no content, the end of the headers is the start of the boundary.
+            found.append(left[start : line.start()])
         if line[1] == b"--":
             break
-        headers, end, left = left[line.end() :].partition(b"\r\n\r\n")
+        headers, end, content = left[line.end() :].partition(b"\r\n\r\n")
         if headers != NAMED or not end:
             raise BadRequest("headers")
+        left, start = b"\r\n" + content, 2
     return found
 
 
@@ -123,6 +126,21 @@ def test_thousands_of_blanks_in_a_header_are_looked_at_once() -> None:
         read(b"--edge\r\nX:" + b" " * 8000 + b"\n\r\n\r\n", [])
     # Each with all that follow it, they took a second.
     assert time.process_time() - started < 0.1
+
+
+@pytest.mark.parametrize(
+    ("rest", "found"),
+    [
+        (b"--edge--", [b""]),
+        (PART + b"x\r\n--edge--", [b"", b"x"]),
+        (PART + PART + b"\r\n--edge--", [b"", b"", b""]),
+        (b"--edges\r\n--edge--", [b"--edges"]),
+        (b"--edge-\r\n--edge--", [b"--edge-"]),
+    ],
+)
+def test_a_part_may_end_with_its_headers(rest: bytes, found: list[bytes]) -> None:
+    for cuts in ([], list(range(len(PART + rest)))):
+        assert read(PART + rest, cuts) == {"a": found}
 
 
 def test_a_part_without_headers_has_no_name() -> None:
