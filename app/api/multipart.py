@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 from app.api.form import Form
-from app.api.problem import BadRequest
+from app.api.problem import BadRequest, UnsupportedBody
 
 _MOST_BOUNDARY_BYTES = 256
 _MOST_HEADER_BYTES = 8192
@@ -12,6 +12,7 @@ _MOST_HEADERS = 32
 _MOST_PADDING = 100
 _BY_ACCIDENT = 1000
 _LINE_END = b"\r\n"
+_AS_IT_IS = (b"binary", b"8bit", b"7bit", b"")
 
 # Not one blank is given back to try again without it: thousands would take a second.
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*+([^\r\n]*)")
@@ -63,6 +64,7 @@ class MultipartReader:
 
         Raises:
             BadRequest: It is malformed, or has too much of what costs more than it is worth.
+            UnsupportedBody: A part is encoded.
             TooManyBytes: A part is over its limit.
         """
         position = 0
@@ -162,8 +164,15 @@ class MultipartReader:
                     "none; let the HTTP client library write the body"
                 )
             name, value = header.groups()
-            if name.lower() == b"content-disposition":
+            kind = name.lower()
+            if kind == b"content-disposition":
                 disposition = value
+            elif kind == b"content-transfer-encoding" and value.strip().lower() not in _AS_IT_IS:
+                raise UnsupportedBody(
+                    "a part with Content-Transfer-Encoding "
+                    f"'{value[:100].decode('latin-1')}' is not read here; send its bytes as they "
+                    "are, without that header"
+                )
         self._form.begin(disposition)
         self._in_part = self._at_start = True
         # The line that ends the headers may be all there is: it is that before a boundary, too.

@@ -59,7 +59,7 @@ async def read_body(
             reads none.
 
     Raises:
-        UnsupportedBody: Of a media type that is not read.
+        UnsupportedBody: Of a media type that is not read, or with a part that is encoded.
         BodyTooLarge, TooManyBytes: Over a limit.
         BadRequest: Empty, cut short, or not what its media type says; or that is too long.
         QueueFull: The requests in work leave no room for its bytes.

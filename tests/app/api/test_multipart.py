@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from app.api.form import Form
 from app.api.limits import Limits
 from app.api.multipart import MultipartReader
-from app.api.problem import BadRequest
+from app.api.problem import BadRequest, UnsupportedBody
 
 LIMITS = Limits(body_bytes=1 << 20, part_bytes=1 << 20, parts=9, whole=frozenset())
 NAMED = b'Content-Disposition: form-data; name="a"; filename="x"'
@@ -118,6 +118,16 @@ def test_headers_that_are_none(headers: bytes, message: str) -> None:
     for cuts in ([], list(range(0, len(body), 7))):
         with pytest.raises(BadRequest, match=message):
             read(body, cuts)
+
+
+@pytest.mark.parametrize("encoding", [b"base64", b"Quoted-Printable", b"x" * 8000])
+def test_a_part_that_is_encoded_is_refused_by_its_header(encoding: bytes) -> None:
+    header = b"\r\nContent-Transfer-Encoding: "
+    with pytest.raises(UnsupportedBody, match=r"Encoding '[a-zA-Z0-9-]{6,100}' is not read here"):
+        read(PART.replace(b"\r\n\r\n", header + encoding + b"\r\n\r\n") + b"x\r\n--edge--", [])
+    for plain in (b"binary", b"8bit ", b"7BIT", b""):
+        body = PART.replace(b"\r\n\r\n", header + plain + b"\r\n\r\n") + b"x\r\n--edge--"
+        assert read(body, []) == {"a": [b"x"]}
 
 
 def test_thousands_of_blanks_in_a_header_are_looked_at_once() -> None:
