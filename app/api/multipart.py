@@ -44,6 +44,7 @@ class MultipartReader:
         self._found = 0
         self._in_part = False
         self._at_start = False
+        self._bare_line_feeds = False
         # The line before the first boundary may be missing.
         self._held = _LINE_END
         # Functions and not methods, which would be a cycle that keeps the parts until it is found.
@@ -58,6 +59,11 @@ class MultipartReader:
     def ended(self) -> bool:
         """Whether the closing boundary was there."""
         return self._step is MultipartReader._skip
+
+    @property
+    def bare_line_feeds(self) -> bool:
+        """Whether the line of the first boundary ends in a line feed alone, which makes it none."""
+        return self._bare_line_feeds
 
     def feed(self, piece: bytes) -> None:
         """Takes the next piece of the body.
@@ -131,6 +137,7 @@ class MultipartReader:
         if line in (b"", b"\r") or behind == b"-":
             self._held = behind
             return len(piece)
+        self._bare_line_feeds |= line.startswith(b"\n") and not self._in_part
         self._add(self._delimiter, 0, len(self._delimiter))
         self._held = b""
         self._step = MultipartReader._read_data

@@ -181,10 +181,15 @@ async def _read_multipart(
     form = Form(limits, declared)
     reader = MultipartReader(boundary, form)
     size = await _read(request, limits, reservation, reader.feed)
+    if reader.bare_line_feeds and not reader.ended:
+        raise BadRequest(
+            "the multipart body is malformed: its lines end in bare line feeds; end them in CR LF, "
+            "or let the HTTP client library write the body"
+        )
     if size and not reader.begun:
         raise BadRequest(
-            "the multipart body is malformed: it has no line with the boundary that its "
-            "Content-Type names; let the HTTP client library write both"
+            "the multipart body is malformed: no line of it, after CR LF or at its beginning, "
+            "has the boundary that its Content-Type names; let the HTTP client library write both"
         )
     if size and not reader.ended:
         raise BadRequest("the multipart body ends before its closing boundary; send all of it")

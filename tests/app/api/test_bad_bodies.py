@@ -139,6 +139,24 @@ def test_a_content_type_may_be_long_but_not_without_end(client: httpx.Client) ->
     problem(answer, 400, "Content-Type is over 1,024 characters")
 
 
+def test_lines_that_end_in_bare_line_feeds_are_named(client: httpx.Client) -> None:
+    kind = {"content-type": "multipart/form-data; boundary=x"}
+    named = b'Content-Disposition: form-data; name="images"'
+    body = b"--x\n%b\n\n%b\n--x--\n" % (named, GOOD)
+    for padded in (body, body.replace(b"x\n", b"x \n", 1)):
+        answer = client.post("/embed", content=padded, headers=kind)
+        problem(answer, 400, "bare line feeds", "CR LF")
+    answer = client.post("/embed", content=b"\n" + body, headers=kind)
+    problem(answer, 400, "after CR LF", "boundary")
+    # Before the first boundary there may be anything.
+    behind = b"\r\n--x\r\n%b\r\n\r\n%b\r\n--x--\r\n" % (named, GOOD)
+    answer = client.post("/embed", content=b"--x\n" + behind, headers=kind)
+    assert answer.status_code == 200, answer.text
+    cut = behind.removesuffix(b"--\r\n")
+    answer = client.post("/embed", content=cut, headers=kind)
+    problem(answer, 400, "ends before its closing boundary")
+
+
 def test_a_part_without_a_name_is_not_taken_for_another_of_the_one_before(
     client: httpx.Client,
 ) -> None:
