@@ -212,7 +212,9 @@ class GuardedProtocol(HttpToolsProtocol):
             raise BadRequest("the request's target is not a valid path; begin it with /") from None
         self._in_headers = False
         self._in_body = True
-        length = int(next((value for name, value in self.headers if name == b"content-length"), 0))
+        declared = next((value for name, value in self.headers if name == b"content-length"), b"")
+        # The parser takes digits only, and `int` no more than 4,300 of these with leading zeros.
+        length = int(declared.lstrip(b"0") or 0)
         self._to_come = length if length >= _LARGE_BODY else 0
         if self.pipeline:
             self._looking.start(self._look)
