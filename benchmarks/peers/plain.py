@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-import openvino as ov
 import torch
 from PIL import Image
 from torch import nn
@@ -67,10 +66,13 @@ def convert(network: SiameseNetwork, path: Path) -> None:
         network: In evaluation mode.
         path: The `.xml` to write; the weights go beside it.
     """
+    # Not above, where it would be imported before the engines have turned its reports off.
+    from openvino import save_model
+
     spec = network.preprocessing
     example = torch.zeros(2, spec.channels, spec.height, spec.width)
     model = to_openvino(_Branch(network).eval(), example)
-    ov.save_model(model, path, compress_to_fp16=False)
+    save_model(model, path, compress_to_fp16=False)
 
 
 def openvino(path: Path, precision: str) -> Forward:

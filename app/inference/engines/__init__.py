@@ -1,5 +1,6 @@
 """Engines by name. A new one is one new file and one entry here."""
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,9 @@ __all__ = [
     "make_engine",
 ]
 
+# `import openvino` would report to its makers, from a fork of this process that keeps the service's
+# port. Where this package is missing it does without; modules beside this one come after it.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 _MOST_CPU = 8
 _MOST_CUDA = 256

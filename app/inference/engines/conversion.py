@@ -65,8 +65,7 @@ def convert(network: SiameseNetwork, side: Side) -> ov.Model:
 def to_openvino(module: nn.Module, example: torch.Tensor) -> ov.Model:
     """A module of one input, for batches of any size.
 
-    OpenVINO's own `convert_model` reports its use to its makers; this goes past it. Both libraries
-    raise errors of many kinds for what they cannot do.
+    Both libraries raise errors of many kinds for what they cannot do.
 
     Args:
         module: In evaluation mode, on the CPU.
