@@ -85,7 +85,8 @@ class Loader:
         For each model the newest version that can be loaded, and anew where its files were
         replaced: one that cannot is refused and remembered. It is not tried again until its files
         change; but where the reason was not in them (memory was short, a device process died), it
-        is, after ever longer times. If what computes hangs, nothing further is tried in this look.
+        is, after ever longer times. A model of which no version can be loaded goes on as it was. If
+        what computes hangs, nothing further is tried in this look.
         A store that cannot be read, or that seems to have lost every model, changes nothing.
 
         Args:
@@ -178,7 +179,9 @@ class Loader:
                 return model
             if serving:
                 break  # It goes on as it was loaded, rather than an older one.
-        return loaded if loaded and (loaded.version in versions or self._hidden(name)) else None
+        # Also where its own folder was moved out: whoever goes back to an older version, which
+        # nobody has looked at while this one served, may find that one damaged.
+        return loaded if versions or self._hidden(name) else None
 
     def _try(
         self, name: str, version: int, files: _Fingerprint, *, at_once: bool

@@ -140,6 +140,22 @@ def test_a_version_that_is_damaged_while_it_serves_does_not_bring_back_an_older_
     assert subject.update(second) is second
 
 
+def test_going_back_to_a_version_that_is_damaged_leaves_what_serves(tmp_path) -> None:
+    store = fill_store(tmp_path)
+    store.save("tiny", network(seed=10))
+    subject = loader(store)
+    first = subject.update(Catalogue())
+    assert first.models["tiny"].version == 2
+    damage(store.root / "tiny" / "1")
+    shutil.move(store.root / "tiny" / "2", tmp_path / "out")
+    second = subject.update(first)
+    assert second.models["tiny"] is first.models["tiny"]
+    assert ("tiny", 1) in [(refusal.name, refusal.version) for refusal in second.refused]
+    assert subject.update(second) is second
+    shutil.rmtree(store.root / "tiny")
+    assert "tiny" not in subject.update(second).models
+
+
 def test_what_failed_for_a_reason_outside_its_files_is_tried_again(
     tmp_path, clock: SimpleNamespace
 ) -> None:
