@@ -1,8 +1,16 @@
 """`python -m app`: serves until SIGTERM or SIGINT. Its other commands are modules of their own."""
 
-import logging
 import os
+import signal
 import sys
+
+if __name__ == "__main__" and not sys.argv[1:]:
+    # What a container runs first is sent no signal that it has no handler for: it would go on to
+    # serve, and be killed at last. Nothing is accepted yet; the server has handlers of its own.
+    for _number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(_number, lambda *_: os._exit(0))
+
+import logging
 from pathlib import Path
 from typing import NoReturn
 

@@ -187,9 +187,11 @@ class Parent:
 def become(plan: Plan) -> NoReturn:
     """Makes this process the parent, with nothing left of what it has imported.
 
-    Its process id stays, which is what whoever started the service knows it by.
+    Its process id stays, which is what whoever started the service knows it by. So do signals that
+    come meanwhile: they wait for `main`.
     """
     logging.shutdown()
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     os.execv(  # noqa: S606 (no shell is wanted)
         sys.executable, [sys.executable, "-m", __name__, json.dumps(asdict(plan))]
     )
@@ -197,6 +199,10 @@ def become(plan: Plan) -> NoReturn:
 
 def main(plan: Plan) -> int:
     """Runs the service; returns the process's exit status."""
+    # Until the event loop has handlers of its own, there is nothing to drain.
+    for number in _SIGNALS:
+        signal.signal(number, lambda *_: sys.exit(0))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     logs.configure(plan.log_level)
     try:
         # Other users get into a folder that mkdtemp makes as little as into a file of theirs.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -69,6 +70,23 @@ def test_keys_that_cannot_be_read_are_said(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "key create" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_the_imports_ends_it_with_status_0(number: signal.Signals) -> None:
+    """With no handler, the first process of a container would not be sent it."""
+    with subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", "app"],
+        cwd=REPOSITORY,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as popen:
+        assert popen.stderr is not None
+        next(line for line in popen.stderr if line.split()[-1] == "app.api")
+        popen.send_signal(number)
+        said = [line for line in popen.stderr if not line.startswith("import time:")]
+        assert popen.wait(60) == 0
+    assert said == []
 
 
 def test_a_port_that_is_taken_is_said_in_one_line(store: Path) -> None:

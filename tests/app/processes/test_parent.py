@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -45,6 +46,30 @@ def started(path: Path, name: str) -> list[int]:
     """The process ids of that name, in the order of their starts."""
     found = [line.split() for line in lines(path)]
     return [int(words[1]) for words in found if words[0] == name and words[1].isdigit()]
+
+
+def test_a_signal_that_comes_as_a_process_becomes_the_parent_ends_it(tmp_path: Path) -> None:
+    script = """
+import os, signal
+from app.processes.parent import Plan, become
+
+def execv(*words, real=os.execv):
+    os.kill(os.getpid(), signal.SIGTERM)
+    real(*words)
+
+os.execv = execv
+become(Plan("127.0.0.1", 0, 2, 1.0, 60.0, "info"))
+"""
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert list(tmp_path.iterdir()) == [], "neither a folder nor what lies in it"
 
 
 async def until(condition: Callable[[], bool]) -> None:
