@@ -14,6 +14,7 @@ from typing import ClassVar, NoReturn
 import uvicorn
 from fastapi import FastAPI
 
+from app.addresses import cannot_listen
 from app.descriptors import most_connections
 from app.exits import EXIT_BROKEN, EXIT_FORCED
 from app.inference.catalogue import Catalogue
@@ -48,14 +49,8 @@ def check_address(host: str, port: int) -> None:
     """
     try:
         asyncio.run(_listen_once(host, port))
-    except OSError as error:
-        # asyncio puts a sentence of its own where the system's words would be.
-        lookup = isinstance(error, socket.gaierror) or error.errno is None
-        reason = error.strerror if lookup else os.strerror(error.errno or 0)
-        raise CannotListen(
-            f"cannot listen on {host}, port {port} ({reason}); end what listens there, or choose "
-            "others with TWINLENS_HOST and TWINLENS_PORT"
-        ) from error
+    except (OSError, UnicodeError) as error:
+        raise CannotListen(cannot_listen(host, port, error)) from error
 
 
 async def _listen_once(host: str, port: int) -> None:

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from app.inference.catalogue import Catalogue
 from app.protocol import GuardedProtocol
-from app.server import DrainingServer, server_config
+from app.server import CannotListen, DrainingServer, check_address, server_config
 from app.settings import Settings
 
 
@@ -52,6 +52,12 @@ def test_the_collector_leaves_alone_what_is_there_once_models_are_loaded() -> No
     tick(server, app, "one", "two")
     assert replaced() is None, "a model that was replaced goes when another is loaded"
     assert gc.get_freeze_count() > 1000
+
+
+@pytest.mark.parametrize("host", ["127.0.0..1", "a" * 64])
+def test_a_host_that_can_be_no_name_is_refused(host: str) -> None:
+    with pytest.raises(CannotListen, match=f"cannot listen on {host}, port 80 .*TWINLENS_HOST"):
+        check_address(host, 80)
 
 
 def test_the_server_listens_and_waits_as_the_settings_say() -> None:
