@@ -27,6 +27,7 @@ def bind(host: str, port: int) -> list[socket.socket]:
 
     Raises:
         OSError: It cannot be had.
+        UnicodeError: The host cannot be a name.
     """
     found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
@@ -52,6 +53,33 @@ def bind(host: str, port: int) -> list[socket.socket]:
     if not sockets:
         raise OSError(f"{host} has no address that this system can listen on")
     return sockets
+
+
+def claim(sockets: list[socket.socket]) -> list[socket.socket]:
+    """Claims the addresses of some sockets for one service, against others that come to share them.
+
+    Nothing else tells them from the service's own processes, as long as none of these listens.
+
+    Args:
+        sockets: From `bind`.
+
+    Returns:
+        The claims, which hold until they are closed or the process has ended.
+
+    Raises:
+        OSError: Another service has one of the addresses.
+    """
+    claims: list[socket.socket] = []
+    try:
+        for held in sockets:
+            claims.append(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+            # The leading zero makes it a name without a file, known as far as the port is.
+            claims[-1].bind(f"\0twinlens {held.getsockname()}")
+    except OSError:
+        for made in claims:
+            made.close()
+        raise
+    return claims
 
 
 def port_of(sockets: list[socket.socket]) -> int:

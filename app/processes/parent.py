@@ -6,6 +6,7 @@ children's.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -18,12 +19,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from app.addresses import cannot_listen
 from app.exits import EXIT_BROKEN, EXIT_FORCED, EXIT_USAGE
 from app.observability import logs
 from app.processes.folder import Folder
 from app.processes.hung import end_if_hung
 from app.processes.keeper import USUAL, Child, Patience
-from app.processes.listening import bind, port_of
+from app.processes.listening import bind, claim, port_of
 
 _logger = logging.getLogger(__name__)
 
@@ -231,12 +233,9 @@ def _run(plan: Plan, folder: Folder) -> int:
     try:
         # Never listened on: they keep the port while front-ends come and go.
         held = bind(plan.host, plan.port)
-    except OSError as error:
-        print(
-            f"error: cannot share {plan.host}, port {plan.port} ({error.strerror or error}); "
-            "choose others with TWINLENS_HOST and TWINLENS_PORT",
-            file=sys.stderr,
-        )
+        claimed = claim(held)
+    except (OSError, UnicodeError) as error:
+        print(f"error: {cannot_listen(plan.host, plan.port, error)}", file=sys.stderr)
         return EXIT_USAGE
     python = [sys.executable, "-m"]
 
@@ -254,7 +253,10 @@ def _run(plan: Plan, folder: Folder) -> int:
         )
         return await parent.run()
 
-    return asyncio.run(run())
+    with contextlib.ExitStack() as claims:
+        for each in claimed:
+            claims.enter_context(each)
+        return asyncio.run(run())
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@ import socket
 
 import pytest
 
-from app.processes.listening import bind, can_share_ports, port_of
+from app.processes.listening import bind, can_share_ports, claim, port_of
 
 pytestmark = pytest.mark.skipif(not can_share_ports(), reason="needs Linux")
 
@@ -67,3 +67,15 @@ def test_an_address_that_another_listens_on_is_refused() -> None:
         pytest.raises(OSError, match="in use"),
     ):
         bind("127.0.0.1", taken.getsockname()[1])
+
+
+def test_an_address_is_claimed_by_one_service_until_that_has_ended() -> None:
+    (held,) = bind("127.0.0.1", 0)
+    (other,) = bind("127.0.0.2", port_of([held]))
+    (late,) = bind("127.0.0.1", port_of([held]))
+    with held, other, late:
+        (claimed,) = claim([held])
+        with claimed, pytest.raises(OSError, match="in use"):
+            claim([other, late])
+        for again in claim([other, late]):
+            again.close()

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from app.exits import EXIT_USAGE
 from app.processes import hung
 from app.processes import parent as module
 from app.processes.folder import Folder
 from app.processes.keeper import Patience
-from app.processes.parent import Parent
+from app.processes.listening import bind, can_share_ports, claim, port_of
+from app.processes.parent import Parent, Plan
 
 HASTY = Patience(settled_seconds=3600, shortest=0.01, longest=0.01)
 BEGIN = "import os, signal, sys, time, pathlib; here = pathlib.Path(sys.argv[1])\n"
@@ -70,6 +72,20 @@ become(Plan("127.0.0.1", 0, 2, 1.0, 60.0, "info"))
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert list(tmp_path.iterdir()) == [], "neither a folder nor what lies in it"
+
+
+@pytest.mark.skipif(not can_share_ports(), reason="needs Linux")
+def test_an_address_that_another_service_is_about_to_listen_on_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (held,) = bind("127.0.0.1", 0)
+    (claimed,) = claim([held])
+    port = port_of([held])
+    with held, claimed:
+        plan = Plan("127.0.0.1", port, 2, 1.0, 60.0, "info")
+        assert module._run(plan, Folder(tmp_path)) == EXIT_USAGE
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: cannot listen on 127.0.0.1, port {port} (Address already in")
 
 
 async def until(condition: Callable[[], bool]) -> None:
