@@ -1,5 +1,6 @@
 """Brings a catalogue up to date with the store: new versions in beside the old, then a switch."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -13,7 +14,9 @@ from app.inference.errors import EngineHung, InferenceError
 from app.observability.logs import fields
 from app.observability.metrics import Metrics
 from model_store import Checkpoint, ModelStore
+from model_store.checkpoint import MANIFEST
 from model_store.errors import StoreError
+from model_store.files import sha256_of
 
 _logger = logging.getLogger(__name__)
 
@@ -23,7 +26,7 @@ MakeEngine = Callable[[Checkpoint], Engine]
 _RETRY_SECONDS = 5.0
 _LONGEST_RETRY_SECONDS = 600.0
 
-_Fingerprint = tuple[tuple[str, int, int], ...]
+_Fingerprint = tuple[str | None, tuple[tuple[str, int, int], ...]]
 
 
 @dataclass(frozen=True)
@@ -306,7 +309,15 @@ def _check(engine: Engine, checkpoint: Checkpoint) -> None:
 
 
 def _fingerprint(folder: Path) -> _Fingerprint:
-    """Changes when a file of the folder does."""
+    """Changes when a file of the folder does.
+
+    Names, sizes and times alone would not: builds that can be repeated give every file the same
+    time. Numbers of inodes would, but some network volumes give a file a new one at any time.
+    """
+    manifest, digest = folder / MANIFEST, None
+    with contextlib.suppress(OSError):
+        # It has the digests of the others.
+        digest = sha256_of(manifest) if manifest.is_file() else None
     found = []
     try:
         for file in sorted(folder.iterdir()):
@@ -314,4 +325,4 @@ def _fingerprint(folder: Path) -> _Fingerprint:
             found.append((file.name, status.st_size, status.st_mtime_ns))
     except OSError:
         pass
-    return tuple(found)
+    return digest, tuple(found)

@@ -1,4 +1,5 @@
 import itertools
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -110,6 +111,22 @@ def test_a_version_whose_files_are_replaced_is_loaded_anew(tmp_path) -> None:
     assert third.models["tiny"].identity != first.models["tiny"].identity
     assert not third.refused
     assert subject.update(third) is third
+
+
+def test_another_version_with_files_of_the_same_times_and_sizes_is_loaded(tmp_path) -> None:
+    """As of two releases by a build that can be repeated, one of which a link names."""
+    for seed, release in enumerate(("old", "new")):
+        for file in ModelStore(tmp_path / release).save("tiny", network(seed=seed)).path.iterdir():
+            os.utime(file, (1, 1))
+    link = tmp_path / "current"
+    link.symlink_to("old")
+    subject = loader(ModelStore(link))
+    first = subject.update(Catalogue())
+    assert subject.update(first) is first
+    link.unlink()
+    link.symlink_to("new")
+    second = subject.update(first)
+    assert second.models["tiny"].identity != first.models["tiny"].identity
 
 
 def test_the_same_weights_with_another_manifest_are_another_model_to_the_cache(tmp_path) -> None:
