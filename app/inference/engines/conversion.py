@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import tempfile
 from collections.abc import Iterator
 
 import openvino as ov
@@ -47,8 +48,18 @@ def convert(network: SiameseNetwork, side: Side) -> ov.Model:
         side: Whose branch.
 
     Raises:
-        ConversionFailed: A part of it cannot be converted; the message says why.
+        ConversionFailed: A part of it cannot be converted, or there is no folder for temporary
+            files; the message says why.
     """
+    try:
+        tempfile.gettempdir()
+    except OSError as error:
+        # `torch.export` cannot be imported then, and the second attempt would blame something else.
+        raise ConversionFailed(
+            "OpenVINO cannot run this network, because PyTorch needs a folder for temporary files "
+            "to convert it and none can be written to; name one in TMPDIR, or set "
+            "TWINLENS_ENGINE=torch"
+        ) from error
     shape = network.preprocessing.shape
     images = torch.zeros(_EXAMPLE_IMAGES, *shape, dtype=torch.uint8)
     try:

@@ -1,9 +1,11 @@
 import functools
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import openvino as ov
@@ -101,6 +103,16 @@ def test_finding_and_cutting_out_faces_converts(monkeypatch) -> None:
     engine.close()
     assert cosine(found, expected).min() > 0.99999
     np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-4)
+
+
+def test_that_no_folder_takes_temporary_files_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    # Where Python looks, too, there may be one.
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "absent")])
+    with pytest.raises(conversion.ConversionFailed, match="TMPDIR"):
+        conversion.convert(network(), Side.LEFT)
 
 
 def test_each_side_has_its_own_branch() -> None:
