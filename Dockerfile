@@ -79,9 +79,10 @@ WORKDIR /tmp
 USER 10001:10001
 EXPOSE 8000
 
-# http.client knows no proxies, which a health check must not go through.
+# http.client knows no proxies, which a health check must not go through. What is asked is where the
+# service listens: a connection to 0.0.0.0 or :: comes to the container itself.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=300s --start-interval=2s --retries=3 \
-    CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['TWINLENS_PORT']), timeout=4); c.request('GET', '/readyz'); sys.exit(c.getresponse().status != 200)"]
+    CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection(os.environ['TWINLENS_HOST'], int(os.environ['TWINLENS_PORT']), timeout=4); c.request('GET', '/readyz'); sys.exit(c.getresponse().status != 200)"]
 
 # SIGTERM drains (TWINLENS_DRAIN_SECONDS, 25 by default): allow the stop longer than that.
 STOPSIGNAL SIGTERM

@@ -3,7 +3,12 @@
 import json
 import re
 import shlex
+import socket
 import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler
+from socketserver import TCPServer
 
 import pytest
 import yaml
@@ -12,11 +17,47 @@ from app.settings import Settings
 from tests.deploy.stores import check_filling
 from tests.deploy.tools import DEPLOY, REPOSITORY, tool
 
+DOCKERFILE = REPOSITORY / "Dockerfile"
 CONFIGURATION = DEPLOY / "haproxy" / "haproxy.cfg"
 
 
 def test_the_dockerfile_is_clean():
     tool("hadolint", "Dockerfile")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "127.0.0.1", "::1"])
+def test_the_health_check_asks_where_the_service_listens(host: str):
+    class Replica(BaseHTTPRequestHandler):
+        status = 200
+
+        def do_GET(self) -> None:
+            self.send_response(self.status if self.path == "/readyz" else 404)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    class Server(TCPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+        def server_bind(self) -> None:
+            if ":" in host:
+                self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            super().server_bind()
+
+    (found,) = re.findall(r"HEALTHCHECK .*?CMD (\[.*?\])\n", DOCKERFILE.read_text(), re.DOTALL)
+    command = [sys.executable, *json.loads(found)[1:]]
+    try:
+        server = Server((host, 0), Replica)
+    except OSError as error:
+        pytest.skip(f"this machine has no {host}: {error}")
+    environment = {"TWINLENS_HOST": host, "TWINLENS_PORT": str(server.server_address[1])}
+    with server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for Replica.status, ill in ((200, 0), (503, 1)):
+            done = subprocess.run(command, env=environment, timeout=60, check=False)
+            assert done.returncode == ill
+        server.shutdown()
 
 
 def composition(*files: str) -> dict:
