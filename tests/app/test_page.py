@@ -104,6 +104,16 @@ def page(browser: Chrome, server: Running) -> Iterator[Page]:
     assert not [error for error in errors if "Failed to load resource" not in error]
 
 
+def asked(browser: Chrome) -> list[str]:
+    """The addresses that were asked for since this, or `forget`, was called last."""
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    return [
+        event["params"]["request"]["url"]
+        for event in events
+        if event["method"] == "Network.requestWillBeSent"
+    ]
+
+
 def forget(browser: Chrome) -> None:
     """Empties the logs of what was before."""
     for log in ("browser", "performance"):
@@ -171,6 +181,17 @@ def test_images_go_where_they_are_dropped_or_pasted(page: Page, images: list[Pat
     page.browser.find_element(By.CSS_SELECTOR, "[data-slot='0'] .remove").click()
     assert page.names() == ["No image yet", "picture 1.png"]
     assert page.text("result") == ""
+
+
+def test_a_pair_in_place_of_another_is_compared_once(
+    page: Page, server: Running, images: list[Path]
+):
+    page.hand_over("drop", ".slot", *images[:2])
+    page.says("figures", shown(answer(server, *images[:2])))
+    forget(page.browser)
+    page.hand_over("drop", ".slot", *images[1:])
+    page.says("figures", shown(answer(server, *images[1:])))
+    assert asked(page.browser).count(f"{page.address}compare") == 1
 
 
 def test_what_is_no_image_is_said_with_its_side(page: Page, images: list[Path], tmp_path: Path):
@@ -267,12 +288,7 @@ def test_nothing_is_fetched_from_elsewhere(browser: Chrome, server: Running, pat
     if path:
         browser.get(page.address + path)
         page.until(lambda: browser.find_elements(By.CSS_SELECTOR, ".opblock"))
-    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = {
-        event["params"]["request"]["url"]
-        for event in events
-        if event["method"] == "Network.requestWillBeSent"
-    }
-    assert len(asked) > 3
-    assert all(url.startswith((page.address, "data:", "blob:")) for url in asked)
+    urls = set(asked(browser))
+    assert len(urls) > 3
+    assert all(url.startswith((page.address, "data:", "blob:")) for url in urls)
     assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]

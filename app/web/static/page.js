@@ -26,6 +26,9 @@ function put(index, file) {
     preview.removeAttribute("src");
     slot.querySelector("input").value = "";
   }
+}
+
+function changed() {
   update();
   compare();
 }
@@ -34,6 +37,7 @@ function put(index, file) {
 function take(list, index) {
   const chosen = [...list].slice(0, 2);
   chosen.forEach((file, offset) => put((index + offset) % 2, file));
+  changed();
 }
 
 function size(bytes) {
@@ -49,7 +53,11 @@ slots.forEach((slot, index) => {
     preview.hidden = true;
     slot.querySelector(".blind").hidden = files[index] === null;
   });
-  slot.querySelector(".remove").addEventListener("click", () => { put(index, null); input.focus(); });
+  slot.querySelector(".remove").addEventListener("click", () => {
+    put(index, null);
+    changed();
+    input.focus();
+  });
   slot.addEventListener("dragover", (event) => { event.preventDefault(); slot.classList.add("over"); });
   slot.addEventListener("dragleave", (event) => {
     if (!slot.contains(event.relatedTarget)) slot.classList.remove("over");
@@ -164,7 +172,7 @@ function about(model) {
   return `${model.description} ${calibrated}`.trim();
 }
 
-find("model").addEventListener("change", () => { update(); compare(); });
+find("model").addEventListener("change", changed);
 find("form").addEventListener("submit", (event) => { event.preventDefault(); compare(); });
 
 /* ---- comparing ---- */
