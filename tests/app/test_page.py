@@ -2,7 +2,9 @@
 
 import base64
 import json
+import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -205,6 +207,25 @@ def test_what_is_no_image_is_said_with_its_side(page: Page, images: list[Path], 
     assert page.browser.find_element(By.CSS_SELECTOR, "[data-slot='1'] .blind").is_displayed()
     page.choose(1, images[1])
     page.says("figures", "Probability")
+    assert page.text("error") == ""
+
+
+def test_a_file_that_was_changed_is_named_and_can_be_chosen_again(
+    page: Page, server: Running, images: list[Path], tmp_path: Path
+):
+    edited = tmp_path / "edited.png"
+    edited.write_bytes(picture(1))
+    page.choose(0, images[1])
+    page.choose(1, edited)
+    page.says("figures", "Probability")
+    edited.write_bytes(picture(9))
+    # A second later, so that its time tells it from what it was.
+    os.utime(edited, (time.time() + 1,) * 2)
+    page.browser.find_element(By.ID, "compare").click()
+    page.says("error-detail", "Second image: “edited.png” cannot be read")
+    assert page.text("result") == ""
+    page.choose(1, edited)
+    page.says("figures", shown(answer(server, images[1], edited)))
     assert page.text("error") == ""
 
 

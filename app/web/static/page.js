@@ -24,8 +24,16 @@ function put(index, file) {
     preview.alt = `Preview of ${file.name}`;
   } else {
     preview.removeAttribute("src");
-    slot.querySelector("input").value = "";
   }
+  hold(index);
+}
+
+/* What the input holds is told by screen readers, and where the mouse rests. It is no more than a name:
+   choosing the very file again, since it was edited or another was dropped, would be no change. */
+function hold(index) {
+  const held = new DataTransfer();
+  if (files[index]) held.items.add(new File([], files[index].name));
+  slots[index].querySelector("input").files = held.files;
 }
 
 function changed() {
@@ -48,7 +56,10 @@ function size(bytes) {
 slots.forEach((slot, index) => {
   const input = slot.querySelector("input");
   const preview = slot.querySelector(".preview");
-  input.addEventListener("change", () => { if (input.files.length) take(input.files, index); });
+  input.addEventListener("change", () => {
+    if (input.files.length) take(input.files, index);
+    else hold(index);
+  });
   preview.addEventListener("error", () => {
     preview.hidden = true;
     slot.querySelector(".blind").hidden = files[index] === null;
@@ -179,33 +190,45 @@ find("form").addEventListener("submit", (event) => { event.preventDefault(); com
 
 async function compare() {
   running?.abort();
-  running = null;
+  const control = new AbortController();
+  running = control;
   const busy = !files.includes(null) && models.size > 0;
   working(busy);
   if (!busy) {
     find("result").hidden = true;
     if (models.size) find("error").hidden = true;
-    return;
   }
-  const control = new AbortController();
-  running = control;
+  /* Sent unread, a file that was changed since would end the request as a missing service does. */
+  const read = await Promise.all(files.map((file) => file?.arrayBuffer().catch(() => null)));
+  if (control.signal.aborted) return;
+  const lost = read.indexOf(null);
+  if (lost >= 0) unreadable(lost);
+  else if (busy) await ask(read, control.signal);
+  if (running === control) {
+    running = null;
+    working(false);
+  }
+}
+
+function unreadable(index) {
+  fail("An image cannot be read", `${index ? "Second" : "First"} image: “${files[index].name}” cannot be ` +
+    "read. If it was changed or moved since it was chosen, choose it again.");
+}
+
+async function ask(read, signal) {
   const body = new FormData();
-  body.append("image_a", files[0]);
-  body.append("image_b", files[1]);
+  body.append("image_a", new Blob([read[0]]), files[0].name);
+  body.append("image_b", new Blob([read[1]]), files[1].name);
   body.append("model", find("model").value);
   try {
-    const answer = await fetch("compare", { method: "POST", body, headers: headers(), signal: control.signal });
+    const answer = await fetch("compare", { method: "POST", body, headers: headers(), signal });
     const content = parsed(await answer.text());
     if (content === null) foreign(answer);
     else if (answer.ok) show(content);
     else refused(answer.status, content);
   } catch (error) {
-    if (control.signal.aborted) return;
+    if (signal.aborted) return;
     fail("The service cannot be reached", `${error.message}. Is it still running?`);
-  }
-  if (running === control) {
-    running = null;
-    working(false);
   }
 }
 
