@@ -229,6 +229,21 @@ def test_a_file_that_was_changed_is_named_and_can_be_chosen_again(
     assert page.text("error") == ""
 
 
+def test_the_same_file_can_be_chosen_after_another_and_after_going_back(
+    page: Page, images: list[Path]
+):
+    page.choose(0, images[0])
+    page.hand_over("drop", ".slot", images[1])
+    page.choose(0, images[0])
+    assert page.names() == ["picture 0.png", "No image yet"]
+    page.browser.get("about:blank")
+    page.browser.back()
+    page.service_is("ready")
+    assert page.names() == ["No image yet", "No image yet"]
+    page.choose(0, images[0])
+    assert page.names() == ["picture 0.png", "No image yet"]
+
+
 def test_a_key_is_asked_for_and_kept_for_the_tab(
     browser: Chrome, store: Path, images: list[Path], tmp_path: Path
 ):

@@ -80,6 +80,9 @@ slots.forEach((slot, index) => {
   });
 });
 
+/* After going back, browsers fill the inputs as they were, and nothing else of the page. */
+window.addEventListener("pageshow", () => { slots.forEach((_, index) => hold(index)); });
+
 /* A file dropped beside the wells must not make the browser leave the page. */
 for (const name of ["dragover", "drop"]) {
   document.addEventListener(name, (event) => event.preventDefault());
