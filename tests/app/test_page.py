@@ -196,6 +196,22 @@ def test_a_pair_in_place_of_another_is_compared_once(
     assert asked(page.browser).count(f"{page.address}compare") == 1
 
 
+def test_what_is_dropped_and_is_no_file_is_said(page: Page, images: list[Path], tmp_path: Path):
+    page.choose(1, images[0])
+    page.hand_over("drop", ".slot")
+    page.says("error-title", "This is no file")
+    # A folder comes as a file does, and only a drag by the browser's own means has one.
+    well = page.browser.find_element(By.CSS_SELECTOR, "[data-slot='0'] .well").rect
+    place = {"x": well["x"] + well["width"] / 2, "y": well["y"] + well["height"] / 2}
+    data = {"items": [], "files": [str(tmp_path)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        event = {"type": kind, **place, "data": data}
+        page.browser.execute_cdp_cmd("Input.dispatchDragEvent", event)
+    page.says("error-title", "This is a folder")
+    assert f"“{tmp_path.name}”" in page.text("error-detail")
+    assert page.names() == ["No image yet", "picture 0.png"]
+
+
 def test_what_is_no_image_is_said_with_its_side(page: Page, images: list[Path], tmp_path: Path):
     text = tmp_path / "letter.png"
     text.write_text("Dear reader")

@@ -48,6 +48,19 @@ function take(list, index) {
   changed();
 }
 
+function drop(transfer, index) {
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.());
+  const folder = entries.find((entry) => entry?.isDirectory);
+  if (folder) {
+    fail("This is a folder", `Drop the images in “${folder.name}” themselves.`);
+  } else if (!transfer.files.length) {
+    fail("This is no file", "Of an image on another page, a browser hands over the address alone. " +
+      "Copy the image and paste it here, or save it and drop the file.");
+  } else {
+    take(transfer.files, index);
+  }
+}
+
 function size(bytes) {
   if (bytes < 1000) return `${bytes} B`;
   return bytes < 1e6 ? `${Math.round(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
@@ -76,7 +89,7 @@ slots.forEach((slot, index) => {
   slot.addEventListener("drop", (event) => {
     event.preventDefault();
     slot.classList.remove("over");
-    take(event.dataTransfer.files, index);
+    drop(event.dataTransfer, index);
   });
 });
 
