@@ -264,7 +264,8 @@ def test_a_key_is_asked_for_and_kept_for_the_tab(
     browser: Chrome, store: Path, images: list[Path], tmp_path: Path
 ):
     secret, record = new_key("page")
-    write_keys(tmp_path / "keys.json", (record,))
+    another, other_record = new_key("another")
+    write_keys(tmp_path / "keys.json", (record, other_record))
     with in_thread(store, api_keys=tmp_path / "keys.json") as guarded:
         page = Page(browser, guarded.port)
         page.service_is("needs a key")
@@ -281,7 +282,15 @@ def test_a_key_is_asked_for_and_kept_for_the_tab(
         field.send_keys(f"{secret}\n")
         page.service_is("ready")
         page.hand_over("drop", ".slot", *images[:2])
-        page.says("figures", "Probability")
+        page.says("figures", "tiny, version 1")
+        # With another key it stays with the chosen model.
+        Select(browser.find_element(By.ID, "model")).select_by_value("plain")
+        page.says("figures", "plain, version 1")
+        forget(browser)
+        field.clear()
+        field.send_keys(f"{another}\n")
+        page.until(lambda: f"{page.address}compare" in asked(browser))
+        assert browser.find_element(By.ID, "model").get_property("value") == "plain"
         browser.refresh()
         page.service_is("ready")
 

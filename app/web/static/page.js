@@ -131,6 +131,7 @@ async function connect() {
     find("key-field").hidden = !key();
     const { models: found, failed } = content;
     const select = find("model");
+    const former = select.value;
     select.replaceChildren();
     models.clear();
     for (const model of found) {
@@ -138,6 +139,7 @@ async function connect() {
       const label = `${model.name}${model.default ? " (default)" : ""}`;
       select.add(new Option(label, model.name, model.default, model.default));
     }
+    if (models.has(former)) select.value = former;
     select.disabled = false;
     service.textContent = "ready";
     service.classList.add("ready");
