@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -17,8 +18,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from app.security.keys import new_key, write_keys
-from tests.app.material import picture
-from tests.app.serving import Running, in_thread
+from model_store import ModelStore
+from tests.app.material import CALIBRATION, network, picture
+from tests.app.serving import Running, in_thread, wait_until
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
@@ -116,6 +118,16 @@ def asked(browser: Chrome) -> list[str]:
     ]
 
 
+@contextmanager
+def altered(browser: Chrome, command: str, what: dict, at_the_end: dict) -> Iterator[None]:
+    """Has the browser itself behave differently until the block ends."""
+    browser.execute_cdp_cmd(command, what)
+    try:
+        yield
+    finally:
+        browser.execute_cdp_cmd(command, at_the_end)
+
+
 def forget(browser: Chrome) -> None:
     """Empties the logs of what was before."""
     for log in ("browser", "performance"):
@@ -167,6 +179,55 @@ def test_another_model_is_asked_at_once(page: Page, server: Running, images: lis
     assert page.text("decision") == "Not decided"
     assert shown(answer(server, *images[:2], "plain")) in page.text("figures")
     assert page.text("gauge") == ""
+
+
+def test_models_that_change_come_and_go_are_listed_anew(
+    browser: Chrome, images: list[Path], tmp_path: Path
+):
+    store = ModelStore(tmp_path)
+    store.save("tiny", network(), calibration=CALIBRATION)
+    store.save("plain", network("euclidean"))
+    store.set_default("tiny")
+    with in_thread(tmp_path) as running:
+
+        def loaded(name: str) -> int | None:
+            return running.client.get(f"/models/{name}").json().get("version")
+
+        page = Page(browser, running.port)
+        page.service_is("ready")
+        page.hand_over("drop", ".slot", *images[:2])
+        page.says("sentence", "set for 1 % false accepts")
+        laxer = CALIBRATION.model_copy(update={"target_far": 0.2})
+        store.save("tiny", network(), calibration=laxer)
+        store.save("plain", network("euclidean"), calibration=CALIBRATION)
+        wait_until(lambda: loaded("tiny") == loaded("plain") == 2)
+        # What the old version was calibrated for is said of no other, even if no list is to be had.
+        button = browser.find_element(By.ID, "compare")
+        with altered(browser, "Network.setBlockedURLs", {"urls": ["*/models"]}, {"urls": []}):
+            button.click()
+            page.says("figures", "tiny, version 2")
+            assert "false accepts" not in page.text("sentence")
+        button.click()
+        page.says("sentence", "set for 20 % false accepts")
+        assert "Calibrated for 20 % false accepts." in page.text("about")
+        chosen = Select(browser.find_element(By.ID, "model"))
+        chosen.select_by_value("plain")
+        page.says("figures", "plain, version 2")
+        assert "Calibrated for 1 % false accepts." in page.text("about")
+        shutil.rmtree(tmp_path / "plain")
+        store.save("later", network())
+        wait_until(lambda: loaded("plain") is None and loaded("later") == 1)
+        button.click()
+        page.says("error-detail", "no model 'plain' is loaded")
+        assert page.text("model").split("\n") == ["later", "tiny (default)"]
+        # Somebody who comes back to the page needs no error first.
+        shutil.rmtree(tmp_path / "later")
+        wait_until(lambda: loaded("later") is None)
+        here = browser.current_window_handle
+        browser.switch_to.new_window("tab")
+        browser.close()
+        browser.switch_to.window(here)
+        page.until(lambda: page.text("model") == "tiny (default)")
 
 
 def test_images_go_where_they_are_dropped_or_pasted(page: Page, images: list[Path]):

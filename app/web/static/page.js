@@ -122,30 +122,10 @@ async function connect() {
       setTimeout(connect, 1000);
       return;
     }
-    const listed = await fetch("models", { headers: headers() });
-    const content = await listed.json();
-    if (!listed.ok) {
-      refused(listed.status, content);
-      return;
-    }
-    find("key-field").hidden = !key();
-    const { models: found, failed } = content;
-    const select = find("model");
-    const former = select.value;
-    select.replaceChildren();
-    models.clear();
-    for (const model of found) {
-      models.set(model.name, model);
-      const label = `${model.name}${model.default ? " (default)" : ""}`;
-      select.add(new Option(label, model.name, model.default, model.default));
-    }
-    if (models.has(former)) select.value = former;
-    select.disabled = false;
+    if (!await list()) return;
     service.textContent = "ready";
     service.classList.add("ready");
     service.classList.remove("down");
-    service.title = failed.map((model) => `${model.name} ${model.version}: ${model.error}`).join("\n");
-    update();
     compare();
   } catch {
     service.textContent = "not reachable";
@@ -154,6 +134,43 @@ async function connect() {
     setTimeout(connect, 3000);
   }
 }
+
+/* False where the service refuses to tell. */
+async function list() {
+  const answer = await fetch("models", { headers: headers() });
+  const content = await answer.json();
+  if (!answer.ok) {
+    refused(answer.status, content);
+    return false;
+  }
+  find("key-field").hidden = !key();
+  const { models: found, failed } = content;
+  const select = find("model");
+  const former = select.value;
+  select.replaceChildren();
+  models.clear();
+  for (const model of found) {
+    models.set(model.name, model);
+    const label = `${model.name}${model.default ? " (default)" : ""}`;
+    select.add(new Option(label, model.name, model.default, model.default));
+  }
+  if (models.has(former)) select.value = former;
+  select.disabled = false;
+  find("service").title = failed.map((model) => `${model.name} ${model.version}: ${model.error}`).join("\n");
+  update();
+  return true;
+}
+
+/* The model as it was when it answered; none where the page knows another version of it only. */
+function author(answer) {
+  const model = models.get(answer.model);
+  return model?.version === answer.version ? model : undefined;
+}
+
+/* Models come and go while somebody is elsewhere, at a training say. */
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && models.size) list().catch(connect);
+});
 
 /* ---- the key, where the service asks for one ---- */
 
@@ -241,6 +258,10 @@ async function ask(read, signal) {
   try {
     const answer = await fetch("compare", { method: "POST", body, headers: headers(), signal });
     const content = parsed(await answer.text());
+    /* The model was replaced or removed since it was listed. */
+    const outdated = answer.status === 404 || (answer.ok && content && !author(content));
+    if (outdated) await list().catch(() => false);
+    if (signal.aborted) return;
     if (content === null) foreign(answer);
     else if (answer.ok) show(content);
     else refused(answer.status, content);
@@ -316,21 +337,21 @@ function sentence(answer, metric) {
   }
   const gap = number(Math.abs(answer.score - answer.threshold));
   const where = answer.score >= answer.threshold ? "above" : "below";
-  const target = models.get(answer.model)?.calibration?.target_far;
+  const target = author(answer)?.calibration?.target_far;
   const meaning = target === undefined ? "" : `, which is set for ${percent(target)} false accepts`;
   return `The ${metric.name} is ${gap} ${where} the threshold${meaning}.`;
 }
 
 /* A score for pictures of a kind that the model does not know means little. */
 function unfamiliar(answer) {
-  const level = models.get(answer.model)?.typicality?.level ?? 0;
+  const level = author(answer)?.typicality?.level ?? 0;
   const odd = ["first", "second"].filter((_, index) => {
     const value = [answer.typicality_a, answer.typicality_b][index];
     return value !== null && value < level;
   });
   const note = find("unfamiliar");
   note.hidden = answer.in_distribution !== false;
-  /* None where the model was replaced since the page asked for its level. */
+  /* None where the page could not learn the level of the version that answered. */
   const which = ["At least one of the images does not look", `The ${odd[0]} image does not look`,
     "Neither image looks"][odd.length];
   note.textContent = `${which} like what ${answer.model} was made for, so take this with caution: ` +
