@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
@@ -365,18 +365,34 @@ def test_a_service_that_is_gone_is_said(browser: Chrome, store: Path, images: li
     page.hand_over("drop", ".slot", *images[1:])
     page.says("error-title", "The service cannot be reached")
     assert page.text("result") == ""
+    page.service_is("not reachable")
 
 
 class Balancer(BaseHTTPRequestHandler):
-    """Hands out the page, and answers all else itself, in HTML."""
+    """Hands on requests for some paths, and answers all others itself, in HTML.
 
-    page: httpx.Client
+    Attributes:
+        client: Of the service behind it.
+        reached: What the paths that are handed on begin with.
+    """
+
+    client: httpx.Client
+    reached: tuple[str, ...]
 
     def do_GET(self) -> None:
         """As `http.server` calls it."""
-        if self.path == "/" or self.path.startswith("/static/"):
-            told = self.page.get(self.path)
-            self._answer(200, told.headers["content-type"], told.content)
+        self._hand_on()
+
+    def do_POST(self) -> None:
+        """Likewise."""
+        self._hand_on()
+
+    def _hand_on(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        if self.path == "/" or self.path.startswith(("/static/", *self.reached)):
+            headers = {"content-type": self.headers.get("content-type", "")}
+            told = self.client.request(self.command, self.path, content=body, headers=headers)
+            self._answer(told.status_code, told.headers["content-type"], told.content)
         else:
             self._answer(503, "text/html", b"<h1>No server is available</h1>")
 
@@ -390,15 +406,42 @@ class Balancer(BaseHTTPRequestHandler):
         """Nothing."""
 
 
-def test_a_balancer_without_a_server_is_not_ready(browser: Chrome, server: Running):
-    Balancer.page = server.client
-    with HTTPServer(("127.0.0.1", 0), Balancer) as balancer:
+@pytest.fixture
+def balanced(browser: Chrome, server: Running) -> Iterator[Page]:
+    """The page through `Balancer`, which reaches nothing else yet."""
+    Balancer.client = server.client
+    Balancer.reached = ()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Balancer) as balancer:
         Thread(target=balancer.serve_forever, daemon=True).start()
-        page = Page(browser, balancer.server_port)
-        page.service_is("not ready")
-        assert page.text("about") == ""
+        yield Page(browser, balancer.server_port)
         browser.get("about:blank")
         balancer.shutdown()
+
+
+def test_a_balancer_without_a_server_is_not_ready(balanced: Page):
+    balanced.service_is("not ready")
+    assert balanced.text("about") == ""
+
+
+def test_a_service_that_goes_and_comes_is_followed(balanced: Page, images: list[Path]):
+    Balancer.reached = ("/readyz", "/models")
+    balanced.service_is("ready")
+    forget(balanced.browser)
+    balanced.hand_over("drop", ".slot", *images[:2])
+    balanced.says("error-title", "503 Service Unavailable")
+    # It looks whether the service is ready, and asks again for nothing that this one refuses.
+    time.sleep(0.3)
+    urls = asked(balanced.browser)
+    for path in ("readyz", "models", "compare"):
+        assert urls.count(balanced.address + path) == 1
+    assert balanced.text("service") == "ready"
+    Balancer.reached = ()
+    balanced.browser.find_element(By.ID, "compare").click()
+    balanced.service_is("not ready")
+    Balancer.reached = ("/",)
+    balanced.service_is("ready")
+    balanced.says("figures", "Probability")
+    assert balanced.text("error") == ""
 
 
 @pytest.mark.parametrize("path", ["", "docs"])

@@ -5,6 +5,7 @@ const slots = [...document.querySelectorAll(".slot")];
 const files = [null, null];
 const models = new Map();
 let running = null;
+let retry;
 
 /* ---- images ---- */
 
@@ -113,26 +114,29 @@ document.addEventListener("paste", (event) => {
 /* ---- models ---- */
 
 async function connect() {
-  const service = find("service");
+  clearTimeout(retry);
   try {
     const answer = await fetch("readyz");
     if (!answer.ok) {
-      service.textContent = "not ready";
+      say("not ready");
       find("about").textContent = parsed(await answer.text())?.detail ?? "";
-      setTimeout(connect, 1000);
+      retry = setTimeout(connect, 1000);
       return;
     }
     if (!await list()) return;
-    service.textContent = "ready";
-    service.classList.add("ready");
-    service.classList.remove("down");
-    compare();
+    const before = find("service").classList.contains("ready");
+    say("ready", "ready");
+    /* Where it was ready all along, what it has just failed at would be asked again without end. */
+    if (!before) compare();
   } catch {
-    service.textContent = "not reachable";
-    service.classList.add("down");
-    service.classList.remove("ready");
-    setTimeout(connect, 3000);
+    say("not reachable", "down");
+    retry = setTimeout(connect, 3000);
   }
+}
+
+function say(state, kind = "") {
+  find("service").textContent = state;
+  find("service").className = `service ${kind}`;
 }
 
 /* False where the service refuses to tell. */
@@ -167,10 +171,8 @@ function author(answer) {
   return model?.version === answer.version ? model : undefined;
 }
 
-/* Models come and go while somebody is elsewhere, at a training say. */
-document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && models.size) list().catch(connect);
-});
+/* Models, and the service, come and go while somebody is elsewhere, at a training say. */
+document.addEventListener("visibilitychange", () => { if (!document.hidden) connect(); });
 
 /* ---- the key, where the service asks for one ---- */
 
@@ -185,8 +187,7 @@ function headers() {
 
 function refused(status, content) {
   if (status === 401) {
-    find("service").textContent = "needs a key";
-    find("service").classList.remove("ready", "down");
+    say("needs a key");
     find("key-field").hidden = false;
   }
   /* Nobody has been asked for a key yet, so that there is no error either. */
@@ -202,6 +203,7 @@ find("key").addEventListener("change", () => {
   }
   sessionStorage.setItem("key", typed);
   find("error").hidden = true;
+  say("connecting…");
   connect();
 });
 
@@ -265,9 +267,12 @@ async function ask(read, signal) {
     if (content === null) foreign(answer);
     else if (answer.ok) show(content);
     else refused(answer.status, content);
+    /* Without a service, balancers answer 502 or 504. */
+    if (answer.status >= 502) connect();
   } catch (error) {
     if (signal.aborted) return;
     fail("The service cannot be reached", `${error.message}. Is it still running?`);
+    connect();
   }
 }
 
