@@ -26,7 +26,9 @@ _HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
-_CACHEABLE = ("/static/", "/docs/", "/favicon.ico")
+# A browser may keep these, but asks each time whether they are still good: after an upgrade, it
+# would run the old script in the new page.
+_KEPT = ("/static/", "/docs/", "/favicon.ico")
 
 _QUIET = frozenset({"/livez", "/readyz", "/metrics"})
 
@@ -148,8 +150,9 @@ def complete(message: Message, path: str, context: RequestContext) -> None:
     headers = [*message.get("headers", [])]
     named = {name for name, _ in headers}
     headers.extend(header for header in _HEADERS if header[0] not in named)
-    if b"cache-control" not in named and not path.startswith(_CACHEABLE):
-        headers.append((b"cache-control", b"no-store"))
+    if b"cache-control" not in named:
+        value = b"no-cache" if path.startswith(_KEPT) else b"no-store"
+        headers.append((b"cache-control", value))
     headers.append((b"x-request-id", context.request_id.encode("ascii")))
     if context.trace is not None:
         headers.append((b"traceparent", context.trace.header.encode("ascii")))

@@ -1,11 +1,13 @@
 """The page at `/` and the documentation at `/docs`; both load nothing from elsewhere."""
 
+import os
 from pathlib import Path
 
 import fastapi_offline
-from fastapi import APIRouter, FastAPI, HTTPException
+from fastapi import APIRouter, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.staticfiles import PathLike
 from starlette.types import Receive, Scope, Send
 
 _STATIC = Path(__file__).parent / "static"
@@ -28,24 +30,34 @@ class _WholeFile(FileResponse):
     """A file, and never a part: errors of ranges would be plain text, and no problem documents."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await super().__call__(_without_range(scope), receive, send)
+        headers = [each for each in scope["headers"] if each[0] != b"range"]
+        await super().__call__({**scope, "headers": headers}, receive, send)
 
 
 class _WholeFiles(StaticFiles):
-    """Likewise, of a folder."""
+    """Likewise, of a folder; to a browser that has the same it says so and sends nothing."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await super().__call__(_without_range(scope), receive, send)
+    def file_response(
+        self,
+        full_path: PathLike,
+        stat_result: os.stat_result,
+        scope: Scope,
+        status_code: int = 200,
+    ) -> Response:
+        answer = super().file_response(full_path, stat_result, scope, status_code)
+        if isinstance(answer, FileResponse):
+            return _WholeFile(full_path, status_code, stat_result=stat_result)
+        return answer
 
 
-def _without_range(scope: Scope) -> Scope:
-    return {**scope, "headers": [each for each in scope["headers"] if each[0] != b"range"]}
+_FILES = _WholeFiles(directory=_STATIC)
+_SWAGGER_UI_FILES = _WholeFiles(directory=_SWAGGER_UI)
 
 
 def install(app: FastAPI) -> None:
     """Adds the pages and their files."""
     app.include_router(router)
-    app.mount("/static", _WholeFiles(directory=_STATIC), name="static")
+    app.mount("/static", _FILES, name="static")
 
 
 @router.api_route("/", methods=_READ)
@@ -61,17 +73,17 @@ async def docs() -> Response:
 
 
 @router.api_route("/docs/{name}", methods=_READ)
-async def docs_file(name: str) -> Response:
+async def docs_file(name: str, request: Request) -> Response:
     """A file of Swagger UI."""
     if name not in _SWAGGER_FILES:
         raise HTTPException(404)
-    return _WholeFile(_SWAGGER_UI / name)
+    return await _SWAGGER_UI_FILES.get_response(name, request.scope)
 
 
 @router.api_route("/favicon.ico", methods=_READ)
-async def favicon() -> Response:
+async def favicon(request: Request) -> Response:
     """The page's icon."""
-    return _WholeFile(_STATIC / "icon.svg", media_type="image/svg+xml")
+    return await _FILES.get_response("icon.svg", request.scope)
 
 
 def _page(name: str) -> Response:

@@ -20,3 +20,17 @@ def test_files_are_sent_whole_whatever_part_is_asked_for(
     answer = client.get(path, headers={"range": wanted})
     assert answer.status_code == 200
     assert answer.content == client.get(path).content
+
+
+@pytest.mark.parametrize("path", ["/static/page.js", "/docs/swagger-ui-bundle.js", "/favicon.ico"])
+def test_browsers_ask_each_time_whether_a_file_they_keep_is_still_good(
+    client: httpx.Client, path: str
+) -> None:
+    sent = client.get(path)
+    same = client.get(path, headers={"if-none-match": sent.headers["etag"]})
+    other = client.get(path, headers={"if-none-match": '"another"'})
+    assert (sent.status_code, same.status_code, other.status_code) == (200, 304, 200)
+    assert same.content == b""
+    assert other.content == sent.content
+    for answer in (sent, same, other):
+        assert answer.headers["cache-control"] == "no-cache"
