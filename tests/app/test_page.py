@@ -257,6 +257,16 @@ def test_a_pair_in_place_of_another_is_compared_once(
     assert asked(page.browser).count(f"{page.address}compare") == 1
 
 
+def test_wells_and_their_buttons_are_told_apart_by_name(page: Page, images: list[Path]):
+    page.hand_over("drop", ".slot", images[0], images[0])
+    for well, name in enumerate(("first image", "second image")):
+        slot = page.browser.find_element(By.CSS_SELECTOR, f"[data-slot='{well}']")
+        field = slot.find_element(By.TAG_NAME, "input")
+        assert field.accessible_name.lower() == name
+        assert field.get_property("value").endswith("picture 0.png")
+        assert slot.find_element(By.CLASS_NAME, "remove").accessible_name == f"Remove {name}"
+
+
 def test_what_is_dropped_and_is_no_file_is_said(page: Page, images: list[Path], tmp_path: Path):
     page.choose(1, images[0])
     page.hand_over("drop", ".slot")
