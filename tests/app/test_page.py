@@ -41,6 +41,17 @@ HAND_OVER = """
     document.querySelector(selector).dispatchEvent(event);
 """
 
+# Names of models have up to 63 letters.
+LENGTHEN = """
+    const name = "n".repeat(63);
+    fail(name, name, name);
+    document.getElementById("model").add(new Option(name, name, true, true));
+    for (const id of ["result", "unfamiliar"]) document.getElementById(id).hidden = false;
+    for (const id of ["about", "sentence", "unfamiliar"]) {
+        document.getElementById(id).textContent = name;
+    }
+"""
+
 
 class Page:
     """What somebody sees and does."""
@@ -452,6 +463,15 @@ def test_a_service_that_goes_and_comes_is_followed(balanced: Page, images: list[
     balanced.service_is("ready")
     balanced.says("figures", "Probability")
     assert balanced.text("error") == ""
+
+
+def test_long_names_do_not_widen_the_page(page: Page):
+    command = "Emulation.setDeviceMetricsOverride"
+    narrow = {"width": 320, "height": 640, "deviceScaleFactor": 1, "mobile": True}
+    usual = {"width": 0, "height": 0, "deviceScaleFactor": 0, "mobile": False}
+    with altered(page.browser, command, narrow, usual):
+        page.browser.execute_script(LENGTHEN)
+        assert page.browser.execute_script("return document.documentElement.scrollWidth") == 320
 
 
 @pytest.mark.parametrize("path", ["", "docs"])
