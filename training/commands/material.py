@@ -121,7 +121,7 @@ class Bench:
             DataError: They cannot be used.
         """
         folder = self.folder() if folder is None else folder
-        left = self._embed(folder.on(Side.LEFT), Side.LEFT, "embedding")
+        left = self._embed(folder.on(Side.LEFT).without(()), Side.LEFT, "embedding")
         if folder.two_sided:
             return Sides(left, self._embed(folder.on(Side.RIGHT), Side.RIGHT, "right side"), None)
         gallery = None

@@ -196,10 +196,11 @@ def _measured(
     else:
         folder = _sampled(whole, options.max_images, seed=options.seed)
         which = f"{options.classes} classes"
-    # Of two sides the left one is what is measured, and the other what it is compared with; where
-    # all are crossed, images are told as fit tells them.
+    # Of two sides the left one is what is measured, and the other what it is compared with: of
+    # classes, too, that a sample has no left image of. Where all are crossed, images are told as
+    # fit tells them.
     shown, there = (
-        (folder, whole) if crossed is not None else (folder.on(Side.LEFT), whole.on(Side.LEFT))
+        part if crossed is not None else part.on(Side.LEFT).without(()) for part in (folder, whole)
     )
     data = f"{folder.name}, {which}: {shown.described()}"
     if folder is not whole and crossed is None:

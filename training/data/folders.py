@@ -124,7 +124,10 @@ class ImageFolder:
         )
 
     def without(self, keys: Collection[str]) -> "ImageFolder":
-        """All but those items; a class that has none left is gone too, and the rest relabelled."""
+        """All but those items; a class that has none left is gone too, and the rest relabelled.
+
+        Without no items it is still rid of classes that have none, such as `on` may leave.
+        """
         dropped = frozenset(keys)
         rest = replace(self, items=tuple(item for item in self.items if item.key not in dropped))
         return rest.subset(rest.labels.tolist())

@@ -210,7 +210,7 @@ class TestTwoSides:
     def test_of_two_the_left_one_is_sampled(self, shop):
         sides = ("--data", shop / "photos", "--right", shop / "shop")
         reader = made(shop, "two", *sides, "--classes", "all", "--max-images", 8)
-        assert "(a sample of 24 images of 8 classes)" in reader.text
+        assert "6 images of 2 classes (a sample of 24 images of 8 classes)" in reader.text
         assert f"right shop: {self.CLASSES} images of {self.CLASSES} classes" in reader.text
         assert "recall at 1 flatters" not in reader.text
 
