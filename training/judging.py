@@ -176,8 +176,9 @@ def judge(
             left, right = sides
             typicality = fit_typicality(
                 left,
-                None if network.shares_weights else right,
-                trained_on=_trained_on(network, left.folder, parts, recipe.seed, device, reporter),
+                right,
+                one_kind=network.shares_weights,
+                trained_on=_trained_on(network, sides, parts, recipe.seed, device, reporter),
                 data=_told(left.folder, kept),
                 data_digest=left.folder.digest(),
                 seed=recipe.seed,
@@ -332,7 +333,7 @@ def _of(
 
 def _trained_on(
     network: SiameseNetwork,
-    kept: ImageFolder,
+    kept: tuple[EmbeddedFolder, EmbeddedFolder | None],
     parts: Parts,
     seed: int,
     device: torch.device,
@@ -340,8 +341,9 @@ def _trained_on(
 ) -> list[EmbeddedFolder]:
     """Some training images, a side each, where those kept from it, or their classes, are few."""
     wanted = ENOUGH_IMAGES
-    if len(kept.classes) >= ENOUGH_CLASSES:
-        wanted -= len(kept.items)
+    if len(kept[0].folder.classes) >= ENOUGH_CLASSES:
+        counted = kept if network.shares_weights else kept[:1]
+        wanted -= sum(len(side.labels) for side in counted if side is not None)
     if wanted <= 0:
         return []
     items = parts.train.items
@@ -349,7 +351,7 @@ def _trained_on(
     chosen = set(first_of_sides(order, parts.train.on_right, wanted).tolist())
     folder = parts.train.without({item.key for row, item in enumerate(items) if row not in chosen})
     left, right = _embedded(network, folder, device, reporter, "describing", [])
-    return [left] if right is None or network.shares_weights else [left, right]
+    return [left] if right is None else [left, right]
 
 
 def _embedded(

@@ -7,15 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from model_store.network import SiameseNetwork
+from model_store.network import SiameseNetwork, Side
 from tests import tiny
 from tests.training.trees import grown, pngs, whole
 from training import judging
 from training.crossing import Crossed, cross_pairs
+from training.data.folders import ImageFolder
 from training.data.parts import Parts, together
 from training.data.sides import join_sides
 from training.errors import Derailed
+from training.evaluation.embedding import embed_folder
 from training.judging import Outcome, as_stored, judge, stored_as
 from training.progress import Reporter
 from training.recipe import Recipe
@@ -104,6 +107,36 @@ def test_images_trained_on_describe_both_sides_however_few_one_has(
         reporter=Reporter(said),
     )
     assert said.getvalue().count("describing: 5/5") == 2
+
+
+def test_one_branch_knows_the_images_of_both_sides(tmp_path: Path, monkeypatch) -> None:
+    """Photos on the left and catalogue pictures on the right: pale ones, here."""
+    monkeypatch.setattr(judging, "ENOUGH_IMAGES", 72 + 10)
+    monkeypatch.setattr(judging, "ENOUGH_CLASSES", 12)
+    pale = io.BytesIO()
+    Image.new("L", (12, 12), 250).save(pale, "PNG")
+
+    def part(name: str) -> ImageFolder:
+        names = [f"{name}{c:02}/{i}.png" for c in range(12) for i in range(4)]
+        photos = whole(grown(tmp_path / name / "photos", pngs(names)))
+        pages = {name: pale.getvalue() for name in names if name.endswith(("/0.png", "/1.png"))}
+        return join_sides(photos, whole(grown(tmp_path / name / "shop", pages)))
+
+    network, said = tiny.network(), io.StringIO()
+    outcome = judge(
+        network,
+        Parts(part("train"), None, part("calibration")),
+        load_recipe("glyphs"),
+        kept="classes",
+        device=torch.device("cpu"),
+        reporter=Reporter(said),
+    )
+    assert said.getvalue().count("describing: 5/5") == 2, "both sides help where images are few"
+    described = outcome.typicality
+    assert described is not None
+    assert (described.images, set(described.sides)) == (72, {Side.LEFT})
+    pages = embed_folder(network, part("other").on(Side.RIGHT), side=Side.RIGHT)
+    assert (pages.typicality(described) >= described.level).all()
 
 
 def judged(parts: Parts, recipe: Recipe, *, crossed: bool = False) -> Outcome:

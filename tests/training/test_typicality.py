@@ -220,6 +220,35 @@ def test_each_side_is_described_by_its_own_images() -> None:
     assert found.of(rows, shifted.statistics, Side.LEFT).mean() < 0.02
 
 
+def some(own: EmbeddedFolder, kept: np.ndarray) -> EmbeddedFolder:
+    """Only those images, classes numbered anew."""
+    dropped = {item.key for item, keep in zip(own.folder.items, kept, strict=True) if not keep}
+    return EmbeddedFolder(
+        own.embeddings[kept],
+        own.folder.without(dropped),
+        (),
+        lengths=own.lengths[kept],
+        pixels=own.pixels[kept],
+    )
+
+
+@pytest.mark.parametrize("groups", [0, 5])
+@pytest.mark.parametrize("helped", [False, True])
+def test_both_sides_of_one_branch_are_described_as_one_kind(groups, helped) -> None:
+    """As if they were one folder: a class of one name is held out on both sides at once."""
+    own, trained = folder(150, classes=15, groups=groups), folder(120, classes=12, seed=4)
+    on_left = (own.labels < 10) & (np.arange(150) % 2 == 0)
+    sides = [some(own, on_left), some(own, ~on_left)]
+    first = np.arange(120) < 60
+    known = [some(trained, first), some(trained, ~first)]
+    found = fit_typicality(*sides, one_kind=True, trained_on=known if helped else ())
+    whole = fit_typicality(own, trained_on=[trained] if helped else ())
+    assert set(found.sides) == {Side.LEFT}
+    assert (found.images, found.classes) == (150, 15)
+    wanted = whole.sides[Side.LEFT].reference
+    assert found.sides[Side.LEFT].reference == pytest.approx(wanted, rel=1e-3, abs=1e-3)
+
+
 def test_too_few_images_describe_nothing() -> None:
     assert fit_typicality(folder(39)) is None
     assert fit_typicality(folder(40)) is not None

@@ -81,6 +81,7 @@ def fit_typicality(
     left: EmbeddedFolder,
     right: EmbeddedFolder | None = None,
     *,
+    one_kind: bool = False,
     trained_on: Sequence[EmbeddedFolder] = (),
     turns: Sequence[Turn] = (),
     data: str = "",
@@ -97,7 +98,9 @@ def fit_typicality(
 
     Args:
         left: Images of classes that the network was not trained on.
-        right: Those of the right side, if the network's sides differ.
+        right: Those of the right side, if they are others or the network's sides differ.
+        one_kind: Whether one description is of both sides, since one branch embeds either, and
+            what it makes of an image does not say on which side that stands.
         trained_on: Of each side, images that the network was trained on: they help to describe
             where its kind lies, and never count as images to measure.
         turns: The folds, where the network itself was fitted to the images of `left`: no image is
@@ -113,20 +116,25 @@ def fit_typicality(
         there are no more, or they are of one class and nothing else describes the kind.
     """
     folders = [folder for folder in (left, right) if folder is not None]
-    if min(_measurable(folder, trained_on, turns) for folder in folders) < LEAST_IMAGES:
+    kinds = [folders] if one_kind else [[folder] for folder in folders]
+    known = [trained_on] if one_kind else [[folder] for folder in trained_on]
+    described = [_material(kind) for kind in kinds]
+    if min(_measurable(own, trained_on, turns) for own in described) < LEAST_IMAGES:
         return None
     return Typicality(
         sides={
             side: _fit_side(
-                folder, trained_on[number] if trained_on else None, turns, pixels=pixels, seed=seed
+                own,
+                _material(known[number]) if trained_on else None,
+                turns,
+                pixels=pixels,
+                seed=seed,
             )
-            for number, (side, folder) in enumerate(
-                zip((Side.LEFT, Side.RIGHT), folders, strict=False)
-            )
+            for number, (side, own) in enumerate(zip(Side, described, strict=False))
         },
         level=level,
         images=sum(len(folder.labels) for folder in folders),
-        classes=len(np.unique(np.concatenate([folder.labels for folder in folders]))),
+        classes=len(np.unique(_material(folders).labels)),
         data=data,
         data_digest=data_digest,
     )
@@ -160,34 +168,26 @@ def typicality_warnings(typicality: Typicality | TypicalityRecord | None) -> tup
 
 
 def _measurable(
-    folder: EmbeddedFolder, trained_on: Sequence[EmbeddedFolder], turns: Sequence[Turn]
+    own: "_Material", trained_on: Sequence[EmbeddedFolder], turns: Sequence[Turn]
 ) -> int:
     """How many images can be measured by what other classes describe."""
     if turns:
         return sum(int(turn.held.sum()) for turn in turns)
-    return len(folder.labels) if trained_on or len(np.unique(folder.labels)) > 1 else 0
-
-
-def _units(folder: EmbeddedFolder) -> npt.NDArray[np.int64]:
-    """(N,): what must not be torn apart. Groups if there is one for each fold, else classes."""
-    if len(folder.folder.group_names) < _FOLDS:
-        return folder.labels
-    return np.asarray(folder.folder.groups[folder.labels])
+    return len(own.labels) if trained_on or len(np.unique(own.labels)) > 1 else 0
 
 
 def _fit_side(
-    folder: EmbeddedFolder,
-    trained: EmbeddedFolder | None,
+    own: "_Material",
+    trained: "_Material | None",
     turns: Sequence[Turn],
     *,
     pixels: bool,
     seed: int,
 ) -> SideTypicality:
-    own = every = _material(folder)
+    every = own
     if trained is not None:
-        known = _material(trained)
         # A class of the same number is another one.
-        known = replace(known, labels=known.labels + len(folder.folder.classes))
+        known = replace(trained, labels=trained.labels + 1 + own.labels.max())
         every = known.joined(own)
     few = _lie_in_few_directions(every.features)
 
@@ -195,7 +195,7 @@ def _fit_side(
         return _measures(material, few=few), _pixels(material) if pixels else None
 
     folds = []
-    for turn in turns or _folds(folder, own.features, seed):
+    for turn in turns or _folds(own, seed):
         before = len(every.labels) - len(own.labels)
         features = np.concatenate([every.features[:before], turn.features])
         others = np.concatenate([np.ones(before, bool), ~turn.held])
@@ -214,37 +214,51 @@ def _fit_side(
     return SideTypicality(measures, centre, spread, reference, looks)
 
 
-def _folds(folder: EmbeddedFolder, features: Rows, seed: int) -> list[Turn]:
-    """The folds of images of classes that the network was not trained on."""
-    units = _units(folder)
+def _folds(own: "_Material", seed: int) -> list[Turn]:
+    """The folds of images of classes that the network was not trained on.
+
+    Groups are not torn apart where there is one for each fold, and classes never.
+    """
+    units = own.groups if len(np.unique(own.groups)) >= _FOLDS else own.labels
     names = np.random.default_rng(seed).permutation(np.unique(units))
     return [
-        Turn(np.isin(units, names[number::_FOLDS]), features)
+        Turn(np.isin(units, names[number::_FOLDS]), own.features)
         for number in range(min(_FOLDS, len(names)))
     ]
 
 
 @dataclass(frozen=True)
 class _Material:
-    """What is known of some images: features, what their pixels look like, and their classes."""
+    """What is known of some images: features, pixels' looks, and their classes and groups."""
 
     features: Rows
     statistics: Statistics
     labels: npt.NDArray[np.int64]
+    groups: npt.NDArray[np.int64]
 
     def only(self, kept: npt.NDArray[np.bool_]) -> "_Material":
-        return _Material(self.features[kept], self.statistics[kept], self.labels[kept])
+        return _Material(
+            self.features[kept], self.statistics[kept], self.labels[kept], self.groups[kept]
+        )
 
     def joined(self, other: "_Material") -> "_Material":
         return _Material(
             np.concatenate([self.features, other.features]),
             np.concatenate([self.statistics, other.statistics]),
             np.concatenate([self.labels, other.labels]),
+            np.concatenate([self.groups, other.groups]),
         )
 
 
-def _material(folder: EmbeddedFolder) -> _Material:
-    return _Material(folder.features.numpy(), folder.statistics, folder.labels)
+def _material(folders: Sequence[EmbeddedFolder]) -> _Material:
+    """That of several folders: a class, or a group, of one name is one in all of them."""
+    of_images = [each.folder.classes[label] for each in folders for label in each.labels]
+    return _Material(
+        np.concatenate([each.features.numpy() for each in folders]),
+        np.concatenate([each.statistics for each in folders]),
+        np.unique([entry.name for entry in of_images], return_inverse=True)[1],
+        np.unique([entry.group for entry in of_images], return_inverse=True)[1],
+    )
 
 
 def _lie_in_few_directions(features: Rows) -> bool:

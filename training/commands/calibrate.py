@@ -93,7 +93,8 @@ def run(options: argparse.Namespace) -> int:
     calibration, warnings = _calibration(options, before, scored, data, folder.digest())
     typicality = fit_typicality(
         sides.left,
-        None if bench.network.shares_weights else sides.right,
+        sides.right,
+        one_kind=bench.network.shares_weights,
         data=data,
         data_digest=folder.digest(),
         level=LEVEL if options.out_of_distribution is None else options.out_of_distribution,

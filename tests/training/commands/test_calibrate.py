@@ -70,12 +70,22 @@ def test_too_few_images_to_describe_by_keep_the_old_description_and_say_so(
     assert store.manifest("plain").version == 3
 
 
+def test_a_gallery_is_of_the_kind_of_a_model_of_one_branch(store, tmp_path):
+    names = [f"c{n}/{image}.png" for n in range(12) for image in range(4)]
+    photos = grown(tmp_path / "photos", pngs(names))
+    shop = grown(tmp_path / "shop", pngs(f"c{n}/front.png" for n in range(12)))
+    words = ("calibrate", "plain", "--data", photos, "--gallery", shop, "--far", 0.1)
+    assert run(store, *words) == 0
+    assert store.manifest("plain").typicality.images == 48 + 12
+
+
 def test_images_of_one_class_calibrate_against_a_gallery_and_describe_nothing(
     store, tmp_path, capsys
 ):
     one = grown(tmp_path / "one", pngs([f"a/{image}.png" for image in range(40)]))
     gallery = grown(tmp_path / "gallery", pngs([f"{name}/1.png" for name in "ab"]))
-    words = ("calibrate", "plain", "--data", one, "--gallery", gallery, "--far", 0.1)
+    store.save("two", small.network("cosine", sides=2))
+    words = ("calibrate", "two", "--data", one, "--gallery", gallery, "--far", 0.1)
     assert run(store, *words) == 0
     assert "images of one class" in capsys.readouterr().err
     assert store.manifest("plain").typicality is None
