@@ -37,6 +37,12 @@ _TIFF_TILE = (0x0142, 0x0143)
 _TIFF_BITS = 0x0102
 """The tag for the bits of each channel."""
 
+_TIFF_PHOTOMETRIC = 0x0106
+"""The tag for whether white is 0, the default, or black."""
+
+_TIFF_SAMPLE_FORMAT = 0x0153
+"""The tag for what numbers the samples of each channel are; 2 stands for signed ones."""
+
 _PART = 1 << 20
 """Samples that are scaled at a time."""
 
@@ -70,8 +76,8 @@ def decode(
 ) -> Image.Image:
     """Decodes the first frame of an image, upright, in mode `RGB` or `L`.
 
-    EXIF orientation is applied; transparency is laid on white; 16-bit grey is scaled to 8 bits;
-    CMYK, palettes and the rest become RGB.
+    EXIF orientation is applied; transparency is laid on white; grey of 12 or 16 bits is scaled to
+    8; CMYK, palettes and the rest become RGB.
 
     Args:
         source: The image's bytes, or the path of a file that holds them.
@@ -150,7 +156,22 @@ def _upright(source: bytes | Path, max_pixels: int, spec: Preprocessing | None) 
             size = spec.decode_size(*upright)
             image.draft(image.mode, size[::-1] if on_its_side else size)
         image.load()
-        return image.copy() if turn is None else image.transpose(turn)
+        decoded = _in_16_bits(image) if isinstance(image, TiffImageFile) else image
+        return decoded.copy() if turn is None else decoded.transpose(turn)
+
+
+def _in_16_bits(image: TiffImageFile) -> Image.Image:
+    """A grey TIFF of 12 or 16 bits, from 0 for black to 65,535 for white.
+
+    Pillow does that for fewer bits, and leaves these as they are stored.
+    """
+    bits, photometric = image.tag_v2.get(_TIFF_BITS), image.tag_v2.get(_TIFF_PHOTOMETRIC, 0)
+    if image.mode not in _GREY_16_BIT or (bits == (16,) and photometric != 0):
+        return image
+    values = np.asarray(image)
+    if bits == (12,):
+        values = (values << 4) | (values >> 8)
+    return Image.fromarray(~values if photometric == 0 else values)
 
 
 def _of_any_range(image: ImageFile, data: bytes) -> Image.Image:
@@ -198,13 +219,19 @@ def _refuse_larger(image: Image.Image, max_pixels: int) -> None:
 
 
 def _refuse_unknown_range(image: Image.Image) -> None:
-    wide = isinstance(image, TiffImageFile) and 32 in image.tag_v2.get(_TIFF_BITS, ())
-    if image.mode == "F" or (image.mode == "I" and wide):
-        kind = "floating-point" if image.mode == "F" else "32-bit"
-        raise UnsupportedImageType(
-            f"the image has {kind} values, whose range nothing says; save it with 8 or 16 bits a "
-            "channel"
-        )
+    tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
+    if image.mode == "F":
+        kind = "floating-point"
+    elif image.mode == "I" and 32 in tags.get(_TIFF_BITS, ()):
+        kind = "32-bit"
+    elif 2 in tags.get(_TIFF_SAMPLE_FORMAT, ()):
+        kind = "signed"
+    else:
+        return
+    raise UnsupportedImageType(
+        f"the image has {kind} values, whose range nothing says; save it with 8 or 16 bits a "
+        "channel, from 0 for black to the most for white"
+    )
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
