@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from model_store.cpus import available_cpus
+from model_store.manifest import check_name
 from training.data.folders import ImageFolder
 from training.data.parts import open_sources
 from training.data.pixels import PixelsAsTheyCome
@@ -67,6 +68,7 @@ def rehearse(request: FitRequest, picture: Path, reporter: Reporter) -> Rehearsa
     Raises:
         TwinlensError: `fit` would raise it; or the picture cannot be written.
     """
+    check_name(request.name)
     request.store.check_no_alias(request.name)
     sources = open_sources(request.data, request.holdout, request.right)
     for line in sources.not_used():

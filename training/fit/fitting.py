@@ -4,7 +4,6 @@ from dataclasses import replace
 from functools import partial
 
 from model_store.errors import TwinlensError
-from model_store.manifest import check_name
 from model_store.store import Reference
 from training.data.parts import open_sources
 from training.distributed import Processes
@@ -12,6 +11,7 @@ from training.errors import EarlierRunKept, TrainingError
 from training.fit.along import Settled
 from training.fit.jobs import continued_job, new_job
 from training.fit.request import FitRequest
+from training.naming import at_step
 from training.progress import Reporter
 from training.publishing.once import publish_once
 from training.publishing.publish import publish
@@ -20,9 +20,6 @@ from training.retraining import cross_by_retraining
 from training.run.folder import Run
 from training.run.job import Job, Trained
 from training.run.session import Session
-
-_MOST_STEPS = 10**9
-"""That a name must have room for before training, not after it."""
 
 
 def fit(
@@ -78,8 +75,6 @@ def _job(request: FitRequest, run: Run, reporter: Reporter) -> Job:
             f"note: {len(job.split.seen)} classes that validate or calibrate are trained on too, "
             "so the figures will be for classes the model knows"
         )
-    if job.recipe.validation.keep == "every":
-        check_name(_at_step(request.name, _MOST_STEPS))
     reporter.say(short_table(job.recipe, job.record.recipe, validates=job.validates))
     return job
 
@@ -152,14 +147,10 @@ def _published(
     if job.recipe.validation.keep == "every":
         for kept in run.kept():
             if kept.step < standing.step:
-                name = _at_step(request.name, kept.step)
+                name = at_step(request.name, kept.step)
                 put(name, replace(trained, standing=replace(standing, best=kept)))
                 reporter.say(f"the weights of step {kept.step:,} are the model '{name}'")
     return reference
-
-
-def _at_step(name: str, step: int) -> str:
-    return f"{name}-step{step}"
 
 
 def _check_unfinished(request: FitRequest, run: Run) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from model_store.manifest import check_name
 from model_store.store import ModelStore
 from training.automatic import USUAL, Chosen, choose, too_few_to_train_on
 from training.automatic.budget import steps_within
@@ -15,8 +16,9 @@ from training.data.split import told_of_start
 from training.errors import RecipeError
 from training.fit.inspection import check_pairs, inspect
 from training.fit.request import MINUTES, FitRequest
-from training.initialise import start_learnt, told_by_recipe
+from training.initialise import check_whitening, start_learnt, told_by_recipe
 from training.learning.faster import settled_precision
+from training.naming import at_step
 from training.progress import Reporter
 from training.recipe import Recipe
 from training.recipe.files import check_overrides, load_recipe
@@ -27,6 +29,9 @@ from training.run.planning import planned_steps
 
 _OF_LENGTH = ("split", "seed", "max_steps")
 """The parts of a recipe that say which classes train, and whether any do."""
+
+_MOST_STEPS = 10**9
+"""That a name must have room for before training, not after it."""
 
 
 def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
@@ -43,6 +48,9 @@ def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
         chosen = _chosen(request, sources, reporter)
         name, overrides = chosen.recipe, (*chosen.overrides, *overrides)
     recipe = load_recipe(name, overrides)
+    if recipe.validation.keep == "every":
+        check_name(at_step(request.name, _MOST_STEPS))
+    check_whitening(recipe)
     crossed = _crosses(recipe, request.store)
     if crossed:
         recipe = _without_folds(recipe)

@@ -4,13 +4,19 @@ from training.initialise.initialise import Origin, StartReport, open_origin
 from training.initialise.learnt import start_learnt, told_by_recipe
 from training.initialise.matching import Match, fill
 from training.initialise.shipped import is_shipped, shipped_model
-from training.initialise.whitening import MOST_IMAGES, set_whitened, whiten
+from training.initialise.whitening import (
+    MOST_IMAGES,
+    check_whitening,
+    set_whitened,
+    whiten,
+)
 
 __all__ = [
     "MOST_IMAGES",
     "Match",
     "Origin",
     "StartReport",
+    "check_whitening",
     "fill",
     "is_shipped",
     "open_origin",

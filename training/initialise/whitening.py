@@ -29,7 +29,8 @@ from training.data.sample import first_of_sides
 from training.data.training_set import Integers, TrainingSet
 from training.errors import RecipeError
 from training.principal import principal_directions
-from training.randomness import Stream, numpy_generator
+from training.randomness import Stream, numpy_generator, seeded
+from training.recipe import Recipe
 
 MOST_IMAGES = 2_000
 """Images that are looked at, drawn by the seed."""
@@ -69,23 +70,7 @@ def whiten(
         RecipeError: There are too many features for a matrix of their covariances, or fewer than
             the projection has values.
     """
-    linear = network.branches[0].get_submodule("projection.0")
-    if not isinstance(linear, nn.Linear):
-        raise RecipeError("start.projection=whitening wants a projection to set")
-    if linear.in_features > _MOST_FEATURES:
-        raise RecipeError(
-            f"start.projection=whitening: {linear.in_features:,} features are over the limit of "
-            f"{_MOST_FEATURES:,}; pool more (--set network.branches.0.pooling=grid)"
-        )
-    if linear.out_features > linear.in_features:
-        narrower = " ".join(
-            f"--set network.branches.{side}.projection={linear.in_features}"
-            for side in range(len(network.branches))
-        )
-        raise RecipeError(
-            f"start.projection=whitening: a projection to {linear.out_features:,} values cannot be "
-            f"made of {linear.in_features:,} features; give it as many at most ({narrower})"
-        )
+    linear = _projection_to_set(network)
     chosen = some_images(images, seed, MOST_IMAGES)
     network.eval().to(device)
     sides = _by_side(images, chosen, len(network.branches))
@@ -111,6 +96,39 @@ def whiten(
         f"{len(chosen):,} training images{' and their mirror images' if mirrored else ''} "
         f"(shrinkage {whitening.shrinkage:.2f})"
     )
+
+
+def check_whitening(recipe: Recipe) -> None:
+    """Refuses a recipe whose projection cannot be whitened, before any image is read.
+
+    Raises:
+        RecipeError: As `whiten`.
+        StoreError: There is no such network.
+    """
+    if recipe.start.projection is not None:
+        with seeded(recipe.seed, Stream.INITIALISATION):
+            _projection_to_set(SiameseNetwork(recipe.network, recipe.preprocessing))
+
+
+def _projection_to_set(network: SiameseNetwork) -> nn.Linear:
+    linear = network.branches[0].get_submodule("projection.0")
+    if not isinstance(linear, nn.Linear):
+        raise RecipeError("start.projection=whitening wants a projection to set")
+    if linear.in_features > _MOST_FEATURES:
+        raise RecipeError(
+            f"start.projection=whitening: {linear.in_features:,} features are over the limit of "
+            f"{_MOST_FEATURES:,}; pool more (--set network.branches.0.pooling=grid)"
+        )
+    if linear.out_features > linear.in_features:
+        narrower = " ".join(
+            f"--set network.branches.{side}.projection={linear.in_features}"
+            for side in range(len(network.branches))
+        )
+        raise RecipeError(
+            f"start.projection=whitening: a projection to {linear.out_features:,} values cannot be "
+            f"made of {linear.in_features:,} features; give it as many at most ({narrower})"
+        )
+    return linear
 
 
 def set_whitened(

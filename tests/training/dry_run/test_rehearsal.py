@@ -103,11 +103,30 @@ def test_trainings_for_calibration_are_counted(fit):
     assert "all trainings" not in fit("--dry-run")[1]
 
 
-def test_what_fit_refuses_is_refused(fit, tmp_path):
-    status, _, told = fit("--dry-run", "--set", "loss.name=contrastive")
+WHITENED = "start={projection: whitening}"
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--set", "loss.name=contrastive"], "balanced-pairs"),
+        (["--name", "My Model"], "lower-case letters"),
+        (["--name", "m" * 60, "--set", "validation.keep=every"], "1 to 63 lower-case letters"),
+        (["--set", WHITENED, "--set", "network.branches.0.projection=9000"], "as many at most"),
+    ],
+)
+def test_what_fit_refuses_is_refused(fit, tmp_path, words, why):
+    status, _, told = fit("--dry-run", *words)
     assert status == 1
-    assert "balanced-pairs" in told
+    assert why in told
     assert not (tmp_path / "store").exists()
+
+
+def test_a_projection_too_wide_to_whiten_is_refused_before_images_are_read(fit):
+    status, _, told = fit("--set", WHITENED, "--set", "network.branches.0.projection=9000")
+    assert status == 1
+    assert "network.branches.0.projection=" in told
+    assert "images:" not in told
 
 
 def test_a_fit_shows_its_recipe_first(fit):
