@@ -80,5 +80,8 @@ def _run(given: list[str]) -> int:
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     options = parser.parse_args(given)
-    status: int = options.run(options)
+    from training.memory import shortage_told
+
+    with shortage_told():
+        status: int = options.run(options)
     return status

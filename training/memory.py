@@ -1,9 +1,13 @@
 """How much memory there is, and how the allocator is told to keep what it has."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from model_store.allocator import Option, set_allocator
+from model_store.shortage import out_of_memory
+from training.errors import TrainingError
 
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -15,6 +19,26 @@ def available_bytes() -> int:
     """
     free = [value for value in (_machine(), _container()) if value is not None]
     return max(0, min(free)) if free else 2**31
+
+
+@contextmanager
+def shortage_told() -> Iterator[None]:
+    """Within it, a want of memory is an error that says what to do.
+
+    Raises:
+        TrainingError: There was not enough, on this machine or on the device.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise TrainingError(
+            "there is not enough memory; free some or, of fit and cross-validate, have less in it "
+            "at once: --set batch=… with fewer images, and batches_per_step=… with more if a step "
+            "is to have as many, or a smaller data.memory_share=…; an unfinished run then begins "
+            "anew with --restart"
+        ) from error
 
 
 def keep_freed_memory() -> bool:

@@ -14,14 +14,12 @@ from app.inference.rows import Row, Rows
 from app.inference.traces import forget_traces
 from app.observability.metrics import Metrics
 from model_store.preprocessing import UInt8Image
+from model_store.shortage import out_of_memory
 
 _logger = logging.getLogger(__name__)
 
 _SUSPICIOUS_BATCHES = 3
 """Batches in a row of which no image was embedded, after which the engine itself is tested."""
-
-_OUT_OF_MEMORY = ("out of memory", "alloc_failed", "can't allocate memory")
-"""What PyTorch's CPU allocator, cuDNN, cuBLAS and ONNX Runtime say in words only."""
 
 
 class BatchRunner:
@@ -193,15 +191,3 @@ class BatchRunner:
         if shape not in self._buffers:
             self._buffers[shape] = np.empty((self._max_batch, *shape), np.uint8)
         return self._buffers[shape]
-
-
-def out_of_memory(error: BaseException | None) -> bool:
-    """Whether an engine failed for want of memory, the device's or the machine's."""
-    while error is not None:
-        if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-            return True
-        text = str(error).lower()
-        if isinstance(error, RuntimeError) and any(words in text for words in _OUT_OF_MEMORY):
-            return True
-        error = error.__cause__
-    return False

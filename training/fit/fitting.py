@@ -11,6 +11,7 @@ from training.errors import EarlierRunKept, TrainingError
 from training.fit.along import Settled
 from training.fit.jobs import continued_job, new_job
 from training.fit.request import FitRequest
+from training.memory import shortage_told
 from training.naming import at_step
 from training.progress import Reporter
 from training.publishing.once import publish_once
@@ -46,9 +47,10 @@ def fit(
     with run.locked():
         earlier = run.begun or run.resumable
         try:
-            _check_unfinished(request, run)
-            job = _job(request, run, reporter)
-            return _fit(job, request, run, reporter, processes or Processes())
+            with shortage_told():
+                _check_unfinished(request, run)
+                job = _job(request, run, reporter)
+                return _fit(job, request, run, reporter, processes or Processes())
         except (TwinlensError, KeyboardInterrupt) as error:
             earlier = earlier and not run.cleared
             if not (earlier or run.resumable):

@@ -28,11 +28,11 @@ from app.inference.device.messages import (
     send,
 )
 from app.inference.engines import Engine
-from app.inference.runner import out_of_memory
 from app.inference.slices import compute_in_long_slices
 from app.observability.logs import fields
 from model_store import Checkpoint, ModelStore
 from model_store.errors import TwinlensError
+from model_store.shortage import out_of_memory
 
 _logger = logging.getLogger(__name__)
 

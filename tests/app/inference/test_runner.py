@@ -8,7 +8,7 @@ from app.inference.engines.base import Engine
 from app.inference.errors import EngineFailed, EngineGone
 from app.inference.lane import Lane
 from app.inference.rows import Row
-from app.inference.runner import BatchRunner, out_of_memory
+from app.inference.runner import BatchRunner
 from app.observability.metrics import Metrics
 from model_store.network import Side
 from tests.app.inference.batching import value
@@ -166,18 +166,3 @@ def test_a_batch_that_there_is_no_memory_for_is_halved_and_no_more_than_that(
     assert [row.embedding[0] for row in rows if isinstance(row, Row)] == [0, 1, 2, 3, 4]
     assert [size for size, _ in engine.batches] == [5, 3, 2, 1, 2]
     assert limits == {engine: 2}
-
-
-def test_want_of_memory_is_told_by_kind_or_by_the_words_of_the_libraries() -> None:
-    wrapped = EngineFailed("the device process failed")
-    wrapped.__cause__ = torch.OutOfMemoryError("no memory")
-    for error in (
-        MemoryError(),
-        wrapped,
-        RuntimeError("CUDA error: out of memory"),
-        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
-        RuntimeError("CUDNN_STATUS_ALLOC_FAILED"),
-    ):
-        assert out_of_memory(error), error
-    for other in (ValueError("this image is out of memory"), RuntimeError("an illegal access")):
-        assert not out_of_memory(other), other

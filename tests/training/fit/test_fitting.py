@@ -288,3 +288,30 @@ def test_the_record_of_an_evaluation_is_json(command, store):
 
 def test_the_recipe_of_the_tests_is_small():
     assert "max_steps: 12" in SMALL_RECIPE
+
+
+@pytest.mark.parametrize(
+    "lacking",
+    [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to")],
+)
+def test_a_want_of_memory_is_told_with_what_takes_less(
+    command, store, monkeypatch, capsys, lacking
+):
+    def step(*_: object) -> None:
+        raise lacking
+
+    monkeypatch.setattr("training.learning.learner.Learner.step", step)
+    assert command() == 1
+    told = capsys.readouterr().err
+    assert "error: there is not enough memory" in told
+    assert "--set batch=" in told
+    assert not (store.root / ".runs" / "m").exists(), "what never stood is no unfinished run"
+
+
+def test_other_errors_of_libraries_are_not_taken_for_it(command, monkeypatch):
+    def step(*_: object) -> None:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr("training.learning.learner.Learner.step", step)
+    with pytest.raises(RuntimeError, match="mat1"):
+        command()

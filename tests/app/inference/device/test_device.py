@@ -18,9 +18,9 @@ from app.inference.device.client import DeviceFailed, RemoteEngine, RemoteEngine
 from app.inference.device.messages import Load, Loaded, receive, send
 from app.inference.engines.base import Concurrency, HasRoom
 from app.inference.errors import EngineGone, InferenceError
-from app.inference.runner import out_of_memory
 from model_store import ModelStore
 from model_store.network import Side
+from model_store.shortage import out_of_memory
 from tests.app.inference.device.served import MOST, batch_of, expected, served
 from tests.app.material import SPEC, fill_store, network
 from tests.app.serving import wait_until
