@@ -1,5 +1,6 @@
 """Runs under way: a folder each below the store, until the checkpoint is saved."""
 
+import errno
 import io
 import os
 import pickle
@@ -33,6 +34,7 @@ _RECORD = "run.json"
 _PUBLISHED = "published.json"
 _STATE = "state.pt"
 _LOCK = "lock"
+_HELD = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES})
 _KEPT = "weights-*.pt"
 
 
@@ -166,6 +168,8 @@ class Run:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            if error.errno not in _HELD:
+                return  # As on Windows: some network file systems have no such locks.
             raise TrainingError(
                 f"'{self.name}' is being trained by another process; wait for it, stop it, or "
                 "choose another --name"

@@ -18,6 +18,7 @@ from model_store.files import replace_file
 from tests.training.drawings import draw_folder, fit_words, fitting_place, with_recipe
 from training.cli import main
 from training.history import from_csv
+from training.run.folder import Run
 
 STEPS = 60
 
@@ -312,6 +313,17 @@ class TestUnfinished:
             fcntl.flock(file, fcntl.LOCK_EX)
             assert main(arguments(place, store, "--resume")) == 1
         assert "another process" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+    def test_without_locks_one_at_a_time_goes_on(self, tmp_path, monkeypatch, number):
+        import fcntl
+
+        def flock(*_):
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(fcntl, "flock", flock)
+        with Run(tmp_path, "m").locked():
+            assert (tmp_path / ".runs" / "m").is_dir()
 
 
 class _Dangerous:
