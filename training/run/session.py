@@ -86,6 +86,7 @@ class Session:
 
         Raises:
             TwinlensError: Recipe and data do not go together, or the loss left the numbers.
+            KeyboardInterrupt: It was interrupted in its last step; the state is saved.
         """
         recipe = self._job.recipe
         # What cannot be had is said before the images are read, which can take minutes.
@@ -199,6 +200,9 @@ class Session:
             if not stop.asked or plan.ended(standing):
                 # Figures take minutes on some data; a kill then must not cost the training.
                 save(standing)
+            if stop.asked and plan.ended(standing):
+                # What comes next, such as the trainings for calibration, can take hours.
+                raise KeyboardInterrupt
         return standing
 
     def _standing(self, learner: Learner) -> Standing:

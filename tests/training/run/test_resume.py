@@ -121,6 +121,16 @@ def test_ctrl_c_while_it_is_judged(place, whole, store, capsys):
     assert digest(store) == whole
 
 
+def test_ctrl_c_in_the_last_step_is_no_wish_to_judge(place, tmp_path, capsys, monkeypatch):
+    store = tmp_path / "store"
+    assert _interrupted_at_once(place, store, "--set", "max_steps=1") == 130
+    assert "judging" not in capsys.readouterr().err
+    assert step_of(store / ".runs" / "m" / "state.pt") == 1
+    monkeypatch.setattr("training.learning.learner.Learner.step", None)
+    assert _interrupted_in("training.fit.fitting.publish", place, store, "--resume") == 130
+    assert "going on after step 1" in capsys.readouterr().err
+
+
 def test_ctrl_c_before_the_first_step_leaves_nothing(place, tmp_path, capsys):
     store = tmp_path / "store"
     assert _interrupted_in("training.fit.jobs.inspect", place, store) == 130
