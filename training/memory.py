@@ -6,18 +6,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from model_store.allocator import Option, set_allocator
+from model_store.cgroups import MEMBERSHIP, ROOT, folders
 from model_store.shortage import out_of_memory
 from training.errors import TrainingError
 
-_CGROUP = Path("/sys/fs/cgroup")
+_FILES = {
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    2: ("memory.max", "memory.current", "inactive_file"),
+}
+"""Of a cgroup, by its version: its limit, what it has, and what the latter's cache is called."""
 
 
 def available_bytes() -> int:
     """Bytes of memory that this process could still take without swapping.
 
-    The smaller of what the machine has free and what the container's limit leaves.
+    The smallest of what the machine has free and what limits of a container or a job leave.
     """
-    free = [value for value in (_machine(), _container()) if value is not None]
+    free = [value for value in (_machine(), cgroup_left()) if value is not None]
     return max(0, min(free)) if free else 2**31
 
 
@@ -66,14 +71,29 @@ def _machine() -> int | None:
         return None
 
 
-def _container() -> int | None:
+def cgroup_left(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int | None:
+    """Bytes that the limits of the process's cgroup and those above it leave; None without any.
+
+    Args:
+        root: As `folders` takes it.
+        membership: Likewise.
+    """
+    left = [
+        _left(folder, *_FILES[version])
+        for version, folder in folders(("memory",), root, membership)
+    ]
+    return min((value for value in left if value is not None), default=None)
+
+
+def _left(folder: Path, most: str, used: str, cache: str) -> int | None:
+    """What one cgroup leaves; pages of files that are long unused can be had back."""
     try:
-        limit = (_CGROUP / "memory.max").read_text().strip()
-        used = int((_CGROUP / "memory.current").read_text())
-        inactive = 0
-        for line in (_CGROUP / "memory.stat").read_text().splitlines():
-            if line.startswith("inactive_file "):
-                inactive = int(line.split()[1])
+        limit, taken = int((folder / most).read_text()), int((folder / used).read_text())
+        unused = 0
+        for line in (folder / "memory.stat").read_text().splitlines():
+            name, _, value = line.partition(" ")
+            if name == cache:
+                unused = int(value)
     except (OSError, ValueError):
-        return None
-    return None if limit == "max" else int(limit) - used + inactive
+        return None  # No such file, or "max": no limit here.
+    return limit - taken + unused
