@@ -39,7 +39,8 @@ def told(skipped: Sequence[Skipped]) -> tuple[str, ...]:
 def skipped_csv(skipped: Sequence[Skipped]) -> bytes:
     """The content of `skipped.csv`: a line for each, and why."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    # Of a name that has a carriage return, no reader would take the line unquoted.
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(["image", "reason"])
     writer.writerows([entry.key, entry.reason] for entry in skipped)
     return text.getvalue().encode()

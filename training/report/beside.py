@@ -88,7 +88,7 @@ class _Reader:
             return parse((self._folder / name).read_bytes())
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             self.problems.append(f"{name} beside the checkpoint cannot be read: {reason}")
             return None

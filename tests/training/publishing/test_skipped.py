@@ -1,5 +1,6 @@
 from training.data.sources import Skipped
-from training.publishing.skipped import skipped_csv, told
+from training.publishing.skipped import SKIPPED_FILE, skipped_csv, told
+from training.report.beside import read_beside
 
 
 def test_the_summary_counts_by_kind():
@@ -20,4 +21,19 @@ def test_the_summary_counts_by_kind():
 
 def test_the_file_has_all_of_it():
     content = skipped_csv([Skipped("a/1.png", "cut short, or damaged"), Skipped("b/2.png", "odd")])
-    assert content == b'image,reason\na/1.png,"cut short, or damaged"\nb/2.png,odd\n'
+    assert content == b'"image","reason"\n"a/1.png","cut short, or damaged"\n"b/2.png","odd"\n'
+
+
+def test_names_that_break_lines_can_be_read_again(tmp_path):
+    skipped = [Skipped("a/bad\r1.png", "odd"), Skipped("a/b\r\nc\nd.png", 'so "called"')]
+    (tmp_path / SKIPPED_FILE).write_bytes(skipped_csv(skipped))
+    found = read_beside(tmp_path, {})
+    assert found.problems == ()
+    assert found.skipped == tuple((entry.key, entry.reason) for entry in skipped)
+
+
+def test_what_an_earlier_version_wrote_of_such_a_name_is_said_to_be_unreadable(tmp_path):
+    (tmp_path / SKIPPED_FILE).write_bytes(b"image,reason\na/bad\r1.png,odd\n")
+    found = read_beside(tmp_path, {})
+    assert found.skipped == ()
+    assert "skipped.csv beside the checkpoint cannot be read" in found.problems[0]
