@@ -132,7 +132,7 @@ def cross_validate(
         figures, skipped = _judged(job, f"fold{number}", store, device, reporter)
         for entry in skipped:
             if entry not in told:
-                reporter.say(f"not used: {entry.key}: {entry.reason}")
+                reporter.say(f"not used: {entry.shown}: {entry.reason}")
                 told.add(entry)
         yield Fold(number, tuple(part), figures)
 

@@ -9,6 +9,8 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+from training.naming import one_line
+
 _LINES_EVERY = 10.0
 
 
@@ -68,8 +70,8 @@ class Reporter:
         self.lines_every = lines_every
 
     def say(self, text: str) -> None:
-        """Writes a line of its own."""
-        self._console.print(text, markup=False)
+        """Writes a line of its own, or several."""
+        self._console.print("\n".join(map(one_line, text.split("\n"))), markup=False)
 
     @contextmanager
     def task(self, title: str, total: int, start: int = 0) -> Iterator[Task]:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from training.evaluation.pairs import ScoredPairs
+from training.naming import one_line
 
 _MOST = 0.5
 """Two classes that make up so large a part of the false accepts decide where the threshold lies."""
@@ -29,7 +30,7 @@ def confusable_warnings(scored: ScoredPairs, target_far: float) -> tuple[str, ..
     most = int(counts.argmax())
     one, other = kinds[most].tolist()
     share = counts[most] / closest
-    names = scored.class_names
+    names = [one_line(name) for name in scored.class_names]
     if share < _MOST or other >= len(names):
         return ()
     decided = (

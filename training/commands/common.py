@@ -153,6 +153,6 @@ def tell_skipped(reporter: Reporter, where: Path, skipped: Sequence[Skipped]) ->
     if skipped:
         reporter.say(f"{where}: {len(skipped):,} not used:")
     for entry in skipped[:_SAID_AT_MOST]:
-        reporter.say(f"  {entry.key}: {entry.reason}")
+        reporter.say(f"  {entry.shown}: {entry.reason}")
     if len(skipped) > _SAID_AT_MOST:
         reporter.say(f"  … and {len(skipped) - _SAID_AT_MOST:,} more")

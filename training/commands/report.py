@@ -227,7 +227,7 @@ def _measured(
         first = sides.skipped[0]
         notes.append(
             f"{len(sides.skipped):,} images could not be used for the figures of this report; the "
-            f"first: {first.key} ({first.reason})"
+            f"first: {first.shown} ({first.reason})"
         )
     with bench.reporter.task("measuring", 1) as task:
         measured = measure(

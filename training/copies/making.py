@@ -141,7 +141,7 @@ def make_copies(
                 on_progress(done)
         if len(undecoded) == len(keys):
             raise DataError(
-                f"{where}: not one image can be decoded ({undecoded[0].key}: "
+                f"{where}: not one image can be decoded ({undecoded[0].shown}: "
                 f"{undecoded[0].reason}); check that the files are images"
             )
     return Made(len(keys) - len(undecoded), size, (*pictures.refused, *undecoded))

@@ -136,7 +136,7 @@ class _Tree:
         found = f"no images, but {others}" if others else "no images"
         if self.refused:
             entry = self.refused[0]
-            found += f"; not read: {len(self.refused):,}, such as {entry.key} ({entry.reason})"
+            found += f"; not read: {len(self.refused):,}, such as {entry.shown} ({entry.reason})"
         return found
 
     def folder(self, level: int) -> ImageFolder:

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
+from training.naming import one_line
+
 OtherFiles = Counter[str]
 """How many files have each ending, in small letters; empty for none."""
 
@@ -24,7 +26,8 @@ def told_other_files(files: OtherFiles) -> str:
     if not files:
         return ""
     named = ", ".join(
-        f"{count:,} {ending or 'without an ending'}" for ending, count in files.most_common(_NAMED)
+        f"{count:,} {one_line(ending) or 'without an ending'}"
+        for ending, count in files.most_common(_NAMED)
     )
     more = ", …" if len(files) > _NAMED else ""
     told = f"{files.total():,} file(s) whose names do not end as images' names do ({named}{more})"

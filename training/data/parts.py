@@ -12,7 +12,7 @@ from training.data.sides import join_sides
 from training.data.sources import Skipped
 from training.data.split import Split, SplitShares, classes_named, split_classes, split_holdout
 from training.errors import DataError, TrainingError
-from training.naming import called, named
+from training.naming import called, named, one_line
 
 _LEAST_TO_TRAIN_ON = 2
 
@@ -43,7 +43,7 @@ class Sources:
     def not_used(self) -> Iterator[str]:
         """Lines that say what is left alone, as far as names tell it without reading a file."""
         if self.left_out:
-            yield f"not used: {', '.join(self.left_out)}"
+            yield f"not used: {', '.join(map(one_line, self.left_out))}"
         folders = [folder for folder in (self.train, self.holdout) if folder is not None]
         if others := told_other_files(self.other_files):
             yield f"not used: {others}"
@@ -221,7 +221,7 @@ def _without(folder: ImageFolder, unusable: Collection[Skipped], *, least: int =
     here = [entry for entry in unusable if entry.key in class_of]
     if len(here) == len(class_of):
         raise DataError(
-            f"{folder.source}: not one image can be decoded ({here[0].key}: {here[0].reason}); "
+            f"{folder.source}: not one image can be decoded ({here[0].shown}: {here[0].reason}); "
             "check that the files are images"
         )
     rest = folder.without({entry.key for entry in here})
@@ -232,7 +232,7 @@ def _without(folder: ImageFolder, unusable: Collection[Skipped], *, least: int =
         raise DataError(
             f"{folder.source}: not one image can be decoded of {len(lost)} of the "
             f"{len(folder.classes)} classes to train on, and at least {least} are needed: "
-            f"{named(sorted(lost))} ({first.key}: {first.reason}); replace those files, or take "
+            f"{named(sorted(lost))} ({first.shown}: {first.reason}); replace those files, or take "
             "the classes away and add others"
         )
     return replace(rest, skipped=(*rest.skipped, *here))

@@ -169,7 +169,7 @@ def load_pixels(
     reasons = tuple(skipped[index] for index in sorted(skipped))
     if len(reasons) == len(folder.items):
         raise DataError(
-            f"{folder.source}: not one image can be decoded ({reasons[0].key}: "
+            f"{folder.source}: not one image can be decoded ({reasons[0].shown}: "
             f"{reasons[0].reason}); check that the files are images"
         )
     if reasons:

@@ -146,7 +146,7 @@ def embed_folder(
     if not chunks:
         first = skipped[0] if skipped else Skipped("", "the folder has no images")
         raise DataError(
-            f"{folder.source}: not one image could be used ({first.key}: {first.reason}); "
+            f"{folder.source}: not one image could be used ({first.shown}: {first.reason}); "
             "check that the files are images"
         )
     rest = folder.without({entry.key for entry in skipped}) if skipped else folder

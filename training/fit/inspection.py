@@ -13,7 +13,7 @@ from training.data.sources import Skipped
 from training.errors import DataError
 from training.evaluation.pairs import pool_within
 from training.fit.duplicates import search
-from training.naming import named
+from training.naming import named, one_line
 from training.progress import Reporter
 from training.recipe import Recipe
 from training.run.planning import planned_steps
@@ -224,8 +224,9 @@ def _about_small_classes(folder: ImageFolder, images: Integers) -> Iterator[str]
     least, most = int(images.argmin()), int(images.argmax())
     if images[most] >= _MUCH_MORE * images[least]:
         yield (
-            f"classes differ much in size: '{folder.classes[most].name}' has {images[most]:,} "
-            f"images to train on and '{folder.classes[least].name}' {images[least]:,}; draw "
+            f"classes differ much in size: '{one_line(folder.classes[most].name)}' has "
+            f"{images[most]:,} images to train on and "
+            f"'{one_line(folder.classes[least].name)}' {images[least]:,}; draw "
             "classes evenly (--set sampling.name=classes-by-images or balanced-pairs), or even "
             "them out"
         )
@@ -242,9 +243,9 @@ def _about_worn_images(folder: ImageFolder, images: Integers) -> Iterator[str]:
     if mean >= _MUCH_MORE * images[least]:
         yield (
             f"all classes are drawn alike, and differ much in size: the {images[least]:,} images "
-            f"of '{folder.classes[least].name}' are each seen {mean / images[least]:.0f} times as "
-            "often as those of a class of mean size, and may be learnt by heart; add images to "
-            "it, or take it away"
+            f"of '{one_line(folder.classes[least].name)}' are each seen "
+            f"{mean / images[least]:.0f} times as often as those of a class of mean size, and may "
+            "be learnt by heart; add images to it, or take it away"
         )
 
 

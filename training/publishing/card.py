@@ -1,5 +1,6 @@
 """The card of a checkpoint: what a person wants to know of it, as Markdown."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from model_store.calibration import Calibration
@@ -9,6 +10,7 @@ from training.data.parts import Parts
 from training.data.split import Split
 from training.evaluation.wording import plain, rows_of, told_calibrated_by
 from training.judging import Outcome
+from training.naming import one_line
 from training.pictures.curves import CURVES
 from training.progress import duration
 from training.recipe import Recipe
@@ -75,10 +77,10 @@ def write_card(facts: Facts) -> bytes:
         "",
         "## Training",
         "",
-        f"- Command: `{facts.record.command}`",
+        f"- Command: `{one_line(facts.record.command)}`",
         f"- Recipe: `{facts.record.recipe}`, seed {recipe.seed} (whole at the end)"
         + (f"; chosen because {facts.record.reason}" if facts.record.reason else ""),
-        f"- Data: {facts.source}: {facts.parts.train.described()} to train on",
+        f"- Data: {one_line(facts.source)}: {facts.parts.train.described()} to train on",
         *_parts(facts.parts, facts.split),
         f"- Network: {facts.parameters:,} parameters, stored as {facts.dtype}",
         f"- Length: {standing.step:,} steps in {duration(standing.seconds)} on {facts.hardware}",
@@ -87,7 +89,7 @@ def write_card(facts: Facts) -> bytes:
         *(["```", facts.record.tried, "```", ""] if facts.record.tried else []),
         # What took no step has no curves.
         *([f"![Loss and validation]({CURVES})", ""] if standing.history else []),
-        *(["## Warnings", "", *(f"- {note}" for note in facts.notes), ""] if facts.notes else []),
+        *(["## Warnings", "", *_points(facts.notes), ""] if facts.notes else []),
         "## Figures",
         "",
         *_pictured(facts.outcome),
@@ -96,7 +98,7 @@ def write_card(facts: Facts) -> bytes:
         "",
         *_calibration(facts.outcome.calibration),
         *_typicality(facts.outcome.typicality),
-        *(f"- Note: {warning}" for warning in facts.outcome.warnings),
+        *_points(f"Note: {warning}" for warning in facts.outcome.warnings),
         "",
         "## Recipe",
         "",
@@ -130,6 +132,11 @@ def described_since(card: bytes) -> bytes:
 def _noted(card: bytes, note: bytes) -> bytes:
     title, _, rest = card.partition(b"\n")
     return b"\n".join([title, b"", note, rest])
+
+
+def _points(texts: Iterable[str]) -> list[str]:
+    """A list, whatever names stand in it: no point may begin a line that is none of it."""
+    return [f"- {one_line(text)}" for text in texts]
 
 
 def _parts(parts: Parts, split: Split) -> list[str]:
@@ -183,9 +190,9 @@ def _pictured(outcome: Outcome) -> list[str]:
 def _figures(evaluations: tuple[Evaluation, ...]) -> list[str]:
     lines: list[str] = []
     for evaluation in evaluations:
-        lines += [f"### {evaluation.protocol}", "", f"On {evaluation.data}.", ""]
+        lines += [f"### {evaluation.protocol}", "", f"On {one_line(evaluation.data)}.", ""]
         if by := told_calibrated_by(evaluation):
-            lines += [by, ""]
+            lines += [one_line(by), ""]
         lines += ["| Figure | Value | 95 % interval |", "|---|---|---|"]
         lines += [f"| {' | '.join(row)} |" for row in rows_of(evaluation.figures)]
         lines.append("")
@@ -200,7 +207,7 @@ def _calibration(calibration: Calibration | None) -> list[str]:
     return [
         (
             f"- Threshold {calibration.threshold:.6g}, chosen for a false-accept rate of "
-            f"{calibration.target_far:g} on {calibration.data}"
+            f"{calibration.target_far:g} on {one_line(calibration.data)}"
         ),
         (
             f"- False-accept rate there {calibration.far:.4f}, of other classes (95 %) "

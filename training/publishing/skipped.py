@@ -30,7 +30,7 @@ def told(skipped: Sequence[Skipped]) -> tuple[str, ...]:
     lines = [f"{len(skipped)} not used (all are in {SKIPPED_FILE} of the checkpoint):"]
     for kind, entries in sorted(kinds.items(), key=lambda item: -len(item[1])):
         lines.append(f"  {len(entries)} × {kind}")
-        lines += [f"    {entry.key}: {entry.reason}" for entry in entries[:_NAMED]]
+        lines += [f"    {entry.shown}: {entry.reason}" for entry in entries[:_NAMED]]
         if len(entries) > _NAMED:
             lines.append(f"    … and {len(entries) - _NAMED} more")
     return tuple(lines)

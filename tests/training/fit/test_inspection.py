@@ -176,3 +176,9 @@ def test_warnings_are_said_at_the_beginning_and_kept(drawings, tmp_path, capsys,
     card = (ModelStore(tmp_path / "store").find("m").path / "card.md").read_text()
     assert "## Warnings" in card
     assert f"{two}/copy.png" in card
+
+
+def test_a_name_with_line_breaks_is_told_in_one_line(said, drawings):
+    (drawings / "class00" / "bad\n- fake.png").write_bytes(b"nothing")
+    (warning,) = (w for w in said(drawings) if "cannot be used" in w)
+    assert r"class00/bad\n- fake.png (the first:" in warning

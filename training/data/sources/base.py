@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from training.errors import DataError
+from training.naming import one_line
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
 """A larger file is not read: no image within the pixel limit needs it, and memory has an end."""
@@ -23,6 +24,11 @@ class Skipped:
 
     key: str
     reason: str
+
+    @property
+    def shown(self) -> str:
+        """Its key as it can be written in a line."""
+        return one_line(self.key)
 
 
 @dataclass
@@ -84,8 +90,8 @@ def printable(name: str) -> bool:
 
 
 def shown(name: str) -> str:
-    """A name as it can be written anywhere: what is not valid Unicode in it becomes an escape."""
-    return name.encode(errors="backslashreplace").decode()
+    """A name as it can be written anywhere: as `one_line`, and so for what is no valid Unicode."""
+    return one_line(name.encode(errors="backslashreplace").decode())
 
 
 def check_size(size: int) -> None:

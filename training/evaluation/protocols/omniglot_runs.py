@@ -176,6 +176,6 @@ def _embed(
     if embedded.skipped:
         first = embedded.skipped[0]
         raise DataError(
-            f"{source.path / first.key}: {first.reason}; a run counts only with all its images"
+            f"{source.path / first.shown}: {first.reason}; a run counts only with all its images"
         )
     return embedded
