@@ -164,59 +164,61 @@ class Session:
         watch: Watch | None,
         guardian: Guardian | None,
     ) -> Standing:
-        standing = self._standing(learner)
-        if self._processes.count > 1:
-            self._processes.from_first(to_bytes(learner, standing))
-        parameters = sum(parameter.numel() for parameter in learner.network.parameters())
-        self._reporter.say(
-            f"training '{self._run.name}': {self._job.parts.train.described()}, {parameters:,} "
-            f"parameters, {_length(plan)} ({plan.last / plan.epoch_steps:.1f} epochs) on "
-            f"{hardware(self._device)}{self._beside()}"
-        )
+        goes_on = self._run.resumable and not self._anew
+        standing = load_state(self._run.state, learner) if goes_on else Standing()
 
         def save(standing: Standing) -> None:
             self._run.write_state(to_bytes(learner, standing))
             self._run.write_history(standing.history)
 
-        with (
-            StopRequest() as stop,
-            self._noting(standing.step) as note,
-            self._reporter.task("training", plan.last, standing.step) as task,
-        ):
-            loop = Loop(
-                learner,
-                plan,
-                watch=watch,
-                guardian=guardian,
-                save=save,
-                stop=stop,
-                task=task,
-                say=self._reporter.say,
-                note=note,
-                keep=self._run.keep if self._job.recipe.validation.keep == "every" else None,
-                processes=self._processes,
+        with self._noting(standing.step) as note:
+            # Only now is an earlier run discarded: that was the last that could be refused.
+            if goes_on:
+                self._reporter.say(f"going on after step {standing.step:,}")
+            else:
+                self._begin()
+            if self._processes.count > 1:
+                self._processes.from_first(to_bytes(learner, standing))
+            parameters = sum(parameter.numel() for parameter in learner.network.parameters())
+            self._reporter.say(
+                f"training '{self._run.name}': {self._job.parts.train.described()}, "
+                f"{parameters:,} parameters, {_length(plan)} "
+                f"({plan.last / plan.epoch_steps:.1f} epochs) on "
+                f"{hardware(self._device)}{self._beside()}"
             )
-            standing = loop.run(batches, standing)
-            if not stop.asked or plan.ended(standing):
-                # Figures take minutes on some data; a kill then must not cost the training.
-                save(standing)
-            if stop.asked and plan.ended(standing):
-                # What comes next, such as the trainings for calibration, can take hours.
-                raise KeyboardInterrupt
+            with (
+                StopRequest() as stop,
+                self._reporter.task("training", plan.last, standing.step) as task,
+            ):
+                loop = Loop(
+                    learner,
+                    plan,
+                    watch=watch,
+                    guardian=guardian,
+                    save=save,
+                    stop=stop,
+                    task=task,
+                    say=self._reporter.say,
+                    note=note,
+                    keep=self._run.keep if self._job.recipe.validation.keep == "every" else None,
+                    processes=self._processes,
+                )
+                standing = loop.run(batches, standing)
+                if not stop.asked or plan.ended(standing):
+                    # Figures take minutes on some data; a kill then must not cost the training.
+                    save(standing)
+                if stop.asked and plan.ended(standing):
+                    # What comes next, such as the trainings for calibration, can take hours.
+                    raise KeyboardInterrupt
         return standing
 
-    def _standing(self, learner: Learner) -> Standing:
+    def _begin(self) -> None:
         if self._anew:
             self._run.clear()
-        if self._run.resumable:
-            standing = load_state(self._run.state, learner)
-            self._reporter.say(f"going on after step {standing.step:,}")
-            return standing
         if not self._run.begun:
             self._run.begin(self._job.recipe, self._job.split, self._job.record)
         if self._start is not None:
             self._run.write_start(self._start)
-        return Standing()
 
     def _noting(self, done: int) -> AbstractContextManager[Callable[[Row], None]]:
         if self._tensorboard is None:

@@ -272,6 +272,18 @@ class TestUnfinished:
         assert main(arguments(place, store, "--resume")) == 0
         assert digest(store) == whole
 
+    def test_is_not_thrown_away_where_the_place_for_scalars_is_refused(
+        self, place, store, tmp_path, capsys
+    ):
+        pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
+        state = store / ".runs" / "m" / "state.pt"
+        before = state.read_bytes()
+        board = tmp_path / "board"
+        board.touch()
+        assert main(arguments(place, store, "--restart", "--tensorboard", str(board))) == 1
+        assert "give --tensorboard another folder" in capsys.readouterr().err
+        assert state.read_bytes() == before
+
     def test_goes_on_with_its_own_recipe_only(self, place, store, capsys):
         assert main(arguments(place, store, "--resume", "--set", "batch=3")) == 1
         assert "recipe" in capsys.readouterr().err
