@@ -10,7 +10,7 @@ from model_store.errors import ImageError
 from model_store.images import decode
 from training.commands.common import add_device, add_store, chosen_device, chosen_store
 from training.errors import DataError, TrainingError
-from training.outputs import write_file
+from training.outputs import can_be_read_again, check_file, write_file
 from training.pictures.comparison import comparison_sheet, figures, half_blocks
 from training.pictures.sheet import to_png
 from training.prediction import predict
@@ -44,8 +44,10 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         TwinlensError: The model or a picture cannot be used.
     """
-    if options.out is not None and options.out.suffix.lower() != ".png":
-        raise DataError(f"{options.out} does not end in .png, and only PNG is written")
+    if options.out is not None:
+        check_file(options.out, "--out")
+        if can_be_read_again(options.out) and options.out.suffix.lower() != ".png":
+            raise DataError(f"{options.out} does not end in .png, and only PNG is written")
     paths = (options.a, options.b)
     files = [_read(path) for path in paths]
     images = [_decoded(path, data) for path, data in zip(paths, files, strict=True)]

@@ -1,6 +1,7 @@
 """`predict`, on the model that ships and with the real parts."""
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -81,6 +82,22 @@ def test_both_pictures_and_the_verdict_go_into_a_file(drawings, tmp_path, capsys
     assert str(target) in capsys.readouterr().out
 
 
+def test_the_place_for_the_file_is_looked_at_before_a_model_is_loaded(store, drawings, capsys):
+    words = (drawings["box"], drawings["box"], "--store", store.root, "--model", "absent")
+    assert run(*words, "--out", store.root / "missing" / "x.png") == 1
+    assert "give --out a file in a folder that exists" in capsys.readouterr().err
+
+
+def test_a_pipe_is_written_to_whatever_its_name(store, drawings):
+    store.save("plain", small.network("cosine"))
+    reading, writing = os.pipe()
+    words = (drawings["box"], drawings["box"], "--store", store.root)
+    assert run(*words, "--out", f"/dev/fd/{writing}") == 0
+    os.close(writing)
+    with os.fdopen(reading, "rb") as file:
+        assert Image.open(file).width == 900
+
+
 def test_a_model_without_calibration_gives_its_score_alone(store, drawings, tmp_path, capsys):
     store.save("plain", small.network("cosine"))
     store.set_default("plain")
@@ -153,7 +170,11 @@ def test_order_dependent_comparators_are_averaged(store):
         ("good.png", ("--model", "absent"), "models there: plain"),
         ("good.png", (), "choose one with --model"),
         ("good.png", ("--model", "plain", "--out", "x.jpg"), "does not end in .png"),
-        ("good.png", ("--model", "plain", "--out", "no/such/x.png"), "give --out another place"),
+        (
+            "good.png",
+            ("--model", "plain", "--out", "no/such/x.png"),
+            "give --out a file in a folder",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_one_line_that_helps(
