@@ -1,6 +1,7 @@
 """Cross-validation: every class is left out once, and judges a network that never saw it."""
 
 import json
+import os
 import tempfile
 
 import numpy as np
@@ -67,6 +68,34 @@ def test_the_command_keeps_every_fold_and_goes_on_from_there(drawings, tmp_path,
 
     assert main([*words, "--set", "seed=5"]) == 1
     assert "another recipe" in capsys.readouterr().err
+
+
+def test_ctrl_c_in_the_first_fold_says_that_none_is_kept(drawings, tmp_path, capsys, monkeypatch):
+    recipe = write_recipe(tmp_path / "r.yaml", SMALL_RECIPE)
+    target = tmp_path / "folds.json"
+    words = ["cross-validate", "--data", str(drawings), "--recipe", str(recipe), "--folds", "3"]
+    words += ["--json", str(target), "--store", str(tmp_path / "store")]
+    monkeypatch.setattr(Session, "train", lambda _: None)
+    assert main(words) == 130
+    told = capsys.readouterr().err
+    assert f"no fold is done yet; each is in {target} from then on" in told
+    assert "fold(s) are in" not in told
+    assert not target.exists()
+
+
+def test_a_pipe_gets_all_folds_at_once(drawings, tmp_path, monkeypatch):
+    def folds(*_, **__):
+        figures = {"auc": 0.9, "eer": 0.1, "accuracy": 0.8, "frr_at_far": {}}
+        yield from (Fold(number, ("a", "b"), figures) for number in (1, 2))
+
+    monkeypatch.setattr("training.commands.cross_validate.cross_validate", folds)
+    recipe = write_recipe(tmp_path / "r.yaml", SMALL_RECIPE)
+    words = ["cross-validate", "--data", str(drawings), "--recipe", str(recipe), "--folds", "2"]
+    reading, writing = os.pipe()
+    assert main([*words, "--json", f"/dev/fd/{writing}"]) == 0
+    os.close(writing)
+    with os.fdopen(reading) as file:
+        assert [fold["number"] for fold in json.load(file)["done"]] == [1, 2]
 
 
 @pytest.mark.parametrize("kept", [True, False])

@@ -33,7 +33,7 @@ from training.data.split import told_of_start
 from training.data.usable import unusable_images
 from training.errors import DataError
 from training.initialise import start_learnt
-from training.outputs import check_file, write_file
+from training.outputs import can_be_read_again, check_file, write_file
 from training.progress import Reporter
 from training.recipe.files import check_overrides, load_recipe, to_yaml
 
@@ -126,7 +126,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         for fold in folds:
             done.append(fold)
-            if options.json is not None:
+            if options.json is not None and _is_due(options.json, ended=len(done) == options.folds):
                 content = {**about, "done": [to_json(each) for each in done], "mean": _means(done)}
                 write_file(options.json, (json.dumps(content, indent=2) + "\n").encode(), _GO_ON)
     except KeyboardInterrupt:
@@ -156,9 +156,16 @@ def _usable(folder: ImageFolder, reporter: Reporter) -> ImageFolder:
     return Parts(folder, None, None).without(Unusable(train=unusable)).train
 
 
+def _is_due(path: Path, *, ended: bool) -> bool:
+    """Whether to write what is done: what does not stay is only written once, at the end."""
+    return ended or can_be_read_again(path)
+
+
 def _kept(path: Path | None, done: int) -> str:
     """What is left of an interrupted run, and what to do to have more of the next one."""
-    if path is None:
+    if path is not None and not done:
+        return f"no fold is done yet; each is in {path} from then on"
+    if path is None or not path.is_file():
         return "nothing was kept; with --json FILE every fold is, as it is done"
     return f"{done} fold(s) are in {path}; the same command goes on after them"
 
@@ -174,7 +181,7 @@ def _done(path: Path | None, about: dict[str, object]) -> list[Fold]:
         DataError: They are of another cross-validation than this one, as far as that is known, or
             the file cannot be read.
     """
-    if path is None or not path.exists():
+    if path is None or not path.exists() or not can_be_read_again(path):
         return []
     try:
         content = json.loads(path.read_bytes())
