@@ -97,7 +97,10 @@ def choose(
             seen += ", not searched for faces (that takes pip install --editable '.[faces]')"
     tried = [] if faces is None else try_faces(trials, faces)
     if looks.all_ink:
-        tried = try_ink(trials, looks)
+        try:
+            tried = try_ink(trials, looks)
+        except StoreError as error:
+            reporter.say(f"note: the model glyphs cannot be tried: {error}")
     shape = _shape(looks, device)
     try:
         tried += try_imagenet(trials, shape)

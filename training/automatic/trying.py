@@ -131,7 +131,11 @@ class Trials:
 
 
 def try_ink(trials: Trials, looks: Looks) -> list[Tried]:
-    """The model `glyphs` as it ships."""
+    """The model `glyphs` as it ships.
+
+    Raises:
+        StoreError: It was taken out of the store, or is damaged.
+    """
     checkpoint = checkpoints.load(shipped_model(GLYPHS).path)
     spec = checkpoint.manifest.preprocessing
     overrides: tuple[str, ...] = (f"start.model={checkpoint.path}", *_GENTLE)

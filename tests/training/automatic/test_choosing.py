@@ -94,6 +94,18 @@ def test_ink_is_tried_with_the_model_that_ships_and_not_with_a_users_of_its_name
     assert f"start.model={shipped}" in tried.overrides
 
 
+def test_glyphs_that_were_taken_out_of_the_store_are_told_and_the_rest_is_tried(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("training.initialise.shipped.SHIPPED", tmp_path / "without")
+    said = io.StringIO()
+    folder = open_data(draw_folder(tmp_path / "d", classes=4, images=3)).whole
+    chosen = choose(folder, device=CPU, seed=0, reporter=Reporter(said))
+    assert "note: the model glyphs cannot be tried: " in said.getvalue()
+    assert chosen.recipe == "photos"
+    assert "ImageNet" in chosen.tried
+
+
 def test_nothing_to_start_from(tmp_path, monkeypatch):
     def missing():
         raise StoreError("the package is not installed")
