@@ -38,11 +38,6 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def at_step(name: str, step: int) -> str:
-    """The name of the model that a model was after a step."""
-    return f"{name}-step{step}"
-
-
 def called(path: Path) -> str:
     """What to call a folder or a file, by a path that may be `.` or end in `..`."""
     return (path if path.name not in ("", "..") else path.resolve()).name or str(path)

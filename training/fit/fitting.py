@@ -10,9 +10,9 @@ from training.distributed import Processes
 from training.errors import EarlierRunKept, TrainingError
 from training.fit.along import Settled
 from training.fit.jobs import continued_job, new_job
+from training.fit.names import at_step
 from training.fit.request import FitRequest
 from training.memory import shortage_told
-from training.naming import at_step
 from training.progress import Reporter
 from training.publishing.once import publish_once
 from training.publishing.publish import publish

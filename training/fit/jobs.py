@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 
-from model_store.manifest import check_name
 from model_store.store import ModelStore
 from training.automatic import USUAL, Chosen, choose, too_few_to_train_on
 from training.automatic.budget import steps_within
@@ -15,10 +14,10 @@ from training.data.parts import Parts, Sources, check_same_data, make_parts, mak
 from training.data.split import told_of_start
 from training.errors import RecipeError
 from training.fit.inspection import check_pairs, inspect
+from training.fit.names import check_kept_names
 from training.fit.request import MINUTES, FitRequest
 from training.initialise import check_whitening, start_learnt, told_by_recipe
 from training.learning.faster import settled_precision
-from training.naming import at_step
 from training.progress import Reporter
 from training.recipe import Recipe
 from training.recipe.files import check_overrides, load_recipe
@@ -29,9 +28,6 @@ from training.run.planning import planned_steps
 
 _OF_LENGTH = ("split", "seed", "max_steps")
 """The parts of a recipe that say which classes train, and whether any do."""
-
-_MOST_STEPS = 10**9
-"""That a name must have room for before training, not after it."""
 
 
 def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
@@ -48,8 +44,7 @@ def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
         chosen = _chosen(request, sources, reporter)
         name, overrides = chosen.recipe, (*chosen.overrides, *overrides)
     recipe = load_recipe(name, overrides)
-    if recipe.validation.keep == "every":
-        check_name(at_step(request.name, _MOST_STEPS))
+    check_kept_names(request.name, recipe, request.store)
     check_whitening(recipe)
     crossed = _crosses(recipe, request.store)
     if crossed:
@@ -124,6 +119,7 @@ def continued_job(request: FitRequest, run: Run, sources: Sources) -> Job:
                 "anew with --restart"
             )
         recipe = wanted
+    check_kept_names(request.name, recipe, request.store)
     check_same_data(sources, split)
     parts = make_parts(sources, split).without(record.unusable)
     return Job(recipe, split, record, parts, sources.name)
@@ -146,6 +142,7 @@ def _chosen(request: FitRequest, sources: Sources, reporter: Reporter) -> Chosen
     What would end the run later does so before minutes go into the choice.
     """
     usual = _usual(request.overrides)
+    check_kept_names(request.name, usual, request.store)
     # What is chosen for few images, unless it is said how many steps to take.
     closed = usual.model_copy(update={"max_steps": 0}) if usual.max_steps is None else usual
     can_be_crossed = usual.split.calibration > 0 and can_cross(closed, request.store)

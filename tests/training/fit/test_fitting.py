@@ -280,6 +280,18 @@ def test_an_alias_is_no_name_for_a_model_which_is_said_before_anything_else(
     assert [entry.name for entry in store.root.iterdir() if entry.is_dir()] == ["mine"]
 
 
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_an_alias_that_a_kept_step_would_put_out_of_use_is_said_before_training(
+    command, store, dry, capsys
+):
+    store.save("mine", tiny.network())
+    store.set_alias("m-step6", "mine")
+    assert command(*dry, "--set", "validation.keep=every") == 1
+    told = capsys.readouterr().err
+    assert "'m-step6' is an alias of 'mine'" in told
+    assert "duplicates" not in told
+
+
 def test_the_record_of_an_evaluation_is_json(command, store):
     assert command() == 0
     content = json.loads((store.find("m").path / "manifest.json").read_text())
