@@ -61,6 +61,11 @@ def found_unnamed(store: Path) -> bool:
     return store == SHIPPED == _default_store()
 
 
+def store_words(store: Path) -> list[str]:
+    """The words that name a store to a command; none where it finds that one without."""
+    return [] if found_unnamed(store) else given("--store", store)
+
+
 def chosen_store(options: argparse.Namespace) -> ModelStore:
     """The store that `--store` names."""
     return ModelStore(options.store)

@@ -18,6 +18,7 @@ from training.commands.common import (
     chosen_store,
     found_unnamed,
     given,
+    store_words,
     time_in,
     typed,
     whole_number,
@@ -220,8 +221,7 @@ def _command(options: argparse.Namespace) -> list[str]:
     ):
         if value is not None:
             words += given(option, value)
-    if not found_unnamed(options.store):
-        words += given("--store", options.store)
+    words += store_words(options.store)
     if options.device != "auto":
         words += ["--device", options.device]
     return words
@@ -232,9 +232,7 @@ def _report_words(options: argparse.Namespace) -> list[str]:
     words = [options.name, *given("--data", options.holdout or options.data)]
     if options.right is not None:
         words += given("--right", options.right)
-    if not found_unnamed(options.store):
-        words += given("--store", options.store)
-    return words
+    return words + store_words(options.store)
 
 
 def _ways(figures: Mapping[str, JsonValue]) -> str:
@@ -267,7 +265,9 @@ def _summary(store: ModelStore, reference: Reference) -> str:
                 f"{_within(figures['interval'], '.2%')} of {figures['trials']:,} trials"
             )
     if manifest.calibration is None:
-        lines.append(f"  not calibrated; run: {typed('python')} -m training calibrate")
+        words = [typed("python"), "-m", "training", "calibrate", reference.name]
+        again = shlex.join(words + store_words(store.root))
+        lines.append(f"  not calibrated; run: {again} --data DIR --far 0.01")
     else:
         lines.append(
             f"  threshold {manifest.calibration.threshold:.4g} for a false-accept rate of "

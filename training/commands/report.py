@@ -1,11 +1,12 @@
 """`python -m training report`: all that is known of a model, as one HTML file."""
 
 import argparse
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 
 from model_store.network import Side
-from training.commands.common import add_device, add_store, whole_number
+from training.commands.common import add_device, add_store, store_words, whole_number
 from training.commands.material import CHOICES, CROSSED, Bench, Sides
 from training.crossing import cross_pairs
 from training.data.folders import ImageFolder
@@ -135,7 +136,8 @@ def run(options: argparse.Namespace) -> int:
     write_file(out, page)
     print(f"{out}: {len(page) / 1e6:.1f} MB, opens in any browser, needs no network")
     if measured is None:
-        print(f"for curves, thresholds and examples on your images: {content.with_data}")
+        again = " ".join([content.with_data, *map(shlex.quote, store_words(options.store))])
+        print(f"for curves, thresholds and examples on your images: {again}")
     return 0
 
 

@@ -9,11 +9,12 @@ import pytest
 import yaml
 
 from model_store.store import SHIPPED, ModelStore
+from tests.training import small
 from tests.training.drawings import SMALL_RECIPE, draw_folder, write_recipe
 from tests.training.report.test_html import read
 from training.cli import main
 from training.commands import report
-from training.commands.fit import _command, _report_words, add_arguments
+from training.commands.fit import _command, _report_words, _summary, add_arguments
 from training.report.html import Html
 from training.report.located import places_in
 
@@ -79,6 +80,14 @@ def test_commands_that_are_suggested_can_be_typed_whatever_paths_begin_with():
     report.add_arguments(reported)
     found = reported.parse_args(_report_words(options))
     assert (found.data, found.right, found.store) == (Path("--h"), Path("-r"), Path("-s"))
+
+
+def test_what_calibrates_a_model_that_is_not_can_be_typed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = ModelStore(Path("-s"))
+    suggested = _summary(store, store.save("m", small.network())).splitlines()[1]
+    command = suggested.partition("-m ")[2]
+    assert command == "training calibrate m --store=-s --data DIR --far 0.01"
 
 
 @pytest.mark.parametrize(

@@ -24,14 +24,17 @@ def place(tmp_path):
     return filled(tmp_path)
 
 
-def test_without_data_what_lies_beside_the_model_is_shown(place):
+def test_without_data_what_lies_beside_the_model_is_shown(place, capsys):
     reader = made(place, "rich")
     assert "A <b>model</b>" in reader.text
     assert "Too few <classes>" in reader.text
     assert "both branches start from the same weights" in reader.text
     assert "a/<i>.png: not an image" in reader.text
     assert pictures(reader) == ["Loss, learning rate and validation errors over the steps"]
-    assert "python -m training report rich --data DIR" in reader.text
+    command = "python -m training report rich --data DIR"
+    assert command in reader.text
+    # Whoever reads the page may have the model elsewhere; the console knows where it is.
+    assert f"{command} --store {place / 'store'}\n" in capsys.readouterr().out
 
 
 def test_a_model_with_nothing_beside_it_has_a_report_too(place):
