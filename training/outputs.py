@@ -30,6 +30,28 @@ def check_file(path: Path, option: str) -> None:
         ) from error
 
 
+def check_folder(folder: Path, option: str) -> None:
+    """Makes a folder unless it is there, and refuses one that no file could be written to.
+
+    Args:
+        folder: The folder.
+        option: As `check_file` takes it.
+
+    Raises:
+        DataError: It cannot be made, or may not be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"{folder} cannot be made ({error.strerror}); give {option} another folder"
+        ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise DataError(
+            f"{folder} cannot be written to (no permission): give {option} another folder"
+        )
+
+
 def _check(path: Path, option: str) -> None:
     if path.is_block_device() or path.is_socket():
         raise DataError(f"{path} is neither a file nor a pipe: give {option} another")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from training.errors import DataError
-from training.outputs import can_be_read_again, check_file, write_file
+from training.outputs import can_be_read_again, check_file, check_folder, write_file
 
 
 def test_a_folder_or_a_file_in_no_folder_is_refused_before_the_work(tmp_path: Path):
@@ -72,6 +72,20 @@ def test_a_name_is_not_too_long_for_what_is_written_beside_it(tmp_path: Path):
     check_file(path, "--out")
     write_file(path, b"new")
     assert path.read_bytes() == b"new"
+
+
+def test_a_folder_is_made_or_refused_before_the_work(tmp_path: Path):
+    check_folder(tmp_path / "new" / "folder", "--pictures")
+    assert (tmp_path / "new" / "folder").is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"cannot be made .* give --pictures another folder"):
+        check_folder(tmp_path / "file", "--pictures")
+    locked = tmp_path / "locked"
+    locked.mkdir(0o555)
+    if os.access(locked, os.W_OK):
+        pytest.skip("root may write everywhere")
+    with pytest.raises(DataError, match=r"\(no permission\): give --pictures another folder"):
+        check_folder(locked, "--pictures")
 
 
 def test_a_place_without_permission_is_refused_before_the_work(tmp_path: Path):

@@ -79,7 +79,8 @@ def run(options: argparse.Namespace) -> int:
     bench = Bench(options)
     # Before anything is embedded, because that takes long.
     bench.store.check_writable(bench.name)
-    sides = bench.sides()
+    before = bench.checkpoint.manifest
+    sides = bench.sides(_folder(bench, options))
     folder = sides.left.folder
     if len(folder.group_names) > 1 and sides.gallery is None:
         bench.reporter.say(
@@ -89,7 +90,6 @@ def run(options: argparse.Namespace) -> int:
     if sides.gallery is not None:
         data += f"; against {sides.gallery.folder.name}: {sides.gallery.folder.described()}"
     scored = scored_pairs(bench, sides, options)
-    before = bench.checkpoint.manifest
     calibration, warnings = _calibration(options, before, scored, data, folder.digest())
     typicality = fit_typicality(
         sides.left,
@@ -139,6 +139,24 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _folder(bench: Bench, options: argparse.Namespace) -> ImageFolder:
+    """The images to calibrate by.
+
+    Raises:
+        DataError: They cannot be used, or not for what is asked, as far as that is known of images
+            that nobody has looked at.
+    """
+    manifest = bench.checkpoint.manifest
+    if options.describe_only and manifest.calibration is None:
+        raise DataError(
+            f"'{manifest.name}' is not calibrated yet; give --far and no --describe-only"
+        )
+    folder = bench.folder()
+    if len(folder.items) < LEAST_IMAGES or len(folder.classes) < 2:
+        _check_not_asked(options, folder)
+    return folder
+
+
 def _check_not_asked(options: argparse.Namespace, folder: ImageFolder) -> None:
     """Refuses what was asked of a description that too few images give none of.
 
@@ -164,20 +182,18 @@ def _calibration(
     options: argparse.Namespace, before: Manifest, scored: ScoredPairs, data: str, digest: str
 ) -> tuple[Calibration, tuple[str, ...]]:
     """A new calibration, or the old one with the distribution of scores; and what to warn of."""
-    if not options.describe_only:
-        found = calibrate(
-            scored,
-            target_far=options.far,
-            prior=options.prior,
-            data=data,
-            data_digest=digest,
-            seed=options.seed,
-        )
-        return found.calibration, found.warnings
-    if before.calibration is None:
-        raise DataError(f"'{before.name}' is not calibrated yet; give --far and no --describe-only")
-    described_now = {"distribution": distribution_of(scored)}
-    return before.calibration.model_copy(update=described_now), ()
+    if options.describe_only and before.calibration is not None:
+        described_now = {"distribution": distribution_of(scored)}
+        return before.calibration.model_copy(update=described_now), ()
+    found = calibrate(
+        scored,
+        target_far=options.far,
+        prior=options.prior,
+        data=data,
+        data_digest=digest,
+        seed=options.seed,
+    )
+    return found.calibration, found.warnings
 
 
 def _files(folder: Path, sides: Sides, *, described: bool) -> dict[str, bytes]:

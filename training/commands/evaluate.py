@@ -13,11 +13,10 @@ from model_store.manifest import Evaluation
 from training.commands.common import whole_number
 from training.commands.material import Bench, add_material
 from training.commands.measuring import PROTOCOLS, Measured, measure
-from training.errors import DataError
 from training.evaluation.pairs import MAX_IMPOSTORS
 from training.evaluation.protocols.one_shot import TRIALS, WAYS
 from training.evaluation.wording import rows_of
-from training.outputs import check_file, write_file
+from training.outputs import check_file, check_folder, write_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +73,9 @@ def run(options: argparse.Namespace) -> int:
     if options.json is not None:
         check_file(options.json, "--json")
     if options.pictures is not None:
-        _make_folder(options.pictures)
+        check_folder(options.pictures, "--pictures")
+    if options.record:
+        bench.store.check_writable(bench.name)
     measured = measure(bench, options)
     version = bench.checkpoint.manifest.version
     console = Console(highlight=False, soft_wrap=True, emoji=False)
@@ -103,16 +104,6 @@ def run(options: argparse.Namespace) -> int:
         )
         bench.reporter.say(f"recorded in {reference.name} version {reference.version}")
     return 0
-
-
-def _make_folder(folder: Path) -> None:
-    """Before anything is measured, because that takes long."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(
-            f"{folder} cannot be made ({error.strerror}); give --pictures another folder"
-        ) from error
 
 
 def _write_pictures(folder: Path, pictures: dict[str, bytes]) -> None:

@@ -54,6 +54,8 @@ def measure(bench: Bench, options: argparse.Namespace) -> Measured:
     """
     if options.protocol == OMNIGLOT_RUNS:
         return _runs(bench, options)
+    if options.protocol == "one-shot" and options.gallery is not None:
+        raise DataError("one-shot trials are drawn from --data alone; leave --gallery out")
     sides = bench.sides()
     folder = sides.left.folder
     digest = folder.digest()
@@ -97,8 +99,6 @@ def _retrieval(bench: Bench, sides: Sides, options: argparse.Namespace) -> tuple
 
 
 def _one_shot(bench: Bench, sides: Sides, options: argparse.Namespace) -> tuple[Figures, Pictures]:
-    if sides.gallery is not None:
-        raise DataError("one-shot trials are drawn from --data alone; leave --gallery out")
     played = play(
         sides.left,
         bench.network,

@@ -43,6 +43,8 @@ def fit(
     """
     # Not when it is published, for that is hours later.
     request.store.check_no_alias(request.name)
+    if request.store.versions(request.name):
+        request.store.check_writable(request.name)
     run = Run(request.store.root, request.name)
     with run.locked():
         earlier = run.begun or run.resumable

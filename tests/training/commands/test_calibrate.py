@@ -24,6 +24,20 @@ def test_a_store_that_cannot_be_written_is_said_before_anything_is_embedded(
     assert "embedding" not in told
 
 
+def test_what_would_do_nothing_is_refused_before_anything_is_embedded(
+    store, images, tmp_path, capsys
+):
+    few = grown(tmp_path / "few", pngs([f"{name}/{image}.png" for name in "ab" for image in "12"]))
+    for data, words, said in (
+        (images, ("--describe-only",), "'plain' is not calibrated yet"),
+        (few, ("--far", 0.1, "--any-pixels"), "fewer than 40 images"),
+    ):
+        assert run(store, "calibrate", "plain", "--data", data, *words) == 1
+        told = capsys.readouterr().err
+        assert said in told
+        assert "embedding" not in told
+
+
 def test_calibrate_writes_a_version_that_decides(store, images, capsys):
     words = ("calibrate", "plain", "--data", images, "--far", 0.05, "--prior", 0.2)
     assert run(store, *words) == 0

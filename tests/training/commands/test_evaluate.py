@@ -213,7 +213,9 @@ def test_what_cannot_be_done_is_one_line_that_helps(store, images, capsys, words
 def test_a_gallery_where_it_means_nothing_is_refused(store, images, capsys, protocol):
     words = ("evaluate", "plain", "--data", images, "--protocol", protocol, "--gallery", images)
     assert run(store, *words) == 1
-    assert "leave --gallery out" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "leave --gallery out" in told
+    assert "embedding" not in told
 
 
 def test_classes_of_a_split_are_refused_where_the_runs_name_their_own(store, images, capsys):
@@ -297,6 +299,25 @@ def test_a_json_that_cannot_be_written_is_said_before_anything_is_measured(
     assert "give --json a file in a folder that exists" in said.err
     assert "embedding" not in said.err
     assert not said.out
+
+
+def test_a_place_for_pictures_or_a_record_that_cannot_be_written_is_said_before_it_too(
+    store, images, tmp_path, capsys, monkeypatch
+):
+    def refused(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("model_store.versions.make_folder", refused)
+    (tmp_path / "file").touch()
+    words = ("evaluate", "plain", "--data", images, "--protocol", "verification")
+    for more, said in (
+        (("--pictures", tmp_path / "file"), "give --pictures another folder"),
+        (("--record",), "mend the permissions"),
+    ):
+        assert run(store, *words, *more) == 1
+        told = capsys.readouterr().err
+        assert said in told
+        assert "embedding" not in told
 
 
 @pytest.mark.parametrize(
