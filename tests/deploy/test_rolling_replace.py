@@ -17,8 +17,8 @@ from tests.deploy.tools import DEPLOY
 SCRIPT = DEPLOY / "rolling-replace"
 
 # What `docker` and `docker compose` (2.26) do, as far as the script asks them: `up --no-recreate`
-# first starts what has ended, whatever it was made of, and then makes what is still missing;
-# `config` prints `null` for what is not set.
+# first starts what has ended, whatever it was made of, and then makes what is still missing; of
+# what is not set, `config` prints `null` and a container's environment has the bare name.
 DOCKER = """
 import json, os, pathlib, sys
 
@@ -60,7 +60,7 @@ code = 0
 if words[0] == "compose":
     code = compose()
 elif words[0] == "inspect" and words[-1] in state["balancer"]:
-    print("PATH=/bin", *state["balancer"][words[-1]], sep="\\n")
+    print("PATH=/bin", "TWINLENS_BALANCER_TIMEOUT", *state["balancer"][words[-1]], sep="\\n")
 elif words[0] == "inspect":
     each = containers[words[-1]]
     about_files = "config_files" in words[2]
