@@ -32,6 +32,7 @@ _SCORES: Mapping[ScoreMetric, tuple[float, ...]] = {
     ScoreMetric.EUCLIDEAN_DISSIMILARITY: (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0),
 }
 _LABELS = ("model", "version")
+_MOST_RETIRED = 100
 
 Key = tuple[str, str]
 
@@ -57,13 +58,25 @@ class _Counts:
         return list(zip(names, map(float, np.cumsum(self.counts)), strict=True))
 
 
-def _kept(before: _Counts | None, edges: tuple[float, ...]) -> _Counts:
-    """What was counted, unless a version calibrated otherwise took another's place."""
-    return before if before is not None and before.edges == edges else _Counts(edges)
+def _serve(table: dict[Key, _Counts], edges: Mapping[Key, tuple[float, ...]]) -> None:
+    """Begins to count what is new, and goes on with the rest, unless its buckets are others now."""
+    for key, ends in edges.items():
+        # To the end, so that what was retired comes first, the longest ago before all others.
+        before = table.pop(key, None)
+        table[key] = before if before is not None and before.edges == ends else _Counts(ends)
+    retired = [key for key in table if key not in edges]
+    for key in retired[: max(0, len(retired) - _MOST_RETIRED)]:
+        del table[key]
 
 
 class Distributions(Collector):
-    """Of the models that answer now. Every method may be called from any thread."""
+    """Of the models that answer now, and the counts of the last hundred that did.
+
+    Of several processes, one after the other takes up a new version. Were the counts of the old one
+    gone with it, their sum would fall, and Prometheus would count what is left as new.
+
+    Every method may be called from any thread.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -72,21 +85,27 @@ class Distributions(Collector):
         self._models: dict[Key, tuple[Manifest, Typicality | None]] = {}
 
     def serve(self, models: Iterable[tuple[Manifest, Typicality | None]]) -> None:
-        """Replaces the models that answer now; what stays keeps its counts, if its buckets do."""
+        """Replaces the models that answer now.
+
+        A version that stays, or comes again, keeps its counts, if its buckets do.
+        """
         with self._lock:
             self._models = {
                 (manifest.name, str(manifest.version)): (manifest, typicality)
                 for manifest, typicality in models
             }
-            self._scores = {
-                key: _kept(self._scores.get(key), _edges(manifest))
-                for key, (manifest, _) in self._models.items()
-            }
-            self._typicality = {
-                key: _kept(self._typicality.get(key), TYPICALITY)
-                for key, (_, typicality) in self._models.items()
-                if typicality is not None
-            }
+            _serve(
+                self._scores,
+                {key: _edges(manifest) for key, (manifest, _) in self._models.items()},
+            )
+            _serve(
+                self._typicality,
+                {
+                    key: TYPICALITY
+                    for key, (_, typicality) in self._models.items()
+                    if typicality is not None
+                },
+            )
 
     def scores(self, manifest: Manifest, values: Floats) -> None:
         """Records scores that a model gave, (N,)."""
@@ -113,7 +132,7 @@ class Distributions(Collector):
     def _add(self, table: dict[Key, _Counts], manifest: Manifest, values: Floats) -> None:
         with self._lock:
             counts = table.get((manifest.name, str(manifest.version)))
-            # A version that has just been replaced may still answer what was asked before.
+            # A request may outlast its version by as many others as are remembered.
             if counts is not None:
                 counts.add(values)
 

@@ -97,10 +97,41 @@ def test_a_new_version_begins_anew_and_one_that_stays_goes_on() -> None:
     metrics.distributions.scores(manifest(), np.array([0.2]))
     assert scraped(metrics)["twinlens_score_bucket", "1", "+Inf"] == 2
     metrics.distributions.serve([(manifest(2), None)])
-    metrics.distributions.scores(manifest(), np.array([0.3]))
+    metrics.distributions.scores(manifest(2), np.array([0.3]))
+    assert scraped(metrics)["twinlens_score_bucket", "2", "+Inf"] == 1
+
+
+def test_what_a_replaced_version_counted_stays_for_its_sum_over_processes_never_to_fall() -> None:
+    metrics = Metrics()
+    calibrated = CALIBRATION.model_copy(update={"distribution": DISTRIBUTION})
+    old = manifest(calibration=calibrated)
+    metrics.distributions.serve([(old, description())])
+    metrics.distributions.scores(old, np.array([0.1, 0.2]))
+    metrics.distributions.typicality(old, np.array([0.5]))
+    metrics.distributions.serve([(manifest(2), None)])
+    # What was asked before is still answered.
+    metrics.distributions.scores(old, np.array([0.3]))
     found = scraped(metrics)
-    assert found["twinlens_score_bucket", "2", "+Inf"] == 0
-    assert ("twinlens_score_bucket", "1", "+Inf") not in found
+    assert found["twinlens_score_bucket", "1", "+Inf"] == 3
+    assert found["twinlens_typicality_bucket", "1", "+Inf"] == 1
+    told = {name for name, version, _ in found if version == "1"}
+    assert not [name for name in told if "calibration" in name or "level" in name]
+    metrics.distributions.serve([(old, description())])
+    assert scraped(metrics)["twinlens_score_bucket", "1", "+Inf"] == 3
+
+
+def test_of_versions_that_were_replaced_the_last_hundred_are_remembered() -> None:
+    metrics = Metrics()
+    versions = [manifest().model_copy(update={"version": number}) for number in range(1, 104)]
+    for version in versions:
+        # The first goes on beside the others, and only then is replaced.
+        served = {version.version: version, 1: versions[0]}
+        metrics.distributions.serve((each, description()) for each in served.values())
+    metrics.distributions.serve([(versions[-1], description())])
+    found = scraped(metrics)
+    for name in ("twinlens_score_bucket", "twinlens_typicality_bucket"):
+        told = {int(version) for each, version, _ in found if each == name}
+        assert told == {1, *range(4, 104)}
 
 
 def test_a_version_that_took_anothers_place_begins_anew_where_its_buckets_are_others() -> None:

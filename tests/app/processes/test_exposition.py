@@ -1,10 +1,12 @@
 """Merging, worked by hand."""
 
+import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.observability.metrics import Metrics
 from app.processes.exposition import merge, without
+from model_store import ModelStore
 
 ONE = """\
 # HELP process_start_time_seconds Start.
@@ -184,6 +186,27 @@ def test_what_a_real_service_says_keeps_its_help_and_types() -> None:
     assert merged.splitlines() == text.splitlines()
     doubled = values(merge([text, text]))
     assert doubled["twinlens_stage_seconds_sum", (("stage", "device"),)] == 1.0
+
+
+def test_no_sum_falls_while_one_process_after_the_other_takes_up_a_new_version() -> None:
+    store = ModelStore()
+    old, typicality = store.manifest("glyphs"), store.load("glyphs").typicality
+    new = old.model_copy(update={"version": 2})
+    front_ends = (Metrics(), Metrics())
+    for each in front_ends:
+        each.distributions.serve([(old, typicality)])
+        each.distributions.scores(old, np.full(10, 0.5))
+        each.distributions.typicality(old, np.full(10, 0.5))
+    merged = [values(merge([each.exposition().decode() for each in front_ends]))]
+    for switching in front_ends:
+        switching.distributions.serve([(new, typicality)])
+        merged.append(values(merge([each.exposition().decode() for each in front_ends])))
+    parts = ("_bucket", "_count", "_sum")
+    grown = {key: value for key, value in merged[0].items() if key[0].endswith(parts)}
+    labels = (("model", "glyphs"), ("version", "1"))
+    assert grown["twinlens_score_count", labels] == grown["twinlens_typicality_count", labels] == 20
+    for later in merged:
+        assert {key: later.get(key) for key in grown} == grown
 
 
 def test_what_is_no_exposition_is_refused() -> None:
