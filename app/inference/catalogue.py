@@ -182,6 +182,18 @@ class Catalogue:
         errors = [refusal.error for refusal in self.refused if refusal.name == own]
         return f" ({errors[-1]})" if errors else ""
 
+    def refused_now(self) -> dict[str, int]:
+        """How many refused versions of each model would answer if they could be loaded; 0 for none.
+
+        Those of before the version that answers would not.
+        """
+        found = dict.fromkeys(self.models, 0)
+        for refusal in self.refused:
+            loaded = self.models.get(refusal.name)
+            if loaded is None or refusal.version >= loaded.version:
+                found[refusal.name] = found.get(refusal.name, 0) + 1
+        return found
+
     def aliases_of(self, name: str) -> list[str]:
         """The further names by which `find` finds the model of that name, in order."""
         return sorted(

@@ -216,6 +216,11 @@ class Service:
             "as long as that has not happened.",
             self._batch_limits,
         )
+        self.metrics.watch_models(
+            "twinlens_versions_refused",
+            "Versions of a model that would answer now if they could be loaded.",
+            self._versions_refused,
+        )
         if self._device != "cpu" and self._computes_here:
             watch(
                 "twinlens_device_memory_bytes",
@@ -229,6 +234,9 @@ class Service:
             "1 while /readyz says ready, else 0.",
             lambda: float(self.unready_reason() is None),
         )
+
+    def _versions_refused(self) -> dict[str, int]:
+        return self.catalogue.refused_now()
 
     def _batch_limits(self) -> dict[str, float]:
         """Of the engines that serve now: a new one starts without."""

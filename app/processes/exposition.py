@@ -30,6 +30,7 @@ _GREATEST = frozenset(
         "twinlens_calibration_typicality_share",
         "twinlens_device_memory_bytes",
         "twinlens_typicality_level",
+        "twinlens_versions_refused",
     }
 )
 _CREATED = "_created"

@@ -135,7 +135,6 @@ RARE = {
     "Images dropped unanswered",
     "Largest batch allowed",
     "Not served, by reason",
-    "Versions refused",
 }
 
 

@@ -269,6 +269,8 @@ def test_metrics_count_what_happened(server: Running) -> None:
     assert batches in (1, 2), "alone or together"
     # Once, and again for each test of this server that asked for a look.
     assert after['twinlens_model_loads_total{model="broken",result="refused"}'] >= 1
+    assert after['twinlens_versions_refused{model="broken"}'] == 1
+    assert after['twinlens_versions_refused{model="tiny"}'] == 0
     assert after['twinlens_model_version{model="tiny"}'] == 1
     assert after["twinlens_queue_images"] == after["twinlens_device_queue_images"] == 0
     assert after["twinlens_ready"] == 1

@@ -40,6 +40,19 @@ def test_of_several_refused_versions_the_newest_says_why(catalogue: Catalogue) -
         replace(catalogue, refused=refused).find("shop")
 
 
+def test_refusals_are_told_for_as_long_as_they_keep_a_version_from_answering(
+    catalogue: Catalogue,
+) -> None:
+    none = dict.fromkeys(catalogue.models, 0)
+    assert catalogue.refused_now() == {**none, "broken": 1}
+    newer = (Refusal("tiny", 3, "damaged"), Refusal("tiny", 2, "damaged"))
+    replaced = Refusal("tiny", catalogue.models["tiny"].version, "replaced by what is damaged")
+    found = replace(catalogue, refused=(*newer, replaced)).refused_now()
+    assert found == {**none, "tiny": 3}
+    older = Refusal("tiny", catalogue.models["tiny"].version - 1, "damaged")
+    assert replace(catalogue, refused=(older,)).refused_now() == none
+
+
 def test_a_default_that_was_refused_says_why(catalogue: Catalogue) -> None:
     with pytest.raises(UnknownModel, match=r"^the default model 'shop' is not loaded \(.*weights"):
         replace(catalogue, default="shop").find(None)

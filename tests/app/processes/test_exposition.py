@@ -227,6 +227,7 @@ def test_what_is_no_exposition_is_refused() -> None:
         ("twinlens_calibration_score_share", 0.75),
         ("twinlens_calibration_typicality_share", 0.75),
         ("twinlens_typicality_level", 0.75),
+        ("twinlens_versions_refused", 0.75),
         ("twinlens_cache_bytes", 1.0),
     ],
 )
