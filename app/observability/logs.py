@@ -37,7 +37,10 @@ def fields(**values: object) -> dict[str, dict[str, object]]:
 
 
 def configure(level: str) -> None:
-    """Sends every logger's records of that level and above to standard error as JSON."""
+    """Sends every logger's records of that level and above to standard error as JSON.
+
+    What a library would tell of the content of images stays out.
+    """
     # Found out anew for every record, and in none of our lines.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
@@ -45,3 +48,5 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    # At DEBUG it tells what images say of themselves: whom they show, where they were taken.
+    logging.getLogger("PIL").setLevel(max(root.level, logging.INFO))

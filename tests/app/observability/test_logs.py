@@ -24,10 +24,24 @@ except ValueError:
 """
 
 
-def said(level: str) -> list[dict[str, object]]:
+LOOKS = """
+import io, logging
+from PIL import Image
+from app.observability import logs
+logs.configure(LEVEL)
+file = io.BytesIO()
+Image.new("L", (4, 4)).save(file, "TIFF", tiffinfo={0x010E: "Jane Doe"})
+with Image.open(file) as image:
+    assert image.tag_v2[0x010E] == "Jane Doe"
+logging.getLogger("PIL.Image").info("told")
+logging.getLogger("PIL.Image").warning("warned")
+"""
+
+
+def said(level: str, program: str = SAYS) -> list[dict[str, object]]:
     """The lines of a process that logs at that level."""
     done = subprocess.run(
-        [sys.executable, "-c", SAYS.replace("LEVEL", repr(level))],
+        [sys.executable, "-c", program.replace("LEVEL", repr(level))],
         cwd=REPOSITORY,
         capture_output=True,
         timeout=60,
@@ -66,3 +80,10 @@ def test_a_line_is_an_object_with_the_records_own_fields() -> None:
 )
 def test_what_is_below_the_level_is_not_logged(level: str, messages: list[str]) -> None:
     assert [line["message"] for line in said(level)] == messages
+
+
+@pytest.mark.parametrize(
+    ("level", "messages"), [("debug", ["told", "warned"]), ("warning", ["warned"])]
+)
+def test_what_images_say_of_themselves_is_not_logged(level: str, messages: list[str]) -> None:
+    assert [line["message"] for line in said(level, LOOKS)] == messages
