@@ -220,22 +220,18 @@ class Keyring:
 
     Raises:
         KeyFileError: As `read_keys`; later changes that cannot be read leave the keys as they were.
-
-    Attributes:
-        stale: Whether the last change could not be read.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.stale = False
+        self._stale = False
         self._stamp = self._complained_of = self._now()
         self._keys = {record.id: record for record in read_keys(path)}
         self._looked = monotonic()
 
     def find(self, key: str) -> KeyRecord | None:
         """What is known of a key; None if it is not good."""
-        if monotonic() - self._looked > _LOOK_SECONDS:
-            self._refresh()
+        self._refresh()
         match = _KEY.fullmatch(key)
         record = self._keys.get(match[1]) if match else None
         # An unknown key takes the same way, so that nothing can be learned from the time.
@@ -243,22 +239,31 @@ class Keyring:
         good = hmac.compare_digest(_digest(secret), record.sha256 if record else _NOBODY)
         return record if good else None
 
+    @property
+    def stale(self) -> bool:
+        """Whether the last change could not be read."""
+        # Also where nobody has come with a key since the file was mended.
+        self._refresh()
+        return self._stale
+
     def _refresh(self) -> None:
+        if monotonic() - self._looked <= _LOOK_SECONDS:
+            return
         self._looked = monotonic()
         stamp = self._now()
         if stamp == self._stamp:
             # Also where it was away, or another, and is back as it was read.
-            self.stale, self._complained_of = False, stamp
+            self._stale, self._complained_of = False, stamp
             return
         try:
             self._keys = {record.id: record for record in read_keys(self._path)}
         except KeyFileError:
-            self.stale = True
+            self._stale = True
             if stamp != self._complained_of:
                 _logger.exception("the API keys stay as they were, revoked ones too")
             self._complained_of = stamp
         else:
-            self.stale = False
+            self._stale = False
             _logger.info("%d API keys read anew", len(self._keys))
             self._stamp = self._complained_of = stamp
 

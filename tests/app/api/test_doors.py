@@ -411,3 +411,8 @@ def test_keys_that_cannot_be_read_any_more_are_told_to_prometheus(tmp_path, monk
         file.write_text("{")
         assert embed(running, READ).status_code == 200
         assert "twinlens_api_keys_stale 1.0" in running.client.get("/metrics").text
+        # Whether or not anybody comes with a key meanwhile.
+        write_keys(file, (_READ,))
+        assert "twinlens_api_keys_stale 0.0" in running.client.get("/metrics").text
+        file.write_text("{")
+        assert "twinlens_api_keys_stale 1.0" in running.client.get("/metrics").text
