@@ -101,6 +101,7 @@ def create_app(
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
+    app.state.metrics = metrics
     app.state.in_flight = InFlight()
     app.state.siblings = siblings
     keyring = None if settings.api_keys is None else Keyring(settings.api_keys)

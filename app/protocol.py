@@ -2,6 +2,7 @@
 
 import sys
 from asyncio import Transport
+from collections.abc import Callable
 from typing import ClassVar
 
 import httptools
@@ -59,11 +60,13 @@ class GuardedProtocol(HttpToolsProtocol):
         most_connections: Too many are more than so many.
         idle: Those with nothing in work, by when they became so or a request's headers began to
             come; the longest first.
+        rejected: Told of the slug of each problem that is answered here.
     """
 
     patience = 10.0
     most_connections = sys.maxsize
     idle: ClassVar[dict["GuardedProtocol", None]] = {}
+    rejected: Callable[[str], object] = staticmethod(lambda slug: None)  # noqa: ARG005
 
     # A client may well send its next request while it does not read the answer to the last.
     _reading: Timer
@@ -389,6 +392,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._say(error)
 
     def _say(self, error: BadRequest) -> None:
+        self.rejected(error.slug)
         self.transport.write(refusal(error, self.server_state.default_headers))
         self._close()
 

@@ -59,12 +59,13 @@ async def _listen_once(host: str, port: int) -> None:
 
 
 def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
-    """How uvicorn serves the application."""
+    """How uvicorn serves the application, which `create_app` made."""
 
     class Protocol(GuardedProtocol):
         patience = settings.slow_client_seconds
         most_connections = most_connections()
         idle: ClassVar[dict[GuardedProtocol, None]] = {}
+        rejected = staticmethod(app.state.metrics.rejected)
 
     return uvicorn.Config(
         app,

@@ -20,6 +20,7 @@ from tests.app.serving import (
     compare_body,
     half_request,
     in_thread,
+    metric,
     wait_until,
 )
 
@@ -81,6 +82,12 @@ def client(server: Running) -> Iterator[Client]:
         yield client
 
 
+def rejections(server: Running) -> dict[str, float]:
+    """By slug, of what never became a request."""
+    slugs = ("malformed-request", "headers-too-large", "headers-too-slow")
+    return {slug: metric(server, "twinlens_rejections_total", reason=slug) for slug in slugs}
+
+
 def check_refusal(client: Client, status: int, slug: str) -> None:
     """Checks that a problem of that kind comes next, and then nothing more."""
     answer = client.answer()
@@ -127,6 +134,19 @@ def test_what_was_asked_before_is_answered_first(client: Client, sent: bytes) ->
     assert b'"score"' in answer.body
     assert client.answer().body == b'{"status":"alive"}'
     check_refusal(client, 400, "malformed-request")
+
+
+def test_what_is_no_request_counts_as_rejected_by_what_it_was_answered(server: Running) -> None:
+    before = rejections(server)
+    for sent, answer in (
+        (b"HELLO\r\n\r\n", b"HTTP/1.1 400"),
+        (b"GET / HTTP/1.1\r\nX: " + b"x" * 66_000 + b"\r\n\r\n", b"HTTP/1.1 431"),
+        (b"GET / HTTP/1.1\r\nHost:", b"HTTP/1.1 408"),
+    ):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+            connection.sendall(sent)
+            assert answer_of(connection).startswith(answer)
+    assert rejections(server) == {slug: count + 1 for slug, count in before.items()}
 
 
 # Little over the limit: what is sent after an answer may cost the client that answer.

@@ -9,6 +9,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.inference.catalogue import Catalogue
+from app.observability.metrics import Metrics
 from app.protocol import GuardedProtocol
 from app.server import CannotListen, DrainingServer, check_address, server_config
 from app.settings import Settings
@@ -62,7 +63,9 @@ def test_a_host_that_can_be_no_name_is_refused(host: str) -> None:
 
 def test_the_server_listens_and_waits_as_the_settings_say() -> None:
     settings = Settings(host="0.0.0.0", port=1234, slow_client_seconds=3)
-    config = server_config(FastAPI(), settings)
+    app = FastAPI()
+    app.state.metrics = Metrics()
+    config = server_config(app, settings)
     assert (config.host, config.port) == ("0.0.0.0", 1234)
     assert isinstance(config.http, type)
     assert issubclass(config.http, GuardedProtocol)
