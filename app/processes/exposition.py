@@ -19,8 +19,8 @@ _LEAST = frozenset(
         "twinlens_ready",
     }
 )
-# The same everywhere, so that the greatest is any of them; or of the one device; or, of open files,
-# what is to be held against the least limit.
+# The same everywhere, so that the greatest is any of them; or, of open files, what is to be held
+# against the least limit.
 _GREATEST = frozenset(
     {
         "process_open_fds",
@@ -28,7 +28,6 @@ _GREATEST = frozenset(
         "twinlens_api_keys_stale",
         "twinlens_calibration_score_share",
         "twinlens_calibration_typicality_share",
-        "twinlens_device_memory_bytes",
         "twinlens_typicality_level",
         "twinlens_versions_refused",
     }
@@ -65,7 +64,7 @@ def merge(answering: Sequence[str], silent: Sequence[str] = ()) -> str:
 
 
 def without(exposition: str, name: str) -> str:
-    """An exposition, as `merge` gives it, but for one gauge that has no labels."""
+    """An exposition, as `merge` gives it, but for one metric that has no labels."""
     return "".join(
         line
         for line in exposition.splitlines(keepends=True)

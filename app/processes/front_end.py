@@ -75,7 +75,7 @@ def main(path: Path, number: int) -> int:
         whole = read_settings()
         logs.configure(whole.log_level)
         settings = share_of(whole, choose_device(whole.device))
-        siblings = SocketSiblings(folder, number, whole.processes)
+        siblings = SocketSiblings(folder, number, whole.processes, parent=os.getppid())
         app = create_app(settings, device_socket=folder.device, siblings=siblings)
         sockets = bind(settings.host, settings.port)
     except (TwinlensError, OSError) as error:

@@ -9,6 +9,7 @@ from app.inference.service import Service
 from app.processes.asking import ask
 from app.processes.exposition import merge, without
 from app.processes.folder import Folder
+from app.processes.usage import usage_of_family
 from model_store.errors import TwinlensError
 
 _logger = logging.getLogger(__name__)
@@ -27,6 +28,24 @@ _ANSWERING = """\
 twinlens_processes_answering {}
 """
 
+# In place of what the front-ends tell: the device process and the parent tell nothing.
+_USAGE = """\
+# HELP process_virtual_memory_bytes Virtual memory size in bytes, of all processes.
+# TYPE process_virtual_memory_bytes gauge
+process_virtual_memory_bytes {}
+# HELP process_resident_memory_bytes Resident memory size in bytes, of all processes.
+# TYPE process_resident_memory_bytes gauge
+process_resident_memory_bytes {}
+# HELP process_cpu_seconds_total Total user and system CPU time spent in seconds, of all processes.
+# TYPE process_cpu_seconds_total counter
+process_cpu_seconds_total {}
+"""
+_USED = (
+    "process_virtual_memory_bytes",
+    "process_resident_memory_bytes",
+    "process_cpu_seconds_total",
+)
+
 
 class SiblingError(TwinlensError):
     """A sibling does not answer, or could not do what it was asked."""
@@ -43,10 +62,12 @@ class SocketSiblings:
         folder: Where the sockets are.
         number: This front-end's own.
         processes: How many there are.
+        parent: The process that started all of the service's.
     """
 
-    def __init__(self, folder: Folder, number: int, processes: int) -> None:
+    def __init__(self, folder: Folder, number: int, processes: int, *, parent: int) -> None:
         self._folder = folder
+        self._parent = parent
         self._number = number
         self._others = [other for other in range(processes) if other != number]
         self._service: Service | None = None
@@ -92,7 +113,7 @@ class SocketSiblings:
             elif (record := _read(self._folder.record(other))) is not None:
                 silent.append(record)
         # The interpreter is shared with requests in work, which a thread leaves turns to.
-        merged = await asyncio.to_thread(merge, answering, silent)
+        merged = await asyncio.to_thread(self._whole, answering, silent)
         return merged + _ANSWERING.format(float(len(answering)))
 
     async def unready_reason(self) -> str | None:
@@ -106,6 +127,18 @@ class SocketSiblings:
     async def look(self) -> None:
         """Has the others look through the store now; what one of them cannot do is logged."""
         await asyncio.gather(*map(self._look_of, self._others))
+
+    def _whole(self, answering: list[str], silent: list[str]) -> str:
+        whole = merge(answering, silent)
+        try:
+            usage = usage_of_family(self._parent)
+        except OSError:
+            return whole  # The parent has ended, and with it the service, in a moment.
+        for name in _USED:
+            whole = without(whole, name)
+        return whole + _USAGE.format(
+            float(usage.virtual_bytes), float(usage.resident_bytes), usage.cpu_seconds
+        )
 
     async def _is_ready(self, other: int) -> bool:
         try:

@@ -47,9 +47,6 @@ twinlens_model_version{model="a\\"b"} 3.0
 # HELP twinlens_typicality_level Level.
 # TYPE twinlens_typicality_level gauge
 twinlens_typicality_level{model="tiny"} 0.05
-# HELP twinlens_device_memory_bytes Device.
-# TYPE twinlens_device_memory_bytes gauge
-twinlens_device_memory_bytes 100.0
 """
 
 TWO = """\
@@ -91,9 +88,6 @@ twinlens_model_version{model="a\\"b"} 2.0
 # HELP twinlens_typicality_level Level.
 # TYPE twinlens_typicality_level gauge
 twinlens_typicality_level{model="tiny"} 0.05
-# HELP twinlens_device_memory_bytes Device.
-# TYPE twinlens_device_memory_bytes gauge
-twinlens_device_memory_bytes 250.0
 # HELP twinlens_batch_limit_images Limit.
 # TYPE twinlens_batch_limit_images gauge
 twinlens_batch_limit_images{model="tiny"} 8.0
@@ -140,9 +134,6 @@ twinlens_model_version{model="a\\"b"} 2.0
 # HELP twinlens_typicality_level Level.
 # TYPE twinlens_typicality_level gauge
 twinlens_typicality_level{model="tiny"} 0.05
-# HELP twinlens_device_memory_bytes Device.
-# TYPE twinlens_device_memory_bytes gauge
-twinlens_device_memory_bytes 250.0
 # HELP twinlens_batch_limit_images Limit.
 # TYPE twinlens_batch_limit_images gauge
 twinlens_batch_limit_images{model="tiny"} 8.0

@@ -75,6 +75,17 @@ def test_requests_come_to_all_processes_and_are_counted_together(service: Severa
     assert sum(shares) == before + sent
 
 
+def resident(pid: int) -> int:
+    """Bytes."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_memory_is_that_of_all_processes(service: Several) -> None:
+    all_of_them = sum(map(resident, [service.popen.pid, *service.children()]))
+    assert service.metrics()["process_resident_memory_bytes"] == pytest.approx(all_of_them, rel=0.1)
+
+
 def test_reload_is_everybodys(service: Several) -> None:
     (path,) = service.scratch.iterdir()
     answer = httpx.post(f"{service.url}/admin/reload", timeout=60)
@@ -115,6 +126,7 @@ def test_a_killed_front_end_is_replaced_and_meanwhile_the_others_answer(service:
 
 def test_a_killed_device_process_is_replaced_and_front_ends_live_on(service: Several) -> None:
     before = service.children()
+    time = service.metrics()["process_cpu_seconds_total"]
     os.kill(service.pids("device process")[-1], signal.SIGKILL)
     wait_until(lambda: service.count("device process has ended (SIGKILL)") == 1)
     # Pictures that no cache knows.
@@ -132,6 +144,7 @@ def test_a_killed_device_process_is_replaced_and_front_ends_live_on(service: Sev
     assert all(answers() for _ in range(20))
     assert statuses <= {200, 503}
     assert len(service.children()) == len(before) + 1
+    assert service.metrics()["process_cpu_seconds_total"] > time, "the killed one's counts, too"
 
 
 def test_sigterm_loses_nothing_in_work_and_ends_with_0(service: Several) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,9 +45,13 @@ class Store:
         return self.unready
 
 
+def siblings_of(path: Path, number: int, processes: int) -> SocketSiblings:
+    return SocketSiblings(Folder(path), number, processes, parent=os.getpid())
+
+
 @contextlib.asynccontextmanager
 async def running(path: Path, *stores: Store) -> AsyncIterator[list[SocketSiblings]]:
-    made = [SocketSiblings(Folder(path), number, len(stores)) for number in range(len(stores))]
+    made = [siblings_of(path, number, len(stores)) for number in range(len(stores))]
     for siblings, store in zip(made, stores, strict=True):
         await siblings.open(store)  # type: ignore[arg-type]
     try:
@@ -93,14 +98,14 @@ def test_what_was_counted_once_is_never_forgotten(tmp_path: Path, caplog) -> Non
             await two.close()
             gone = await one.exposition()
             assert (requests(gone), answering(gone)) == (7, 1)
-            successor = SocketSiblings(Folder(tmp_path), 1, 2)
+            successor = siblings_of(tmp_path, 1, 2)
             await successor.open(Store(10))  # type: ignore[arg-type]
             for _ in range(2):
                 back = await one.exposition()
                 assert (requests(back), answering(back)) == (17, 2)
                 assert requests(await successor.exposition()) == 17
             await successor.close()
-            third = SocketSiblings(Folder(tmp_path), 1, 2)
+            third = siblings_of(tmp_path, 1, 2)
             await third.open(Store(100))  # type: ignore[arg-type]
             assert requests(await one.exposition()) == 117
             await third.close()
@@ -163,7 +168,7 @@ def test_one_that_hangs_makes_the_service_unready(
             assert "front-end 1 did not answer" in (await one.unready_reason() or "")
             server.close()
             Folder(tmp_path).socket(1).unlink(missing_ok=True)
-            again = SocketSiblings(Folder(tmp_path), 1, 2)
+            again = siblings_of(tmp_path, 1, 2)
             await again.open(Store())  # type: ignore[arg-type]
             assert await one.unready_reason() is None
             await again.close()
@@ -219,7 +224,7 @@ def test_who_comes_later_waits_for_its_models_while_another_is_ready(
     second.looked.clear()
 
     async def run() -> None:
-        one, two = (SocketSiblings(Folder(tmp_path), number, 2) for number in range(2))
+        one, two = (siblings_of(tmp_path, number, 2) for number in range(2))
         await one.open(first)  # type: ignore[arg-type]
         opening = asyncio.create_task(two.open(second))  # type: ignore[arg-type]
         if ready:
