@@ -1,4 +1,9 @@
-"""The versions of a model: numbered folders in one of its name, each added whole or not at all."""
+"""The versions of a model: numbered folders in one of its name, each added whole or not at all.
+
+No number is given twice for as long as the model's folder is there, or what is known by a model's
+name and version, such as embeddings that were kept, could be another's. So the highest number that
+was given lies beside the versions.
+"""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,11 +12,13 @@ from pathlib import Path
 from model_store import manifest as manifests
 from model_store.checkpoint import MANIFEST
 from model_store.errors import StoreError
-from model_store.files import make_folder, sync_folder, write_durably
+from model_store.files import make_folder, replace_file, sync_folder, write_durably
 from model_store.incoming import incoming_folder
+from model_store.locks import locked
 from model_store.manifest import Manifest
 
 _INCOMING = ".incoming-"
+_HIGHEST = ".highest"
 
 
 def versions_in(folder: Path) -> list[int]:
@@ -48,7 +55,7 @@ def incoming_version(parent: Path) -> Iterator[Path]:
 
 
 def publish_version(incoming: Path, draft: Manifest, *, after: int | None = None) -> int:
-    """Renames a folder to the next free version, however many others try the same.
+    """Renames a folder to the next version, however many others try the same.
 
     Args:
         incoming: From `incoming_version`, with all but the manifest in it.
@@ -62,13 +69,14 @@ def publish_version(incoming: Path, draft: Manifest, *, after: int | None = None
         StoreError: There is a newer version than `after`.
     """
     while True:
-        version = max(versions_in(incoming.parent), default=0) + 1
-        if after is not None and version > after + 1:
+        newest = max(versions_in(incoming.parent), default=0)
+        if after is not None and newest > after:
             raise StoreError(
-                f"'{draft.name}' has a version {version - 1} by now, with weights that may be "
+                f"'{draft.name}' has a version {newest} by now, with weights that may be "
                 f"others than those of version {after}, which this was made for; do it again for "
-                f"version {version - 1}"
+                f"version {newest}"
             )
+        version = _next(incoming.parent, newest)
         manifest = draft.model_copy(update={"version": version})
         (incoming / MANIFEST).unlink(missing_ok=True)
         write_durably(incoming / MANIFEST, manifests.to_bytes(manifest))
@@ -103,3 +111,17 @@ def _put(incoming: Path, final: Path) -> bool:
         raise
     sync_folder(final.parent)
     return True
+
+
+def _next(folder: Path, newest: int) -> int:
+    """The number after the newest version's, and after all that were given before."""
+    path = folder / _HIGHEST
+    with locked(folder):
+        try:
+            given = int(path.read_bytes())
+        # Not there yet; or not from here.
+        except (FileNotFoundError, ValueError):
+            given = 0
+        version = max(given, newest) + 1
+        replace_file(path, b"%d\n" % version)
+    return version

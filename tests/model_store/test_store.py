@@ -135,7 +135,7 @@ def test_weights_that_are_not_those_expected_are_not_kept(tmp_path: Path):
     assert store.save("mine", tiny.network(seed=1), expected_weights=expected).version == 2
     with pytest.raises(StoreError, match="the weights of 'mine' are not those"):
         store.save("mine", tiny.network(seed=2), expected_weights=expected)
-    assert sorted(entry.name for entry in (tmp_path / "mine").iterdir()) == ["1", "2"]
+    assert sorted(entry.name for entry in (tmp_path / "mine").iterdir()) == [".highest", "1", "2"]
 
 
 class Meanwhile(dict[str, bytes]):
@@ -343,7 +343,7 @@ def test_a_save_that_fails_leaves_nothing(tmp_path: Path, name: str):
     store.save("mine", tiny.network())
     with pytest.raises(StoreError, match="cannot be the name of a file"):
         store.save("mine", tiny.network(), files={name: b""})
-    assert [entry.name for entry in (tmp_path / "mine").iterdir()] == ["1"]
+    assert sorted(entry.name for entry in (tmp_path / "mine").iterdir()) == [".highest", "1"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -379,7 +379,7 @@ def test_a_full_disk_leaves_nothing_and_harms_nothing(tmp_path: Path):
             store.save("mine", tiny.network(seed=1))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert [entry.name for entry in (tmp_path / "mine").iterdir()] == ["1"]
+    assert sorted(entry.name for entry in (tmp_path / "mine").iterdir()) == [".highest", "1"]
     assert store.load("mine").manifest.version == 1
     assert store.save("mine", tiny.network(seed=1)).version == 2
 
@@ -388,7 +388,7 @@ def test_whether_a_version_could_be_added_is_tried_and_leaves_nothing(tmp_path, 
     store = ModelStore(tmp_path)
     store.save("mine", tiny.network())
     store.check_writable("mine")
-    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["1"]
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == [".highest", "1"]
 
     def refused(_):
         raise PermissionError(13, "Permission denied")

@@ -1,7 +1,10 @@
+import shutil
 import subprocess
 import sys
 import threading
 from pathlib import Path
+
+import pytest
 
 from model_store import ModelStore
 from model_store.versions import incoming_version, versions_in
@@ -61,6 +64,33 @@ def test_savers_at_the_same_moment_get_versions_of_their_own(tmp_path: Path):
     assert store.versions("mine") == list(range(1, 9))
     for version in store.versions("mine"):
         assert store.load("mine", version).manifest.version == version
+
+
+def test_a_number_is_not_given_again_once_its_version_was_moved_out(tmp_path: Path):
+    store = ModelStore(tmp_path / "store")
+    network = tiny.network()
+    assert [store.save("mine", network).version for _ in range(2)] == [1, 2]
+    (store.root / "mine" / "2").rename(tmp_path / "moved out")
+    assert store.revise("mine", 1).version == 3
+    for version in (1, 3):
+        shutil.rmtree(store.root / "mine" / str(version))
+    assert store.models() == []
+    assert store.save("mine", network).version == 4
+    assert store.load("mine").manifest.version == 4
+
+
+@pytest.mark.parametrize("content", [None, "no number", "1"])
+def test_where_the_highest_number_is_not_known_or_too_low_the_newest_version_counts(
+    tmp_path: Path, content: str | None
+):
+    """As in a store of an earlier release, or one to which a version was copied."""
+    store = ModelStore(tmp_path)
+    store.save("mine", tiny.network())
+    store.save("mine", tiny.network())
+    (tmp_path / "mine" / ".highest").unlink()
+    if content is not None:
+        (tmp_path / "mine" / ".highest").write_text(content)
+    assert store.save("mine", tiny.network()).version == 3
 
 
 def test_a_half_written_version_is_not_a_version(tmp_path: Path):
