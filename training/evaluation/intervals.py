@@ -199,6 +199,27 @@ def rate_of_others(
     return hull(exact, expected)
 
 
+def rate_in_classes(wrong: npt.NDArray[np.bool_], classes: Indices) -> Interval:
+    """The interval of an error rate whose errors come together: where one is, there are others.
+
+    Pairs of one class fail together, so that however many there are, it is classes that count: the
+    share of them with an error has Clopper and Pearson's interval. It is multiplied by the error
+    rate of these classes; for the upper end as if one more were wrong throughout, because few of
+    them, or none, do not show how bad the next may be.
+
+    Args:
+        wrong: Bool (P,), which pairs were decided wrongly; at least one pair.
+        classes: int64 (P,), the class of each.
+    """
+    _, index, pairs = np.unique(classes, return_inverse=True, return_counts=True)
+    errors = np.bincount(index, weights=wrong)
+    count, bad = len(pairs), errors > 0
+    low, high = clopper_pearson(int(np.count_nonzero(bad)), count)
+    seen, among, one_more = errors.sum(), pairs[bad].sum(), len(wrong) / count
+    least = float(low * seen / among) if bad.any() else 0.0
+    return (least, float(high * (seen + one_more) / (among + one_more)))
+
+
 def _drawn(
     wrong: npt.NDArray[np.bool_], units: Indices, generator: np.random.Generator, replicates: int
 ) -> tuple[Floats, Floats]:

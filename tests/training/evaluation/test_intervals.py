@@ -11,6 +11,7 @@ from training.evaluation.intervals import (
     bootstrap_mean,
     clopper_pearson,
     hull,
+    rate_in_classes,
     rate_of_others,
     with_exact,
 )
@@ -281,6 +282,24 @@ def test_few_pairs_without_an_error_promise_little():
     # Each of two classes is in three draws of four, and both are in half.
     two = np.array([[0, 1]] * 9)
     assert rate_of_others(none, two, seed=0) == (0.0, 1.0), "nor do two, which half the draws lack"
+
+
+def test_errors_of_a_class_count_as_those_of_one_class():
+    classes = np.repeat([3, 5, 8, 9], 10)
+    none = np.zeros(40, dtype=bool)
+    assert rate_in_classes(none, classes) == clopper_pearson(0, 4)
+    # One class of four with errors, in half of its pairs; with one more that has nothing else, 15
+    # of 20.
+    half = np.arange(40) >= 35
+    low, high = clopper_pearson(1, 4)
+    assert rate_in_classes(half, classes) == pytest.approx((low / 2, high * 15 / 20))
+    assert rate_in_classes(~none, classes) == clopper_pearson(4, 4)
+
+
+def test_where_errors_are_in_all_of_many_classes_those_say_how_many_there_are():
+    classes = np.repeat(np.arange(200), 10)
+    low, high = rate_in_classes(np.arange(2000) % 2 == 0, classes)
+    assert 0.49 < low < 0.5 < high < 0.51
 
 
 def test_what_was_always_right_is_not_so_for_certain():

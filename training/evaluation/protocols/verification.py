@@ -9,6 +9,8 @@ from training.evaluation.figures import AtThreshold, VerificationFigures
 from training.evaluation.intervals import (
     Interval,
     bootstrap_by_class,
+    hull,
+    rate_in_classes,
     rate_of_others,
     unless_a_point,
     with_exact,
@@ -175,7 +177,9 @@ def rates_intervals(scored: ScoredPairs, threshold: float, seed: int) -> tuple[I
     """Where the false-accept and the false-reject rate of as many other classes are expected.
 
     Where classes come in four groups or more, such as alphabets, of as many other groups: those of
-    one group are alike, and a threshold chosen on some alphabets meets others.
+    one group are alike, and a threshold chosen on some alphabets meets others. That of false
+    rejects holds `rate_in_classes`, too: drawing these classes anew does not show the few of others
+    that are rejected most of the time.
 
     Args:
         scored: Pairs.
@@ -186,7 +190,11 @@ def rates_intervals(scored: ScoredPairs, threshold: float, seed: int) -> tuple[I
     impostors, genuine = scored.impostor_classes, scored.genuine_class
     if groups is not None and len(np.unique(groups[genuine])) >= _GROUPS_WANTED:
         impostors, genuine = groups[impostors], groups[genuine]
+    rejected = scored.genuine_alike < threshold
     return (
         rate_of_others(scored.impostor_alike >= threshold, impostors, seed=seed),
-        rate_of_others(scored.genuine_alike < threshold, genuine, seed=seed),
+        hull(
+            rate_of_others(rejected, genuine, seed=seed),
+            rate_in_classes(rejected, scored.genuine_class),
+        ),
     )

@@ -180,7 +180,8 @@ def test_rates_at_a_threshold_vary_with_the_classes_drawn():
     (none, few), (most, all_of_them) = rates_intervals(scored, threshold=1.0, seed=0)
     assert (none, all_of_them) == (0, 1)
     assert few < 0.01
-    assert most > 0.9
+    # Of twelve classes, not of their 120 pairs.
+    assert most == pytest.approx(clopper_pearson(12, 12)[0], abs=0.01)
 
 
 def test_rates_of_a_few_groups_are_less_certain_than_those_of_their_classes():
@@ -192,6 +193,23 @@ def test_rates_of_a_few_groups_are_less_certain_than_those_of_their_classes():
     assert by_class[1] <= by_group[1]
     few = replace(pairs, group_of_class=np.arange(12) // 4)
     assert rates_intervals(few, -2.0, 0)[0] == by_class, "three alphabets cannot be drawn anew"
+
+
+def test_false_rejects_of_others_lie_where_they_are_expected_though_errors_are_rare():
+    """One class of twenty is rejected in three of ten pairs; many draws of classes have none."""
+    pairs = score_folder(small.network("euclidean"), near(classes=20, images=10), max_impostors=50)
+    generator = np.random.default_rng(0)
+
+    def distances():
+        bad = generator.random(20)[pairs.genuine_class] < 0.05
+        return np.where(bad & (generator.random(len(bad)) < 0.3), 3.0, 1.0)
+
+    inside = []
+    for _ in range(60):
+        here = replace(pairs, genuine=distances())
+        _, (low, high) = rates_intervals(here, threshold=-2.0, seed=0)
+        inside.append(low <= np.mean(distances() > 2) <= high)
+    assert np.mean(inside) >= 0.93
 
 
 def test_a_pair_at_the_threshold_is_called_the_same_in_every_figure():
