@@ -37,8 +37,8 @@ class AtThreshold(Figures):
         frr: Measured here.
         frr_interval: As `far_interval`.
         accuracy: Genuine and impostor pairs weighing half each.
-        accuracy_interval: By drawing classes anew; None where they are too few. Clopper and
-            Pearson's (`unless_a_point`) where every draw comes to the same.
+        accuracy_interval: By drawing classes anew, holding Clopper and Pearson's (`with_exact`);
+            None where they are too few.
     """
 
     threshold: float
@@ -64,11 +64,10 @@ class VerificationFigures(Figures):
         impostors: Whether those are all the impostor pairs.
         seed: Of the sample and the intervals.
         auc: Area under the ROC curve.
-        auc_interval: By drawing classes anew; None, here and below, where they are too few. Clopper
-            and Pearson's (`unless_a_point`) where every draw comes to the same, as it does where no
-            error was seen.
+        auc_interval: By drawing classes anew, holding Clopper and Pearson's (`with_exact`); None,
+            here and below, where they are too few.
         eer: Equal error rate, interpolated on the ROC curve.
-        eer_interval: As `auc_interval`; always holds Clopper and Pearson's.
+        eer_interval: As `auc_interval`.
         accuracy: At the threshold best for these pairs, genuine and impostor pairs weighing half
             each.
         accuracy_interval: As `auc_interval`; the threshold is chosen anew in each draw.
@@ -78,8 +77,8 @@ class VerificationFigures(Figures):
         frr_at_far_interval: As `eer_interval`, the threshold being chosen anew in each draw.
         calibration_error: ECE over 15 bins, of the model's probabilities under the prior they
             assume; None if the model is not calibrated, or was calibrated anew since.
-        calibration_error_interval: As `auc_interval`. An absolute difference is never below 0, so
-            that draws of a well-calibrated model lie above its figure.
+        calibration_error_interval: By drawing classes anew. An absolute difference is never below
+            0, so that draws of a well-calibrated model lie above its figure.
         at_threshold: None likewise.
     """
 
@@ -121,8 +120,7 @@ class RetrievalFigures(Figures):
         recall_at_5: Share of queries with an image of their class among the five most alike.
         recall_at_5_interval: As `recall_at_1_interval`.
         map: Mean average precision over the whole ranking.
-        map_interval: By drawing the queries' classes anew, widened likewise; Clopper and Pearson's
-            where every draw comes to the same, as it does where no error was seen.
+        map_interval: As `recall_at_1_interval`.
         seed: Of the intervals.
     """
 

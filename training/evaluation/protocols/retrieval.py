@@ -10,7 +10,7 @@ from training.errors import DataError
 from training.evaluation.answers import NONE, Answers, best_of
 from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.figures import RetrievalFigures
-from training.evaluation.intervals import Interval, bootstrap_mean, unless_a_point, with_exact
+from training.evaluation.intervals import Interval, bootstrap_mean, with_exact
 from training.evaluation.metrics import Floats, Indices, alike
 from training.evaluation.pairs import match_labels, rows_of_itself
 from training.evaluation.scoring import score_matrix
@@ -135,11 +135,9 @@ def retrieval_figures(found: Search, *, seed: int = 0) -> RetrievalFigures:
     first = np.array([entry.first for entry in found.ranks])
     precision = np.array([entry.average_precision for entry in found.ranks])
 
-    def interval(values: npt.ArrayLike) -> Interval:
-        return bootstrap_mean(values, found.classes, seed=seed)
-
-    def of_share(right: npt.NDArray[np.bool_]) -> Interval:
-        return with_exact(interval(right), float(np.mean(right)), len(right))
+    def interval(values: npt.NDArray[np.bool_] | Floats) -> Interval:
+        drawn = bootstrap_mean(values, found.classes, seed=seed)
+        return with_exact(drawn, float(np.mean(values)), len(values))
 
     return RetrievalFigures(
         queries=len(found.ranks),
@@ -148,11 +146,11 @@ def retrieval_figures(found: Search, *, seed: int = 0) -> RetrievalFigures:
         classes=len(np.unique(found.classes)),
         leave_one_out=found.leave_one_out,
         recall_at_1=float(np.mean(first <= 1)),
-        recall_at_1_interval=of_share(first <= 1),
+        recall_at_1_interval=interval(first <= 1),
         recall_at_5=float(np.mean(first <= 5)),
-        recall_at_5_interval=of_share(first <= 5),
+        recall_at_5_interval=interval(first <= 5),
         map=float(precision.mean()),
-        map_interval=unless_a_point(interval(precision), float(precision.mean()), len(found.ranks)),
+        map_interval=interval(precision),
         seed=seed,
     )
 

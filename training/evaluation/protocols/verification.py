@@ -12,7 +12,6 @@ from training.evaluation.intervals import (
     hull,
     rate_in_classes,
     rate_of_others,
-    unless_a_point,
     with_exact,
 )
 from training.evaluation.metrics import (
@@ -64,7 +63,7 @@ def verification_figures(
 
     def interval(name: str, share: float) -> Interval | None:
         found = intervals.get(name)
-        return None if found is None else unless_a_point(found, share, trials)
+        return None if found is None else with_exact(found, share, trials)
 
     return VerificationFigures(
         images=scored.images,
@@ -78,7 +77,7 @@ def verification_figures(
         auc=roc.auc(),
         auc_interval=interval("auc", roc.auc()),
         eer=roc.eer(),
-        eer_interval=with_exact(intervals["eer"], roc.eer(), trials) if intervals else None,
+        eer_interval=interval("eer", roc.eer()),
         accuracy=accuracy,
         accuracy_interval=interval("accuracy", accuracy),
         accuracy_threshold=float(alike(best.threshold, scored.metric)),

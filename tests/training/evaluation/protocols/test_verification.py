@@ -86,6 +86,19 @@ def test_where_no_error_was_seen_as_many_images_as_there_are_leave_room_for_some
     assert found.frr_at_far_interval["0.10"] == clopper_pearson(0, 60)
 
 
+def test_one_error_leaves_no_more_certainty_than_none():
+    pairs = score_folder(small.network("euclidean"), near(classes=12, images=5, spread=0.01))
+    none = verification_figures(pairs)
+    one = verification_figures(
+        replace(pairs, genuine=np.append(pairs.genuine[1:], pairs.impostor.min() + 0.01))
+    )
+    assert 0.999 < one.auc < none.auc
+    for width in ("auc_interval", "accuracy_interval", "eer_interval"):
+        low, high = getattr(one, width)
+        before = getattr(none, width)
+        assert high - low > before[1] - before[0]
+
+
 def test_without_calibration_there_is_no_calibration_error():
     found = verification(near(), small.network("euclidean"))
     assert found.calibration_error is None
@@ -142,6 +155,10 @@ def test_intervals_of_the_calibration_agree_with_a_loop(prior):
     ):
         low, high = np.percentile(values, [2.5, 97.5])
         wanted = [value + wider * (end - value) for end in (low, high)]
+        if values is accuracies:
+            # Twelve genuine pairs of three images in six classes, of which no two begin with one.
+            exact = clopper_pearson(value * 12, 12)
+            wanted = [min(wanted[0], exact[0]), max(wanted[1], exact[1])]
         assert interval == pytest.approx((min(low, wanted[0]), max(high, wanted[1])), abs=1e-4)
 
 
