@@ -88,7 +88,7 @@ class Calibration(BaseModel):
         far_interval: Where, with 95 % confidence, that of as many other classes is expected.
         frr: The false-reject rate measured at the threshold.
         frr_interval: Likewise, where that of as many other classes is expected.
-        classes: Classes the calibration pairs came from.
+        classes: Classes that gave its genuine pairs: with two images or more.
         genuine_pairs: Pairs of one class among them.
         impostor_pairs: Pairs of two classes among them.
         distribution: Where their scores lie; None in calibrations of older versions.
@@ -112,7 +112,7 @@ class Calibration(BaseModel):
     far_interval: tuple[Share, Share]
     frr: Share
     frr_interval: tuple[Share, Share]
-    classes: Annotated[int, Field(ge=2)]
+    classes: Annotated[int, Field(ge=1)]
     genuine_pairs: Annotated[int, Field(ge=1)]
     impostor_pairs: Annotated[int, Field(ge=1)]
     distribution: ScoreDistribution | None = None

@@ -138,7 +138,7 @@ def test_the_probability_is_the_curves_of_the_evidence():
     assert found == pytest.approx(1 / (1 + math.exp(0.4)))
 
 
-@pytest.mark.parametrize("change", [{"prior": 0}, {"prior": 1}, {"classes": 1}, {"far": 1.1}])
+@pytest.mark.parametrize("change", [{"prior": 0}, {"prior": 1}, {"classes": 0}, {"far": 1.1}])
 def test_a_calibration_that_cannot_be_is_refused(change):
     with pytest.raises(ValidationError, match=next(iter(change))):
         Calibration.model_validate(CALIBRATION.model_dump() | change)

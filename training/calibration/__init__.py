@@ -2,7 +2,11 @@
 
 from training.calibration.fitting import fit_beta, fit_isotonic, fit_logistic
 from training.calibration.making import Calibrated, calibrate
-from training.calibration.sufficiency import calibration_warnings, chance_warnings
+from training.calibration.sufficiency import (
+    calibration_warnings,
+    chance_warnings,
+    unpaired_warnings,
+)
 from training.calibration.typical import (
     Turn,
     fit_typicality,
@@ -22,4 +26,5 @@ __all__ = [
     "fit_typicality",
     "is_of_typicality",
     "typicality_warnings",
+    "unpaired_warnings",
 ]

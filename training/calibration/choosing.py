@@ -57,7 +57,7 @@ def choose_curve(scored: ScoredPairs, *, prior: float, seed: int) -> Chosen:
     ours = evidence(scored.genuine, scored.metric)
     others = evidence(scored.impostor, scored.metric)
     simplest = fit_logistic(ours, others, prior=prior)
-    if scored.classes < _LEAST_CLASSES or simplest.slope == 0:
+    if scored.paired_classes < _LEAST_CLASSES or simplest.slope == 0:
         return Chosen(simplest, {})
     losses: dict[str, list[float]] = {name: [] for name in METHODS}
     for fitted, held in _folds(scored, ours, others, np.random.default_rng(seed)):

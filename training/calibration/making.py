@@ -64,7 +64,7 @@ def calibrate(
         far_interval=far_interval,
         frr=point.frr,
         frr_interval=frr_interval,
-        classes=scored.classes,
+        classes=scored.paired_classes,
         genuine_pairs=len(scored.genuine),
         impostor_pairs=len(scored.impostor),
         distribution=distribution_of(scored),

@@ -3,6 +3,8 @@
 import math
 
 from model_store.calibration import Calibration, LogisticCurve
+from training.evaluation.pairs import ScoredPairs
+from training.naming import named
 
 FALSE_ACCEPTS_TO_SEE = 3
 """Of fewer expected false accepts, to see none at all is no surprise (rule of three)."""
@@ -11,7 +13,7 @@ FALSE_ACCEPTS_TO_RELY = 10
 """Fewer leave the threshold to chance: 10 give a relative standard error of about a third."""
 
 CLASSES_WANTED = 20
-"""Fewer classes say little about others."""
+"""Fewer class(es) say little about others."""
 
 _HARDLY_EVER = 0.9
 """A threshold that rejects so large a part of the genuine pairs hardly ever says `same`."""
@@ -47,11 +49,24 @@ def calibration_warnings(calibration: Calibration) -> tuple[str, ...]:
             "rate, or for a better model"
         )
     if calibration.classes < CLASSES_WANTED:
+        say = "class says" if calibration.classes == 1 else "classes say"
         found.append(
-            f"{calibration.classes} classes say little about others: the true rates may lie "
+            f"{calibration.classes} {say} little about others: the true rates may lie "
             f"outside the intervals; calibrate on {CLASSES_WANTED} or more"
         )
     return tuple(found)
+
+
+def unpaired_warnings(scored: ScoredPairs) -> tuple[str, ...]:
+    """What is to be known of classes that give no genuine pairs, in a sentence; else empty."""
+    names = scored.unpaired
+    if not names:
+        return ()
+    told = (
+        f"{len(names)} class(es) have no second image to compare with, and so no pair of one "
+        f"class: {named(names)}; add an image to each, or take them away"
+    )
+    return (told,)
 
 
 def chance_warnings(auc: float, interval: tuple[float, float] | None) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from training.calibration import (
     calibrate,
     fit_typicality,
     typicality_warnings,
+    unpaired_warnings,
 )
 from training.calibration.making import distribution_of
 from training.calibration.typical import LEAST_IMAGES, LEVEL
@@ -103,7 +104,8 @@ def run(options: argparse.Namespace) -> int:
     )
     if typicality is None:
         _check_not_asked(options, folder)
-    for warning in (*warnings, *typicality_warnings(typicality)):
+    found = (*unpaired_warnings(scored), *warnings, *typicality_warnings(typicality))
+    for warning in found:
         bench.reporter.say(f"warning: {warning}")
     if typicality is None and before.typicality is not None:
         bench.reporter.say(

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from training.calibration import unpaired_warnings
 from training.commands.material import Bench, Sides
 from training.data.folders import ImageFolder
 from training.data.sources import Skipped
@@ -76,6 +77,8 @@ def _verification(
     bench: Bench, sides: Sides, options: argparse.Namespace
 ) -> tuple[Figures, Pictures]:
     scored = scored_pairs(bench, sides, options)
+    for warning in unpaired_warnings(scored):
+        bench.reporter.say(f"warning: {warning}")
     calibration = bench.checkpoint.manifest.calibration
     left, right = _folders(sides)
 

@@ -95,7 +95,9 @@ def bootstrap_by_class(
     Pairs of one class, or with one class in common, depend on each other; classes do not. So
     classes are drawn anew with replacement, and a pair counts as often as its classes were drawn
     (for an impostor pair, the product of the two). On either side of the figure the interval is
-    widened as in `rate_of_others`, since few classes vary more than drawing them anew shows.
+    widened as in `rate_of_others`, since few classes vary more than drawing them anew shows. Those
+    with genuine pairs are what counts: others, such as of a single image, say nothing of how alike
+    images of one class are.
 
     Args:
         ranking: Of the scores.
@@ -108,8 +110,12 @@ def bootstrap_by_class(
         replicates: Draws.
 
     Returns:
-        By name; empty where the classes are too few for draws to hold pairs of both kinds.
+        By name; empty where the classes are too few for draws to hold pairs of both kinds, and
+        where a single one has genuine pairs.
     """
+    paired = len(np.unique(genuine_class))
+    if paired < 2:
+        return {}
     names, index = np.unique(
         np.concatenate([genuine_class, impostor_classes.ravel()]), return_inverse=True
     )
@@ -134,7 +140,7 @@ def bootstrap_by_class(
     roc, ones = ranking.roc(), (np.ones(len(genuine_class)), np.ones(len(impostor_classes)))
     found = [figure(roc) for figure in figures.values()]
     found += [figure(*ones) for figure in others.values()]
-    wider = _for_few(len(names))
+    wider = _for_few(paired)
     columns = np.array(values, dtype=np.float64).T
     return {
         name: _widened(_percentiles(column), value, wider)

@@ -52,6 +52,19 @@ class ScoredPairs:
         return len(np.union1d(self.genuine_class, self.impostor_classes))
 
     @property
+    def paired_classes(self) -> int:
+        """Classes that give genuine pairs, as one of a single image does not."""
+        return len(np.unique(self.genuine_class))
+
+    @property
+    def unpaired(self) -> tuple[str, ...]:
+        """The left folder's classes that give none; empty where those are a sample."""
+        if self.genuine_pairs.coverage == "sample":
+            return ()
+        paired = set(self.genuine_class.tolist())
+        return tuple(name for label, name in enumerate(self.class_names) if label not in paired)
+
+    @property
     def genuine_alike(self) -> Floats:
         """`genuine`, turned so that higher is alike."""
         return alike(self.genuine, self.metric)

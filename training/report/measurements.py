@@ -6,6 +6,7 @@ from model_store.calibration import Calibration
 from model_store.manifest import Evaluation
 from model_store.network import SiameseNetwork
 from model_store.typicality import Typicality
+from training.calibration import unpaired_warnings
 from training.errors import DataError
 from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.figures import Figures
@@ -86,7 +87,7 @@ def measure(
     }
     if crossed is None:
         figures["retrieval"] = retrieval(left, network, gallery=right, seed=seed)
-    warnings = [few_classes(scored)]
+    warnings = [few_classes(scored), *unpaired_warnings(scored)]
     if calibration is None:
         warnings.append(
             "the model is not calibrated: it gives scores, and neither probabilities nor decisions"

@@ -77,10 +77,12 @@ def wanted_rates(
 
 def few_classes(scored: ScoredPairs) -> str:
     """What is to be said of the number of classes; empty where there are enough."""
-    if scored.classes >= CLASSES_WANTED:
+    classes = scored.paired_classes
+    if classes >= CLASSES_WANTED:
         return ""
+    say = "class says" if classes == 1 else "classes say"
     return (
-        f"{scored.classes} classes say little about others: the true rates may lie outside the "
+        f"{classes} {say} little about others: the true rates may lie outside the "
         f"intervals; measure on {CLASSES_WANTED} classes or more"
     )
 

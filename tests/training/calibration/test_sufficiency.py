@@ -1,13 +1,18 @@
 """What users of a calibration are warned of."""
 
+import numpy as np
 import pytest
 
-from tests.training.calibration.clouds import scored
+from tests.training import small
+from tests.training.calibration.clouds import clouds, scored
+from tests.training.trees import embedded
 from training.calibration import (
     calibrate,
     calibration_warnings,
     chance_warnings,
+    unpaired_warnings,
 )
+from training.evaluation.pairs import score_folder
 
 
 def test_enough_is_not_warned_of():
@@ -35,6 +40,21 @@ def test_what_is_just_enough_is_not_warned_of(enough, too_few):
     found = calibrate(scored(30), target_far=0.01).calibration
     assert calibration_warnings(found.model_copy(update=enough)) == ()
     assert len(calibration_warnings(found.model_copy(update=too_few))) == 1
+
+
+def test_classes_of_a_single_image_say_nothing_of_how_alike_images_of_a_class_are():
+    rows = clouds(3, images=12).embeddings.numpy()
+    names = np.repeat(["a", "b", "c"], 12).tolist() + [f"single{n}" for n in range(60)]
+    single = np.random.default_rng(1).normal(size=(60, 8))
+    pairs = score_folder(small.network("euclidean"), embedded([*rows, *single], names))
+    found = calibrate(pairs, target_far=0.05)
+    assert found.calibration.classes == 3
+    assert found.calibration.log_losses == {}, "as with three classes, no curve is chosen"
+    assert any("3 classes say little" in said for said in found.warnings)
+    (warned,) = unpaired_warnings(pairs)
+    assert warned.startswith("60 class(es) have no second image")
+    assert "single0, single1, single10 and 57 more" in warned
+    assert unpaired_warnings(scored(3)) == ()
 
 
 def test_scores_without_meaning_are_warned_of():

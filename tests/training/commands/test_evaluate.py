@@ -122,6 +122,19 @@ def test_figures_are_recorded_in_a_new_version(store, images):
     assert evaluation.figures["genuine_pairs"] == 36
 
 
+def test_classes_without_a_second_image_are_warned_of(store, tmp_path, capsys):
+    many = grown(tmp_path / "many", pngs([f"c{n}/{n % 3}.png" for n in range(5)] + ["c0/1.png"]))
+    words = ("evaluate", "plain", "--data", many, "--protocol", "verification")
+    assert run(store, *words) == 0
+    said = "4 class(es) have no second image to compare with, and so no pair of one class: c1, c2"
+    assert said in capsys.readouterr().err
+    assert run(store, "calibrate", "plain", "--data", many, "--far", 0.1) == 0
+    assert said in capsys.readouterr().err
+    assert run(store, "report", "plain", "--data", many, "--out", tmp_path / "r.html") == 0
+    assert said in (tmp_path / "r.html").read_text()
+    assert store.manifest("plain").calibration.classes == 1
+
+
 def test_an_alias_names_its_model(store, images, capsys):
     store.set_alias("nickname", "plain")
     words = ("evaluate", "nickname", "--data", images, "--protocol", "retrieval")

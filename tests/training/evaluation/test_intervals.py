@@ -187,6 +187,25 @@ def test_of_two_classes_too_few_draws_hold_both_kinds_to_say_nothing_at_all():
     assert found in ({}, {"auc": (1.0, 1.0)})
 
 
+def test_classes_without_genuine_pairs_add_no_certainty():
+    """Three classes and sixty of a single image are stretched as three are, not as sixty-three."""
+    genuine, impostor, genuine_class, impostor_classes = made_up(3)
+    singles = np.array([(3 * n, 100 + m) for n in range(3) for m in range(60)])
+    more = np.random.default_rng(1).normal(-1, 1, size=len(singles))
+    ranking = Ranking(genuine, np.concatenate([impostor, more]))
+    classes = np.concatenate([impostor_classes, singles])
+    figures = {"auc": Roc.auc}
+    (low, _) = bootstrap_by_class(ranking, genuine_class, classes, figures, seed=0)["auc"]
+    drawn, _ = slow_bootstrap(
+        genuine, np.concatenate([impostor, more]), genuine_class, classes, Roc.auc, 0, 200
+    )
+    # Of three: Student's 4.303 for two degrees of freedom, in place of 1.960.
+    wider, own = math.sqrt(3 / 2) * 4.30265 / 1.95996, ranking.roc().auc()
+    assert low == pytest.approx(own + wider * (drawn - own), abs=1e-4)
+    one = np.zeros(len(genuine_class), dtype=np.int64)
+    assert bootstrap_by_class(ranking, one, classes, figures, seed=0) == {}, "of one, none is told"
+
+
 def test_where_most_draws_lack_a_kind_of_pair_there_is_no_interval():
     """All three classes are drawn in 6 of 27 draws."""
     found = bootstrap_by_class(
