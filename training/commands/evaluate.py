@@ -39,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--record",
         action="store_true",
-        help="add the figures to the model's manifest, as a new version of it",
+        help="add the figures to the model's manifest, as a new version of it; without those of "
+        "its calibration where that has seen these classes",
     )
     parser.add_argument(
         "--max-impostors",
@@ -90,18 +91,20 @@ def run(options: argparse.Namespace) -> int:
         bench.reporter.say(f"pictures are in {options.pictures}")
     # Last, because it may be refused: what was measured is then there all the same.
     if options.record:
-        reference = bench.store.revise(
-            bench.name,
-            version,
-            evaluations=(
-                Evaluation(
-                    protocol=options.protocol,
-                    data=measured.data,
-                    data_digest=measured.digest,
-                    figures=measured.figures.to_json(),
-                ),
-            ),
+        evaluation = Evaluation(
+            protocol=options.protocol,
+            data=measured.data,
+            data_digest=measured.digest,
+            figures=measured.figures.to_json(),
         )
+        if measured.flattered:
+            # Whoever reads the manifest later takes them for what it is worth on other classes.
+            evaluation = evaluation.without_calibration()
+            bench.reporter.say(
+                "note: its calibration error and the rates at its threshold are not recorded; "
+                "give images of classes that it is not calibrated on for those"
+            )
+        reference = bench.store.revise(bench.name, version, evaluations=(evaluation,))
         bench.reporter.say(f"recorded in {reference.name} version {reference.version}")
     return 0
 

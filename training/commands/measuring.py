@@ -38,6 +38,8 @@ class Measured:
         digest: SHA-256 over the images, or empty.
         pictures: Draws them.
         skipped: Images that could not be used.
+        flattered: Whether the model's calibration has seen these classes, so that figures of its
+            worth are none for others.
     """
 
     figures: Figures
@@ -45,6 +47,7 @@ class Measured:
     digest: str
     pictures: Pictures
     skipped: tuple[Skipped, ...] = ()
+    flattered: bool = False
 
 
 def measure(bench: Bench, options: argparse.Namespace) -> Measured:
@@ -60,7 +63,8 @@ def measure(bench: Bench, options: argparse.Namespace) -> Measured:
     sides = bench.sides()
     folder = sides.left.folder
     digest = folder.digest()
-    if options.protocol == "verification" and bench.calibrated_on(folder):
+    flattered = options.protocol == "verification" and bench.calibrated_on(folder)
+    if flattered:
         bench.reporter.say(
             "note: the model is calibrated on classes that are among these; its calibration error "
             "and the rates at its threshold are flattering here"
@@ -70,7 +74,7 @@ def measure(bench: Bench, options: argparse.Namespace) -> Measured:
         gallery = sides.gallery.folder
         data += f"; gallery {gallery.name}: {gallery.described()}"
     figures, pictures = _PROTOCOLS[options.protocol](bench, sides, options)
-    return Measured(figures, data, digest, pictures, sides.skipped)
+    return Measured(figures, data, digest, pictures, sides.skipped, flattered)
 
 
 def _verification(

@@ -136,9 +136,22 @@ def test_evaluating_on_the_calibrations_own_images_is_pointed_out(store, images,
     assert figures["at_threshold"]["far"] == store.manifest("plain").calibration.far
 
 
-def test_figures_of_a_replaced_calibration_are_dropped_and_the_card_says_so(store, images):
+def test_figures_of_a_calibration_on_its_own_images_are_not_recorded(store, images, capsys):
+    assert run(store, "calibrate", "plain", "--data", images, "--far", 0.05) == 0
+    words = ("evaluate", "plain", "--data", images, "--protocol", "verification", "--record")
+    assert run(store, *words) == 0
+    assert "are not recorded" in capsys.readouterr().err
+    (recorded,) = store.manifest("plain").evaluations
+    assert (recorded.figures["at_threshold"], recorded.figures["calibration_error"]) == (None, None)
+    assert recorded.figures["auc"] > 0
+
+
+def test_figures_of_a_replaced_calibration_are_dropped_and_the_card_says_so(
+    store, images, tmp_path
+):
+    others = grown(tmp_path / "others", pngs([f"n{n}/{i}.png" for n in range(4) for i in range(3)]))
     store.save("carded", small.network("cosine"), files={"card.md": b"# carded\n\n## Figures\n"})
-    recording = ("evaluate", "carded", "--data", images, "--protocol", "verification", "--record")
+    recording = ("evaluate", "carded", "--data", others, "--protocol", "verification", "--record")
     for far in (0.05, 0.3):
         assert run(store, "calibrate", "carded", "--data", images, "--far", far) == 0
         assert run(store, *recording) == 0

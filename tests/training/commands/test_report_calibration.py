@@ -102,11 +102,18 @@ def test_a_description_made_anew_leaves_what_is_said_of_the_calibration(place, c
     assert "calibrated on classes that are among these" in capsys.readouterr().err
 
 
+def evaluate_on_others(place):
+    """Records what the calibration of `rich` does on classes that it has not seen."""
+    names = [f"other{label}/{image}.png" for label in range(8) for image in range(3)]
+    others = grown(place / "others", pngs(names))
+    words = ["evaluate", "rich", "--data", str(others), "--protocol", "verification", "--record"]
+    assert main([*words, "--store", str(place / "store"), "--device", "cpu"]) == 0
+
+
 def test_rates_of_a_replaced_threshold_are_not_called_those_of_the_models_own(place):
     store = ModelStore(place / "store")
     assert main(calibrating(place, "rich")) == 0
-    words = ["evaluate", "rich", "--data", str(place / "images"), "--protocol", "verification"]
-    assert main([*words, "--record", "--store", str(store.root), "--device", "cpu"]) == 0
+    evaluate_on_others(place)
     assert "of impostor pairs, at the model's threshold" in made(place, "rich").text
     manifest = store.manifest("rich")
     drawn = {name: png(1) for name in ("roc.png", "scores.png", "reliability.png")}
@@ -133,8 +140,7 @@ def test_rates_of_a_replaced_threshold_are_not_called_those_of_the_models_own(pl
 def test_rates_by_another_calibration_are_called_by_its_threshold_and_images(place):
     store = ModelStore(place / "store")
     assert main(calibrating(place, "rich")) == 0
-    words = ["evaluate", "rich", "--data", str(place / "images"), "--protocol", "verification"]
-    assert main([*words, "--record", "--store", str(store.root), "--device", "cpu"]) == 0
+    evaluate_on_others(place)
     manifest = store.manifest("rich")
     (kept,) = manifest.evaluations
     at = {**kept.figures["at_threshold"], "threshold": 1.25, "far": 0.125, "frr": 0.375}
