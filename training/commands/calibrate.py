@@ -23,6 +23,7 @@ from training.commands.measuring import scored_pairs
 from training.data.folders import ImageFolder
 from training.errors import DataError
 from training.evaluation.pairs import MAX_IMPOSTORS, ScoredPairs
+from training.evaluation.wording import decimal, plain
 from training.publishing.calibrated import CALIBRATED_FILE, calibrated_json
 from training.publishing.card import CARD_FILE, calibrated_since, described_since
 
@@ -240,4 +241,4 @@ def _rows(calibration: Calibration | None) -> dict[str, str]:
 
 
 def _with_interval(rate: float, interval: tuple[float, float]) -> str:
-    return f"{rate:.4f} ({interval[0]:.4f} – {interval[1]:.4f} of other classes, 95 %)"
+    return f"{decimal(rate)} ({plain(list(interval))} of other classes, 95 %)"

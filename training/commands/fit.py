@@ -3,7 +3,7 @@
 import argparse
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -28,9 +28,11 @@ from training.data.sources.base import printable, shown
 from training.distributed import Processes
 from training.dry_run.rehearsal import rehearse
 from training.errors import EarlierRunKept, TrainingError
+from training.evaluation.wording import plain
 from training.exits import EXIT_INTERRUPTED
 from training.fit import MINUTES, FitRequest, fit, fit_along
 from training.outputs import check_file
+from training.pictures.chart import percent
 from training.progress import Reporter
 from training.run.folder import Run
 from training.run.tensorboard import check_tensorboard
@@ -240,12 +242,16 @@ def _ways(figures: Mapping[str, JsonValue]) -> str:
     return f"{most}" if fewest == most else f"{fewest} to {most}"
 
 
-def _within(interval: JsonValue, form: str) -> str:
+def _percent(rate: JsonValue) -> str:
+    return percent(rate) if isinstance(rate, float) else plain(rate)
+
+
+def _within(interval: JsonValue, told: Callable[[JsonValue], str]) -> str:
     """A figure's 95 % interval, or that there is none."""
     if not isinstance(interval, list):
         return " (too few classes for an interval)"
     low, high = interval
-    return f" ({low:{form}} to {high:{form}})"
+    return f" ({told(low)} to {told(high)})"
 
 
 def _summary(store: ModelStore, reference: Reference) -> str:
@@ -255,14 +261,15 @@ def _summary(store: ModelStore, reference: Reference) -> str:
         figures = evaluation.figures
         if evaluation.protocol == "verification":
             lines.append(
-                f"  verification: AUC {figures['auc']:.4f}"
-                f"{_within(figures['auc_interval'], '.4f')}, "
-                f"equal error rate {figures['eer']:.2%}{_within(figures['eer_interval'], '.2%')}"
+                f"  verification: AUC {plain(figures['auc'])}"
+                f"{_within(figures['auc_interval'], plain)}, "
+                f"equal error rate {_percent(figures['eer'])}"
+                f"{_within(figures['eer_interval'], _percent)}"
             )
         elif evaluation.protocol == "one-shot":
             lines.append(
-                f"  one-shot, {_ways(figures)} ways: {figures['accuracy']:.2%}"
-                f"{_within(figures['interval'], '.2%')} of {figures['trials']:,} trials"
+                f"  one-shot, {_ways(figures)} ways: {_percent(figures['accuracy'])}"
+                f"{_within(figures['interval'], _percent)} of {figures['trials']:,} trials"
             )
     if manifest.calibration is None:
         words = [typed("python"), "-m", "training", "calibrate", reference.name]
@@ -272,9 +279,9 @@ def _summary(store: ModelStore, reference: Reference) -> str:
         lines.append(
             f"  threshold {manifest.calibration.threshold:.4g} for a false-accept rate of "
             f"{manifest.calibration.target_far:g}; of other classes expect "
-            f"{manifest.calibration.far_interval[0]:.2%} to "
-            f"{manifest.calibration.far_interval[1]:.2%}; it refuses "
-            f"{manifest.calibration.frr:.1%} of genuine pairs"
+            f"{percent(manifest.calibration.far_interval[0])} to "
+            f"{percent(manifest.calibration.far_interval[1])}; it refuses "
+            f"{percent(manifest.calibration.frr)} of genuine pairs"
         )
     where = ""
     if not found_unnamed(store.root):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 from pydantic import JsonValue
 
 from model_store.manifest import Evaluation
@@ -23,12 +24,19 @@ def rows_of(figures: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tupl
             yield f"{prefix}{name}", plain(value), "" if shown is None else plain(shown)
 
 
+def decimal(value: float) -> str:
+    """Four decimals, or of what is below a tenth three digits: small rates are not all 0.0000."""
+    if value == 0 or abs(value) >= 0.1:
+        return f"{value:.4f}"
+    return np.format_float_positional(value, precision=3, unique=False, fractional=False, trim="k")
+
+
 def plain(value: JsonValue) -> str:
     """A value of JSON as people write it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4f}"
+        return decimal(value)
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, list):

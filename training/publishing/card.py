@@ -8,7 +8,7 @@ from model_store.manifest import Evaluation, StoredType
 from model_store.typicality import Typicality
 from training.data.parts import Parts
 from training.data.split import Split
-from training.evaluation.wording import plain, rows_of, told_calibrated_by
+from training.evaluation.wording import decimal, plain, rows_of, told_calibrated_by
 from training.judging import Outcome
 from training.naming import one_line
 from training.pictures.curves import CURVES
@@ -210,11 +210,11 @@ def _calibration(calibration: Calibration | None) -> list[str]:
             f"{calibration.target_far:g} on {one_line(calibration.data)}"
         ),
         (
-            f"- False-accept rate there {calibration.far:.4f}, of other classes (95 %) "
+            f"- False-accept rate there {decimal(calibration.far)}, of other classes (95 %) "
             f"{plain(list(calibration.far_interval))}"
         ),
         (
-            f"- False-reject rate there {calibration.frr:.4f}, of other classes (95 %) "
+            f"- False-reject rate there {decimal(calibration.frr)}, of other classes (95 %) "
             f"{plain(list(calibration.frr_interval))}"
         ),
         f"- Probabilities assume a prior of {calibration.prior:g} for genuine pairs",
