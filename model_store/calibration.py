@@ -5,7 +5,7 @@
 
 import math
 from itertools import pairwise
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -91,6 +91,7 @@ class Calibration(BaseModel):
         classes: Classes that gave its genuine pairs: with two images or more.
         genuine_pairs: Pairs of one class among them.
         impostor_pairs: Pairs of two classes among them.
+        impostors: Whether those are all the impostor pairs; None in calibrations of older versions.
         distribution: Where their scores lie; None in calibrations of older versions.
         data: What the pairs were, in words.
         data_digest: SHA-256 over the images, or empty if they are not files.
@@ -115,6 +116,7 @@ class Calibration(BaseModel):
     classes: Annotated[int, Field(ge=1)]
     genuine_pairs: Annotated[int, Field(ge=1)]
     impostor_pairs: Annotated[int, Field(ge=1)]
+    impostors: Literal["exhaustive", "sample"] | None = None
     distribution: ScoreDistribution | None = None
     data: str
     data_digest: str = ""

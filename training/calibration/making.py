@@ -67,6 +67,7 @@ def calibrate(
         classes=scored.paired_classes,
         genuine_pairs=len(scored.genuine),
         impostor_pairs=len(scored.impostor),
+        impostors=scored.impostor_pairs.coverage,
         distribution=distribution_of(scored),
         data=data,
         data_digest=data_digest,

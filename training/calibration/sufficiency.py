@@ -36,11 +36,18 @@ def calibration_warnings(calibration: Calibration) -> tuple[str, ...]:
     wanted = math.ceil(FALSE_ACCEPTS_TO_RELY / target) if target else math.inf
     if calibration.impostor_pairs < wanted:
         least = math.ceil(FALSE_ACCEPTS_TO_SEE / target) if target else math.inf
+        seen = calibration.impostor_pairs >= least
+        told = f"at least {least:,} are needed to see one at all (rule of three), {wanted:,}"
+        more = "add images or classes"
+        if calibration.impostors == "sample":
+            more = (
+                "they are a sample of those there are, of which `calibrate` takes more with "
+                "--max-impostors, on images that the model has not learnt from; do that"
+            )
         found.append(
-            f"{calibration.impostor_pairs:,} impostor pairs are too few for a false-accept rate "
-            f"of {target:g}: at least {least:,} are needed to see one at all (rule of three), "
-            f"{wanted:,} for a threshold to rely on; add images or classes, or ask for a higher "
-            "rate"
+            f"{calibration.impostor_pairs:,} impostor pairs are {'' if seen else 'too '}few for a "
+            f"false-accept rate of {target:g}: {f'{wanted:,} are needed' if seen else told} for a "
+            f"threshold to rely on; {more}, or ask for a higher rate"
         )
     elif calibration.frr >= _HARDLY_EVER:
         found.append(

@@ -11,6 +11,7 @@ from training.calibration.sufficiency import (
 from training.evaluation.intervals import Interval
 from training.evaluation.metrics import alike, roc
 from training.evaluation.pairs import ScoredPairs
+from training.evaluation.pool import Coverage
 from training.evaluation.protocols.verification import rates_intervals
 
 WANTED = (0.1, 0.05, 0.01, 0.001)
@@ -55,7 +56,7 @@ def wanted_rates(
         targets: The rates wanted, each in (0, 1).
     """
     curve = roc(scored.genuine_alike, scored.impostor_alike)
-    impostors = len(scored.impostor)
+    impostors, coverage = len(scored.impostor), scored.impostor_pairs.coverage
     found = []
     for target in targets:
         point = curve.at_far(target)
@@ -68,7 +69,7 @@ def wanted_rates(
                 far_interval=far_interval,
                 frr=point.frr,
                 frr_interval=frr_interval,
-                advice=_advice(target, impostors),
+                advice=_advice(target, impostors, coverage),
                 told=impostors * target >= FALSE_ACCEPTS_TO_SEE,
             )
         )
@@ -87,16 +88,22 @@ def few_classes(scored: ScoredPairs) -> str:
     )
 
 
-def _advice(target: float, impostors: int) -> str:
+def _advice(target: float, impostors: int, coverage: Coverage) -> str:
     if impostors * target >= FALSE_ACCEPTS_TO_RELY:
         return ""
     see, rely = (
         math.ceil(round(count / target, 6))
         for count in (FALSE_ACCEPTS_TO_SEE, FALSE_ACCEPTS_TO_RELY)
     )
+    sample = coverage == "sample"
+    more = "; they are a sample: --max-impostors takes more of those there are" if sample else ""
     if impostors * target >= FALSE_ACCEPTS_TO_SEE:
-        return f"{impostors:,} impostor pairs are few for this rate: {rely:,} would be reliable"
+        return (
+            f"{impostors:,} impostor pairs are few for this rate: {rely:,} would be reliable{more}"
+        )
+    few = f"{impostors:,} impostor pairs"
+    few = f"{few} are too few" if sample else f"the data are too few: {few}"
     return (
-        f"the data are too few: {impostors:,} impostor pairs; {see:,} are needed to tell such a "
-        f"rate at all, {rely:,} to rely on the threshold"
+        f"{few}; {see:,} are needed to tell such a rate at all, {rely:,} to rely on the "
+        f"threshold{more}"
     )

@@ -27,6 +27,22 @@ def test_too_few_pairs_and_classes_are_warned_of_with_how_many_it_takes():
     assert "5 classes" in classes
 
 
+def test_what_is_seen_is_not_said_to_need_more_to_be_seen():
+    found = calibrate(scored(30), target_far=0.01).calibration
+    (few,) = calibration_warnings(found.model_copy(update={"impostor_pairs": 400}))
+    assert few.startswith("400 impostor pairs are few for a false-accept rate of 0.01: 1,000 are")
+    assert "to see one at all" not in few
+    assert "add images or classes" in few
+
+
+def test_of_a_sample_more_pairs_are_taken_and_no_images_added():
+    pairs = score_folder(small.network("euclidean"), clouds(30), max_impostors=200)
+    (few,) = calibrate(pairs, target_far=0.01).warnings
+    assert "200 impostor pairs are too few" in few
+    assert "--max-impostors" in few
+    assert "add images" not in few
+
+
 @pytest.mark.parametrize(
     ("enough", "too_few"),
     [

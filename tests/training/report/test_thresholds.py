@@ -1,5 +1,7 @@
 """The table of thresholds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -59,6 +61,17 @@ def test_tells_how_many_are_needed():
     (entry,) = wanted_rates(scored([1.0], [0.0, 0.5]), targets=(0.001,))
     assert "3,000 are needed" in entry.advice
     assert "10,000 to rely" in entry.advice
+
+
+@pytest.mark.parametrize("impostors", [100, 400])
+def test_of_a_sample_more_can_be_taken(impostors):
+    pairs = scored([1.0], np.linspace(0, 0.9, impostors))
+    whole = pairs.impostor_pairs
+    sample = replace(pairs, impostor_pairs=replace(whole, coverage="sample"))
+    told = [wanted_rates(each, targets=(0.01,))[0].advice for each in (pairs, sample)]
+    assert "--max-impostors" not in told[0]
+    assert "--max-impostors takes more" in told[1]
+    assert "data are too few" not in told[1]
 
 
 def test_few_classes_are_told():
