@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from model_store.network import SiameseNetwork, Side
@@ -50,10 +49,10 @@ def crossed(
         embedded: The images, by the network itself.
         sets: Of classes to leave out, one after another.
         without: For some classes, a network that they had no part in, of one branch, and what it
-            makes of all images: features, float32 (N, dimension). Not asked for a set where every
-            pair had its turn before, and one of the classes was measured; asked once more for the
+            makes of all images: features, float32 (N, dimension). Not asked for a set where no
+            pair has its turn, and one of the classes was measured; asked once more for the
             classes that the sets leave unmeasured.
-        max_impostors: Impostor pairs at most.
+        max_impostors: Impostor pairs at most; each that a set holds is as likely as any other.
         seed: Of the draw of those, if there are more.
         on_progress: Told how many sets are done.
 
@@ -61,33 +60,26 @@ def crossed(
         DataError: There is no pair of the one kind or the other.
     """
     folder, labels = embedded.folder, embedded.labels
-    rng = numpy_generator(seed, Stream.CROSSING, 1)
+    left, right, turn = _due(folder, sets, max_impostors, numpy_generator(seed, Stream.CROSSING, 1))
+    same = labels[left] == labels[right]
     genuine, impostor = _Collected(), _Collected()
-    had = np.zeros((len(folder.classes), len(folder.classes)), dtype=np.bool_)
     turns: list[Turn] = []
     measured = np.zeros(len(labels), dtype=np.bool_)
     metric = None
     for number, classes in enumerate(sets):
         on_progress(number + 1)
         held = np.isin(labels, classes)
-        left, right = _pairs_among(folder, held)
-        new = ~had[labels[left], labels[right]]
+        here = turn == number
         unmeasured = bool(held.any()) and not measured[held].any()
-        if not (new.any() or unmeasured):
+        if not (here.any() or unmeasured):
             continue
-        genuine_here = labels[left] == labels[right]
-        had[np.ix_(classes, classes)] = True
-        others = np.flatnonzero(new & ~genuine_here)
-        most = max(1, max_impostors // len(sets))
-        if len(others) > most:
-            others = np.sort(rng.choice(others, most, replace=False))
         network, features = without(classes)
         metric = network.comparator.metric
         if unmeasured:
             turns.append(Turn(held, features.numpy()))
             measured |= held
         embeddings = network.finish(features, Side.LEFT)
-        for part, chosen in ((genuine, np.flatnonzero(new & genuine_here)), (impostor, others)):
+        for part, chosen in ((genuine, here & same), (impostor, here & ~same)):
             pairs = Pairs(left[chosen], right[chosen])
             part.add(pairs, score_pairs(network, embeddings, embeddings, pairs))
     if metric is None or not genuine or not impostor:
@@ -139,17 +131,26 @@ def score_as_they_are(
     )
 
 
-def _pairs_among(folder: ImageFolder, held: npt.NDArray[np.bool_]) -> tuple[Indices, Indices]:
-    """The rows of all pairs of some images."""
+def _due(
+    folder: ImageFolder, sets: Sequence[Indices], max_impostors: int, rng: np.random.Generator
+) -> tuple[Indices, Indices, Indices]:
+    """The pairs that are scored: their left rows, right rows, and the first set that holds them."""
+    first = np.full((len(folder.classes), len(folder.classes)), -1, dtype=np.int64)
+    for number in reversed(range(len(sets))):
+        first[np.ix_(sets[number], sets[number])] = number
     if folder.two_sided:
-        left, right = (
-            np.flatnonzero(held & ~folder.on_right),
-            np.flatnonzero(held & folder.on_right),
-        )
-        return np.repeat(left, len(right)), np.tile(right, len(left))
-    rows = np.flatnonzero(held)
-    first, second = np.triu_indices(len(rows), 1)
-    return rows[first], rows[second]
+        lefts, rights = np.flatnonzero(~folder.on_right), np.flatnonzero(folder.on_right)
+        left, right = np.repeat(lefts, len(rights)), np.tile(rights, len(lefts))
+    else:
+        left, right = np.triu_indices(len(folder.labels), 1)
+    one, other = folder.labels[left], folder.labels[right]
+    turn = first[one, other]
+    kept = turn >= 0
+    # Of all sets at once: later sets have fewer pairs left, each of which would come more often.
+    impostors = np.flatnonzero(kept & (one != other))
+    if len(impostors) > max_impostors:
+        kept[rng.permutation(impostors)[max_impostors:]] = False
+    return left[kept], right[kept], turn[kept]
 
 
 class _Collected:

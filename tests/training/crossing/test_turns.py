@@ -76,6 +76,15 @@ class TestTurns:
         assert first.impostor.tolist() == again.impostor.tolist()
         assert first.impostor.tolist() != other.impostor.tolist()
 
+    def test_the_sample_is_even_over_sets_whose_pairs_are_many_and_few(self):
+        """All pairs of a, b and c are the first set's; the other has those of d with a alone."""
+        names = "a" * 20 + "b" * 20 + "c" * 20 + "d" * 20
+        scored = self.run([[0, 1, 2], [0, 3]], names, most=800)[0].scored
+        assert len(scored.impostor) == 800
+        _, of_each = np.unique(np.sort(scored.impostor_classes), axis=0, return_counts=True)
+        # Half of the 400 pairs of two classes: 200, give or take 9 (the standard deviation).
+        assert of_each == pytest.approx([200] * 4, abs=40)
+
     def test_classes_keep_their_names_and_groups(self):
         scored = self.run([[0, 1, 2]], ["g/a", "g/a", "g/b", "h/c"])[0].scored
         assert scored.class_names == ("g/a", "g/b", "h/c")
