@@ -84,7 +84,8 @@ def fit_logistic(
     """
     known = Evidence.of(genuine, impostor, prior)
     centre, scale = float(known.values.mean()), float(known.values.std())
-    if scale == 0:
+    # Values that are all the same may have a deviation, by rounding.
+    if scale == 0 or np.ptp(known.values) == 0:
         return known.flat
     slope, intercept = _newton([(known.values - centre) / scale], known)
     if slope <= 0:

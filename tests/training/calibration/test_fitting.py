@@ -75,6 +75,14 @@ def test_a_small_prior_gives_the_posterior_that_goes_with_it(fit, pairs, prior, 
     assert np.log(found / (1 - found)) == pytest.approx(truth, abs=tolerance)
 
 
+@pytest.mark.parametrize("count", [3, 7, 10, 100])
+@pytest.mark.parametrize("value", [0.1, 0.3, 1 / 3, 0.7, np.log(0.3)])
+def test_scores_that_are_all_the_same_give_the_prior_whatever_the_rounding(value, count):
+    same = np.full(count, value), np.full(3 * count, value)
+    for fit in (fit_logistic, fit_beta):
+        assert fit(*same, prior=0.2) == Evidence.of(*same, 0.2).flat
+
+
 def test_a_prior_of_a_half_has_the_targets_of_platt():
     genuine, impostor = np.random.default_rng(0).normal(size=7), np.zeros(12)
     target = Evidence.of(genuine, impostor, 0.5).target
