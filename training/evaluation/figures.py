@@ -65,7 +65,8 @@ class VerificationFigures(Figures):
         seed: Of the sample and the intervals.
         auc: Area under the ROC curve.
         auc_interval: By drawing classes anew, holding Clopper and Pearson's (`with_exact`); None,
-            here and below, where they are too few.
+            here and below, where they are too few. Of classes in groups, such as alphabets, it is
+            for other classes of these groups.
         eer: Equal error rate, interpolated on the ROC curve.
         eer_interval: As `auc_interval`.
         accuracy: At the threshold best for these pairs, genuine and impostor pairs weighing half
@@ -151,9 +152,9 @@ class OneShotFigures(Figures):
         drawers: Whether one drawer drew all candidates of an episode and another all its queries;
             else two images of each class are drawn.
         accuracy: Share of queries answered rightly.
-        interval: By drawing episodes anew, by drawing the queries' classes anew, both widened for
-            few of them, and Clopper and Pearson's of as many trials as there are different queries:
-            what holds all of them.
+        interval: By drawing episodes anew, by drawing the queries' classes anew, and where there
+            are four groups or more by drawing those anew, each widened for few of them, and Clopper
+            and Pearson's of as many trials as there are different queries: what holds all of them.
         accuracy_by_group: The same, of each group; empty where there is one group.
         accuracy_by_group_interval: As `interval`.
         seed: Of the draws.

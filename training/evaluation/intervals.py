@@ -10,6 +10,9 @@ from training.evaluation.metrics import Floats, Indices, Ranking, Roc
 
 Interval = tuple[float, float]
 
+GROUPS_WANTED = 4
+"""Of fewer groups nothing can be told by drawing groups anew."""
+
 REPLICATES = 200
 _LEVEL = 0.95
 _TAILS = (50 * (1 - _LEVEL), 100 - 50 * (1 - _LEVEL))

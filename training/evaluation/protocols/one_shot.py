@@ -13,7 +13,13 @@ from training.evaluation.answers import Answers, best_of
 from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.episodes import Episode, EpisodeTable, can_draw
 from training.evaluation.figures import OneShotFigures
-from training.evaluation.intervals import Interval, bootstrap_mean, hull, with_exact
+from training.evaluation.intervals import (
+    GROUPS_WANTED,
+    Interval,
+    bootstrap_mean,
+    hull,
+    with_exact,
+)
 from training.evaluation.metrics import Floats, Indices, alike
 from training.evaluation.pairs import ScoredPairs
 from training.evaluation.pool import Pairs
@@ -191,10 +197,11 @@ def one_shot_figures(
     asked = played.classes[queries]
 
     def interval(part: npt.NDArray[np.bool_]) -> Interval:
-        drawn = hull(
-            bootstrap_mean(flat[part], episode[part], seed=seed),
-            bootstrap_mean(flat[part], asked[part], seed=seed),
-        )
+        units = [episode, asked]
+        # Other alphabets differ more than other characters of these do.
+        if len(np.unique(groups[part])) >= GROUPS_WANTED:
+            units.append(groups)
+        drawn = hull(*(bootstrap_mean(flat[part], unit[part], seed=seed) for unit in units))
         # However many trials are drawn, there are no more images to ask.
         return with_exact(drawn, float(np.mean(flat[part])), len(np.unique(queries[part])))
 

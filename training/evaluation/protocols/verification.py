@@ -7,6 +7,7 @@ import numpy as np
 from model_store.calibration import Calibration, evidence
 from training.evaluation.figures import AtThreshold, VerificationFigures
 from training.evaluation.intervals import (
+    GROUPS_WANTED,
     Interval,
     bootstrap_by_class,
     hull,
@@ -25,9 +26,6 @@ from training.evaluation.metrics import (
     rates_at,
 )
 from training.evaluation.pairs import ScoredPairs
-
-_GROUPS_WANTED = 4
-"""Of fewer groups nothing can be told by drawing groups anew."""
 
 FARS = ("0.10", "0.05", "0.01")
 
@@ -187,7 +185,7 @@ def rates_intervals(scored: ScoredPairs, threshold: float, seed: int) -> tuple[I
     """
     groups = scored.group_of_class
     impostors, genuine = scored.impostor_classes, scored.genuine_class
-    if groups is not None and len(np.unique(groups[genuine])) >= _GROUPS_WANTED:
+    if groups is not None and len(np.unique(groups[genuine])) >= GROUPS_WANTED:
         impostors, genuine = groups[impostors], groups[genuine]
     rejected = scored.genuine_alike < threshold
     return (

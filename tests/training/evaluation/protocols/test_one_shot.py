@@ -76,6 +76,22 @@ def test_classes_that_lie_apart_are_always_told(comparator):
     assert found.accuracy_by_group == {"g0": 1, "g1": 1}
 
 
+@pytest.mark.parametrize(("groups", "drawn"), [(3, False), (4, True)])
+def test_alphabets_that_differ_say_little_of_others(groups, drawn):
+    """All characters of some alphabets are told apart, and none of the others."""
+    played = play(clouds(0.01, groups), small.network("euclidean"), ways=5, trials=400)
+    scores = [
+        matrix[::-1] if episode.group % 2 else matrix
+        for matrix, episode in zip(played.scores, played.episodes, strict=True)
+    ]
+    found = one_shot_figures(
+        replace(played, scores=tuple(scores)), [f"g{n}" for n in range(groups)]
+    )
+    assert set(found.accuracy_by_group.values()) == {0.2, 1}
+    low, high = found.interval
+    assert (high - low > 0.6) == drawn
+
+
 def test_noise_is_told_by_chance():
     found = one_shot(clouds(1000, classes=12, images=12), small.network(), ways=4, trials=4000)
     assert found.accuracy == pytest.approx(1 / 4, abs=0.05)
