@@ -2,10 +2,12 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from model_store import Metric, ModelStore
 from model_store.images import decode_prepared
+from model_store.imports import importable, template
 from model_store.store import SHIPPED
 
 
@@ -24,6 +26,29 @@ def test_groceries_ships_whole_and_calibrated():
     assert checkpoint.typicality is not None
     assert checkpoint.probe is not None
     assert "## Figures" in (checkpoint.path / "card.md").read_text(encoding="utf-8")
+
+
+def intervals_in(value, name=""):
+    """Every interval of a manifest, by its name."""
+    if name.endswith("interval") and isinstance(value, list):
+        yield name, value
+    elif isinstance(value, dict):
+        for key, entry in value.items():
+            inner = name if name.endswith("interval") else key
+            yield from intervals_in(entry, inner)
+    elif isinstance(value, list):
+        for entry in value:
+            yield from intervals_in(entry)
+
+
+@pytest.mark.parametrize("name", ["glyphs", "groceries", *importable()])
+def test_no_interval_is_a_point(name):
+    """As they were where not one error was seen, before the exact interval was held."""
+    manifest = template(name) if name in importable() else ModelStore(SHIPPED).manifest(name)
+    found = list(intervals_in(manifest.model_dump(mode="json")))
+    assert len(found) >= 8
+    for which, (low, high) in found:
+        assert high - low > 1e-3, which
 
 
 def test_the_default_model_is_one_that_ships_or_is_imported():
