@@ -83,6 +83,7 @@ def run(options: argparse.Namespace) -> int:
     _done(options.json, about)
     folder = _usable(sources.train, reporter)
     name, overrides = options.recipe, list(options.overrides)
+    begun: tuple[str, ...] = ()
     if name is None:
         check_overrides(USUAL, overrides)
         # What would end it after the choice, which takes minutes, does so before.
@@ -96,13 +97,13 @@ def run(options: argparse.Namespace) -> int:
             reporter=reporter,
             length_given=usual.max_steps is not None,
         )
-        name, overrides = chosen.recipe, [*chosen.overrides, *overrides]
+        name, begun = chosen.recipe, chosen.overrides
         reporter.say(
             f"{chosen.tried}\nrecipe '{name}', because {chosen.reason}\n"
             "note: all classes took part in this choice, so the folds, which are judged on classes "
             "among them, flatter a little; name a recipe with --recipe for figures that do not"
         )
-    recipe = load_recipe(name, overrides)
+    recipe = load_recipe(name, overrides, chosen=begun)
     names = [entry.name for entry in folder.classes]
     if flattered := told_of_start(names, start_learnt(recipe.start, chosen_store(options))):
         reporter.say(f"note: {flattered}")

@@ -37,13 +37,13 @@ def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
         TwinlensError: Data and recipe do not allow it.
     """
     began = time.monotonic()
-    name, overrides = request.recipe, tuple(request.overrides)
+    name = request.recipe
     chosen = None
     if name is None:
-        check_overrides(USUAL, overrides)
+        check_overrides(USUAL, request.overrides)
         chosen = _chosen(request, sources, reporter)
-        name, overrides = chosen.recipe, (*chosen.overrides, *overrides)
-    recipe = load_recipe(name, overrides)
+        name = chosen.recipe
+    recipe = load_recipe(name, request.overrides, chosen=() if chosen is None else chosen.overrides)
     check_kept_names(request.name, recipe, request.store)
     check_whitening(recipe)
     crossed = _crosses(recipe, request.store)

@@ -21,13 +21,15 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 
-def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(name: str, overrides: Sequence[str] = (), *, chosen: Sequence[str] = ()) -> Recipe:
     """Reads a recipe.
 
     Args:
         name: One of `recipe_names()`, or the path of a YAML file.
         overrides: `key.sub=value` each, the value in YAML. Setting the `name` of a part to
-            another one drops the options it had, which belong to the old one.
+            another one drops the options it had, which belong to the old one, and none of those
+            that are set here, before it or after.
+        chosen: Overrides that go with the recipe, and that `overrides` are put on top of.
 
     Raises:
         RecipeError: No such recipe; not YAML; or not a valid recipe, in which case the message
@@ -41,7 +43,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     if not isinstance(content, dict):
         raise RecipeError(f"recipe {path} is not a table of keys and values; see {RECIPES}")
     content = {key: _unshared(value) for key, value in content.items()}
-    for override in overrides:
+    for override in (*chosen, *_names_first(overrides)):
         _override(content, override)
     return parse_recipe(content, f"recipe '{name}'")
 
@@ -125,9 +127,29 @@ def _unshared(value: object) -> object:
     return [_unshared(inner) for inner in value] if isinstance(value, list) else value
 
 
+def _path(override: str) -> list[str]:
+    return override.partition("=")[0].strip().split(".")
+
+
+def _names_first(overrides: Sequence[str]) -> list[str]:
+    """The same, the name of a part before options of it, which it would drop."""
+    ordered: list[str] = []
+    for override in overrides:
+        *part, last = _path(override)
+        place = len(ordered)
+        if last == "name":
+            for position, other in reversed(list(enumerate(map(_path, ordered)))):
+                if other == part[: len(other)]:
+                    break  # All that was said of the part before is replaced by this.
+                if other[: len(part) + 1] == [*part, "options"]:
+                    place = position
+        ordered.insert(place, override)
+    return ordered
+
+
 def _override(content: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    path = key.strip().split(".")
+    _, equals, text = override.partition("=")
+    path = _path(override)
     if not equals or not all(path):
         raise RecipeError(f"--set {override}: write it as key=value or key.sub=value")
     try:

@@ -70,6 +70,43 @@ class TestReading:
         recipe = load_recipe(small, ["loss.name=prototypical", "loss.options.shots=2"])
         assert recipe.loss.options == {"shots": 2}
 
+    @pytest.mark.parametrize(
+        ("overrides", "name", "options"),
+        [
+            (["loss.options.shots=2", "loss.name=prototypical"], "prototypical", {"shots": 2}),
+            (["loss.options={shots: 2}", "loss.name=prototypical"], "prototypical", {"shots": 2}),
+            (
+                [
+                    "loss.options.shots=2",
+                    "batch=6",
+                    "loss.name=contrastive",
+                    "loss.name=prototypical",
+                ],
+                "prototypical",
+                {"shots": 2},
+            ),
+            # Of what contradicts, the last holds.
+            (["loss.options.shots=2", "loss={name: contrastive}"], "contrastive", {}),
+            (
+                ["loss.options.shots=2", "loss={name: prototypical}", "loss.name=contrastive"],
+                "contrastive",
+                {},
+            ),
+        ],
+    )
+    def test_options_go_with_the_name_whichever_is_set_first(self, small, overrides, name, options):
+        loss = load_recipe(small, overrides).loss
+        assert (loss.name, loss.options) == (name, options)
+
+    def test_options_that_were_chosen_go_with_the_name_that_was(self, small):
+        chosen = ["loss.name=prototypical", "loss.options.shots=2"]
+        recipe = load_recipe(small, ["loss.name=contrastive"], chosen=chosen)
+        assert (recipe.loss.name, recipe.loss.options) == ("contrastive", {})
+        assert load_recipe(small, ["batch=5"], chosen=[*chosen, "batch=6"]).batch == 5
+
+    def test_of_two_overrides_of_one_key_the_last_holds(self, small):
+        assert load_recipe(small, ["batch=5", "seed=1", "batch=6"]).batch == 6
+
     def test_an_override_changes_one_of_two_branches_written_once(self):
         recipe = load_recipe("pseudo-siamese", ["network.branches.1.pooling=average", "start=null"])
         assert [branch.pooling for branch in recipe.network.branches] == ["gem", "average"]
