@@ -54,12 +54,14 @@ def open_data(path: Path) -> OpenedData:
     tree = _Tree.of(source)
     while (only := tree.only_top()) is not None:
         tree = tree.below(only)
-    by_name = {top.lower(): top for top in tree.tops()}
+    tops = tree.tops()
+    # Of names that differ in case alone the one without capitals is taken: it is sorted last.
+    by_name = {top.lower(): top for top in tops}
     train = by_name.pop(_TRAIN, None)
     if train is None or not by_name or not tree.below(train).tops():
         return OpenedData(whole=tree.folder(tree.level()))
-    validation = next((by_name.pop(name) for name in _VALIDATION if name in by_name), None)
-    left_out = tuple(sorted(by_name.values()))
+    validation = next((by_name[name] for name in _VALIDATION if name in by_name), None)
+    left_out = tuple(top for top in tops if top not in (train, validation))
     learnt = tree.below(train)
     level = learnt.level()
     if validation is None:

@@ -87,6 +87,15 @@ def test_train_and_validation_folders_are_told_apart(tmp_path, name):
     assert opened.left_out == ("catalogue",)
 
 
+def test_a_folder_whose_name_differs_in_case_alone_is_named_as_left_out(tmp_path):
+    # In an archive, because not every file system tells such names apart.
+    names = ["Train/a/1.png", "train/b/1.png", "val/c/1.png", "VAL/d/1.png", "Test/e/1.png"]
+    opened = open_data(zipped(tmp_path / "data.zip", pngs(names)))
+    assert [entry.name for entry in opened.train.classes] == ["b"]
+    assert [entry.name for entry in opened.validation.classes] == ["c"]
+    assert opened.left_out == ("Test", "Train", "VAL")
+
+
 def test_train_without_validation_is_the_whole_and_the_rest_is_named(tmp_path):
     opened = open_data(grown(tmp_path, pngs(["train/a/1.png", "train/b/1.png", "test/a/1.png"])))
     assert [item.key for item in opened.whole.items] == ["a/1.png", "b/1.png"]
