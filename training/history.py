@@ -68,9 +68,15 @@ class Row:
 History = tuple[Row, ...]
 
 
-def validations_since_best(history: History) -> int:
-    """Validations after the first one that had the lowest equal error rate; 0 without any."""
-    found = [row.eer for row in history if row.eer is not None]
+def validations_since_best(history: History, start: float | None = None) -> int:
+    """Validations after the first one that had the lowest equal error rate; 0 without any.
+
+    Args:
+        history: What happened.
+        start: The equal error rate before the first step, if that counts.
+    """
+    before = [] if start is None else [start]
+    found = before + [row.eer for row in history if row.eer is not None]
     return len(found) - 1 - found.index(min(found)) if found else 0
 
 

@@ -83,7 +83,11 @@ class Plan:
         """Whether so many validations in a row have brought nothing better."""
         if self.patience is None:
             return False
-        return validations_since_best(standing.history) >= self.patience
+        best = standing.best
+        # The look before the first step has no row: where its weights are the best, its figure is
+        # kept with them.
+        start = best.eer if best is not None and best.step == 0 else None
+        return validations_since_best(standing.history, start) >= self.patience
 
     @property
     def row_steps(self) -> int:

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import time
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from training.learning.learner import Learner
 from training.publishing import publish
 from training.run.loop import Loop
 from training.run.planning import Plan
-from training.run.state import Standing
+from training.run.state import Kept, Standing
 
 # Validated every third step, at a rate so low that one validation is like the next.
 IDLE = ("optimiser.learning_rate=1e-12", "validation.times=8", "mean_decay=null")
@@ -74,6 +75,15 @@ def test_a_plan_ends_by_steps_or_by_patience():
     assert not long.ended(standing(0.3, 0.4, 0.1))
     assert long.ended(standing(0.3, 0.4, 0.3))
     assert not Plan(9, 1.0, frozenset(), keep_best=False, save_every=60).ended(standing(0, 1, 1, 1))
+
+
+def test_patience_counts_from_weights_before_the_first_step_that_were_the_best():
+    plan = Plan(9, 1.0, frozenset(), keep_best=True, save_every=60, patience=2, first=True)
+    worse = standing(0.3, 0.2)
+    assert not plan.ended(worse)
+    assert plan.ended(replace(worse, best=Kept(0, 0.1, {})))
+    assert not plan.ended(replace(standing(0.3), best=Kept(0, 0.1, {})))
+    assert not plan.ended(replace(worse, best=Kept(2, 0.2, {})))
 
 
 def test_patience_ends_a_run_that_gets_no_better(fit, capsys):
