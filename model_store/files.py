@@ -2,11 +2,14 @@
 
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 _CHUNK = 1 << 20
+_INCOMING = re.compile(r"\..+\.\d+-[0-9a-f]{8}", re.DOTALL)
 
 
 def sha256_of(path: Path) -> str:
@@ -52,6 +55,17 @@ def replace_file(path: Path, data: bytes, prepare: Callable[[Path], None] | None
     finally:
         incoming.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def remove_incoming(folder: Path) -> None:
+    """Removes what `replace_file` could not, where its process was killed.
+
+    Only for a folder that no other process writes to meanwhile.
+    """
+    with suppress(OSError):  # What stays takes room, and is in nobody's way.
+        for path in folder.iterdir():
+            if _INCOMING.fullmatch(path.name):
+                path.unlink()
 
 
 def make_folder(folder: Path) -> None:

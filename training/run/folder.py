@@ -13,7 +13,7 @@ import torch
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator
 
-from model_store.files import replace_file
+from model_store.files import remove_incoming, replace_file
 from model_store.manifest import check_name
 from training.data.parts import Unusable
 from training.data.split import SPLIT_FILE, Split
@@ -156,6 +156,8 @@ class Run:
             ) from error
         try:
             self._lock(descriptor)
+            # Each is as large as a whole state, and every kill may leave one more.
+            remove_incoming(self.path)
             yield
         finally:
             os.close(descriptor)
