@@ -1,8 +1,10 @@
 import os
 import pickle
 import socket
+import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -111,6 +113,26 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     folder = whole(root)
     assert [item.key for item in folder.items] == [*TWO, "c/x.png"]
     assert [entry.key for entry in folder.skipped] == ["a/again", "round"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="paths may be that long on POSIX")
+def test_folders_however_deep_are_looked_through(tmp_path, monkeypatch):
+    root = grown(tmp_path / "data", pngs(TWO))
+    depth = sys.getrecursionlimit() + 100
+    monkeypatch.chdir(root / "a")
+    for _ in range(depth):
+        Path("d").mkdir()
+        os.chdir("d")
+    Path("1.png").write_bytes(png())
+    try:
+        folder = whole(root)
+    finally:  # What tidies up after tests may not reach as deep.
+        Path("1.png").unlink()
+        for _ in range(depth):
+            os.chdir("..")
+            Path("d").rmdir()
+    assert [item.key for item in folder.items] == TWO
+    assert [entry.key for entry in folder.skipped] == ["a/" + "d/" * depth + "1.png"]
 
 
 def test_a_broken_link_is_found_when_it_is_read(tmp_path):

@@ -21,7 +21,10 @@ class FolderSource:
         """See `Source.listing`."""
         found = Listing()
         try:
-            self._walk(self.path, "", frozenset(), found)
+            # Not by recursion, which ends at folders about a thousand deep.
+            open_ = [_Folder(self.path, "", frozenset())]
+            while open_:
+                open_.extend(reversed(_looked_through(open_.pop(), found)))
         except OSError as error:
             raise DataError(
                 f"{error.filename or self.path} cannot be listed ({error.strerror}); "
@@ -42,29 +45,46 @@ class FolderSource:
         """See `Source.below`."""
         return FolderSource(self.path / prefix)
 
-    def _walk(
-        self, folder: Path, prefix: str, above: frozenset[tuple[int, int]], found: Listing
-    ) -> None:
-        status = folder.stat()
-        here = (status.st_dev, status.st_ino)
-        if here in above:
-            found.refused.append(Skipped(prefix, "a link back to a folder that it lies in"))
-            return
-        if prefix:
-            found.folders.append(prefix)
-        with os.scandir(folder) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                key = f"{prefix}/{entry.name}" if prefix else entry.name
-                if hidden(entry.name):
-                    continue
-                if not printable(key):
-                    found.refused.append(_unprintable(key))
-                elif entry.is_dir():
-                    self._walk(folder / entry.name, key, above | {here}, found)
-                elif _special(entry):
-                    found.refused.append(Skipped(key, _NOT_REGULAR))
-                else:
-                    found.files.append(key)
+
+@dataclass(frozen=True)
+class _Folder:
+    """One that is still to be looked through.
+
+    Attributes:
+        path: Where it is.
+        key: Its path inside the source; empty for the root.
+        above: The folders that it lies in, as the system tells them apart.
+    """
+
+    path: Path
+    key: str
+    above: frozenset[tuple[int, int]]
+
+
+def _looked_through(folder: _Folder, found: Listing) -> list[_Folder]:
+    """Notes what is in one folder, and returns those below it."""
+    status = folder.path.stat()
+    here = (status.st_dev, status.st_ino)
+    if here in folder.above:
+        found.refused.append(Skipped(folder.key, "a link back to a folder that it lies in"))
+        return []
+    if folder.key:
+        found.folders.append(folder.key)
+    below = []
+    with os.scandir(folder.path) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            key = f"{folder.key}/{entry.name}" if folder.key else entry.name
+            if hidden(entry.name):
+                continue
+            if not printable(key):
+                found.refused.append(_unprintable(key))
+            elif entry.is_dir():
+                below.append(_Folder(folder.path / entry.name, key, folder.above | {here}))
+            elif _special(entry):
+                found.refused.append(Skipped(key, _NOT_REGULAR))
+            else:
+                found.files.append(key)
+    return below
 
 
 def _special(entry: os.DirEntry[str]) -> bool:
