@@ -7,7 +7,7 @@ else stays the text it is.
 import re
 from collections.abc import Callable, Iterator
 
-from training.report.html import Child, Html, bullets, element, joined, paragraph, table
+from training.report.html import Html, bullets, element, joined, paragraph, table
 
 _HEADING = re.compile(r"(#{1,6}) +(.*)")
 _PICTURE = re.compile(r"!\[[^\]]*\]\([^)]*\)")
@@ -63,7 +63,7 @@ def _blocks(lines: list[str]) -> Iterator[Html]:
             place = end
         elif line.startswith("|"):
             end = _end(lines, place, lambda text: text.startswith("|"))
-            yield _table(lines[place:end])
+            yield from _table(lines[place:end])
             place = end
         else:
             if _PICTURE.sub("", line).strip():
@@ -76,13 +76,16 @@ def _end(lines: list[str], start: int, belongs: Callable[[str], bool]) -> int:
     return next((n for n in range(start, len(lines)) if not belongs(lines[n])), len(lines))
 
 
-def _table(lines: list[str]) -> Html:
-    rows: list[list[Child]] = [
-        [inline(cell.strip()) for cell in line.strip().strip("|").split("|")]
+def _table(lines: list[str]) -> Iterator[Html]:
+    """A table, or the text that it is where no line of it has cells."""
+    rows = [
+        [cell.strip() for cell in line.strip().strip("|").split("|")]
         for line in lines
         if not _RULE.fullmatch(line.strip())
     ]
+    if not rows:
+        yield from (paragraph(line) for line in lines)
+        return
     columns = max(len(row) for row in rows)
-    rows = [row + [""] * (columns - len(row)) for row in rows]
-    headings = [cell.strip() for cell in lines[0].strip().strip("|").split("|")]
-    return table((headings + [""] * columns)[:columns], rows[1:])
+    headings, *cells = [row + [""] * (columns - len(row)) for row in rows]
+    yield table(headings, [[inline(cell) for cell in row] for row in cells])

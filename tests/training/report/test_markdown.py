@@ -43,6 +43,13 @@ def test_points_are_found_under_their_heading_only():
     assert bullets_under(CARD, "None such") == []
 
 
+def test_a_table_without_a_row_is_the_text_it_is():
+    assert read(to_html("text\n|---|\n|:-:|")).text == "text|---||:-:|"
+    shown = read(to_html("|---|---|\n| a | b |\n| `c` |"))
+    assert [shown.tags.count(tag) for tag in ("th", "td", "code")] == [2, 2, 1]
+    assert shown.text == "abc"
+
+
 def test_an_unclosed_quote_or_fence_is_no_error():
     assert inline("a ` b").text == "a ` b"
     assert read(to_html("```\ncode")).text == "code"
