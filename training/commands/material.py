@@ -25,6 +25,7 @@ from training.data.split import SPLIT_FILE, Split, classes_named
 from training.errors import DataError
 from training.evaluation.embedding import EmbeddedFolder, embed_told
 from training.initialise import told_by_recipe
+from training.naming import called
 from training.progress import Reporter
 from training.publishing.calibrated import read_calibrated
 from training.publishing.card import CARD_FILE, tells_of_older_calibration
@@ -230,9 +231,9 @@ class Bench:
         sources = open_sources(path, None, right)
         folder = sources.judging
         if sources.holdout is not None:
-            self.reporter.say(f"note: of {path.name}, {folder.source.name}/ is used")
+            self.reporter.say(f"note: of {called(path)}, {folder.source.name}/ is used")
         if sources.left_out:
-            self.reporter.say(f"note: left out of {path.name}: {', '.join(sources.left_out)}")
+            self.reporter.say(f"note: left out of {called(path)}: {', '.join(sources.left_out)}")
         tell_skipped(self.reporter, folder.source, folder.skipped)
         others = told_other_files(folder.other_files)
         if others:
