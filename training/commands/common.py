@@ -3,6 +3,7 @@
 import argparse
 import math
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -18,6 +19,8 @@ from training.progress import Reporter
 from training.recipe.sections import LEAST_RATE
 
 _SAID_AT_MOST = 20
+_LONGEST = 1_000_000_000
+_DEVICE = re.compile(r"cpu|cuda(:\d{1,3})?")
 
 
 def typed(program: str) -> str:
@@ -93,14 +96,16 @@ def chosen_device(options: argparse.Namespace) -> torch.device:
     name = options.device
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    choose = "choose --device auto, cpu or cuda (of several, cuda:N)"
+    # PyTorch knows others, on which not all that is done here can be.
+    if not _DEVICE.fullmatch(name):
+        raise TrainingError(f"device '{name}' is not known here; {choose}")
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise TrainingError(
-            f"device '{name}' cannot be used here ({reason}); choose --device auto, cpu or cuda"
-        ) from error
+        raise TrainingError(f"device '{name}' cannot be used here ({reason}); {choose}") from error
     return device
 
 
@@ -120,7 +125,7 @@ def whole_number(least: int) -> Callable[[str], int]:
 
 
 def time_in(unit: str, *, may_be_zero: bool = False) -> Callable[[str], float]:
-    """A parser of times, finite numbers above 0, for argparse.
+    """A parser of times, numbers above 0 and not without bound, for argparse.
 
     Args:
         unit: What they are in, for the message.
@@ -132,9 +137,11 @@ def time_in(unit: str, *, may_be_zero: bool = False) -> Callable[[str], float]:
             value = float(text)
         except ValueError:
             value = math.nan
-        if not 0 <= value < math.inf or (value == 0 and not may_be_zero):
+        if not 0 <= value <= _LONGEST or (value == 0 and not may_be_zero):
             least = "of 0 or more" if may_be_zero else "above 0"
-            raise argparse.ArgumentTypeError(f"'{text}' is not a number of {unit} {least}")
+            raise argparse.ArgumentTypeError(
+                f"'{text}' is not a number of {unit} {least}, and of {_LONGEST:,} at most"
+            )
         return value
 
     return parse

@@ -210,6 +210,8 @@ def test_of_other_data_only_the_classes_that_are_there_are_taken(store, tmp_path
         (["plain", "--classes", "train"], "no split.json"),
         (["absent"], "models there: plain"),
         (["plain", "--device", "nonsense"], "choose --device auto, cpu or cuda"),
+        (["plain", "--device", "meta"], "'meta' is not known here; choose --device auto, cpu or"),
+        (["plain", "--device", "cuda:x"], "'cuda:x' is not known here"),
         (["plain", "--data", "nowhere"], "nowhere is not there"),
         (["plain", "--json", "missing/folder/x.json"], "cannot be written"),
     ],
@@ -220,6 +222,20 @@ def test_what_cannot_be_done_is_one_line_that_helps(store, images, capsys, words
     told = capsys.readouterr().err
     assert message in told
     assert "Traceback" not in told
+
+
+def test_what_is_left_out_is_told_of_data_that_are_here(store, tmp_path, monkeypatch, capsys):
+    names = [
+        f"{part}/{name}/{n}.png"
+        for part in ("train", "val", "test")
+        for name in "ab"
+        for n in "123"
+    ]
+    monkeypatch.chdir(grown(tmp_path / "shop", pngs(names)))
+    assert run(store, "evaluate", "plain", "--data", ".", "--protocol", "retrieval") == 0
+    told = capsys.readouterr().err
+    assert "note: of shop, val/ is used" in told
+    assert "note: left out of shop: test" in told
 
 
 @pytest.mark.parametrize("protocol", ["one-shot", "omniglot-runs"])
@@ -339,6 +355,7 @@ def test_a_place_for_pictures_or_a_record_that_cannot_be_written_is_said_before_
         (("--minutes", "0"), "'0' is not a number of minutes above 0"),
         (("--minutes", "soon"), "'soon' is not a number of minutes above 0"),
         (("--minutes", "inf"), "'inf' is not a number of minutes above 0"),
+        (("--minutes", "1e307"), "minutes above 0, and of 1,000,000,000 at most"),
         (("--save-every", "-1"), "'-1' is not a number of seconds of 0 or more"),
         (("--save-every", "nan"), "'nan' is not a number of seconds of 0 or more"),
     ],
