@@ -1,5 +1,6 @@
 """The policies that others have found: what they draw, what they do, and how reproducibly."""
 
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -123,6 +124,121 @@ def test_operations_by_hand():
     assert torch.equal(moved[..., 2:], image[..., :2])
     assert (moved[..., :2] == of.fill).all()
     assert torch.equal(known["rotate"](image, 90.0), image.rot90(1, (1, 2)))
+
+
+THEIRS = {
+    name: "".join(part.capitalize() for part in name.split("-"))
+    for name in ("identity", "invert", *auto_augment._STRONGEST)
+} | {"autocontrast": "AutoContrast"}
+
+
+@pytest.mark.parametrize("name", THEIRS)
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_each_operation_does_what_torchvisions_does(name, sign):
+    from torchvision.transforms import v2
+
+    of = spec("RGB", 24, 24)
+    image = pictures(1, of)[0].permute(2, 0, 1) // 2 + 50  # To be stretched by autocontrast.
+    amount = auto_augment._amount(auto_augment._STRONGEST, name, 0.6, sign)
+    given = amount
+    if name.startswith("translate"):
+        given = round(24 * amount)
+    elif name == "posterize":
+        given = 8 - round(amount)
+    elif name == "solarize":
+        given = 1 - amount / 255
+    apply = v2.RandAugment()._apply_image_or_video_transform
+    nearest = v2.InterpolationMode.NEAREST
+    theirs = apply(image, THEIRS[name], given, nearest, {torch.Tensor: [float(of.fill)]})
+    ours = auto_augment._operations(of)[name](image, amount)
+    assert torch.equal(ours, theirs)
+    assert torch.equal(ours, image) == (name == "identity")
+
+
+def drawn(policy: str, count: int, **options) -> list[list[tuple[str, float]]]:
+    return AutoAugment(spec(), policy=policy, **options)._draw(count, generator())
+
+
+def either_way(amounts: list[float]) -> bool:
+    """Whether of those that are not 0 about as many are below it as above."""
+    signs = [amount > 0 for amount in amounts if amount]
+    return 0.35 < sum(signs) / len(signs) < 0.65
+
+
+def test_the_policy_for_imagenet_draws_its_pairs_with_their_chances():
+    count = 5_000
+    found, chances, amounts = defaultdict(list), Counter(), defaultdict(set)
+    for pair in auto_augment._IMAGENET:
+        for name, chance, share in pair:
+            chances[name] += chance
+            amounts[name].add(round(share * auto_augment._STRONGEST.get(name, 0), 6))
+    for of_image in drawn("imagenet", count):
+        assert len(of_image) <= 2
+        for name, amount in of_image:
+            found[name].append(amount)
+    for name, total in chances.items():
+        assert len(found[name]) == pytest.approx(total * count / 25, abs=170), name
+        assert {round(abs(amount), 6) for amount in found[name]} == amounts[name]
+        if name in auto_augment._EITHER_WAY:
+            assert either_way(found[name]), name
+        else:
+            assert min(found[name]) >= 0, name
+    assert found.keys() == chances.keys()
+
+
+def test_rand_augment_draws_so_many_of_one_strength():
+    found = defaultdict(list)
+    for of_image in drawn("rand-augment", 2_000, operations=4, strength=15):
+        assert len(of_image) == 4
+        for name, amount in of_image:
+            found[name].append(amount)
+    assert found.keys() == {"identity", *auto_augment._STRONGEST}
+    for name, amounts in found.items():
+        assert len(amounts) == pytest.approx(8_000 / 14, abs=120), name
+        half = auto_augment._STRONGEST.get(name, 0) / 2
+        assert {abs(amount) for amount in amounts} == {half}, name
+        assert min(amounts) >= 0 or name in auto_augment._EITHER_WAY
+        assert name not in auto_augment._EITHER_WAY or either_way(amounts), name
+
+
+def test_trivial_augment_draws_one_of_any_strength_in_its_wider_space():
+    strongest = auto_augment._STRONGEST | auto_augment._WIDER
+    found = defaultdict(list)
+    for of_image in drawn("trivial-augment", 8_000):
+        ((name, amount),) = of_image
+        found[name].append(amount)
+    assert found.keys() == {"identity", *strongest}
+    for name, amounts in found.items():
+        assert len(amounts) == pytest.approx(8_000 / 14, abs=120), name
+        levels = {round(strongest.get(name, 0) * level / 30, 6) for level in range(31)}
+        assert {round(abs(amount), 6) for amount in amounts} == levels, name
+        assert min(amounts) >= 0 or name in auto_augment._EITHER_WAY
+        assert name not in auto_augment._EITHER_WAY or either_way(amounts), name
+
+
+def test_crops_lie_anywhere_are_stretched_and_mirrored_by_their_share():
+    of = spec("RGB", 32, 32)
+    ramp = torch.arange(32, dtype=torch.uint8).mul(8)
+    # The first channel grows across, the second down.
+    image = torch.stack(
+        [ramp.expand(32, 32), ramp.expand(32, 32).T, torch.zeros_like(ramp).expand(32, 32)], -1
+    )
+    policy = AutoAugment(of, area=0.4, mirror=0.3)
+    policy._draw = lambda count, _: [[]] * count
+    shown = policy(image.expand(800, 32, 32, 3), generator()).double()
+    across = (shown[:, 16, 24, 0] - shown[:, 16, 8, 0]) / 128
+    down = (shown[:, 24, 16, 1] - shown[:, 8, 16, 1]) / 128
+    assert (across < 0).double().mean() == pytest.approx(0.3, abs=0.06)
+    across = across.abs()
+    area, stretch = across * down, across / down
+    assert (area.min(), area.max()) == pytest.approx((0.4, 0.95), abs=0.06)
+    assert (stretch.min(), stretch.max()) == pytest.approx((3 / 4, 4 / 3), abs=0.1)
+    assert stretch.log().mean() == pytest.approx(0, abs=0.03)
+    for channel, side in ((0, across), (1, down)):
+        off = (shown[:, 15:17, 15:17, channel].mean((1, 2)) / 8 - 15.5) / 16
+        assert (off.abs() <= 1 - side + 0.04).all()
+        assert off.min() < -0.25
+        assert off.max() > 0.25
 
 
 def test_crops_show_parts_and_mirror_only_if_told():

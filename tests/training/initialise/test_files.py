@@ -1,6 +1,8 @@
 """Weights from files, whatever state these are in."""
 
 import io
+import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -49,3 +51,23 @@ def test_what_is_damaged_or_something_else_is_refused(tmp_path, content, suffix)
         TrainingError, match=rf"w\{suffix} (cannot be read as weights|is not a file)"
     ):
         read_tensors(path)
+
+
+class RunsCode:
+    """Makes a folder as it is unpickled."""
+
+    def __init__(self, made: Path) -> None:
+        self.made = str(made)
+
+    def __reduce__(self):
+        return os.mkdir, (self.made,)
+
+
+@pytest.mark.parametrize("as_zip", [True, False])
+def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path, as_zip):
+    path, made = tmp_path / "w.pth", tmp_path / "made"
+    content = {"state_dict": WEIGHTS, "more": RunsCode(made)}
+    torch.save(content, path, _use_new_zipfile_serialization=as_zip)
+    with pytest.raises(TrainingError, match=r"w\.pth is not a file of tensors alone"):
+        read_tensors(path)
+    assert not made.exists()

@@ -111,6 +111,23 @@ class TestNames:
         match = fill(ours, theirs.state_dict(), part="backbone", source="x")
         assert len(match.matched) == 4
 
+    def test_of_two_prefixes_the_one_whose_shapes_agree_is_taken(self):
+        ours, theirs = _layers(), _layers()
+        fitting = {f"z.{name}": tensor for name, tensor in theirs.state_dict().items()}
+        del fitting["z.1.bias"]
+        others = {f"a.{name}": noise(2, 2) for name in theirs.state_dict()}
+        match = fill(ours, others | fitting, part="backbone", source="x")
+        assert match.matched == ("0.weight", "0.bias", "1.weight")
+        assert match.missed == ("1.bias",)
+        assert torch.equal(ours[1].weight, theirs[1].weight)
+
+    def test_a_count_of_batches_that_older_files_lack_is_not_missed(self):
+        ours, theirs = nn.BatchNorm1d(3), nn.BatchNorm1d(3).state_dict()
+        del theirs["num_batches_tracked"]
+        assert fill(ours, theirs, part="backbone", source="x").missed == ()
+        del theirs["running_mean"]
+        assert fill(ours, theirs, part="backbone", source="x").missed == ("running_mean",)
+
     def test_what_is_missed_and_misshapen_stays_as_drawn(self):
         ours, theirs = _layers(), _layers()
         before = {name: tensor.clone() for name, tensor in ours.state_dict().items()}
