@@ -15,10 +15,10 @@ from model_store.preprocessing import prepare
 from model_store.store import SHIPPED, ModelStore
 from tests.training import small
 from tests.training.drawings import draw_folder
-from tests.training.trees import grown
+from tests.training.trees import embedded, grown
 from training.automatic import choose
 from training.automatic.candidates import LAYERS, imagenet_features
-from training.automatic.choosing import _by_size, _from_nothing, _shape, _some
+from training.automatic.choosing import _by_size, _from_nothing, _shape, _some, _untried
 from training.automatic.looks import Looks, look
 from training.automatic.trying import Shape, Trials, try_ink
 from training.data.opening import open_data
@@ -69,6 +69,19 @@ def test_too_few_classes_are_not_trained_on(tmp_path):
     chosen = _choose(_colours(tmp_path / "d", classes=3))
     assert load_recipe(chosen.recipe, chosen.overrides).max_steps == 0
     assert "too few classes" in chosen.reason
+
+
+def test_where_nothing_can_be_compared_what_was_seen_decides():
+    few = embedded([[0.0]] * 4, "aabb").folder
+    shape = Shape(96, 160, "stretch")
+    usual = _untried(few, "colours", shape, faces=False, length_given=False)
+    assert usual.recipe == "photos"
+    assert usual.overrides == (*shape.overrides(), "max_steps=0")
+    given = _untried(few, "colours", shape, faces=False, length_given=True)
+    assert "max_steps=0" not in given.overrides
+    faces = _untried(few, "colours", shape, faces=True, length_given=False)
+    assert (faces.recipe, faces.overrides) == ("faces", ())
+    assert faces.reason.startswith("colours, with a face in nearly all, and there are too few")
 
 
 def test_ink_on_dark_paper_is_tried_with_glyphs_turned_over(tmp_path):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.automatic.trial import merit
+from training.automatic.trial import deal, merit
 
 
 def _clustered(classes=9, images=6, noise=0.05, seed=0):
@@ -67,3 +67,18 @@ def test_where_images_have_sides_only_a_left_and_a_right_one_are_a_pair():
         by_hand.append(np.mean(won))
     assert found.auc == pytest.approx(np.mean(by_hand), abs=1e-6)
     assert found.auc < alone.auc == 1
+
+
+@pytest.mark.parametrize(
+    ("classes", "sizes"),
+    [(1, [1]), (2, [2]), (3, [3]), (4, [2, 2]), (5, [3, 2]), (6, [2, 2, 2]), (11, [4, 4, 3])],
+)
+def test_classes_are_dealt_into_folds_of_two_or_more(classes, sizes):
+    folds = deal(classes, np.random.default_rng(0))
+    assert np.bincount(folds).tolist() == sizes
+
+
+def test_which_class_is_in_which_fold_is_drawn():
+    drawn = {tuple(deal(9, np.random.default_rng(seed)).tolist()) for seed in range(5)}
+    assert len(drawn) == 5
+    assert tuple(deal(9, np.random.default_rng(3)).tolist()) in drawn

@@ -48,6 +48,16 @@ def test_few_flat_or_equal_embeddings_have_places_too(vectors):
     assert np.isfinite(found.places).all()
 
 
+def test_lengths_do_not_matter_where_only_directions_count():
+    vectors = [[1, 0, 0], [100, 0, 0], [0, 1, 0], [0, 100, 0], [0, 0, 1], [0, 0, 100]]
+    folder = embedded(vectors, "aabbcc")
+    for cosine in (True, False):
+        found = lay_out(folder, cosine=cosine)
+        places = found.places[np.argsort(found.rows)]
+        apart = [np.linalg.norm(places[n] - places[n + 1]) for n in (0, 2, 4)]
+        assert (np.array(apart) < 1e-6).all() == cosine
+
+
 @pytest.mark.parametrize("place", [15.0, 500.0])
 def test_tiles_on_one_spot_are_moved_apart_and_stay_on_the_map(place):
     spots = _apart(np.full((30, 2), place))
