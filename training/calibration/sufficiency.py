@@ -13,7 +13,7 @@ FALSE_ACCEPTS_TO_RELY = 10
 """Fewer leave the threshold to chance: 10 give a relative standard error of about a third."""
 
 CLASSES_WANTED = 20
-"""Fewer class(es) say little about others."""
+"""Fewer classes say little about others."""
 
 _HARDLY_EVER = 0.9
 """A threshold that rejects so large a part of the genuine pairs hardly ever says `same`."""
