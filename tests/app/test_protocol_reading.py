@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import tracemalloc
 
 import numpy as np
@@ -32,6 +33,30 @@ class Reading(asyncio.Transport):
 
     def is_closing(self) -> bool:
         return False
+
+
+class Writing(Reading):
+    """Keeps what is written, and whether it was closed."""
+
+    written = b""
+    closed = False
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+async def answered(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application that reads nothing."""
+    await Response()(scope, receive, send)
 
 
 def connected(application: ASGIApp, transport: asyncio.Transport) -> GuardedProtocol:
@@ -157,12 +182,9 @@ def test_nothing_of_a_request_is_held_once_it_is_answered(*, early: bool) -> Non
     lines = b"".join(b"%03d: %b\r\n" % (n, b"b" * 400) for n in range(100))
     head = target + lines + b"Content-Length: %d\r\n\r\n" % size
 
-    async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        await Response()(scope, receive, send)
-
     async def held() -> int:
         """Bytes a connection."""
-        protocols = [connected(application, Reading()) for _ in range(count)]
+        protocols = [connected(answered, Reading()) for _ in range(count)]
         before, _ = tracemalloc.get_traced_memory()
         for protocol in protocols:
             for _ in range(2):
@@ -181,3 +203,52 @@ def test_nothing_of_a_request_is_held_once_it_is_answered(*, early: bool) -> Non
         assert asyncio.run(held()) < 5_000
     finally:
         tracemalloc.stop()
+
+
+def test_a_connection_that_is_lost_is_not_held_as_an_idle_one() -> None:
+    async def lose() -> None:
+        protocol = connected(answered, Writing())
+        assert protocol in GuardedProtocol.idle
+        protocol.connection_lost(None)
+        assert protocol not in GuardedProtocol.idle
+
+    asyncio.run(lose())
+
+
+def test_a_body_that_goes_bad_after_its_answer_gets_no_second_one() -> None:
+    async def read() -> None:
+        transport = Writing()
+        protocol = connected(answered, transport)
+        protocol.data_received(CHUNKED)
+        (answering,) = protocol.tasks
+        await answering
+        assert not transport.closed
+        protocol.data_received(b"what\r\n")
+        assert transport.written.count(b"HTTP/1.1 ") == 1
+        assert transport.closed
+        protocol.connection_lost(None)
+
+    asyncio.run(read())
+
+
+def test_what_comes_after_a_bad_request_takes_none_of_the_good_ones_before_it() -> None:
+    async def read() -> None:
+        turn = asyncio.Event()
+
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            await turn.wait()
+            await answered(scope, receive, send)
+
+        transport = Writing()
+        protocol = connected(application, transport)
+        protocol.data_received(LIVE * 2)
+        for data in (CHUNKED + b"what\r\n", b"more\r\n"):
+            protocol.data_received(data)
+        turn.set()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert re.findall(rb"HTTP/1.1 (\d+)", transport.written) == [b"200", b"200", b"400"]
+        assert transport.closed
+        protocol.connection_lost(None)
+
+    asyncio.run(read())
