@@ -41,7 +41,13 @@ def box(kind: bytes, *content: bytes) -> bytes:
 
 
 def file_of(
-    stream: bytes, *, side: int = SIDE, extents: int = 1, method: int = 0, version: int = 0
+    stream: bytes,
+    *,
+    side: int = SIDE,
+    extents: int = 1,
+    method: int = 0,
+    version: int = 0,
+    brand: bytes = b"avif",
 ) -> bytes:
     """A still picture whose only item is a stream, written out or read again and again."""
     kind = box(b"infe", b"\2\0\0\0", struct.pack(">HH4sB", 1, 0, b"av01", 0))
@@ -69,7 +75,7 @@ def file_of(
             ),
             *([box(b"idat", stream)] if method else []),
         )
-        return box(b"ftyp", b"avif", b"\0" * 4, b"avifmif1miaf") + meta
+        return box(b"ftyp", brand, b"\0" * 4, b"avifmif1miaf") + meta
 
     if method:
         return whole(0)
@@ -121,8 +127,24 @@ def test_very_many_frames_are_refused():
     assert np.asarray(decode(file_of(frame()))).shape == (SIDE, SIDE, 3)
     assert frames_decoded(file_of(frame() * 50)) == [SIDE * SIDE] * 50
     decode(file_of(frame() * 50))
+    # Eight times as many pixels are allowed: those of the frames, and 10,000 more for each.
+    decode(file_of(frame() * 50), max_pixels=89_000)
     with pytest.raises(UndecodableImage, match="50 frames"):
-        decode(file_of(frame() * 50), max_pixels=20_000)
+        decode(file_of(frame() * 50), max_pixels=65_000)
+
+
+@pytest.mark.parametrize("brand", [b"avif", b"mif1", b"msf1"])
+def test_frames_are_counted_in_all_that_is_given_to_libavif(brand: bytes):
+    assert Image.open(io.BytesIO(file_of(frame(), brand=brand))).format == "AVIF"
+    with pytest.raises(UndecodableImage, match="50 frames"):
+        decode(file_of(frame() * 50, brand=brand), max_pixels=65_000)
+
+
+def test_frames_of_an_animation_are_measured_before_it_is_opened():
+    data = encoded(side=100, pictures=2)
+    assert data[4:12] == b"ftypavis"
+    with pytest.raises(ImageTooLarge, match="a frame of 10,000 pixels"):
+        decode(data, max_pixels=9_999)
 
 
 @pytest.mark.parametrize("method", [0, 1])

@@ -61,13 +61,29 @@ def bmp_of_run_lengths(width: int, height: int) -> bytes:
 
 def tiff_of_strips(count: int, strip: bytes) -> bytes:
     """A row of 16 pixels a strip, and all strips at the same place."""
-    at = 8 + 2 + 12 * 9 + 4
-    places = struct.pack("<I", at + 8 * count) * count
-    sizes = struct.pack("<I", len(strip)) * count
-    tags = [(256, 1, 16), (257, 1, count), (258, 1, 8), (259, 1, 8), (262, 1, 1)]
-    tags += [(273, count, at), (277, 1, 1), (278, 1, 1), (279, count, at + len(places))]
-    ifd = b"".join(struct.pack("<HHII", tag, 4, *value) for tag, *value in tags)
-    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + ifd + bytes(4) + places + sizes + strip
+    return tiff_of(count, strip, rows=1, places=273, sizes=279, more=((278, 1, 1),))
+
+
+def tiff_of_tiles(count: int, tile: bytes) -> bytes:
+    """16 rows of 16 pixels a tile, one below the other, and all tiles at the same place."""
+    return tiff_of(count, tile, rows=16, places=324, sizes=325, more=((322, 1, 16), (323, 1, 16)))
+
+
+def tiff_of(
+    count: int,
+    piece: bytes,
+    *,
+    rows: int,
+    places: int,
+    sizes: int,
+    more: tuple[tuple[int, int, int], ...],
+) -> bytes:
+    tags = [(256, 1, 16), (257, 1, rows * count), (258, 1, 8), (259, 1, 8), (262, 1, 1), *more]
+    at = 8 + 2 + 12 * (len(tags) + 3) + 4
+    tags += [(277, 1, 1), (places, count, at), (sizes, count, at + 4 * count)]
+    ifd = b"".join(struct.pack("<HHII", tag, 4, *value) for tag, *value in sorted(tags))
+    tables = [struct.pack("<I", number) * count for number in (at + 8 * count, len(piece))]
+    return b"".join((b"II*\0", struct.pack("<IH", 8, len(tags)), ifd, bytes(4), *tables, piece))
 
 
 @pytest.mark.parametrize("before_each", [b"", b"\xff\xd0", b"\xff\xff\xff"])
@@ -76,6 +92,35 @@ def test_many_scans_of_many_pixels_are_refused(before_each: bytes):
     assert decode(data).size == (SIDE, SIDE)
     with pytest.raises(UndecodableImage, match="more than 16 scans; save it again"):
         decode(data, max_pixels=SIDE**2)
+
+
+@pytest.mark.parametrize("odd", [0, 1])
+def test_scans_are_counted_wherever_they_lie(odd: int):
+    data, *scans = jpeg_of_scans(40).split(b"\xff\xda")
+    for scan in scans:
+        # A byte that may stand before any marker.
+        data += b"\xff" * ((len(data) - odd) % 2) + b"\xff\xda" + scan
+    assert {at % 2 for at in range(len(data)) if data[at : at + 2] == b"\xff\xda"} == {odd}
+    with pytest.raises(UndecodableImage, match="more than 16 scans"):
+        decode(data, max_pixels=SIDE**2)
+
+
+def test_scans_of_a_jpeg_with_pictures_behind_it_are_counted():
+    whole = encoded("MPO", save_all=True, append_images=[grey(SIDE)])
+    at = whole.index(b"MPF\0")
+    index = segment(0xE2, whole[at : at - 2 + int.from_bytes(whole[at - 2 : at], "big")])
+    data = jpeg_of_scans(40, within=index)
+    assert Image.open(io.BytesIO(data)).format == "MPO"
+    with pytest.raises(UndecodableImage, match="more than 16 scans"):
+        decode(data, max_pixels=SIDE**2)
+
+
+def test_fewer_pixels_may_have_more_scans_but_their_edges_count():
+    data = jpeg_of_scans(12)
+    assert data.count(b"\xff\xda") == 30
+    assert decode(data, max_pixels=8 * SIDE**2).size == (SIDE, SIDE)
+    with pytest.raises(UndecodableImage, match="more than 16 scans"):
+        decode(data, max_pixels=4 * SIDE**2)
 
 
 def test_what_only_looks_like_scans_is_none():
@@ -132,6 +177,13 @@ def test_strips_that_lie_in_one_another_are_refused():
     long = row[:2] + b"\0\0\0\xff\xff" * 20_000 + row[2:]
     with pytest.raises(UndecodableImage, match="strips or tiles overlap"):
         decode(tiff_of_strips(10_000, long))
+
+
+def test_tiles_that_lie_in_one_another_are_refused():
+    tile = zlib.compress(bytes(256))
+    assert decode(tiff_of_tiles(100, tile)).size == (16, 1_600)
+    with pytest.raises(UndecodableImage, match="strips or tiles overlap"):
+        decode(tiff_of_tiles(2_000, tile + bytes(100_000)))
 
 
 def test_very_many_strips_are_refused(monkeypatch: pytest.MonkeyPatch):
