@@ -154,6 +154,19 @@ def test_items_are_found_wherever_they_lie(method: int):
     assert decode(data).size == (SIDE, SIDE)
 
 
+def test_units_with_an_extension_are_read():
+    stream, extended, at = frame(), b"", 0
+    while at < len(stream):
+        # The type, and the size in seven bits a byte, the lowest first.
+        behind = at + 1 + next(n for n in range(1, 9) if stream[at + n] < 128)
+        size = sum((byte & 127) << 7 * n for n, byte in enumerate(stream[at + 1 : behind]))
+        extended += bytes([stream[at] | 4, 0]) + stream[at + 1 : behind + size]
+        at = behind + size
+    assert len(extended) > len(stream)
+    assert frames_decoded(file_of(extended)) == [SIDE * SIDE]
+    assert np.array_equal(decode(file_of(extended)), decode(file_of(stream)))
+
+
 def test_items_longer_than_the_file_are_refused():
     # As libavif does. Put together they could be 65,535 times 16 MB.
     with pytest.raises(UnusualAvif, match="longer than the file"):

@@ -1,7 +1,7 @@
 """An AVIF of very many or very large pieces is refused before libavif opens it."""
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import pytest
 from PIL import features
@@ -16,6 +16,8 @@ pytestmark = pytest.mark.skipif(not features.check("avif"), reason="this Pillow 
 PLAIN = bytes(4)
 """Version 0, no flags."""
 
+FRAME = 6
+
 TABLES = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
 
 
@@ -27,6 +29,7 @@ def picture(
     having: dict[int, bytes] | None = None,
     again: int = 0,
     after: int = 0,
+    wide: Collection[str] = (),
 ) -> bytes:
     """A picture whose items lie one after another; the first is the one that is shown.
 
@@ -38,6 +41,8 @@ def picture(
         having: The properties of each item: 128 and the number where it is essential.
         again: Bytes of the file that each item but the first has besides, in a second place.
         after: Bytes that no item has.
+        wide: What is written in its wider form: the numbers in `infe`, `iinf`, `ipma` or `iloc`,
+            the `indices` of properties, or where an item lies, with a `base` or a `place` number.
     """
     kinds, having = kinds or {}, having or {1: b"\1\2\x83"}
     own = (
@@ -46,29 +51,39 @@ def picture(
         configuration(),
     )
     infos = [
-        box(b"infe", b"\2\0\0\0", struct.pack(">HH4sB", item, 0, kinds.get(item, b"av01"), 0))
+        box(
+            b"infe",
+            b"\3\0\0\0" if "infe" in wide else b"\2\0\0\0",
+            number(item, wide="infe" in wide),
+            struct.pack(">H4sB", 0, kinds.get(item, b"av01"), 0),
+        )
         for item in items
     ]
     associations = [
-        struct.pack(">HB", item, len(numbers)) + numbers for item, numbers in having.items()
+        number(item, wide="ipma" in wide) + bytes([len(numbers)]) + indices(numbers, wide=wide)
+        for item, numbers in having.items()
     ]
 
     def head(at: int) -> bytes:
-        places = b""
-        for item, content in items.items():
-            second = struct.pack(">II", 0, again) if again and item > 1 else b""
-            places += struct.pack(">HHH", item, 0, 2 if second else 1)
-            places += struct.pack(">II", at, len(content)) + second
-            at += len(content)
         meta = (
             box(b"hdlr", bytes(8), b"pict", bytes(13)),
             box(b"pitm", PLAIN, b"\0\1"),
-            box(b"iloc", PLAIN, b"\x44\0", struct.pack(">H", len(items)), places),
-            box(b"iinf", PLAIN, struct.pack(">H", len(items)), *infos),
+            locations(items, at, again=again, wide=wide),
+            box(
+                b"iinf",
+                bytes(["iinf" in wide, 0, 0, 0]),
+                number(len(items), wide="iinf" in wide),
+                *infos,
+            ),
             box(
                 b"iprp",
                 box(b"ipco", *own, *properties),
-                box(b"ipma", PLAIN, struct.pack(">I", len(having)), *associations),
+                box(
+                    b"ipma",
+                    bytes(["ipma" in wide, 0, 0, "indices" in wide]),
+                    struct.pack(">I", len(having)),
+                    *associations,
+                ),
             ),
         )
         return box(b"ftyp", b"avif", PLAIN, b"avifmif1miaf") + box(b"meta", PLAIN, *meta, *more)
@@ -76,21 +91,50 @@ def picture(
     return head(len(head(0)) + 8) + box(b"mdat", *items.values(), bytes(after))
 
 
-def references(kind: bytes, start: int, to: Iterable[int]) -> bytes:
-    numbers = [struct.pack(">H", item) for item in to]
-    return box(kind, struct.pack(">HH", start, len(numbers)), *numbers)
+def number(value: int, *, wide: bool) -> bytes:
+    return struct.pack(">I" if wide else ">H", value)
 
 
-def in_tiles(across: int) -> bytes:
+def indices(numbers: bytes, *, wide: Collection[str]) -> bytes:
+    if "indices" not in wide:
+        return numbers
+    return b"".join(struct.pack(">BB", each & 128, each & 127) for each in numbers)
+
+
+def locations(items: dict[int, bytes], at: int, *, again: int, wide: Collection[str]) -> bytes:
+    version = 2 if "iloc" in wide else 1 if "place" in wide else 0
+    of_base, of_index = (4 if form in wide else 0 for form in ("base", "place"))
+    places = b""
+    for item, content in items.items():
+        extents = [(0 if of_base else at, len(content))]
+        extents += [(0, again)] if again and item > 1 else []
+        places += number(item, wide=version == 2) + bytes(4 if version else 2)
+        places += struct.pack(">I", at) if of_base else b""
+        places += struct.pack(">H", len(extents))
+        places += b"".join(bytes(of_index) + struct.pack(">II", *each) for each in extents)
+        at += len(content)
+    sizes = bytes([version, 0, 0, 0, 0x44, of_base << 4 | of_index])
+    return box(b"iloc", sizes, number(len(items), wide=version == 2), places)
+
+
+def references(kind: bytes, start: int, to: Iterable[int], *, wide: bool = False) -> bytes:
+    numbers = [number(item, wide=wide) for item in to]
+    return box(kind, number(start, wide=wide), struct.pack(">H", len(numbers)), *numbers)
+
+
+def in_tiles(across: int, *, wide: Collection[str] = ()) -> bytes:
+    """A grid of pictures; `wide` is as in `picture`, or `iref`."""
     grid = struct.pack(">BBBBHH", 0, 0, across - 1, across - 1, across * SIDE, across * SIDE)
     items = {1: grid} | dict.fromkeys(range(2, across**2 + 2), frame())
     size = box(b"ispe", PLAIN, struct.pack(">II", across * SIDE, across * SIDE))
+    tiles = references(b"dimg", 1, list(items)[1:], wide="iref" in wide)
     return picture(
         items,
-        box(b"iref", PLAIN, references(b"dimg", 1, list(items)[1:])),
+        box(b"iref", bytes(["iref" in wide, 0, 0, 0]), tiles),
         kinds={1: b"grid"},
         properties=[size],
         having={1: b"\4\2"} | dict.fromkeys(list(items)[1:], b"\1\2\x83"),
+        wide=wide,
     )
 
 
@@ -118,6 +162,21 @@ def lengths(*entries: tuple[int, int]) -> bytes:
 def test_a_picture_in_tiles_is_read():
     assert frames_decoded(in_tiles(across=32)) == [SIDE * SIDE] * 1024
     assert decode(in_tiles(across=5)).size == (5 * SIDE, 5 * SIDE)
+
+
+@pytest.mark.parametrize(
+    "wide",
+    [
+        *(["infe"], ["iinf"], ["ipma"], ["indices"], ["iloc"], ["base"], ["place"], ["iref"]),
+        ["infe", "iinf", "ipma", "indices", "iloc", "base", "place", "iref"],
+    ],
+    ids=" ".join,
+)
+def test_numbers_of_any_width_are_read(wide: list[str]):
+    narrow, data = in_tiles(across=2), in_tiles(across=2, wide=wide)
+    assert len(data) > len(narrow)
+    assert frames_decoded(data) == frames_decoded(narrow) == [SIDE * SIDE] * 4
+    assert decode(data).tobytes() == decode(narrow).tobytes()
 
 
 def test_places_of_no_length_are_empty():
@@ -168,14 +227,19 @@ def test_items_themselves_are_counted():
         decode(data)
 
 
-def test_properties_copied_very_often_are_refused():
+@pytest.mark.parametrize("wide", [[], ["ipma"], ["indices"]], ids=["narrow", "ipma", "indices"])
+def test_properties_copied_very_often_are_refused(wide: list[str]):
     # 200 copies of 8 MB took 2 GB.
     large, profile = (box(kind, bytes(1_000_000)) for kind in (b"abcd", b"colr"))
-    having = {1: b"\1\2\x83"} | dict.fromkeys(range(2, 100), b"\4")
+    having = {1: b"\1\2\x83"} | dict.fromkeys(range(2, 100), b"\x84")
     with pytest.raises(UndecodableImage, match="properties are far longer"):
-        decode(picture({1: frame()}, properties=[large], having=having))
-    shared = picture({1: frame()}, properties=[profile], having=having)
+        decode(picture({1: frame()}, properties=[large], having=having, wide=wide))
+    shared = picture({1: frame()}, properties=[profile], having=having, wide=wide)
     assert frames_decoded(shared) == [SIDE * SIDE]
+    # 0 is none of them.
+    none = having | dict.fromkeys(range(2, 100), b"\0")
+    without = picture({1: frame()}, properties=[large], having=none, wide=wide)
+    assert frames_decoded(without) == [SIDE * SIDE]
 
 
 @pytest.mark.parametrize("many", ["properties", "associations", "groups", "descriptions"])
@@ -195,6 +259,29 @@ def test_very_many_small_pieces_are_refused(many: str):
         decode(data)
 
 
+def test_fewer_properties_than_declared_are_refused():
+    data = picture({1: frame()})
+    at = data.index(b"ipma") + 8
+    with pytest.raises(UnusualAvif, match="fewer properties than it says"):
+        frames_decoded(data[:at] + struct.pack(">I", 2) + data[at + 4 :])
+
+
+def test_fewer_places_than_declared_are_refused():
+    # Beyond the file there are none, of no length.
+    places = box(b"iloc", PLAIN, b"\x44\0", struct.pack(">H", 3))
+    of_track = box(b"moov", box(b"trak", box(b"meta", PLAIN, places)))
+    with pytest.raises(UnusualAvif, match="items are longer than the file"):
+        frames_decoded(picture({1: frame()}) + of_track)
+
+
+def test_frames_count_for_what_reading_them_takes():
+    sequence = frame()[: 2 + 2 + frame()[3]]
+    key = unit(FRAME, b"\x10" + bytes(7))
+    assert frames_decoded(file_of(sequence + key * 10)) == [SIDE * SIDE] * 10
+    with pytest.raises(UnusualAvif, match="pieces"):
+        frames_decoded(file_of(sequence + key * 20_000))
+
+
 def test_headers_of_sequences_count_for_what_reading_them_takes():
     headers = b"".join(unit(1, struct.pack(">I", number)) for number in range(2000))
     with pytest.raises(UnusualAvif, match="pieces"):
@@ -212,6 +299,29 @@ def test_tables_of_samples_are_bounded():
     with pytest.raises(UndecodableImage, match="300,000 samples"):
         # Each track: 2,000 chunks of 50 and as many of 100.
         decode(with_tables(animation, stco=chunks, stsc=lengths((1, 50), (2001, 100))))
+
+
+@pytest.mark.parametrize("wide", [False, True], ids=["stco", "co64"])
+@pytest.mark.parametrize("fixed", [False, True], ids=["a size each", "one size"])
+def test_a_tracks_first_sample_is_found(*, wide: bool, fixed: bool):
+    still, sample = picture({1: frame()}), frame(SIDE // 2)
+    place = struct.pack(">Q" if wide else ">I", len(still) + 8)
+    size = len(sample)
+    tables = (
+        box(b"stsc", lengths((1, 2))),
+        box(b"co64" if wide else b"stco", struct.pack(">II", 0, 1), place),
+        box(
+            b"stsz",
+            struct.pack(">III", 0, size, 2)
+            if fixed
+            else struct.pack(">IIIII", 0, 0, 2, size, size),
+        ),
+    )
+    track = box(b"stbl", *tables)
+    for kind in reversed(TABLES[:-1]):
+        track = box(kind, track)
+    data = still + box(b"mdat", sample, sample) + track
+    assert frames_decoded(data) == [SIDE * SIDE, SIDE * SIDE // 4]
 
 
 def test_a_table_that_is_there_twice_is_refused():
