@@ -45,10 +45,12 @@ def test_several_listen_and_each_is_sent_connections() -> None:
 
 def test_a_name_with_several_addresses_gets_one_port(monkeypatch: pytest.MonkeyPatch) -> None:
     def two(host: str, port: int, **options: object) -> list[tuple[object, ...]]:
-        return [
+        addresses = [
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
             for address in ("127.0.0.1", "127.0.0.2", "127.0.0.1")
         ]
+        # Nor is there a socket for each family of addresses.
+        return [(250, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)), *addresses]
 
     monkeypatch.setattr(socket, "getaddrinfo", two)
     sockets = bind("twins", 0)
@@ -79,3 +81,46 @@ def test_an_address_is_claimed_by_one_service_until_that_has_ended() -> None:
             claim([other, late])
         for again in claim([other, late]):
             again.close()
+
+
+def test_no_name_is_every_address() -> None:
+    sockets = bind("", 0)
+    try:
+        assert "0.0.0.0" in {made.getsockname()[0] for made in sockets}
+    finally:
+        for made in sockets:
+            made.close()
+
+
+def test_an_address_of_ipv6_leaves_ipv4_to_others() -> None:
+    try:
+        (made,) = bind("::", 0)
+    except OSError:
+        pytest.skip("needs IPv6")
+    with made:
+        made.listen()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port_of([made])), timeout=5)
+
+
+def test_of_several_addresses_none_is_kept_if_one_cannot_be_had(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[socket.socket] = []
+
+    class Made(socket.socket):
+        def __init__(self, *args: int) -> None:
+            super().__init__(*args)
+            made.append(self)
+
+    with socket.create_server(("127.0.0.2", 0)) as taken:
+        port = taken.getsockname()[1]
+        found = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
+            for address in ("127.0.0.1", "127.0.0.2")
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **options: found)
+        monkeypatch.setattr(socket, "socket", Made)
+        with pytest.raises(OSError, match="in use"):
+            bind("twins", port)
+    assert [each.fileno() for each in made] == [-1, -1]

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -88,6 +89,34 @@ def test_any_of_them_tells_the_metrics_of_all(tmp_path: Path) -> None:
                 assert requests(told) == 12
                 assert answering(told) == 3
 
+    asyncio.run(run())
+
+
+def test_of_two_that_ask_at_once_the_older_answer_is_kept_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overtaken = threading.Event()
+    # Of the older one; of the newer one if it can overtake; once that is kept, with the others'.
+    merges = iter((lambda: overtaken.wait(0.1), lambda: None, *[overtaken.set] * 9))
+
+    def merge(answering: list[str], silent: list[str]) -> str:
+        next(merges)()
+        return whole(answering, silent)
+
+    async def run() -> None:
+        async with running(tmp_path, Store(1)) as (before,):
+            await before.exposition()
+        store = Store(1)
+        async with running(tmp_path, store) as (siblings,):
+            monkeypatch.setattr(module, "merge", merge)
+            older = asyncio.create_task(siblings.exposition())
+            await asyncio.sleep(0)
+            store.metrics.request("/compare", "POST", 200, 0.01)
+            told = await asyncio.gather(older, siblings.exposition())
+            assert [requests(text) for text in told] == [2, 3]
+        assert requests(Folder(tmp_path).record(0).read_text()) == 3
+
+    whole = module.merge
     asyncio.run(run())
 
 
