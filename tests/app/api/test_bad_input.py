@@ -338,12 +338,12 @@ def test_paths_and_methods(client: httpx.Client) -> None:
     assert client.get("/static/../../settings.py").status_code == 404
 
 
-@pytest.mark.parametrize("value", ["soon", "-1", "0", "nan"])
+@pytest.mark.parametrize("value", ["soon", "-1", "0", "nan", "²"])
 def test_a_timeout_that_is_none(client: httpx.Client, value: str) -> None:
     answer = client.post(
         "/compare",
         files={"image_a": GOOD, "image_b": GOOD},
-        headers={"x-request-timeout": value},
+        headers={b"x-request-timeout": value.encode("latin-1")},
     )
     problem(answer, 400, "X-Request-Timeout")
 
