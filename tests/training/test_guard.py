@@ -9,6 +9,8 @@ import pytest
 from tests.training.drawings import fit_words, fitting_place, with_recipe
 from training.cli import main
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 PAIRS = ("sampling.name=balanced-pairs",)
 TRIPLETS = ("sampling.name=classes-by-images", "batch=16", "loss.name=triplet-margin")
 SIGMOID = (

@@ -30,6 +30,8 @@ from training.recipe.files import load_recipe
 from training.run.folder import Run
 from training.run.session import Session
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 FOLDS = ("calibration.folds=3",)
 
 

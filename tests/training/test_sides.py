@@ -24,6 +24,8 @@ from training.fit import FitRequest, fit
 from training.learning.learner import _embedded
 from training.progress import Reporter
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture
 def sides(tmp_path):

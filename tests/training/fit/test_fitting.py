@@ -64,10 +64,8 @@ class TestTwoLevels:
         assert "python -m app" in printed
         assert "curl" in printed
 
-    def test_the_network_has_learnt_something(self, fitted):
+    def test_it_has_learnt_something_and_told_how_it_went(self, fitted):
         assert fitted[0].manifest.evaluations[0].figures["auc"] > 0.8
-
-    def test_progress_tells_loss_accuracy_and_rate(self, fitted):
         line = r"training: 12/12, loss [\d.]+, accuracy [\d.]+%, [\d,]+ images/s, learning rate \S+"
         assert re.search(line, fitted[1].err)
 
@@ -84,6 +82,7 @@ class TestTwoLevels:
         assert again.weights.sha256 != fitted[0].manifest.weights.sha256
 
 
+@pytest.mark.usefixtures("undrawn")
 class TestThreeLevels:
     def test_split_by_group_with_one_shot_trials(self, command, store):
         assert command(data="three") == 0
@@ -121,6 +120,7 @@ class TestThreeLevels:
         assert "36 classes" in checkpoint.manifest.provenance.data
 
 
+@pytest.mark.usefixtures("undrawn")
 class TestOtherWays:
     def test_train_and_val_folders(self, command, store, tmp_path):
         draw_folder(tmp_path / "d" / "train", classes=6, images=4)
@@ -229,6 +229,7 @@ class TestRefused:
         assert "class" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("undrawn")
 class TestWithoutARecipe:
     def test_it_chooses_trains_says_why_and_reports(
         self, command, store, capsys, tmp_path, monkeypatch

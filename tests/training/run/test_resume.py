@@ -20,6 +20,8 @@ from training.cli import main
 from training.history import from_csv
 from training.run.folder import Run
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 STEPS = 60
 
 

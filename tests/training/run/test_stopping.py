@@ -22,6 +22,8 @@ from training.run.loop import Loop
 from training.run.planning import Plan
 from training.run.state import Kept, Standing
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 # Validated every third step, at a rate so low that one validation is like the next.
 IDLE = ("optimiser.learning_rate=1e-12", "validation.times=8", "mean_decay=null")
 
