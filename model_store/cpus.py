@@ -4,7 +4,7 @@ import math
 import os
 from pathlib import Path
 
-from model_store.cgroups import MEMBERSHIP, ROOT, folders
+from model_store.cgroups import MEMBERSHIP, ROOT, least
 
 _FILES = {1: ("cpu.cfs_quota_us", "cpu.cfs_period_us"), 2: ("cpu.max",)}
 
@@ -24,14 +24,10 @@ def cgroup_quota(root: Path = ROOT, membership: Path = MEMBERSHIP) -> float | No
     """CPUs that the process's cgroup and those above it allow, or None where there is no limit.
 
     Args:
-        root: As `folders` takes it.
+        root: As `least` takes it.
         membership: Likewise.
     """
-    limits = [
-        _quota(folder, *_FILES[version])
-        for version, folder in folders(("cpu", "cpu,cpuacct"), root, membership)
-    ]
-    return min((limit for limit in limits if limit is not None), default=None)
+    return least(_quota, ("cpu", "cpu,cpuacct"), root, membership)
 
 
 def _affinity() -> int:
@@ -40,9 +36,9 @@ def _affinity() -> int:
     return os.cpu_count() or 1
 
 
-def _quota(folder: Path, *files: str) -> float | None:
+def _quota(version: int, folder: Path) -> float | None:
     try:
-        words = " ".join((folder / file).read_text() for file in files).split()
+        words = " ".join((folder / file).read_text() for file in _FILES[version]).split()
         quota, period = float(words[0]), float(words[1])
     except (OSError, ValueError, IndexError):
         return None  # No such file, or "max": no limit here.

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from model_store.allocator import Option, set_allocator
-from model_store.cgroups import MEMBERSHIP, ROOT, folders
+from model_store.cgroups import MEMBERSHIP, ROOT, least
 from model_store.shortage import out_of_memory
 from training.errors import TrainingError
 
@@ -75,18 +75,15 @@ def cgroup_left(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int | None:
     """Bytes that the limits of the process's cgroup and those above it leave; None without any.
 
     Args:
-        root: As `folders` takes it.
+        root: As `least` takes it.
         membership: Likewise.
     """
-    left = [
-        _left(folder, *_FILES[version])
-        for version, folder in folders(("memory",), root, membership)
-    ]
-    return min((value for value in left if value is not None), default=None)
+    return least(_left, ("memory",), root, membership)
 
 
-def _left(folder: Path, most: str, used: str, cache: str) -> int | None:
+def _left(version: int, folder: Path) -> int | None:
     """What one cgroup leaves; pages of files that are long unused can be had back."""
+    most, used, cache = _FILES[version]
     try:
         limit, taken = int((folder / most).read_text()), int((folder / used).read_text())
         unused = 0
