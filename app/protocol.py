@@ -11,11 +11,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from app.api.context import unsent_of
 from app.api.problem import BadRequest, HeadersTooLarge, HeadersTooSlow
-from app.api.refusal import refusal
+from app.api.refusal import headers_too_large, reason, refusal
 from app.api.sink import sink_of
 from app.connection import Flow, Timer, has_left, hold_little
 from app.inference.admission import Reservation
-from app.inference.traces import forget_traces
 
 _MAX_HEADER_BYTES = 65_536
 # Beside its bytes each takes some 180 of memory, and may be sent in five. The shipped balancer
@@ -131,10 +130,10 @@ class GuardedProtocol(HttpToolsProtocol):
         try:
             self._parse(data)
         except httptools.HttpParserError as error:
-            self._refuse(_reason(error))
+            self._refuse(reason(error))
         else:
             if self._unfinished_bytes > _MAX_HEADER_BYTES:
-                self._refuse(_too_large())
+                self._refuse(headers_too_large(_MAX_HEADER_BYTES))
 
     def _take_body(self, data: bytes) -> bytes:
         """Takes what belongs to a large body; gives what is behind it."""
@@ -191,7 +190,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """A header; or a trailer, which nothing here asks for."""
         self._header_bytes += len(name) + len(value) + _LINE_BYTES
         if self._header_bytes > _MAX_HEADER_BYTES:
-            raise _too_large()
+            raise headers_too_large(_MAX_HEADER_BYTES)
         if self._in_headers:
             if len(self.headers) >= _MAX_HEADERS:
                 raise HeadersTooLarge(
@@ -207,7 +206,7 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._reading.stop()
         if self._header_bytes + len(self.url) > _MAX_HEADER_BYTES:
-            raise _too_large()
+            raise headers_too_large(_MAX_HEADER_BYTES)
         try:
             super().on_headers_complete()
         # The last is what uvicorn makes of a target without a path.
@@ -395,22 +394,3 @@ class GuardedProtocol(HttpToolsProtocol):
         self.rejected(error.slug)
         self.transport.write(refusal(error, self.server_state.default_headers))
         self._close()
-
-
-def _too_large() -> HeadersTooLarge:
-    return HeadersTooLarge(
-        f"the request's headers are over the limit of {_MAX_HEADER_BYTES:,} bytes, its target and "
-        "trailers included; send fewer or shorter ones"
-    )
-
-
-def _reason(error: httptools.HttpParserError) -> BadRequest:
-    # The parser hands on what a callback raised as the context of its own error.
-    reason = error.__context__
-    if isinstance(reason, BadRequest):
-        # Its trace leads to the connection, which keeps it, and to what was read last.
-        forget_traces(reason)
-        return reason
-    return BadRequest(
-        f"this is not HTTP/1.1 as it should be ({error}); have an HTTP client library write it"
-    )
