@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from model_store.curves import BetaCurve, Curve, IsotonicCurve, LogisticCurve
+from model_store.curves import CONFIG, BetaCurve, Curve, IsotonicCurve, LogisticCurve
 from model_store.metric import Metric
 
 __all__ = [
@@ -97,12 +97,7 @@ class Calibration(BaseModel):
         data_digest: SHA-256 over the images, or empty if they are not files.
     """
 
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        allow_inf_nan=False,
-        json_schema_serialization_defaults_required=True,
-    )
+    model_config = CONFIG
 
     curve: Curve
     log_losses: dict[str, Annotated[float, Field(ge=0)]] = {}

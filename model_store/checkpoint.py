@@ -124,6 +124,21 @@ def read_weights(folder: Path, manifest: Manifest) -> bytes:
     return data
 
 
+def check_size(folder: Path, manifest: Manifest) -> None:
+    """Looks at the file with the weights without reading it; arguments as `read_weights` has them.
+
+    Raises:
+        CheckpointDamaged: The file is missing, or its size is not the manifest's.
+    """
+    path, expected = folder / WEIGHTS, manifest.weights.bytes
+    found = path.stat().st_size if path.is_file() else 0
+    if found != expected:
+        raise CheckpointDamaged(
+            f"{path} has {found:,} of {expected:,} bytes; restore it from a copy, or train or "
+            "import it again"
+        )
+
+
 def read_typicality(folder: Path, manifest: Manifest) -> Typicality | None:
     """The description of a model's own kind of images.
 

@@ -14,13 +14,13 @@ _LOGIT_LIMIT = 30.0
 # Keeps the logarithms of a beta curve finite for evidence beyond what it was fitted to.
 _BETA_LIMIT = 1e-3
 
-# What is written has every field, so readers of its schema may count on `method`.
-_CONFIG = ConfigDict(
+CONFIG = ConfigDict(
     frozen=True,
     extra="forbid",
     allow_inf_nan=False,
     json_schema_serialization_defaults_required=True,
 )
+"""Of what is written with every field, so that readers of its schema may count on each."""
 
 
 def _probability(logit: npt.ArrayLike) -> Floats:
@@ -34,7 +34,7 @@ class LogisticCurve(BaseModel):
     Platt, "Probabilistic outputs for support vector machines", 1999.
     """
 
-    model_config = _CONFIG
+    model_config = CONFIG
 
     method: Literal["logistic"] = "logistic"
     slope: Annotated[float, Field(ge=0)]
@@ -53,7 +53,7 @@ class BetaCurve(BaseModel):
     a, b and c named rise, fall and intercept.
     """
 
-    model_config = _CONFIG
+    model_config = CONFIG
 
     method: Literal["beta"] = "beta"
     low: float
@@ -93,7 +93,7 @@ class IsotonicCurve(BaseModel):
         logits: Of P(same) at the knots, never falling.
     """
 
-    model_config = _CONFIG
+    model_config = CONFIG
 
     method: Literal["isotonic"] = "isotonic"
     evidence: Annotated[tuple[float, ...], Field(min_length=1, max_length=256)]

@@ -145,8 +145,7 @@ class ModelStore:
         Raises:
             StoreError: `store.json` or the model's folder cannot be read.
         """
-        model = self.index().aliases.get(name)
-        return name if model is None or self._listed(name) else model
+        return self._stands_for(name, self.index())
 
     def manifest(self, name: str, version: int | None = None) -> Manifest:
         """The manifest of a model, without its weights.
@@ -166,13 +165,7 @@ class ModelStore:
             ModelNotFound, CheckpointDamaged, FormatTooNew: As `manifest`; or the weights have not.
         """
         manifest = self.manifest(name, version)
-        weights = self.find(name, version).path / checkpoints.WEIGHTS
-        found = weights.stat().st_size if weights.is_file() else 0
-        if found != manifest.weights.bytes:
-            raise CheckpointDamaged(
-                f"{weights} has {found:,} of {manifest.weights.bytes:,} bytes; restore it from a "
-                "copy, or train or import it again"
-            )
+        checkpoints.check_size(self.find(name, version).path, manifest)
         return manifest
 
     def load(self, name: str, version: int | None = None) -> Checkpoint:
@@ -402,10 +395,13 @@ class ModelStore:
         if index.default is None:
             return first
         # The shipped store names one of those before it is there.
-        return index.default not in IMPORTED_MODELS and not (
-            self._listed(index.default)
-            or self._listed(index.aliases.get(index.default, index.default))
+        return index.default not in IMPORTED_MODELS and not self._listed(
+            self._stands_for(index.default, index)
         )
+
+    def _stands_for(self, name: str, index: StoreIndex) -> str:
+        model = index.aliases.get(name)
+        return name if model is None or self._listed(name) else model
 
     def _is_only(self, name: str) -> bool:
         """Whether the store is known to hold no other model."""
