@@ -165,3 +165,8 @@ def test_the_threshold_itself_is_the_same():
     assert not CALIBRATION.same(at + 1e-9, Metric.EUCLIDEAN_DISSIMILARITY)
     assert not CALIBRATION.same(at - 1e-9, Metric.COSINE_SIMILARITY)
     assert not CALIBRATION.same(math.nan, Metric.COSINE_SIMILARITY)
+
+
+def test_evidence_of_an_exponential_similarity_goes_on_to_the_least_there_are():
+    found = evidence([1e-30, 0.5], Metric.EXPONENTIAL_SIMILARITY)
+    assert found == pytest.approx([math.log(1e-30), math.log(0.5)])

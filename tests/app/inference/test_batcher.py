@@ -41,6 +41,8 @@ def test_images_that_arrive_while_the_device_is_busy_form_the_next_batches() -> 
 
     metrics = with_batcher(scenario)
     assert value(metrics, "twinlens_batch_images_count", model="mean") == 3
+    assert value(metrics, "twinlens_batch_images_sum", model="mean") == 7
+    assert value(metrics, "twinlens_stage_seconds_sum", stage="queue") > 0
 
 
 def test_sides_and_models_are_never_mixed_and_take_turns() -> None:

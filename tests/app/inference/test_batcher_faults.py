@@ -108,6 +108,11 @@ def test_a_thread_that_was_given_up_ends_without_touching_the_work_of_the_next(
         assert not old.is_alive()
         assert batcher.fault is None
         assert batcher.busy_seconds > 0, "the other batch is still in work"
+        batch = batcher._schedule.at(0)
+        assert batch is not None
+        since = batch.since
+        batcher._beat(generation=0, number=0)
+        assert batch.since == since, "nobody else's call makes it a younger one"
         sound.gate.set()
         assert (await second).embedding[0] == 2
         await batcher.close()

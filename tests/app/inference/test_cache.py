@@ -61,3 +61,10 @@ def test_the_bound_holds_and_what_is_found_is_what_was_put(limit, steps) -> None
             cache.put(key, last[number])
         assert cache.bytes <= limit
         assert cache.bytes == sum(r.embedding.nbytes + 500 for r in cache._rows.values())
+
+
+def test_a_row_that_just_fits_is_kept() -> None:
+    cache = EmbeddingCache(40 + 500)
+    key = cache_key(b"a", "m")
+    cache.put(key, row(1))
+    assert cache.get(key) is not None

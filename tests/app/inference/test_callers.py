@@ -37,3 +37,12 @@ def test_nobody_is_alone_beside_another_or_just_after(clock: list[float]) -> Non
     assert callers.lone_images == 0
     clock[0] += 0.002
     assert callers.lone_images == 4
+
+
+def test_whoever_leaves_takes_his_own_images_along(clock: list[float]) -> None:
+    callers = Callers()
+    callers.enter(1)
+    callers.enter(2)
+    callers.leave(1)
+    clock[0] += 1
+    assert callers.lone_images == 2

@@ -1,13 +1,18 @@
 """Images that are known, or in work already, are not embedded again."""
 
 import asyncio
+import threading
 
 import numpy as np
 import pytest
 
+from app.inference import decode
 from app.inference.embedder import EncodedImage
 from app.inference.service import Service
+from model_store.errors import UnsupportedImageType
+from model_store.images import decode_prepared
 from model_store.network import Side
+from model_store.preprocessing import Preprocessing, UInt8Image
 from tests.app.inference.batching import entered
 from tests.app.inference.services import image, lookups, run, with_engine
 from tests.app.material import DIMENSION, MeanEngine, picture
@@ -136,5 +141,69 @@ def test_what_the_cache_holds_is_told_to_prometheus(store) -> None:
         await service.inference.embed([image(1), image(2)])
         assert told("twinlens_cache_entries") == 2
         assert told("twinlens_cache_bytes") > 2 * 4 * DIMENSION
+
+    run(store, scenario)
+
+
+def test_an_image_that_is_bad_is_refused_before_the_others_are_embedded(store) -> None:
+    async def scenario(service: Service) -> None:
+        engine = MeanEngine()
+        with_engine(service, engine)
+        engine.gate.clear()
+        images = [image(1), EncodedImage("candidates[1]", b"no image")]
+        try:
+            with pytest.raises(UnsupportedImageType):
+                await asyncio.wait_for(service.inference.embed(images), 10)
+        finally:
+            engine.gate.set()
+
+    run(store, scenario)
+
+
+def test_images_that_nobody_waits_for_are_not_decoded(
+    store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, decoded = threading.Event(), []
+
+    def slowly(data: bytes, spec: Preprocessing, *, max_pixels: int) -> UInt8Image:
+        decoded.append(data)
+        assert gate.wait(30)
+        return decode_prepared(data, spec, max_pixels=max_pixels)
+
+    monkeypatch.setattr(decode, "decode_prepared", slowly)
+
+    async def scenario(service: Service) -> None:
+        first = asyncio.create_task(service.inference.embed([image(1)]))
+        await asyncio.to_thread(wait_until, lambda: decoded)
+        left = asyncio.create_task(service.inference.embed([image(2)]))
+        await asyncio.sleep(0.01)
+        left.cancel()
+        await asyncio.wait([left])
+        gate.set()
+        await first
+        await service.inference.embed([image(3)])
+        assert decoded == [image(1).data, image(3).data]
+
+    run(store, scenario, decode_threads=1)
+
+
+def test_one_that_was_given_up_does_not_take_its_successor_along(store) -> None:
+    async def scenario(service: Service) -> None:
+        engine = MeanEngine()
+        with_engine(service, engine)
+        engine.gate.clear()
+        tasks = [asyncio.create_task(service.inference.embed([image(9)]))]
+        await entered(engine)
+        left = asyncio.create_task(service.inference.embed([image(1)]))
+        await asyncio.to_thread(wait_until, lambda: service._batcher.depth == 1)
+        left.cancel()
+        tasks.append(asyncio.create_task(service.inference.embed([image(1)])))
+        await asyncio.wait([left])
+        await asyncio.sleep(0.01)
+        tasks.append(asyncio.create_task(service.inference.embed([image(1)])))
+        await asyncio.sleep(0.01)
+        engine.gate.set()
+        await asyncio.gather(*tasks)
+        assert lookups(service, "joined") == 1
 
     run(store, scenario)

@@ -10,7 +10,8 @@ from app.inference.catalogue import Catalogue
 from app.inference.errors import NotReady
 from app.inference.loader import Loader
 from app.inference.service import Service
-from tests.app.inference.services import image, run
+from tests.app.inference.services import image, run, with_engine
+from tests.app.inference.test_supervisor_ended import Elsewhere
 from tests.app.material import fill_store, network
 from tests.app.serving import wait_until
 
@@ -63,5 +64,29 @@ def test_who_drains_loads_no_models_any_more(store) -> None:
         service.drain()
         with pytest.raises(NotReady, match="shutting down"):
             await service.look()
+
+    run(store, scenario)
+
+
+def test_an_engine_is_not_mended_while_somebody_looks(tmp_path) -> None:
+    store = fill_store(tmp_path)
+
+    async def scenario(service: Service) -> None:
+        old = service.catalogue.models["plain"].engine
+        store.save("tiny", network(seed=10))
+        await asyncio.gather(service._library.rebuild("plain"), service.look())
+        assert service.catalogue.models["tiny"].version == 2
+        assert service.catalogue.models["plain"].engine is not old
+
+    run(tmp_path, scenario)
+
+
+def test_an_engine_that_has_ended_and_is_mended_gives_back_what_it_held(store) -> None:
+    async def scenario(service: Service) -> None:
+        engine = Elsewhere()
+        with_engine(service, engine)
+        engine.gone = True
+        await service._library.rebuild("tiny")
+        assert engine.closed
 
     run(store, scenario)

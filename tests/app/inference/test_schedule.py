@@ -8,6 +8,7 @@ from app.inference.callers import Callers
 from app.inference.engines.base import Concurrency
 from app.inference.lane import Lane
 from app.inference.schedule import Schedule, Slot
+from tests.app.inference.batching import SIDE_BY_SIDE
 from tests.app.material import MeanEngine, grey, lane
 
 # Up to four images go to it one by one, two of them to wait behind the two that it is at.
@@ -219,3 +220,21 @@ def test_a_lane_whose_last_image_was_taken_back_has_no_turn(schedule: Schedule) 
     waiting(schedule, second, 1)
     assert schedule.remove(slot)
     assert schedule.turn() is second
+
+
+def test_calls_that_wait_behind_others_in_the_engine_are_no_load(schedule: Schedule) -> None:
+    only = lane(MeanEngine(ONE_FOR_FEW))
+    waiting(schedule, only, 5)
+    for thread in range(2):
+        schedule.take(only, thread)
+    assert schedule.load == 0.5
+
+
+def test_what_waits_is_not_shared_with_streams_that_another_engine_keeps_busy(
+    schedule: Schedule,
+) -> None:
+    one, other = lane(MeanEngine(SIDE_BY_SIDE)), lane(MeanEngine(SIDE_BY_SIDE))
+    waiting(schedule, one, 1)
+    schedule.take(one, 0)
+    waiting(schedule, other, 3)
+    assert len(schedule.take(other, 1).slots) == 3

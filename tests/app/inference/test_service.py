@@ -109,7 +109,7 @@ def test_an_image_against_itself_is_a_single_one(store) -> None:
     async def scenario(service: Service) -> None:
         engine = OneCallerEngine()
         with_engine(service, engine)
-        await service.inference.compare(image(1), image(1))
+        await service.inference.compare(image(1), image(1, Side.RIGHT))
         assert engine.lone == [1]
 
     run(store, scenario)

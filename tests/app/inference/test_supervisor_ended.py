@@ -10,9 +10,10 @@ from app.inference.errors import EngineGone, NotReady
 from app.inference.lane import Lane
 from app.inference.supervisor import Supervisor
 from model_store.network import Side
-from tests.app.inference.batching import submit
+from tests.app.inference.batching import submit, with_batcher
 from tests.app.inference.supervision import supervised, until
 from tests.app.material import MeanEngine, grey, lane
+from tests.app.serving import wait_until
 
 
 class Elsewhere(MeanEngine):
@@ -107,3 +108,40 @@ def test_what_ends_again_while_it_is_mended_is_tried_again() -> None:
     metrics = supervised(scenario, rebuild)
     labels = {"model": "mean", "result": "mended"}
     assert metrics.registry.get_sample_value("twinlens_engine_rebuilds_total", labels) == 1
+
+
+def test_who_looks_again_finds_the_fault_that_there_is() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        engine = Elsewhere()
+        engine.gone = True
+        only = lane(engine)
+        batcher.condemn_if_ended([only])
+        fault = batcher.fault
+        batcher.condemn_if_ended([only])
+        assert fault is not None
+        assert batcher.fault is fault
+
+    with_batcher(scenario)
+
+
+def test_there_is_no_recovery_while_another_engine_has_ended() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        engine = Elsewhere()
+        engine.gone = True
+        batcher.recover([lane(engine)])
+        assert batcher.fault is not None
+        assert batcher.fault.gone
+
+    with_batcher(scenario)
+
+
+def test_an_engine_that_has_ended_is_let_go() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        engine = Elsewhere()
+        engine.gone = True
+        only = lane(engine)
+        with pytest.raises(NotReady):
+            await submit(batcher, only, grey(1))
+        await asyncio.to_thread(wait_until, only.users.retire)
+
+    with_batcher(scenario)

@@ -332,3 +332,9 @@ def test_what_was_always_right_is_not_so_for_certain():
 
 def test_the_hull_holds_all():
     assert hull((0.1, 0.3), (0.2, 0.5)) == (0.1, 0.5)
+
+
+def test_parts_of_an_error_count_as_parts():
+    low, high = clopper_pearson(0.5, 10)
+    assert 0 < low < 0.05 < high
+    assert with_exact((0.5, 0.5), 0.45, 10) == hull((0.5, 0.5), clopper_pearson(4.5, 10))

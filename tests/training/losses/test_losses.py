@@ -168,3 +168,9 @@ class TestRegistry:
     def test_mistakes_are_explained(self, component, message):
         with pytest.raises(RecipeError, match=message):
             build(LOSSES, "loss", component, DIMENSION, 3)
+
+
+def test_what_a_part_of_a_sum_learns_is_learnt_with_the_network():
+    parts = [{"name": "supervised-contrastive"}, {"name": "cosine-softmax"}]
+    loss = LOSSES["total"](DIMENSION, 5, parts=parts)
+    assert [parameter.shape for parameter in loss.parameters()] == [(5, DIMENSION)]

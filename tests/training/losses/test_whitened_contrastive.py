@@ -85,3 +85,9 @@ def test_a_batch_that_cannot_be_parted_is_refused(labels):
 def test_options_out_of_range_are_refused(options):
     with pytest.raises(ValueError, match="between 0 and 1"):
         WhitenedContrastive(DIMENSION, 4, **options)
+
+
+def test_embeddings_of_half_precision_have_a_finite_loss():
+    loss = WhitenedContrastive(DIMENSION, 4, known=0.5)
+    batch = batch_of([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3])
+    assert torch.isfinite(loss(tiny.network("euclidean"), rows(12).bfloat16(), batch))
