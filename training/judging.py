@@ -16,7 +16,6 @@ from training.calibration import (
     calibrate,
     chance_warnings,
     fit_typicality,
-    typicality_warnings,
 )
 from training.calibration.typical import ENOUGH_CLASSES, ENOUGH_IMAGES
 from training.crossing import Crossed
@@ -189,15 +188,12 @@ def judge(
         if can_play(left, right):
             trials = one_shot(left, network, candidates=right, seed=recipe.seed)
             evaluations.append(_evaluation("one-shot", trials, left.folder, _VALIDATION))
-    warnings = judged.warnings
-    if judged.calibration is not None:
-        warnings = (*warnings, *typicality_warnings(typicality))
     return Outcome(
         judged.calibration,
         typicality,
         tuple(evaluations),
         tuple(skipped),
-        warnings,
+        judged.warnings,
         judged.validation,
     )
 

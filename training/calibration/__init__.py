@@ -7,12 +7,7 @@ from training.calibration.sufficiency import (
     chance_warnings,
     unpaired_warnings,
 )
-from training.calibration.typical import (
-    Turn,
-    fit_typicality,
-    is_of_typicality,
-    typicality_warnings,
-)
+from training.calibration.typical import Turn, fit_typicality, typicality_warnings
 
 __all__ = [
     "Calibrated",
@@ -24,7 +19,6 @@ __all__ = [
     "fit_isotonic",
     "fit_logistic",
     "fit_typicality",
-    "is_of_typicality",
     "typicality_warnings",
     "unpaired_warnings",
 ]

@@ -140,27 +140,19 @@ def fit_typicality(
     )
 
 
-_WHERE_IT_ENDS = "where the model's own kind ends"
-
-
-def is_of_typicality(warning: str) -> bool:
-    """Whether `typicality_warnings` said so, of whatever description."""
-    return _WHERE_IT_ENDS in warning
-
-
 def typicality_warnings(typicality: Typicality | TypicalityRecord | None) -> tuple[str, ...]:
     """What users of a description must know of it, in sentences; empty where all is well."""
     if typicality is None:
         few = (
             f"fewer than {LEAST_IMAGES} images, or images of one class, do not show "
-            f"{_WHERE_IT_ENDS}, and say nothing of what is in distribution; add images or classes "
-            "and calibrate again"
+            "where the model's own kind ends, and say nothing of what is in distribution; add "
+            "images or classes and calibrate again"
         )
         return (few,)
     if typicality.images < IMAGES_WANTED:
         little = (
-            f"{typicality.images} calibration images say little of {_WHERE_IT_ENDS}: "
-            f"more of it than {typicality.level:g} may be called out of distribution; "
+            f"{typicality.images} calibration images say little of where the model's own kind "
+            f"ends: more of it than {typicality.level:g} may be called out of distribution; "
             f"calibrate on {IMAGES_WANTED} or more"
         )
         return (little,)

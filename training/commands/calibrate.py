@@ -26,6 +26,7 @@ from training.evaluation.pairs import MAX_IMPOSTORS, ScoredPairs
 from training.evaluation.wording import decimal, plain
 from training.publishing.calibrated import CALIBRATED_FILE, calibrated_json
 from training.publishing.card import CARD_FILE, calibrated_since, described_since
+from training.publishing.warned import WARNINGS_FILE, Warned, read_warned
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,6 +83,7 @@ def run(options: argparse.Namespace) -> int:
     # Before anything is embedded, because that takes long.
     bench.store.check_writable(bench.name)
     before = bench.checkpoint.manifest
+    said_before = _said_of(bench.checkpoint.path)
     sides = bench.sides(_folder(bench, options))
     folder = sides.left.folder
     if len(folder.group_names) > 1 and sides.gallery is None:
@@ -105,8 +107,8 @@ def run(options: argparse.Namespace) -> int:
     )
     if typicality is None:
         _check_not_asked(options, folder)
-    found = (*unpaired_warnings(scored), *warnings, *typicality_warnings(typicality))
-    for warning in found:
+    warnings = (*unpaired_warnings(scored), *warnings)
+    for warning in (*warnings, *typicality_warnings(typicality)):
         bench.reporter.say(f"warning: {warning}")
     if typicality is None and before.typicality is not None:
         bench.reporter.say(
@@ -118,7 +120,16 @@ def run(options: argparse.Namespace) -> int:
         before.version,
         calibration=calibration,
         typicality=typicality,
-        files=_files(bench.checkpoint.path, sides, described=options.describe_only),
+        files=_files(
+            bench.checkpoint.path,
+            sides,
+            Warned(
+                training=said_before.training,
+                calibration=said_before.calibration if options.describe_only else warnings,
+                typicality=typicality_warnings(typicality or before.typicality),
+            ),
+            described=options.describe_only,
+        ),
     )
     table = Table(title=f"{bench.name}, {before.metric}", title_justify="left")
     table.add_column("")
@@ -199,16 +210,38 @@ def _calibration(
     return found.calibration, found.warnings
 
 
-def _files(folder: Path, sides: Sides, *, described: bool) -> dict[str, bytes]:
-    """The classes that calibrated, and the card, if it can be read, noting what is not the newest.
+def _said_of(folder: Path) -> Warned:
+    """What was warned of a checkpoint before.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    try:
+        return read_warned(folder)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{folder / WARNINGS_FILE} cannot be read ({error}); put a copy back, or take it away "
+            "to do without"
+        ) from error
+
+
+def _files(folder: Path, sides: Sides, warned: Warned, *, described: bool) -> dict[str, bytes]:
+    """What lies beside the new version, and lay otherwise, or not, beside the old one.
+
+    The card, if it can be read, notes what of it is not the newest.
 
     Args:
         folder: The checkpoint's.
         sides: What calibrated it.
+        warned: What is to be known of it now.
         described: Whether that is the description alone. The calibration is then still the one
             that the card tells of, and has still seen the classes that it was made by.
     """
     files: dict[str, bytes] = {}
+    # By that file a version does not count as an older release's, of whose calibration its card
+    # tells; a description leaves the calibration, and so what tells of it.
+    if not described or (folder / WARNINGS_FILE).exists():
+        files[WARNINGS_FILE] = warned.to_json()
     if not described:
         folders = [side.folder for side in (sides.left, sides.right) if side is not None]
         files[CALIBRATED_FILE] = calibrated_json(

@@ -28,7 +28,6 @@ from training.initialise import told_by_recipe
 from training.naming import called
 from training.progress import Reporter
 from training.publishing.calibrated import read_calibrated
-from training.publishing.card import CARD_FILE, tells_of_older_calibration
 
 CHOICES = ("all", "train", "new", "validation", "calibration")
 """What `--classes` takes."""
@@ -201,16 +200,10 @@ class Bench:
             return True
         names = {entry.name for entry in folder.classes}
         calibrating = read_calibrated(self.checkpoint.path)
-        if calibrating is not None:
-            return not names.isdisjoint(calibrating)
-        try:
-            card = (self.checkpoint.path / CARD_FILE).read_bytes()
-        except OSError:
-            card = b""
-        split = self.split()
-        if split is None or tells_of_older_calibration(card):
-            return False
-        return not names.isdisjoint(split.calibrating)
+        if calibrating is None:
+            split = self.split()
+            calibrating = frozenset(() if split is None else split.calibrating)
+        return not names.isdisjoint(calibrating)
 
     def split(self) -> Split | None:
         """Which classes served what when the model was trained; None where it does not say.

@@ -9,6 +9,8 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from training.errors import DataError
+from training.publishing.older import card_tells_of_calibration
+from training.publishing.warned import WARNINGS_FILE
 
 CALIBRATED_FILE = "calibrated.json"
 """The file's name beside a checkpoint."""
@@ -21,8 +23,17 @@ def calibrated_json(names: Iterable[str]) -> bytes:
     return _NAMES.dump_json(tuple(sorted(set(names))), indent=2) + b"\n"
 
 
+def is_calibrated_since(folder: Path) -> bool:
+    """Whether `calibrate` made a checkpoint's calibration, and not `fit`."""
+    if (folder / CALIBRATED_FILE).exists():
+        return True
+    return not (folder / WARNINGS_FILE).exists() and card_tells_of_calibration(folder)
+
+
 def read_calibrated(folder: Path) -> frozenset[str] | None:
-    """The classes that a checkpoint was calibrated by since `fit`; None where none are recorded.
+    """The classes that a checkpoint was calibrated by since `fit`; None where it was not.
+
+    None at all, where an earlier release calibrated it and did not record by which.
 
     Raises:
         DataError: The file cannot be read.
@@ -31,6 +42,6 @@ def read_calibrated(folder: Path) -> frozenset[str] | None:
     try:
         return frozenset(_NAMES.validate_json(path.read_bytes()))
     except FileNotFoundError:
-        return None
+        return frozenset() if is_calibrated_since(folder) else None
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({error}); calibrate the model again") from error

@@ -13,6 +13,7 @@ from training.judging import Outcome
 from training.naming import one_line
 from training.pictures.curves import CURVES
 from training.progress import duration
+from training.publishing.warned import Warned
 from training.recipe import Recipe
 from training.recipe.files import to_yaml
 from training.run.folder import RunRecord
@@ -49,7 +50,7 @@ class Facts:
         hardware: Where.
         outcome: With what result.
         kept_step: The step of the weights that were kept.
-        notes: What was warned of.
+        warned: What was warned of.
     """
 
     name: str
@@ -64,12 +65,12 @@ class Facts:
     hardware: str
     outcome: Outcome
     kept_step: int
-    notes: tuple[str, ...] = ()
+    warned: Warned
 
 
 def write_card(facts: Facts) -> bytes:
     """The whole card."""
-    recipe, standing = facts.recipe, facts.standing
+    recipe, standing, warned = facts.recipe, facts.standing, facts.warned
     lines = [
         f"# {facts.name}",
         "",
@@ -89,7 +90,7 @@ def write_card(facts: Facts) -> bytes:
         *(["```", facts.record.tried, "```", ""] if facts.record.tried else []),
         # What took no step has no curves.
         *([f"![Loss and validation]({CURVES})", ""] if standing.history else []),
-        *(["## Warnings", "", *_points(facts.notes), ""] if facts.notes else []),
+        *(["## Warnings", "", *_points(warned.training), ""] if warned.training else []),
         "## Figures",
         "",
         *_pictured(facts.outcome),
@@ -98,7 +99,7 @@ def write_card(facts: Facts) -> bytes:
         "",
         *_calibration(facts.outcome.calibration),
         *_typicality(facts.outcome.typicality),
-        *_points(f"Note: {warning}" for warning in facts.outcome.warnings),
+        *_points(f"Note: {said}" for said in (*warned.calibration, *warned.typicality)),
         "",
         "## Recipe",
         "",
@@ -110,21 +111,16 @@ def write_card(facts: Facts) -> bytes:
     return "\n".join(lines).encode()
 
 
-def tells_of_older_calibration(card: bytes) -> bool:
-    """Whether a model was calibrated anew since its card was written."""
-    return _CALIBRATED_SINCE in card
-
-
 def calibrated_since(card: bytes) -> bytes:
     """A card that tells how `fit` left the model, with a note below its title that says so."""
-    if tells_of_older_calibration(card):
+    if _CALIBRATED_SINCE in card:
         return card
     return _noted(card, _CALIBRATED_SINCE)
 
 
 def described_since(card: bytes) -> bytes:
     """A card whose calibration holds, with a note that its description is not the newest."""
-    if _DESCRIBED_SINCE in card or tells_of_older_calibration(card):
+    if _DESCRIBED_SINCE in card or _CALIBRATED_SINCE in card:
         return card
     return _noted(card, _DESCRIBED_SINCE)
 

@@ -10,6 +10,7 @@ import torch
 from model_store.manifest import Provenance
 from model_store.network import SiameseNetwork
 from model_store.store import ModelStore, Reference
+from training.calibration import typicality_warnings
 from training.crossing import Crossed, cross_pairs
 from training.data.sources import Skipped
 from training.data.split import SPLIT_FILE
@@ -21,6 +22,7 @@ from training.pictures.curves import CURVES, curves_png
 from training.progress import Reporter
 from training.publishing.card import CARD_FILE, Facts, write_card
 from training.publishing.skipped import SKIPPED_FILE, skipped_csv, told
+from training.publishing.warned import WARNINGS_FILE, Warned
 from training.recipe.files import to_yaml
 from training.run.folder import HISTORY_FILE, RECIPE_FILE, START_FILE
 from training.run.job import Job, Trained
@@ -84,6 +86,12 @@ def publish(
         device=device,
         reporter=reporter,
     )
+    calibrated = outcome.calibration is not None
+    warned = Warned(
+        training=(*job.record.warnings, *trained.notes, *notes),
+        calibration=outcome.warnings,
+        typicality=typicality_warnings(outcome.typicality) if calibrated else (),
+    )
     facts = Facts(
         name=name,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
@@ -97,7 +105,7 @@ def publish(
         hardware=hardware(device),
         outcome=outcome,
         kept_step=kept_step,
-        notes=(*job.record.warnings, *trained.notes, *notes),
+        warned=warned,
     )
     files = {
         CARD_FILE: write_card(facts),
@@ -105,6 +113,7 @@ def publish(
         RECIPE_FILE: to_yaml(recipe),
         SPLIT_FILE: job.split.to_json(),
         HISTORY_FILE: to_csv(standing.history),
+        WARNINGS_FILE: warned.to_json(),
     }
     if trained.start is not None:
         files[START_FILE] = trained.start
@@ -129,7 +138,7 @@ def publish(
         files=files,
         dtype=dtype,
     )
-    _report(reporter, skipped, (*notes, *outcome.warnings))
+    _report(reporter, skipped, (*notes, *warned.calibration, *warned.typicality))
     return reference
 
 

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,8 +17,10 @@ from training.initialise.initialise import StartReport
 from training.initialise.matching import Match
 from training.pictures.album import PAIRS, RELIABILITY, ROC, SCORES
 from training.pictures.curves import CURVES
+from training.publishing.calibrated import is_calibrated_since
 from training.publishing.card import CARD_FILE
 from training.publishing.skipped import SKIPPED_FILE
+from training.publishing.warned import WARNINGS_FILE, Warned, read_warned
 from training.run.folder import HISTORY_FILE, START_FILE
 
 _PICTURES = (CURVES, ROC, SCORES, RELIABILITY, PAIRS)
@@ -37,6 +39,8 @@ class Beside:
         history: Of the training; empty if it took no step, None where it is not known.
         pictures: PNG by file name.
         skipped: Images that could not be used: (key, reason).
+        warned: What `fit` and `calibrate` warned of.
+        calibrated_since: Whether `calibrate` made the calibration, and not `fit`.
         problems: Files that are there and cannot be read, and why.
     """
 
@@ -46,6 +50,8 @@ class Beside:
     history: History | None = None
     pictures: tuple[tuple[str, bytes], ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
+    warned: Warned = field(default_factory=Warned)
+    calibrated_since: bool = False
     problems: tuple[str, ...] = ()
 
     def picture(self, name: str) -> bytes | None:
@@ -71,6 +77,8 @@ def read_beside(folder: Path, recipe: Mapping[str, JsonValue]) -> Beside:
             (name, data) for name in _PICTURES if (data := reader.read(name, _png)) is not None
         ),
         skipped=reader.read(SKIPPED_FILE, _skipped) or (),
+        warned=reader.tried(WARNINGS_FILE, lambda: read_warned(folder)) or Warned(),
+        calibrated_since=is_calibrated_since(folder),
         problems=tuple(reader.problems),
     )
 
@@ -84,8 +92,12 @@ class _Reader:
 
     def read(self, name: str, parse: Callable[[bytes], _Read]) -> _Read | None:
         """What a file holds; None if it is not there or cannot be read."""
+        return self.tried(name, lambda: parse((self._folder / name).read_bytes()))
+
+    def tried(self, name: str, read: Callable[[], _Read]) -> _Read | None:
+        """As `read`, of a file that is read otherwise."""
         try:
-            return parse((self._folder / name).read_bytes())
+            return read()
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from model_store.manifest import Evaluation, Manifest
-from training.publishing.card import tells_of_older_calibration
 from training.report.beside import Beside
 from training.report.html import Html
 from training.report.located import Located, places_in
@@ -81,7 +80,7 @@ class Content:
             return False
         split = self.beside.split
         untested = split is not None and split.crossed
-        return not untested or tells_of_older_calibration(self.beside.card.encode())
+        return not untested or self.beside.calibrated_since
 
 
 @dataclass(frozen=True)

@@ -20,23 +20,6 @@ def to_html(text: str) -> Html:
     return joined(_blocks(text.splitlines()))
 
 
-def bullets_under(text: str, heading: str) -> list[str]:
-    """The points of the list below a heading, as they are written; none without such a heading."""
-    found: list[str] = []
-    inside = fenced = False
-    for line in text.splitlines():
-        match = _HEADING.fullmatch(line)
-        if line.startswith(_FENCE):
-            fenced = not fenced
-        elif fenced:
-            continue
-        elif match:
-            inside = match[2].strip() == heading
-        elif inside and line.startswith("- "):
-            found.append(line[2:])
-    return found
-
-
 def inline(text: str) -> Html:
     """One line: what stands between back-quotes is code."""
     parts = _PICTURE.sub("", text).split("`")

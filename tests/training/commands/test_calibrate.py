@@ -9,6 +9,8 @@ from tests.training import small
 from tests.training.commands.running import run
 from tests.training.trees import grown, png, pngs
 from training.data.opening import open_data
+from training.publishing.calibrated import CALIBRATED_FILE, is_calibrated_since
+from training.publishing.warned import WARNINGS_FILE, Warned, read_warned
 
 
 def test_a_store_that_cannot_be_written_is_said_before_anything_is_embedded(
@@ -162,6 +164,54 @@ def test_figures_of_a_replaced_calibration_are_dropped_and_the_card_says_so(
     title, _, note, _, *rest = (store.find("carded").path / "card.md").read_text().split("\n")
     assert (title, rest) == ("# carded", ["## Figures", ""])
     assert note.startswith("Calibrated anew since")
+
+
+def test_what_is_warned_of_is_kept_as_data(store, images, tmp_path, capsys):
+    names = [f"n{n}/{image}.png" for n in range(12) for image in range(4)]
+    others = grown(tmp_path / "others", pngs([*names, "alone/1.png"]))
+    fits = Warned(training=("too dark",), calibration=("guessing",), typicality=("unknown",))
+    store.save("plain", small.network("cosine"), files={WARNINGS_FILE: fits.to_json()})
+    assert run(store, "calibrate", "plain", "--data", images, "--far", 0.1) == 0
+    told = capsys.readouterr().err
+    few = read_warned(store.find("plain").path)
+    assert few.training == fits.training
+    assert "12 classes say little" in few.calibration[-1]
+    assert few.typicality[0].startswith("fewer than 40 images")
+    assert all(f"warning: {said}\n" in told for said in (*few.calibration, *few.typicality))
+    # A description leaves what is said of the calibration.
+    assert run(store, "calibrate", "plain", "--data", others, "--describe-only") == 0
+    described = read_warned(store.find("plain").path)
+    assert (described.training, described.calibration) == (few.training, few.calibration)
+    assert described.typicality[0].startswith("49 calibration images say little")
+    # And what is kept of a description stays known.
+    assert run(store, "calibrate", "plain", "--data", images, "--far", 0.1) == 0
+    assert read_warned(store.find("plain").path).typicality == described.typicality
+    # A class without a pair is of the calibration by it.
+    assert run(store, "calibrate", "plain", "--data", others, "--far", 0.1) == 0
+    assert "no second image" in read_warned(store.find("plain").path).calibration[0]
+    (store.find("plain").path / WARNINGS_FILE).write_bytes(b"spoilt")
+    capsys.readouterr()
+    assert run(store, "calibrate", "plain", "--data", images, "--far", 0.1) == 1
+    told = capsys.readouterr().err
+    assert "take it away" in told
+    assert "embedding" not in told
+
+
+def test_what_only_a_card_tells_of_a_calibration_is_still_told_after_a_description(store, tmp_path):
+    names = [f"c{n}/{image}.png" for n in range(12) for image in range(4)]
+    many = grown(tmp_path / "many", pngs(names))
+    card = b"# plain\n\n## Warnings\n\n- too dark\n"
+    store.save("plain", small.network("cosine"), files={"card.md": card})
+    assert run(store, "calibrate", "plain", "--data", many, "--far", 0.1) == 0
+    now = store.find("plain").path
+    assert read_warned(now).training == ("too dark",)
+    # As earlier releases calibrated, before there was either file.
+    (now / WARNINGS_FILE).unlink()
+    (now / CALIBRATED_FILE).unlink()
+    assert run(store, "calibrate", "plain", "--data", many, "--describe-only") == 0
+    described = store.find("plain").path
+    assert is_calibrated_since(described)
+    assert read_warned(described) == Warned(training=("too dark",))
 
 
 @pytest.mark.parametrize("far", ["0", "1", "-1", "five", "1e-310"])

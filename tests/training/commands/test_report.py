@@ -104,10 +104,10 @@ def test_the_images_are_found_where_fit_had_them(place, monkeypatch):
 
 def test_a_spoilt_file_beside_the_model_is_a_warning(place):
     folder = ModelStore(place / "store").find("rich").path
-    for name in ("split.json", "history.csv", "start.json", "curves.png"):
+    for name in ("split.json", "history.csv", "start.json", "curves.png", "warnings.json"):
         (folder / name).write_bytes(b"spoilt \xff")
     reader = made(place, "rich")
-    for name in ("Split.json", "History.csv", "Start.json", "Curves.png"):
+    for name in ("Split.json", "History.csv", "Start.json", "Curves.png", "Warnings.json"):
         assert f"{name} beside the checkpoint cannot be read" in reader.text
 
 

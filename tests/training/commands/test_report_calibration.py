@@ -8,6 +8,8 @@ from tests.training.commands.reports import calibrating, filled, made, pictures
 from tests.training.trees import grown, png, pngs
 from training.calibration import typicality_warnings
 from training.cli import main
+from training.publishing.card import calibrated_since
+from training.publishing.warned import WARNINGS_FILE, Warned
 
 
 @pytest.fixture
@@ -77,6 +79,47 @@ def test_what_fit_said_of_the_calibration_is_among_the_warnings_until_that_is_re
     assert told() == [1, 1, 1, 1]
 
 
+def test_what_is_warned_of_is_read_from_data_and_not_from_the_card(place):
+    store = ModelStore(place / "store")
+    warned = Warned(training=("too `few`",), calibration=("guessing\n<b>",), typicality=("none",))
+    split = store.find("rich").path / "split.json"
+    files = {WARNINGS_FILE: warned.to_json(), "split.json": split.read_bytes()}
+    store.save("kept", small.network("cosine"), files=files)
+    before = made(place, "kept").text
+    for said in ("Too few", r"Guessing\n<b>", "None"):
+        assert said in before
+    card = b"# kept\n\n## Warnings\n\n- read\n\n## Calibration\n\n- Note: read\n"
+    version = store.find("kept").version
+    store.revise("kept", version, files={"card.md": calibrated_since(card)})
+    after = made(place, "kept").text
+    assert "Guessing" in after
+    assert "Read" not in after
+
+
+def test_no_sentence_on_a_card_decides_whether_a_calibration_has_seen_classes(place, capsys):
+    store = ModelStore(place / "store")
+    assert main(calibrating(place, "rich")) == 0
+    rich = store.load("rich")
+    calibration = rich.manifest.calibration.model_copy(update={"data_digest": "0" * 64})
+    files = {
+        "split.json": (rich.path / "split.json").read_bytes(),
+        "card.md": (rich.path / "card.md").read_bytes(),
+        WARNINGS_FILE: Warned().to_json(),
+    }
+    assert b"Calibrated anew since" in files["card.md"]
+    words = ["evaluate", "kept", "--data", str(place / "images"), "--protocol", "verification"]
+    words += ["--store", str(store.root), "--device", "cpu"]
+    told = []
+    for left_out in (None, "card.md", WARNINGS_FILE):
+        kept = {name: content for name, content in files.items() if name != left_out}
+        store.save("kept", rich.network, calibration=calibration, files=kept)
+        capsys.readouterr()
+        assert main(words) == 0
+        told.append("calibrated on classes that are among these" in capsys.readouterr().err)
+    # What an earlier release calibrated is taken as its card has it.
+    assert told == [True, True, False]
+
+
 def test_a_description_made_anew_leaves_what_is_said_of_the_calibration(place, capsys):
     names = [f"g{group}/d{n}/{image}.png" for group in "ab" for n in range(6) for image in range(4)]
     grown(place / "others", pngs(names))
@@ -84,15 +127,15 @@ def test_a_description_made_anew_leaves_what_is_said_of_the_calibration(place, c
     assert main(calibrating(place, "rich")) == 0
     said = "87% of the 30 impostor pairs, which decide the threshold, are of 'a1' and 'b2'"
     few = typicality_warnings(None)[0]
-    card = f"# rich\n\n## Calibration\n\n- Note: {said}\n- Note: {few}\n"
-    version = store.manifest("rich").version
-    store.revise("rich", version, files={"card.md": card.encode()})
+    warned = Warned(calibration=(said,), typicality=(few,))
+    files = {"card.md": b"# rich\n", WARNINGS_FILE: warned.to_json()}
+    store.revise("rich", store.manifest("rich").version, files=files)
     words = ["calibrate", "rich", "--data", str(place / "others"), "--describe-only"]
     assert main([*words, "--store", str(store.root), "--device", "cpu"]) == 0
     text = made(place, "rich").text
     assert "Described anew since" in text
-    assert text.count(said) == 2
-    assert text.casefold().count(few) == 1  # On the card alone: 48 images describe.
+    assert text.count(said) == 1
+    assert few not in text.casefold()
     assert "48 calibration images say little" in text
     # And the calibration has still seen the classes that it was made by.
     capsys.readouterr()

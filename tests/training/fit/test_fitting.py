@@ -14,6 +14,7 @@ from PIL import Image
 from tests import tiny
 from tests.training.drawings import SMALL_RECIPE, draw_folder, leave_one
 from training.data.split import Split
+from training.publishing.warned import read_warned
 from training.recipe.files import load_recipe
 
 
@@ -55,6 +56,15 @@ class TestTwoLevels:
             assert (checkpoint.path / name).stat().st_size < 300_000
         card = (checkpoint.path / "card.md").read_text()
         assert "30 images of 6 classes to train on" in card
+        assert (checkpoint.path / "warnings.json").is_file()
+        warned = read_warned(checkpoint.path)
+        assert any("12 step(s)" in said for said in warned.training)
+        assert any("6 classes say little about others" in said for said in warned.calibration)
+        assert [said[:20] for said in warned.typicality] == ["fewer than 40 images"]
+        for said in warned.training:
+            assert f"\n- {said}\n" in card
+        for said in (*warned.calibration, *warned.typicality):
+            assert f"\n- Note: {said}\n" in card
         assert f"{checkpoint.manifest.evaluations[0].figures['auc']:.4f}" in card
 
     def test_the_run_is_gone_and_the_next_commands_are_told(self, fitted, store):

@@ -5,8 +5,8 @@ from training.data.parts import Parts
 from training.data.split import split_classes
 from training.judging import Outcome
 from training.publishing.card import Facts, write_card
+from training.publishing.warned import Warned
 from training.recipe.files import load_recipe
-from training.report.markdown import bullets_under
 from training.run.folder import RunRecord
 from training.run.state import Standing
 
@@ -27,12 +27,12 @@ def test_a_name_with_line_breaks_begins_no_line(tmp_path):
         source=NAME,
         standing=Standing(),
         hardware="a CPU",
-        outcome=Outcome(None, None, (), (), (NAME,)),
+        outcome=Outcome(None, None, (), (), ()),
         kept_step=0,
-        notes=(f"a file cannot be used: {NAME}",),
+        warned=Warned(training=(f"a file cannot be used: {NAME}",), calibration=(NAME,)),
     )
     card = write_card(facts).decode()
-    assert bullets_under(card, "Warnings") == [f"a file cannot be used: {SHOWN}"]
+    assert f"\n## Warnings\n\n- a file cannot be used: {SHOWN}\n\n##" in card
     assert card.count("\n## Warnings\n") == 1
     assert f"- Data: {SHOWN}: 2 images" in card
     assert f"- Note: {SHOWN}\n" in card

@@ -1,7 +1,7 @@
 """Cards as HTML."""
 
 from tests.training.report.test_html import read
-from training.report.markdown import bullets_under, inline, to_html
+from training.report.markdown import inline, to_html
 
 CARD = """# name
 
@@ -35,12 +35,6 @@ def test_all_that_a_card_holds():
     assert not {"b", "x", "img", "h5"} & set(reader.tags)
     assert "- a: <x>\n# no heading" in reader.text
     assert "b<c" in reader.text
-
-
-def test_points_are_found_under_their_heading_only():
-    assert bullets_under(CARD, "Warnings") == ["first", "second <b>"]
-    assert bullets_under(CARD, "Figures") == []
-    assert bullets_under(CARD, "None such") == []
 
 
 def test_a_table_without_a_row_is_the_text_it_is():

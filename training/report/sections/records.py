@@ -1,39 +1,27 @@
 """Warnings, all figures, where the weights began, and the card."""
 
-from training.calibration import (
-    calibration_warnings,
-    is_of_typicality,
-    typicality_warnings,
-)
+from training.calibration import calibration_warnings, typicality_warnings
 from training.evaluation.wording import rows_of, told_calibrated_by
-from training.publishing.card import tells_of_older_calibration
+from training.naming import one_line
 from training.report import markdown
 from training.report.content import Content, Section
 from training.report.html import Child, bullets, details, element, joined, paragraph, table
 
 _WARNINGS = "Warnings"
-_NOTE = "Note: "
 
 
 def warnings(content: Content) -> Section:
     """Everything a user should know before trusting the model."""
-    found: list[str] = markdown.bullets_under(content.beside.card, _WARNINGS)
-    # What fit said of its calibration cannot be told from the calibration alone: which two classes
-    # decide the threshold, or that the model may be guessing. It is of no other calibration.
-    noted = [
-        said.removeprefix(_NOTE)
-        for said in markdown.bullets_under(content.beside.card, "Calibration")
-        if said.startswith(_NOTE)
-    ]
-    if not tells_of_older_calibration(content.beside.card.encode()):
-        # The description may have been made anew without the calibration.
-        found += [said for said in noted if not is_of_typicality(said)]
+    # What was said when a calibration was made cannot be told from the calibration alone: which two
+    # classes decide the threshold, or that the model may be guessing.
+    warned = content.beside.warned
+    found = [*warned.training, *warned.calibration]
     if content.manifest.calibration is not None:
         found += calibration_warnings(content.manifest.calibration)
     if content.manifest.typicality is not None:
         found += typicality_warnings(content.manifest.typicality)
     else:
-        found += [said for said in typicality_warnings(None) if said in noted]
+        found += warned.typicality
     if content.measured is not None:
         found += content.measured.warnings
         found += [
@@ -46,7 +34,8 @@ def warnings(content: Content) -> Section:
             "the model is not calibrated: it gives scores, and neither probabilities nor decisions"
         )
     found += [*content.notes, *content.beside.problems]
-    entries = [markdown.inline(entry[:1].upper() + entry[1:]) for entry in dict.fromkeys(found)]
+    lines = map(one_line, found)
+    entries = [markdown.inline(entry[:1].upper() + entry[1:]) for entry in dict.fromkeys(lines)]
     body = bullets(entries, class_="warnings") if entries else paragraph("None.", class_="quiet")
     return Section("warnings", _WARNINGS, body)
 
