@@ -3,7 +3,6 @@
 `training` fits these values; `app` applies them. Both through this code.
 """
 
-import math
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
@@ -26,6 +25,7 @@ __all__ = [
 ]
 
 Floats = npt.NDArray[np.float64]
+Decisions = npt.NDArray[np.bool_]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 # Sigmoid scores of exactly 0 or 1 would have an infinite logit; float32 cannot tell values nearer
@@ -116,9 +116,9 @@ class Calibration(BaseModel):
     data: str
     data_digest: str = ""
 
-    def probability(self, score: float, metric: Metric) -> float:
-        """The calibrated P(same) of one score, in (0, 1)."""
-        return float(self.curve.probability(evidence(score, metric)))
+    def probability(self, score: npt.ArrayLike, metric: Metric) -> Floats:
+        """The calibrated P(same) of each score, any shape, in (0, 1)."""
+        return self.curve.probability(evidence(score, metric))
 
     def judges_as(self, other: "Calibration | None") -> bool:
         """Whether figures measured under another calibration hold for this one."""
@@ -127,8 +127,11 @@ class Calibration(BaseModel):
         # Where scores lie is told beside the judgement, and is no part of it.
         return self == other.model_copy(update={"distribution": self.distribution})
 
-    def same(self, score: float, metric: Metric) -> bool:
-        """Whether the score lies on the alike side of the threshold, the threshold included."""
-        if math.isnan(score):
-            return False
-        return score >= self.threshold if metric.higher_is_alike else score <= self.threshold
+    def same(self, score: npt.ArrayLike, metric: Metric) -> Decisions:
+        """Whether each score, any shape, lies on the alike side of the threshold, itself included.
+
+        NaN lies on neither side.
+        """
+        values = np.asarray(score, dtype=np.float64)
+        reached = values >= self.threshold if metric.higher_is_alike else values <= self.threshold
+        return np.asarray(reached)

@@ -83,8 +83,8 @@ def predict(
     if calibration is not None:
         found = replace(
             found,
-            probability=calibration.probability(score, manifest.metric),
-            same=calibration.same(score, manifest.metric),
+            probability=float(calibration.probability(score, manifest.metric)),
+            same=bool(calibration.same(score, manifest.metric)),
             threshold=calibration.threshold,
         )
     if typicality is not None:

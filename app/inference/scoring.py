@@ -8,7 +8,6 @@ import numpy.typing as npt
 from app.inference.catalogue import LoadedModel
 from app.inference.engines.base import Embeddings
 from app.inference.errors import InvalidInput
-from model_store.calibration import evidence
 
 Floats = npt.NDArray[np.float64]
 
@@ -70,12 +69,11 @@ def judge(model: LoadedModel, left: Embeddings, right: Embeddings) -> Judgement:
     calibration, metric = model.manifest.calibration, model.manifest.metric
     if calibration is None:
         return Judgement(scores, None, None, None)
-    threshold = calibration.threshold
     return Judgement(
         scores,
-        calibration.curve.probability(evidence(scores, metric)),
-        scores >= threshold if metric.higher_is_alike else scores <= threshold,
-        threshold,
+        calibration.probability(scores, metric),
+        calibration.same(scores, metric),
+        calibration.threshold,
     )
 
 

@@ -170,3 +170,21 @@ def test_the_threshold_itself_is_the_same():
 def test_evidence_of_an_exponential_similarity_goes_on_to_the_least_there_are():
     found = evidence([1e-30, 0.5], Metric.EXPONENTIAL_SIMILARITY)
     assert found == pytest.approx([math.log(1e-30), math.log(0.5)])
+
+
+@pytest.mark.parametrize("metric", Metric)
+def test_what_is_no_number_is_not_the_same_wherever_it_stands(metric: Metric):
+    assert not CALIBRATION.same(math.nan, metric)
+    at = CALIBRATION.threshold
+    assert CALIBRATION.same([[at, math.nan], [math.nan, at]], metric).tolist() == [
+        [True, False],
+        [False, True],
+    ]
+
+
+@pytest.mark.parametrize("metric", Metric)
+def test_many_scores_are_judged_as_each_of_them(metric: Metric):
+    scores = np.linspace(0, 1, 12).reshape(3, 4)
+    for judge in (CALIBRATION.probability, CALIBRATION.same):
+        each = [judge(score, metric).item() for score in scores.ravel().tolist()]
+        assert judge(scores, metric).ravel().tolist() == each

@@ -55,7 +55,7 @@ def pair_sheet(
     def verdict(score: float, *, same: bool) -> Colour:
         if calibration is None:
             return PLAIN
-        return GOOD if calibration.same(score, scored.metric) == same else BAD
+        return GOOD if bool(calibration.same(score, scored.metric)) == same else BAD
 
     sections = (
         Section(
@@ -154,7 +154,7 @@ def score_text(score: float, metric: Metric, calibration: Calibration | None) ->
     if calibration is None:
         return f"score {score:.4g}"
     decision = "same" if calibration.same(score, metric) else "different"
-    probability = calibration.probability(score, metric)
+    probability = float(calibration.probability(score, metric))
     return f"score {score:.4g} · P(same) {probability:.3f} · {decision}"
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from model_store.calibration import Calibration, evidence
+from model_store.calibration import Calibration
 from training.evaluation.intervals import clopper_pearson
 from training.evaluation.metrics import ECE_BINS, Floats, Indices
 from training.evaluation.pairs import ScoredPairs
@@ -50,7 +50,7 @@ def reliability(
     """
     sums, counts = [], []
     for scores in (scored.genuine, scored.impostor):
-        promised = calibration.curve.probability(evidence(scores, scored.metric))
+        promised = calibration.probability(scores, scored.metric)
         place = np.minimum((promised * bins).astype(np.int64), bins - 1)
         sums.append(np.bincount(place, weights=promised, minlength=bins))
         counts.append(np.bincount(place, minlength=bins))

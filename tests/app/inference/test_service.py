@@ -218,9 +218,8 @@ def test_what_is_said_of_each_candidate_goes_with_it_into_the_ranking(store) -> 
         assert found.judgement.same is not None
         assert found.judgement.same.tolist() == [True, True, False, False, False]
         metric = found.model.manifest.metric
-        assert found.judgement.probabilities == pytest.approx(
-            [CALIBRATION.probability(score, metric) for score in scores.tolist()]
-        )
+        probabilities = CALIBRATION.probability(scores, metric)
+        assert found.judgement.probabilities == pytest.approx(probabilities)
         counted = service.metrics.registry.get_sample_value(
             "twinlens_score_bucket", {"model": "tiny", "version": "1", "le": "+Inf"}
         )

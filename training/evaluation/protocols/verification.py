@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from model_store.calibration import Calibration, evidence
+from model_store.calibration import Calibration
 from training.evaluation.figures import AtThreshold, VerificationFigures
 from training.evaluation.intervals import (
     GROUPS_WANTED,
@@ -101,7 +101,7 @@ def probability_error(scored: ScoredPairs, calibration: Calibration) -> float:
     scores = np.concatenate([scored.genuine, scored.impostor])
     same = np.arange(len(scores)) < len(scored.genuine)
     return calibration_error(
-        calibration.curve.probability(evidence(scores, scored.metric)),
+        calibration.probability(scores, scored.metric),
         same,
         pair_weights(len(scored.genuine), len(scored.impostor), calibration.prior),
     )
@@ -126,13 +126,12 @@ def _of_calibration(
     scored: ScoredPairs, calibration: Calibration
 ) -> dict[str, Callable[[Floats, Floats], float]]:
     """What a calibration is worth under weights of the genuine and the impostor pairs."""
-    threshold = float(alike(calibration.threshold, scored.metric))
     # As floats, because a product with booleans turns them anew in every draw.
-    kept = (scored.genuine_alike >= threshold).astype(np.float64)
-    refused = (scored.impostor_alike < threshold).astype(np.float64)
-    curve, prior = calibration.curve, calibration.prior
+    kept = calibration.same(scored.genuine, scored.metric).astype(np.float64)
+    refused = 1.0 - calibration.same(scored.impostor, scored.metric)
+    prior = calibration.prior
     ours, others = (
-        Binned(curve.probability(evidence(scores, scored.metric)), np.full(len(scores), same))
+        Binned(calibration.probability(scores, scored.metric), np.full(len(scores), same))
         for scores, same in ((scored.genuine, True), (scored.impostor, False))
     )
 

@@ -141,9 +141,7 @@ def test_intervals_of_the_calibration_agree_with_a_loop(prior):
             continue
         genuine, impostor = np.repeat(scored.genuine, ours), np.repeat(scored.impostor, others)
         weights = pair_weights(len(genuine), len(impostor), prior)
-        promised = [
-            CALIBRATION.probability(score, scored.metric) for score in [*genuine, *impostor]
-        ]
+        promised = CALIBRATION.probability([*genuine, *impostor], scored.metric)
         same = np.arange(len(promised)) < len(genuine)
         errors.append(calibration_error(promised, same, weights))
         accuracies.append((np.mean(genuine <= 3.5) + np.mean(impostor > 3.5)) / 2)
