@@ -168,54 +168,56 @@ def pair_weights(genuine: int, impostor: int, prior: float) -> Floats:
     )
 
 
-def calibration_error(
-    probability: npt.ArrayLike,
-    same: npt.ArrayLike,
-    weights: npt.ArrayLike | None = None,
-    *,
-    bins: int = ECE_BINS,
-) -> float:
-    """The expected calibration error (Naeini, Cooper, Hauskrecht 2015), in [0, 1].
+def bin_of(probability: npt.ArrayLike, bins: int = ECE_BINS) -> Indices:
+    """int64, of the same shape: the bin that each value in [0, 1] belongs to, of equal width.
 
-    Over bins of equal width, the mean absolute difference between what was promised and what was
-    found, each bin weighing as much as what fell into it.
-
-    Args:
-        probability: Float (N,), promised P(same), in [0, 1].
-        same: Bool (N,), what was found.
-        weights: Float (N,), ≥ 0; all alike if not given.
-        bins: How many; a value on a border belongs to the upper bin, and 1 to the last.
+    A value on a border belongs to the upper bin, and 1 to the last.
     """
-    binned = Binned(probability, same, bins=bins)
-    gap = binned.gap(weights)
-    weight = binned.pairs if weights is None else np.sum(np.asarray(weights, dtype=np.float64))
-    return float(np.abs(gap).sum() / weight)
+    places = (np.asarray(probability, dtype=np.float64) * bins).astype(np.int64)
+    return np.minimum(places, bins - 1)
 
 
-class Binned:
-    """Promised probabilities sorted into bins once: from them the gaps for any weights.
+class Promises:
+    """What pairs were promised, sorted into bins once: from it the error under any weights.
 
     Args:
-        probability: As `calibration_error`.
-        same: Likewise.
-        bins: Likewise.
-
-    Attributes:
-        pairs: How many.
+        genuine: Float (G,), the P(same) that genuine pairs were promised, in [0, 1].
+        impostor: Float (I,), that of impostor pairs.
+        prior: What the genuine pairs weigh together, in (0, 1); the impostor pairs weigh the rest.
+        bins: How many, as `bin_of` takes it.
     """
 
     def __init__(
-        self, probability: npt.ArrayLike, same: npt.ArrayLike, *, bins: int = ECE_BINS
+        self,
+        genuine: npt.ArrayLike,
+        impostor: npt.ArrayLike,
+        prior: float,
+        *,
+        bins: int = ECE_BINS,
     ) -> None:
-        promised = np.asarray(probability, dtype=np.float64)
-        self.pairs = len(promised)
+        kinds = [np.asarray(promised, dtype=np.float64) for promised in (genuine, impostor)]
         self._bins = bins
-        self._bin_of = np.minimum((promised * bins).astype(np.int64), bins - 1)
-        self._gap = promised - np.asarray(same, dtype=np.float64)
+        self._shares = (prior, 1 - prior)
+        self._bin_of = [bin_of(promised, bins) for promised in kinds]
+        self._gaps = [promised - found for promised, found in zip(kinds, (1, 0), strict=True)]
 
-    def gap(self, weights: npt.ArrayLike | None = None) -> Floats:
-        """Float64 (bins,): promised less found, summed over each bin under the weights."""
-        gaps = self._gap if weights is None else np.asarray(weights, dtype=np.float64) * self._gap
-        return np.asarray(
-            np.bincount(self._bin_of, weights=gaps, minlength=self._bins), dtype=np.float64
-        )
+    def error(
+        self, genuine: npt.ArrayLike | None = None, impostor: npt.ArrayLike | None = None
+    ) -> float:
+        """The expected calibration error (Naeini, Cooper, Hauskrecht 2015), in [0, 1].
+
+        The mean absolute difference between what was promised and what was found, each bin
+        weighing as much as what fell into it.
+
+        Args:
+            genuine: Float (G,), ≥ 0 and not all 0: how genuine pairs weigh against each other; all
+                alike if not given.
+            impostor: Float (I,), likewise.
+        """
+        total = np.zeros(self._bins)
+        given = zip(self._shares, self._bin_of, self._gaps, (genuine, impostor), strict=True)
+        for share, places, gaps, asked in given:
+            weights = np.ones(len(gaps)) if asked is None else np.asarray(asked, dtype=np.float64)
+            summed = np.bincount(places, weights=weights * gaps, minlength=self._bins)
+            total += share * summed / weights.sum()
+        return float(np.abs(total).sum())

@@ -8,8 +8,9 @@ from matplotlib.ticker import PercentFormatter
 
 from model_store.calibration import Calibration
 from training.evaluation.intervals import clopper_pearson
-from training.evaluation.metrics import ECE_BINS, Floats, Indices
+from training.evaluation.metrics import ECE_BINS, Floats, Indices, bin_of
 from training.evaluation.pairs import ScoredPairs
+from training.evaluation.protocols.verification import probability_error
 from training.pictures import chart
 
 
@@ -46,12 +47,12 @@ def reliability(
     Args:
         scored: Pairs.
         calibration: What promises.
-        bins: How many; a value on a border belongs to the upper bin, and 1 to the last.
+        bins: How many, as `bin_of` takes it.
     """
     sums, counts = [], []
     for scores in (scored.genuine, scored.impostor):
         promised = calibration.probability(scores, scored.metric)
-        place = np.minimum((promised * bins).astype(np.int64), bins - 1)
+        place = bin_of(promised, bins)
         sums.append(np.bincount(place, weights=promised, minlength=bins))
         counts.append(np.bincount(place, minlength=bins))
     # What one genuine and one impostor pair weigh.
@@ -69,7 +70,7 @@ def reliability(
             ours * share / (ours * share + others * (1 - share))
             for share in clopper_pearson(genuine, genuine + impostor)
         )
-    error = float(np.sum(weight[there] * np.abs(means[there] - found[there])))
+    error = probability_error(scored, calibration, bins=bins)
     return Reliability(means, found, low, high, counts[0], counts[1], error)
 
 

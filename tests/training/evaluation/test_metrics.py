@@ -6,9 +6,9 @@ from sklearn import metrics as sklearn_metrics
 
 from model_store.metric import Metric
 from training.evaluation.metrics import (
+    Promises,
     Ranking,
     alike,
-    calibration_error,
     pair_weights,
     rates_at,
     roc,
@@ -184,24 +184,32 @@ def slow_ece(probability, same, weights, bins):
     return total / sum(weights)
 
 
-@given(
-    st.lists(st.tuples(st.floats(0, 1), st.booleans(), st.floats(0.1, 5)), min_size=1, max_size=30),
-    st.integers(1, 20),
-)
-def test_calibration_error_agrees_with_a_loop(entries, bins):
-    probability, same, weights = zip(*entries, strict=True)
-    found = calibration_error(probability, same, weights, bins=bins)
-    assert found == pytest.approx(slow_ece(probability, same, weights, bins), abs=1e-12)
+weighted = st.lists(st.tuples(st.floats(0, 1), st.floats(0.1, 5)), min_size=1, max_size=20)
+
+
+@given(weighted, weighted, st.floats(0.01, 0.99), st.integers(1, 20))
+def test_calibration_error_agrees_with_a_loop(genuine, impostor, prior, bins):
+    (ours, weights), (others, other_weights) = (
+        zip(*each, strict=True) for each in (genuine, impostor)
+    )
+    promises = Promises(ours, others, prior, bins=bins)
+    same = [1] * len(ours) + [0] * len(others)
+    alone = [*pair_weights(len(ours), len(others), prior)]
+    assert promises.error() == pytest.approx(slow_ece(ours + others, same, alone, bins), abs=1e-12)
+    given_ones = [prior * weight / sum(weights) for weight in weights]
+    given_ones += [(1 - prior) * weight / sum(other_weights) for weight in other_weights]
+    assert promises.error(weights, other_weights) == pytest.approx(
+        slow_ece(ours + others, same, given_ones, bins), abs=1e-12
+    )
 
 
 def test_calibration_error_by_hand():
     # Fifteen bins: 0.95 and 1.0 share the last; 0.1 is alone.
-    assert calibration_error([0.95, 1.0, 0.1], [1, 0, 0]) == pytest.approx(
-        (2 * abs(0.975 - 0.5) + 0.1) / 3
-    )
-    assert calibration_error([1.0, 0.0], [1, 0]) == 0
+    found = Promises([0.95], [1.0, 0.1], prior=1 / 3).error()
+    assert found == pytest.approx((2 * abs(0.975 - 0.5) + 0.1) / 3)
+    assert Promises([1.0], [0.0], prior=0.5).error() == 0
     # 13.65 and 14.25 fifteenths; of ten bins they would share one.
-    assert calibration_error([0.91, 0.95], [1, 0]) == pytest.approx((0.09 + 0.95) / 2)
+    assert Promises([0.91], [0.95], prior=0.5).error() == pytest.approx((0.09 + 0.95) / 2)
 
 
 def test_pair_weights_give_genuine_pairs_the_prior():

@@ -16,13 +16,12 @@ from training.evaluation.intervals import (
     with_exact,
 )
 from training.evaluation.metrics import (
-    Binned,
+    ECE_BINS,
     Floats,
+    Promises,
     Ranking,
     Roc,
     alike,
-    calibration_error,
-    pair_weights,
     rates_at,
 )
 from training.evaluation.pairs import ScoredPairs
@@ -91,20 +90,23 @@ def verification_figures(
     )
 
 
-def probability_error(scored: ScoredPairs, calibration: Calibration) -> float:
+def probability_error(
+    scored: ScoredPairs, calibration: Calibration, *, bins: int = ECE_BINS
+) -> float:
     """The ECE of a calibration's probabilities, genuine pairs weighing as much as its prior says.
 
     Args:
         scored: Pairs, of classes that the calibration has not seen if the figure is to be honest.
         calibration: What turns their scores into probabilities.
+        bins: Of equal width over [0, 1].
     """
-    scores = np.concatenate([scored.genuine, scored.impostor])
-    same = np.arange(len(scores)) < len(scored.genuine)
-    return calibration_error(
-        calibration.probability(scores, scored.metric),
-        same,
-        pair_weights(len(scored.genuine), len(scored.impostor), calibration.prior),
-    )
+    return _promises(scored, calibration, bins).error()
+
+
+def _promises(scored: ScoredPairs, calibration: Calibration, bins: int = ECE_BINS) -> Promises:
+    genuine = calibration.probability(scored.genuine, scored.metric)
+    impostor = calibration.probability(scored.impostor, scored.metric)
+    return Promises(genuine, impostor, calibration.prior, bins=bins)
 
 
 def _genuine_trials(scored: ScoredPairs) -> int:
@@ -129,22 +131,15 @@ def _of_calibration(
     # As floats, because a product with booleans turns them anew in every draw.
     kept = calibration.same(scored.genuine, scored.metric).astype(np.float64)
     refused = 1.0 - calibration.same(scored.impostor, scored.metric)
-    prior = calibration.prior
-    ours, others = (
-        Binned(calibration.probability(scores, scored.metric), np.full(len(scores), same))
-        for scores, same in ((scored.genuine, True), (scored.impostor, False))
-    )
-
-    def error(genuine: Floats, impostor: Floats) -> float:
-        gap = prior * ours.gap(genuine) / genuine.sum()
-        gap += (1 - prior) * others.gap(impostor) / impostor.sum()
-        return float(np.abs(gap).sum())
 
     def accuracy(genuine: Floats, impostor: Floats) -> float:
         rates = (genuine @ kept / genuine.sum(), impostor @ refused / impostor.sum())
         return float(sum(rates) / 2)
 
-    return {"calibration_error": error, "accuracy at threshold": accuracy}
+    return {
+        "calibration_error": _promises(scored, calibration).error,
+        "accuracy at threshold": accuracy,
+    }
 
 
 def _at_threshold(

@@ -10,7 +10,7 @@ from tests.training.calibration.clouds import clouds
 from tests.training.scored import verification
 from tests.training.trees import embedded
 from training.evaluation.intervals import REPLICATES, clopper_pearson
-from training.evaluation.metrics import calibration_error, pair_weights
+from training.evaluation.metrics import Promises
 from training.evaluation.pairs import score_folder
 from training.evaluation.protocols.verification import (
     probability_error,
@@ -140,10 +140,10 @@ def test_intervals_of_the_calibration_agree_with_a_loop(prior):
         if not any(ours) or not any(others):
             continue
         genuine, impostor = np.repeat(scored.genuine, ours), np.repeat(scored.impostor, others)
-        weights = pair_weights(len(genuine), len(impostor), prior)
-        promised = CALIBRATION.probability([*genuine, *impostor], scored.metric)
-        same = np.arange(len(promised)) < len(genuine)
-        errors.append(calibration_error(promised, same, weights))
+        promised = [
+            calibration.probability(scores, scored.metric) for scores in (genuine, impostor)
+        ]
+        errors.append(Promises(*promised, prior).error())
         accuracies.append((np.mean(genuine <= 3.5) + np.mean(impostor > 3.5)) / 2)
     # Of six classes: Student's 2.571 for five degrees of freedom, in place of 1.960.
     wider = np.sqrt(6 / 5) * 2.5706 / 1.95996
