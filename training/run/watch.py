@@ -13,7 +13,7 @@ from training.errors import LOWER_RATE, Derailed
 from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.metrics import Ranking
 from training.evaluation.pairs import score_folder
-from training.evaluation.protocols.one_shot import can_play, one_shot
+from training.evaluation.protocols.one_shot import can_play, play
 from training.guard.closeness import Closeness, measure
 
 _PAIRS = 20_000
@@ -86,7 +86,7 @@ class Watch:
         roc = Ranking(scored.genuine_alike, scored.impostor_alike).roc()
         accuracy = None
         if can_play(left, right):
-            trials = one_shot(left, network, candidates=right, trials=_TRIALS, seed=self._seed)
+            trials = play(left, network, candidates=right, trials=_TRIALS, seed=self._seed)
             accuracy = trials.accuracy
         return Sight(
             eer=roc.eer(),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +51,16 @@ class Trials:
     episodes: tuple[Episode, ...]
     scores: tuple[Floats, ...]
     classes: Indices
+
+    @cached_property
+    def hits(self) -> tuple[npt.NDArray[np.bool_], ...]:
+        """For each episode, bool (queries,): which are answered rightly."""
+        return tuple(answered(alike(matrix, self.metric)) for matrix in self.scores)
+
+    @property
+    def accuracy(self) -> float:
+        """The share of queries that are answered rightly."""
+        return float(np.concatenate(self.hits).mean())
 
     def pairs(self) -> ScoredPairs:
         """Every query with every candidate of its episode, as pairs."""
@@ -188,10 +199,9 @@ def one_shot_figures(
         group_names: Of the folder they were drawn from.
         seed: That they were drawn with; also of the intervals.
     """
-    hits = [answered(alike(matrix, played.metric)) for matrix in played.scores]
-    flat = np.concatenate(hits)
-    sizes = [len(hit) for hit in hits]
-    episode = np.repeat(np.arange(len(hits)), sizes)
+    flat = np.concatenate(played.hits)
+    sizes = [len(hit) for hit in played.hits]
+    episode = np.repeat(np.arange(len(sizes)), sizes)
     groups = np.repeat([entry.group for entry in played.episodes], sizes)
     queries = np.concatenate([entry.queries for entry in played.episodes])
     asked = played.classes[queries]
@@ -212,12 +222,12 @@ def one_shot_figures(
     }
     return OneShotFigures(
         trials=len(flat),
-        episodes=len(hits),
+        episodes=len(sizes),
         ways=max(sizes),
         fewest_ways=min(sizes),
         groups=len(played.table.groups),
         drawers=played.table.drawers is not None,
-        accuracy=float(flat.mean()),
+        accuracy=played.accuracy,
         interval=interval(np.ones(len(flat), dtype=bool)),
         accuracy_by_group={name: float(flat[part].mean()) for name, part in by_group.items()},
         accuracy_by_group_interval={name: interval(part) for name, part in by_group.items()},
