@@ -112,7 +112,7 @@ def cross_validate(
     for number, part in enumerate(parts[start:], start + 1):
         reporter.say(f"fold {number} of {folds}: {len(part)} classes left out")
         left_out = set(part)
-        rest = [entry.name for entry in folder.classes if entry.name not in left_out]
+        rest = [name for name in folder.class_names if name not in left_out]
         split = Split(
             seed=recipe.seed,
             unit="class",

@@ -266,7 +266,7 @@ def _by_crossing(crossing: Crossed, recipe: Recipe) -> _Judged:
     tested, by = None, ""
     names = deal_classes(folder, 2, recipe.seed)
     if min(len(half) for half in names) >= _CLASSES_OF_A_HALF:
-        number = {entry.name: label for label, entry in enumerate(folder.classes)}
+        number = {name: label for label, name in enumerate(folder.class_names)}
         fitted, judged = (pairs.within(np.array([number[name] for name in half])) for half in names)
         if all(len(of) for half in (fitted, judged) for of in (half.genuine, half.impostor)):
             tested = (judged, _calibrated(fitted, recipe, folder, which).calibration)
@@ -317,11 +317,11 @@ def _of(
     sides: tuple[EmbeddedFolder, EmbeddedFolder | None], part: ImageFolder
 ) -> tuple[EmbeddedFolder, EmbeddedFolder | None]:
     """The classes of a part, of both sides."""
-    names = {entry.name for entry in part.classes}
+    wanted = frozenset(part.class_names)
 
     def only(embedded: EmbeddedFolder) -> EmbeddedFolder:
-        classes = embedded.folder.classes
-        return embedded.subset([i for i, entry in enumerate(classes) if entry.name in names])
+        names = embedded.folder.class_names
+        return embedded.subset([label for label, name in enumerate(names) if name in wanted])
 
     left, right = sides
     return only(left), None if right is None else only(right)
@@ -342,10 +342,8 @@ def _trained_on(
         wanted -= sum(len(side.labels) for side in counted if side is not None)
     if wanted <= 0:
         return []
-    items = parts.train.items
-    order = np.random.default_rng(seed).permutation(len(items))
-    chosen = set(first_of_sides(order, parts.train.on_right, wanted).tolist())
-    folder = parts.train.without({item.key for row, item in enumerate(items) if row not in chosen})
+    order = np.random.default_rng(seed).permutation(len(parts.train.items))
+    folder = parts.train.only(first_of_sides(order, parts.train.on_right, wanted).tolist())
     left, right = _embedded(network, folder, device, reporter, "describing", [])
     return [left] if right is None else [left, right]
 

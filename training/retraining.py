@@ -131,7 +131,7 @@ def cross_by_retraining(
             Split(
                 seed=recipe.seed,
                 unit=job.split.unit,
-                train=tuple(entry.name for entry in rest.classes),
+                train=rest.class_names,
                 validation=(),
                 calibration=(),
                 train_digest=job.split.train_digest,
@@ -158,7 +158,7 @@ def cross_by_retraining(
     def cross(network: SiameseNetwork) -> Crossed:
         some = sampled_folder(whole, MOST_IMAGES, seed=recipe.seed)
         embedded = embed_told(network, some, "calibrating", device=device, reporter=reporter)
-        label = {entry.name: number for number, entry in enumerate(embedded.folder.classes)}
+        label = {name: number for number, name in enumerate(embedded.folder.class_names)}
         sets = [
             np.array(sorted(label[name] for name in part if name in label), dtype=np.int64)
             for part in names
@@ -216,5 +216,5 @@ class _Course:
 def _without(folder: ImageFolder, names: list[str]) -> ImageFolder:
     left_out = set(names)
     return folder.subset(
-        label for label, entry in enumerate(folder.classes) if entry.name not in left_out
+        label for label, name in enumerate(folder.class_names) if name not in left_out
     )

@@ -190,14 +190,13 @@ def too_few_to_train_on(folder: ImageFolder) -> str:
 def _some(folder: ImageFolder, rng: np.random.Generator) -> ImageFolder:
     """Some images of some classes, of each side as many; classes without a pair last."""
     order = paired_first(have_pairs(folder), rng)[:_MOST_CLASSES]
-    kept: set[str] = set()
+    kept: list[int] = []
     for label in order.tolist():
         members = folder.labels == label
         for side in np.unique(folder.on_right[members]):
             there = np.flatnonzero(members & (folder.on_right == side))
-            for position in rng.permutation(there)[:_MOST_OF_A_CLASS].tolist():
-                kept.add(folder.items[position].key)
-    return folder.without({item.key for item in folder.items} - kept)
+            kept += rng.permutation(there)[:_MOST_OF_A_CLASS].tolist()
+    return folder.only(kept)
 
 
 def _shape(looks: Looks, device: torch.device) -> Shape:

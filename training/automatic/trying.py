@@ -182,8 +182,7 @@ def try_faces(trials: Trials, network: DlibFace) -> list[Tried]:
 def _evenly(folder: ImageFolder, count: int) -> ImageFolder:
     """So many images of a folder, evenly spaced."""
     positions = np.unique(np.linspace(0, len(folder.items) - 1, count).astype(int)).tolist()
-    kept = {folder.items[position].key for position in positions}
-    return folder.without({item.key for item in folder.items} - kept)
+    return folder.only(positions)
 
 
 def try_imagenet(trials: Trials, shape: Shape) -> list[Tried]:

@@ -245,7 +245,7 @@ def _files(folder: Path, sides: Sides, warned: Warned, *, described: bool) -> di
     if not described:
         folders = [side.folder for side in (sides.left, sides.right) if side is not None]
         files[CALIBRATED_FILE] = calibrated_json(
-            entry.name for each in folders for entry in each.classes
+            name for each in folders for name in each.class_names
         )
     noted = described_since if described else calibrated_since
     with suppress(OSError):

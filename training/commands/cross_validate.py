@@ -104,7 +104,7 @@ def run(options: argparse.Namespace) -> int:
             "among them, flatter a little; name a recipe with --recipe for figures that do not"
         )
     recipe = load_recipe(name, overrides, chosen=begun)
-    names = [entry.name for entry in folder.classes]
+    names = folder.class_names
     if flattered := told_of_start(names, start_learnt(recipe.start, chosen_store(options))):
         reporter.say(f"note: {flattered}")
     if recipe.calibration.folds:

@@ -121,7 +121,7 @@ class Bench:
             DataError: They cannot be used.
         """
         folder = self.folder() if folder is None else folder
-        left = self._embed(folder.on(Side.LEFT).without(()), Side.LEFT, "embedding")
+        left = self._embed(folder.on(Side.LEFT).without_empty(), Side.LEFT, "embedding")
         if folder.two_sided:
             return Sides(left, self._embed(folder.on(Side.RIGHT), Side.RIGHT, "right side"), None)
         gallery = None
@@ -145,7 +145,7 @@ class Bench:
             return folder
         if choice == "all":
             trained = set(split.learnt) if split else set()
-            seen = sum(entry.name in trained for entry in folder.classes)
+            seen = sum(name in trained for name in folder.class_names)
             if seen:
                 self.reporter.say(
                     f"note: {seen} of {len(folder.classes)} classes have names that the model was "
@@ -159,7 +159,7 @@ class Bench:
                 "cannot be told; leave --classes out"
             )
         if choice == "new":
-            others = {entry.name for entry in folder.classes} - set(split.learnt)
+            others = set(folder.class_names) - set(split.learnt)
             if not others:
                 raise DataError(
                     f"all classes of {folder.source} have names that the model was trained on; "
@@ -175,7 +175,7 @@ class Bench:
         wanted = split.train_digest if trains else split.holdout_digest or split.train_digest
         if folder.digest() == wanted:
             return classes_named(folder, names)
-        there = {entry.name for entry in folder.classes} & set(names)
+        there = set(folder.class_names) & set(names)
         if not there:
             raise DataError(
                 f"{folder.source} has none of the {len(names)} classes that the model's split has "
@@ -198,7 +198,7 @@ class Bench:
             return False
         if calibration.data_digest == folder.digest():
             return True
-        names = {entry.name for entry in folder.classes}
+        names = set(folder.class_names)
         calibrating = read_calibrated(self.checkpoint.path)
         if calibrating is None:
             split = self.split()

@@ -5,6 +5,8 @@ import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+
 from model_store.network import Side
 from training.commands.common import add_device, add_store, store_words, whole_number
 from training.commands.material import CHOICES, CROSSED, Bench, Sides
@@ -152,8 +154,7 @@ def _chosen(split: Split | None, options: argparse.Namespace, *, trained: bool) 
         return CROSSED if found_again else "all"
     if not split.validation:
         return "all"
-    names = {entry.name for entry in folder.classes}
-    return "validation" if names.issuperset(split.validation) else "all"
+    return "validation" if set(folder.class_names).issuperset(split.validation) else "all"
 
 
 def _about_one_side(command: str) -> list[str]:
@@ -202,7 +203,8 @@ def _measured(
     # classes, too, that a sample has no left image of. Where all are crossed, images are told as
     # fit tells them.
     shown, there = (
-        part if crossed is not None else part.on(Side.LEFT).without(()) for part in (folder, whole)
+        part if crossed is not None else part.on(Side.LEFT).without_empty()
+        for part in (folder, whole)
     )
     data = f"{folder.name}, {which}: {shown.described()}"
     if folder is not whole and crossed is None:
@@ -214,7 +216,7 @@ def _measured(
                 "flatters the model"
             )
         notes.append(note)
-    seen = {entry.name for entry in folder.classes}.intersection(split.learnt if split else ())
+    seen = set(folder.class_names).intersection(split.learnt if split else ())
     if seen and crossed is None:
         notes.append(
             f"{len(seen):,} of the {len(folder.classes):,} classes measured have names that the "
@@ -253,9 +255,7 @@ def _sampled(folder: ImageFolder, most: int, *, seed: int) -> ImageFolder:
 
     The right one may have a single picture of each class, without which it has no pair.
     """
-    left = folder.on(Side.LEFT)
-    paired = have_pairs(folder)[left.labels]
-    kept = set(sampled_rows(left.labels, most, seed=seed, paired=paired).tolist())
-    if len(kept) == len(left.items):
-        return folder
-    return folder.without({item.key for row, item in enumerate(left.items) if row not in kept})
+    left, right = np.flatnonzero(~folder.on_right), np.flatnonzero(folder.on_right)
+    labels = folder.labels[left]
+    kept = left[sampled_rows(labels, most, seed=seed, paired=have_pairs(folder)[labels])]
+    return folder if len(kept) == len(left) else folder.only([*kept.tolist(), *right.tolist()])

@@ -105,7 +105,7 @@ def crossed(
         impostor_pairs=theirs,
         images=len(labels),
         group_of_class=groups_of(folder),
-        class_names=tuple(entry.name for entry in folder.classes),
+        class_names=folder.class_names,
     )
     return Crossed(embedded, scored, tuple(turns))
 

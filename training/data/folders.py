@@ -75,6 +75,11 @@ class ImageFolder:
         return np.array([item.label for item in self.items], dtype=np.int64)
 
     @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes, in their order."""
+        return tuple(entry.name for entry in self.classes)
+
+    @cached_property
     def group_names(self) -> tuple[str, ...]:
         """The groups, in the order of their names; one empty name on two levels."""
         return tuple(sorted({entry.group for entry in self.classes}))
@@ -124,13 +129,18 @@ class ImageFolder:
         )
 
     def without(self, keys: Collection[str]) -> "ImageFolder":
-        """All but those items; a class that has none left is gone too, and the rest relabelled.
-
-        Without no items it is still rid of classes that have none, such as `on` may leave.
-        """
+        """All but those items; a class that has none left is gone too, and the rest relabelled."""
         dropped = frozenset(keys)
-        rest = replace(self, items=tuple(item for item in self.items if item.key not in dropped))
-        return rest.subset(rest.labels.tolist())
+        return self.only(row for row, item in enumerate(self.items) if item.key not in dropped)
+
+    def only(self, rows: Iterable[int]) -> "ImageFolder":
+        """Only the items at those positions, order kept; a class that has none is gone too."""
+        kept = sorted({int(row) for row in rows})
+        return replace(self, items=tuple(self.items[row] for row in kept)).without_empty()
+
+    def without_empty(self) -> "ImageFolder":
+        """Only classes that have an item, relabelled from 0: `on` may leave others."""
+        return self.subset(self.labels.tolist())
 
     @property
     def name(self) -> str:

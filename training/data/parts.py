@@ -226,7 +226,7 @@ def _without(folder: ImageFolder, unusable: Collection[Skipped], *, least: int =
         )
     rest = folder.without({entry.key for entry in here})
     if len(rest.classes) < min(least, len(folder.classes)):
-        kept = {entry.name for entry in rest.classes}
+        kept = set(rest.class_names)
         lost = {class_of[e.key]: e for e in reversed(here) if class_of[e.key] not in kept}
         first = lost[min(lost)]
         raise DataError(

@@ -98,10 +98,7 @@ def sampled_folder(folder: ImageFolder, most: int, *, seed: int) -> ImageFolder:
                 if len(side)
             ]
         )
-    kept = set(rows.tolist())
-    if len(kept) == len(folder.items):
-        return folder
-    return folder.without({item.key for row, item in enumerate(folder.items) if row not in kept})
+    return folder if len(rows) == len(folder.items) else folder.only(rows.tolist())
 
 
 def first_of_sides(order: Indices, on_right: Booleans, most: int) -> Indices:

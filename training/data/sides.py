@@ -20,24 +20,22 @@ def join_sides(left: ImageFolder, right: ImageFolder) -> ImageFolder:
     Raises:
         DataError: They have no class in common.
     """
-    names = [{entry.name for entry in folder.classes} for folder in (left, right)]
-    if not names[0] & names[1]:
+    shared = set(left.class_names) & set(right.class_names)
+    if not shared:
         raise DataError(
             f"{left.source} and {right.source} have no class in common; folders of one class must "
             "have one name on both sides"
         )
     parts, items, skipped = [], [], []
     for folder, other, side in ((left, right, Side.LEFT), (right, left, Side.RIGHT)):
-        shared = {entry.name for entry in other.classes}
-        labels = [n for n, entry in enumerate(folder.classes) if entry.name in shared]
-        part = folder.subset(labels)
+        part = folder.subset(n for n, name in enumerate(folder.class_names) if name in shared)
         parts.append(part)
         items += [Item(f"{side}/{item.key}", item.label, side) for item in part.items]
         skipped += [Skipped(f"{side}/{entry.key}", entry.reason) for entry in folder.skipped]
         skipped += [
-            Skipped(f"{side}/{entry.name}", f"a class that {other.source} does not have")
-            for entry in folder.classes
-            if entry.name not in shared
+            Skipped(f"{side}/{name}", f"a class that {other.source} does not have")
+            for name in folder.class_names
+            if name not in shared
         ]
     return ImageFolder(
         _BothSides(left.files, right.files),

@@ -159,7 +159,7 @@ def classes_named(folder: ImageFolder, names: Iterable[str]) -> ImageFolder:
     Raises:
         DataError: One is not there.
     """
-    index = {entry.name: label for label, entry in enumerate(folder.classes)}
+    index = {name: label for label, name in enumerate(folder.class_names)}
     wanted = list(names)
     missing = [name for name in wanted if name not in index]
     if missing:
@@ -258,7 +258,7 @@ def split_holdout(folder: ImageFolder, holdout: ImageFolder, *, seed: int) -> Sp
     return Split(
         seed=seed,
         unit="group" if len(units) < len(holdout.classes) else "class",
-        train=tuple(sorted(entry.name for entry in folder.classes)),
+        train=tuple(sorted(folder.class_names)),
         validation=tuple(sorted(validating)),
         calibration=tuple(sorted(calibrating)),
         train_digest=folder.digest(),
@@ -292,7 +292,7 @@ def units_of(folder: ImageFolder) -> Indices:
     number = {
         name: position for position, unit in enumerate(_units(folder).values()) for name in unit
     }
-    return np.array([number[entry.name] for entry in folder.classes], dtype=np.int64)
+    return np.array([number[name] for name in folder.class_names], dtype=np.int64)
 
 
 def _units(folder: ImageFolder) -> dict[str, list[str]]:

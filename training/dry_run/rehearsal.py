@@ -149,7 +149,7 @@ def _data_table(job: Job) -> str:
         if folder is None:
             crossed = purpose == "calibration" and job.split.crossed
             return purpose, "all classes, each left out in turn" if crossed else "none", ""
-        names = [entry.name for entry in folder.classes]
+        names = folder.class_names
         return purpose, folder.described(), ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
 
     return table(

@@ -140,7 +140,7 @@ def score_folder(
             "two: at least two classes are needed, one of them with two images"
         )
     other = right or left
-    names = tuple(entry.name for entry in left.folder.classes)
+    names = left.folder.class_names
     return ScoredPairs(
         metric=network.comparator.metric,
         genuine=score_pairs(network, left.embeddings, other.embeddings, genuine),
@@ -199,10 +199,9 @@ def match_labels(left: EmbeddedFolder, right: EmbeddedFolder) -> Indices:
     Returns:
         int64 (R,); classes that `left` does not have get numbers from `len(left classes)` on.
     """
-    ours = [entry.name for entry in left.folder.classes]
-    theirs = [entry.name for entry in right.folder.classes]
+    ours, theirs = left.folder.class_names, right.folder.class_names
     if not set(ours) & set(theirs):
-        short = [[name.rsplit("/", 1)[-1] for name in names] for names in (ours, theirs)]
+        short = [tuple(name.rsplit("/", 1)[-1] for name in names) for names in (ours, theirs)]
         if all(len(set(names)) == len(names) for names in short):
             ours, theirs = short
     numbers = {name: label for label, name in enumerate(ours)}

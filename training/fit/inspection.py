@@ -148,7 +148,7 @@ def _check_pairs(judging: list[_Judging]) -> None:
     for each in judging:
         folder, pool = each.folder, pool_within(each.folder)
         if not pool.genuine_total:
-            names = named([entry.name for entry in folder.classes])
+            names = named(folder.class_names)
             wanted = "an image on either side" if folder.two_sided else "two images"
             raise DataError(
                 f"{folder.source}: not one of the {len(folder.classes)} classes drawn for "
@@ -211,7 +211,7 @@ def _about_classes(folder: ImageFolder, recipe: Recipe) -> Iterator[str]:
 
 def _about_single(folder: ImageFolder, purpose: str) -> Iterator[str]:
     images = np.bincount(folder.labels, minlength=len(folder.classes))
-    single = [folder.classes[label].name for label in np.flatnonzero(images < 2)]
+    single = [folder.class_names[label] for label in np.flatnonzero(images < 2)]
     if single:
         yield (
             f"{len(single)} class(es) {purpose} have a single image, and so no pair of one "
