@@ -9,7 +9,7 @@ import torch
 from model_store.calibration import Calibration
 from model_store.checkpoint import STORED_TYPES
 from model_store.manifest import Evaluation, StoredType
-from model_store.network import SiameseNetwork, Side
+from model_store.network import SiameseNetwork
 from model_store.typicality import Typicality
 from training.calibration import (
     Calibrated,
@@ -25,7 +25,7 @@ from training.data.sample import first_of_sides
 from training.data.sources import Skipped
 from training.data.split import deal_classes
 from training.errors import LOWER_RATE, Derailed
-from training.evaluation.embedding import EmbeddedFolder, embed_told
+from training.evaluation.embedding import EmbeddedFolder, Sides, embed_sides
 from training.evaluation.figures import Figures
 from training.evaluation.pairs import ScoredPairs, score_folder
 from training.evaluation.protocols.one_shot import can_play, one_shot
@@ -153,9 +153,11 @@ def judge(
         device: Where to compute.
         reporter: Told how far it is.
     """
-    skipped: list[Skipped] = []
     held = together(parts.validation, parts.calibration)
-    sides = None if held is None else _embedded(network, held, device, reporter, "judging", skipped)
+    sides = None
+    if held is not None:
+        sides = embed_sides(network, held, "judging", device=device, reporter=reporter)
+    skipped = [] if sides is None else [*sides.skipped]
     typicality = None
     if cross is not None:
         crossing = cross(network)
@@ -172,22 +174,21 @@ def judge(
     else:
         judged = _by_classes_kept(network, parts, sides, recipe, kept)
         if sides is not None and judged.calibration is not None:
-            left, right = sides
             typicality = fit_typicality(
-                left,
-                right,
+                sides.left,
+                sides.right,
                 one_kind=network.shares_weights,
                 trained_on=_trained_on(network, sides, parts, recipe.seed, device, reporter),
-                data=_told(left.folder, kept),
-                data_digest=left.folder.digest(),
+                data=_told(sides.left.folder, kept),
+                data_digest=sides.left.folder.digest(),
                 seed=recipe.seed,
             )
     evaluations = [] if judged.evaluation is None else [judged.evaluation]
     if sides is not None and parts.validation is not None:
-        left, right = _of(sides, parts.validation)
-        if can_play(left, right):
-            trials = one_shot(left, network, candidates=right, seed=recipe.seed)
-            evaluations.append(_evaluation("one-shot", trials, left.folder, _VALIDATION))
+        of = _of(sides, parts.validation)
+        if can_play(of.left, of.right):
+            trials = one_shot(of.left, network, candidates=of.right, seed=recipe.seed)
+            evaluations.append(_evaluation("one-shot", trials, of.left.folder, _VALIDATION))
     return Outcome(
         judged.calibration,
         typicality,
@@ -218,7 +219,7 @@ class _Judged:
 def _by_classes_kept(
     network: SiameseNetwork,
     parts: Parts,
-    sides: tuple[EmbeddedFolder, EmbeddedFolder | None] | None,
+    sides: Sides | None,
     recipe: Recipe,
     kept: str,
 ) -> _Judged:
@@ -226,30 +227,31 @@ def _by_classes_kept(
     if sides is None:
         return _Judged()
 
-    def scored(sides: tuple[EmbeddedFolder, EmbeddedFolder | None]) -> ScoredPairs:
-        return score_folder(network, *sides, seed=recipe.seed, max_impostors=JUDGED_IMPOSTORS)
+    def scored(of: Sides) -> ScoredPairs:
+        return score_folder(
+            network, of.left, of.right, seed=recipe.seed, max_impostors=JUDGED_IMPOSTORS
+        )
 
     found, others = None, None
     if parts.calibration is not None:
-        folder = sides[0].folder
-        found = _calibrated(scored(sides), recipe, folder, kept)
+        found = _calibrated(scored(sides), recipe, sides.left.folder, kept)
     if parts.validation is None:
         return _Judged() if found is None else _Judged(found.calibration, warnings=found.warnings)
     if parts.calibration is not None:
         aside = _of(sides, parts.calibration)
-        others = _calibrated(scored(aside), recipe, aside[0].folder, _CALIBRATION)
-    left, right = _of(sides, parts.validation)
-    pairs = scored((left, right))
+        others = _calibrated(scored(aside), recipe, aside.left.folder, _CALIBRATION)
+    judging = _of(sides, parts.validation)
+    pairs = scored(judging)
     calibration = None if others is None else others.calibration
     figures = verification_figures(pairs, calibration=calibration, seed=recipe.seed)
     by = "" if calibration is None else calibration.data
     warnings = chance_warnings(figures.auc, figures.auc_interval)
     return _Judged(
         None if found is None else found.calibration,
-        _evaluation("verification", figures, left.folder, _VALIDATION, by),
+        _evaluation("verification", figures, judging.left.folder, _VALIDATION, by),
         Validation(
-            left.folder,
-            (right or left).folder,
+            judging.left.folder,
+            (judging.right or judging.left).folder,
             pairs,
             None if calibration is None else (pairs, calibration),
         ),
@@ -313,9 +315,7 @@ def _told(folder: ImageFolder, which: str) -> str:
     return f"{folder.name}, {which}: {folder.described()}"
 
 
-def _of(
-    sides: tuple[EmbeddedFolder, EmbeddedFolder | None], part: ImageFolder
-) -> tuple[EmbeddedFolder, EmbeddedFolder | None]:
+def _of(sides: Sides, part: ImageFolder) -> Sides:
     """The classes of a part, of both sides."""
     wanted = frozenset(part.class_names)
 
@@ -323,13 +323,12 @@ def _of(
         names = embedded.folder.class_names
         return embedded.subset([label for label, name in enumerate(names) if name in wanted])
 
-    left, right = sides
-    return only(left), None if right is None else only(right)
+    return Sides(only(sides.left), None if sides.right is None else only(sides.right))
 
 
 def _trained_on(
     network: SiameseNetwork,
-    kept: tuple[EmbeddedFolder, EmbeddedFolder | None],
+    kept: Sides,
     parts: Parts,
     seed: int,
     device: torch.device,
@@ -337,33 +336,13 @@ def _trained_on(
 ) -> list[EmbeddedFolder]:
     """Some training images, a side each, where those kept from it, or their classes, are few."""
     wanted = ENOUGH_IMAGES
-    if len(kept[0].folder.classes) >= ENOUGH_CLASSES:
-        counted = kept if network.shares_weights else kept[:1]
-        wanted -= sum(len(side.labels) for side in counted if side is not None)
+    if len(kept.left.folder.classes) >= ENOUGH_CLASSES:
+        wanted -= len(kept.left.labels)
+        if network.shares_weights and kept.right is not None:
+            wanted -= len(kept.right.labels)
     if wanted <= 0:
         return []
     order = np.random.default_rng(seed).permutation(len(parts.train.items))
     folder = parts.train.only(first_of_sides(order, parts.train.on_right, wanted).tolist())
-    left, right = _embedded(network, folder, device, reporter, "describing", [])
-    return [left] if right is None else [left, right]
-
-
-def _embedded(
-    network: SiameseNetwork,
-    folder: ImageFolder,
-    device: torch.device,
-    reporter: Reporter,
-    title: str,
-    skipped: list[Skipped],
-) -> tuple[EmbeddedFolder, EmbeddedFolder | None]:
-    """Both sides, the right one only where it differs."""
-    differ = folder.two_sided or not network.shares_weights
-    embedded: list[EmbeddedFolder] = []
-    for side in [Side.LEFT, Side.RIGHT] if differ else [Side.LEFT]:
-        # What could not be decoded for one side need not be tried for the other.
-        part = folder.on(side) if folder.two_sided or not embedded else embedded[0].folder
-        embedded.append(
-            embed_told(network, part, title, device=device, reporter=reporter, side=side)
-        )
-        skipped.extend(embedded[-1].skipped)
-    return embedded[0], embedded[1] if len(embedded) > 1 else None
+    some = embed_sides(network, folder, "describing", device=device, reporter=reporter)
+    return [some.left] if some.right is None else [some.left, some.right]

@@ -18,10 +18,11 @@ from training.calibration import (
 from training.calibration.making import distribution_of
 from training.calibration.typical import LEAST_IMAGES, LEVEL
 from training.commands.common import share, whole_number
-from training.commands.material import Bench, Sides, add_material
+from training.commands.material import Bench, add_material
 from training.commands.measuring import scored_pairs
 from training.data.folders import ImageFolder
 from training.errors import DataError
+from training.evaluation.embedding import Sides
 from training.evaluation.pairs import MAX_IMPOSTORS, ScoredPairs
 from training.evaluation.wording import decimal, plain
 from training.publishing.calibrated import CALIBRATED_FILE, calibrated_json

@@ -1,7 +1,6 @@
 """What evaluation and calibration work on: a model, and classes of images embedded by it."""
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,10 +19,9 @@ from training.commands.common import (
 from training.data.folders import ImageFolder
 from training.data.other_files import told_other_files
 from training.data.parts import open_sources
-from training.data.sources import Skipped
 from training.data.split import SPLIT_FILE, Split, classes_named
 from training.errors import DataError
-from training.evaluation.embedding import EmbeddedFolder, embed_told
+from training.evaluation.embedding import EmbeddedFolder, Sides, embed_told, sides_differ
 from training.initialise import told_by_recipe
 from training.naming import called
 from training.progress import Reporter
@@ -69,28 +67,6 @@ def add_material(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(right=None)
 
 
-@dataclass(frozen=True)
-class Sides:
-    """Images embedded for comparison.
-
-    Attributes:
-        left: The images of `--data`.
-        right: Those of `--gallery` or `--right`; without either, the same images on the right side
-            where the network's sides differ, else None.
-        gallery: `right`, if it was given as `--gallery`.
-    """
-
-    left: EmbeddedFolder
-    right: EmbeddedFolder | None
-    gallery: EmbeddedFolder | None
-
-    @property
-    def skipped(self) -> tuple[Skipped, ...]:
-        """Images that could not be used, once each."""
-        both = [self.left.skipped, self.right.skipped if self.right else ()]
-        return tuple(dict.fromkeys(entry for part in both for entry in part))
-
-
 class Bench:
     """A model and the options it is to be worked on with.
 
@@ -123,12 +99,12 @@ class Bench:
         folder = self.folder() if folder is None else folder
         left = self._embed(folder.on(Side.LEFT).without_empty(), Side.LEFT, "embedding")
         if folder.two_sided:
-            return Sides(left, self._embed(folder.on(Side.RIGHT), Side.RIGHT, "right side"), None)
+            return Sides(left, self._embed(folder.on(Side.RIGHT), Side.RIGHT, "right side"))
         gallery = None
         if self._options.gallery is not None:
             gallery = self._embed(self._opened(self._options.gallery), Side.RIGHT, "gallery")
         right = gallery
-        if gallery is None and not self.network.shares_weights:
+        if gallery is None and sides_differ(self.network, folder):
             right = self._embed(left.folder, Side.RIGHT, "right side")
         return Sides(left, right, gallery)
 

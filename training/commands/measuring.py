@@ -5,11 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from training.calibration import unpaired_warnings
-from training.commands.material import Bench, Sides
+from training.commands.material import Bench
 from training.data.folders import ImageFolder
 from training.data.sources import Skipped
 from training.errors import DataError
 from training.evaluation.answers import Answers
+from training.evaluation.embedding import Sides
 from training.evaluation.figures import Figures
 from training.evaluation.pairs import ScoredPairs, score_folder
 from training.evaluation.protocols.omniglot_runs import omniglot_runs_figures, play_runs

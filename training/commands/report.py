@@ -9,13 +9,14 @@ import numpy as np
 
 from model_store.network import Side
 from training.commands.common import add_device, add_store, store_words, whole_number
-from training.commands.material import CHOICES, CROSSED, Bench, Sides
+from training.commands.material import CHOICES, CROSSED, Bench
 from training.crossing import cross_pairs
 from training.data.folders import ImageFolder
 from training.data.parts import open_sources
 from training.data.sample import have_pairs, sampled_rows
 from training.data.split import Split
 from training.errors import DataError, RecipeError
+from training.evaluation.embedding import Sides
 from training.judging import JUDGED_IMPOSTORS
 from training.outputs import check_file, write_file
 from training.recipe import Recipe
@@ -222,7 +223,7 @@ def _measured(
             f"{len(seen):,} of the {len(folder.classes):,} classes measured have names that the "
             "model was trained on: if they are the same, the figures flatter it"
         )
-    sides = bench.sides(folder) if crossed is None else Sides(crossed.embedded, None, None)
+    sides = bench.sides(folder) if crossed is None else Sides(crossed.embedded, None)
     if sides.gallery is not None:
         data += f"; gallery {sides.gallery.folder.name}: {sides.gallery.folder.described()}"
     elif folder.two_sided and sides.right is not None:

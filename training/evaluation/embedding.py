@@ -106,6 +106,33 @@ class EmbeddedFolder:
         )
 
 
+@dataclass(frozen=True)
+class Sides:
+    """Images embedded for comparison.
+
+    Attributes:
+        left: Those that stand left in pairs.
+        right: Those that stand right: other images, or the same by a branch of their own; None
+            where pairs are within `left`.
+        gallery: `right`, where it is what a user gives for others to be compared with.
+    """
+
+    left: EmbeddedFolder
+    right: EmbeddedFolder | None
+    gallery: EmbeddedFolder | None = None
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Images that could not be used, once each."""
+        both = [self.left.skipped, self.right.skipped if self.right else ()]
+        return tuple(dict.fromkeys(entry for part in both for entry in part))
+
+
+def sides_differ(network: SiameseNetwork, folder: ImageFolder) -> bool:
+    """Whether pairs of a folder's images need the right side embedded, too."""
+    return folder.two_sided or not network.shares_weights
+
+
 def embed_folder(
     network: SiameseNetwork,
     folder: ImageFolder,
@@ -167,6 +194,27 @@ def embed_told(
     """As `embed_folder`, the reporter being told how far it is."""
     with reporter.task(title, len(folder.items)) as task:
         return embed_folder(network, folder, device=device, side=side, on_progress=task.update)
+
+
+def embed_sides(
+    network: SiameseNetwork,
+    folder: ImageFolder,
+    title: str,
+    *,
+    device: torch.device,
+    reporter: Reporter,
+) -> Sides:
+    """Embeds both sides of a folder, as `embed_told` does; the right one only where it differs."""
+
+    def embedded(part: ImageFolder, side: Side) -> EmbeddedFolder:
+        return embed_told(network, part, title, device=device, reporter=reporter, side=side)
+
+    left = embedded(folder.on(Side.LEFT), Side.LEFT)
+    if not sides_differ(network, folder):
+        return Sides(left, None)
+    # What could not be decoded for one side need not be tried for the other.
+    part = folder.on(Side.RIGHT) if folder.two_sided else left.folder
+    return Sides(left, embedded(part, Side.RIGHT))
 
 
 def _embed(

@@ -10,7 +10,7 @@ from training.data.folders import ImageFolder
 from training.data.pixels import PixelsInMemory
 from training.data.sample import have_pairs
 from training.errors import LOWER_RATE, Derailed
-from training.evaluation.embedding import EmbeddedFolder
+from training.evaluation.embedding import EmbeddedFolder, sides_differ
 from training.evaluation.metrics import Ranking
 from training.evaluation.pairs import score_folder
 from training.evaluation.protocols.one_shot import can_play, play
@@ -76,7 +76,7 @@ class Watch:
         network.eval()
         try:
             left = self._embedded(network, Side.LEFT)
-            differ = self._pixels.folder.two_sided or not network.shares_weights
+            differ = sides_differ(network, self._pixels.folder)
             right = self._embedded(network, Side.RIGHT) if differ else None
         finally:
             network.train(training)

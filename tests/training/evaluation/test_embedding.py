@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,10 @@ from model_store.network import Side
 from tests.training import small
 from tests.training.trees import grown, pngs, zipped
 from training.data.opening import open_data
+from training.data.sides import join_sides
 from training.errors import DataError
-from training.evaluation.embedding import embed_folder
+from training.evaluation.embedding import embed_folder, embed_sides
+from training.progress import Reporter
 
 
 def opened(path, files):
@@ -89,3 +93,33 @@ def test_a_subset_keeps_embeddings_with_their_images(tmp_path):
     assert [item.key for item in part.folder.items] == ["a/0.png", "a/1.png", "c/0.png", "c/1.png"]
     assert part.labels.tolist() == [0, 0, 1, 1]
     assert torch.equal(part.embeddings, whole.embeddings[np.array([0, 1, 4, 5])])
+
+
+def both_sides(network, folder):
+    return embed_sides(network, folder, "t", device="cpu", reporter=Reporter(io.StringIO()))
+
+
+def test_one_folder_has_a_right_side_only_where_the_branches_differ(tmp_path):
+    files = pngs(f"{label}/{n}.png" for label in "ab" for n in range(2))
+    folder = opened(tmp_path, {**files, "a/bad.png": b"no image"})
+    assert both_sides(small.network(), folder).right is None
+    network = small.network(sides=2)
+    found = both_sides(network, folder)
+    assert found.right.folder is found.left.folder
+    assert [entry.key for entry in found.skipped] == ["a/bad.png"]
+    assert not torch.equal(found.left.embeddings, found.right.embeddings)
+    alone = embed_folder(network, found.left.folder, side=Side.RIGHT)
+    assert torch.equal(found.right.embeddings, alone.embeddings)
+
+
+def test_of_two_sides_each_has_its_own_images(tmp_path):
+    left = opened(tmp_path / "left", pngs(["a/0.png", "a/1.png", "b/0.png"]))
+    right = opened(tmp_path / "right", {**pngs(["a/5.png", "b/5.png"]), "b/bad.png": b"no image"})
+    found = both_sides(small.network(), join_sides(left, right))
+    keys = [[item.key for item in side.folder.items] for side in (found.left, found.right)]
+    assert keys == [
+        ["left/a/0.png", "left/a/1.png", "left/b/0.png"],
+        ["right/a/5.png", "right/b/5.png"],
+    ]
+    assert (found.left.side, found.right.side) == (Side.LEFT, Side.RIGHT)
+    assert [entry.key for entry in found.skipped] == ["right/b/bad.png"]
