@@ -1,7 +1,6 @@
 """`fit --dry-run`: everything up to the first steps, told and thrown away."""
 
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -34,36 +33,16 @@ _FIRST_STEPS = 3
 _MIB = 1 << 20
 
 
-@dataclass(frozen=True)
-class Rehearsal:
-    """What a dry run found.
-
-    Attributes:
-        text: All of it, for a person.
-        picture: Where the batch was drawn to.
-        plan: What would be done.
-        parameters: Values of the network.
-        frozen: Of those, what does not learn in the first step.
-        memory: What training takes.
-        seconds: A step's; 0 if there is none.
-    """
-
-    text: str
-    picture: Path
-    plan: Plan
-    parameters: int
-    frozen: int
-    memory: Footprint
-    seconds: float
-
-
-def rehearse(request: FitRequest, picture: Path, reporter: Reporter) -> Rehearsal:
+def rehearse(request: FitRequest, picture: Path, reporter: Reporter) -> str:
     """Does what `fit` would do, for at most three steps, and keeps nothing of it but a picture.
 
     Args:
         request: What would be asked of `fit`.
         picture: Where to draw a batch, as PNG.
         reporter: Told of data and recipe what `fit` would say.
+
+    Returns:
+        What a dry run found, for a person.
 
     Raises:
         TwinlensError: `fit` would raise it; or the picture cannot be written.
@@ -104,7 +83,7 @@ def rehearse(request: FitRequest, picture: Path, reporter: Reporter) -> Rehearsa
     parameters = sum(parameter.numel() for parameter in learner.network.parameters())
     backbone = sum(parameter.numel() for parameter in backbone_parameters(learner.network))
     frozen = parameters if plan.steps == 0 else backbone if frozen_steps > 0 else 0
-    text = "\n\n".join(
+    return "\n\n".join(
         [
             recipe_table(recipe, job.record.recipe),
             _data_table(job),
@@ -127,7 +106,6 @@ def rehearse(request: FitRequest, picture: Path, reporter: Reporter) -> Rehearsa
             f"one batch: {picture}\nnothing was kept; leave --dry-run out to train",
         ]
     )
-    return Rehearsal(text, picture, plan, parameters, frozen, memory, seconds)
 
 
 def _held(job: Job) -> int:
