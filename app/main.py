@@ -14,7 +14,7 @@ from app.api.answers import Problem
 from app.api.cors import Cors
 from app.api.gate import Gate, routes_of
 from app.api.guard import Guard, is_open
-from app.api.middleware import RequestMiddleware
+from app.api.middleware import InFlight, RequestMiddleware
 from app.api.schemas import problems
 from app.api.siblings import Siblings
 from app.inference.service import Service
@@ -36,17 +36,6 @@ _KEYS = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "The same key."},
 }
 """The ways to send an API key, as OpenAPI's security schemes."""
-
-
-class InFlight:
-    """Counts requests in work.
-
-    Attributes:
-        requests: How many there are now.
-    """
-
-    def __init__(self) -> None:
-        self.requests = 0
 
 
 def create_app(

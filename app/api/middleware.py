@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from time import perf_counter
-from typing import Protocol
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,14 +32,15 @@ _KEPT = ("/static/", "/docs/", "/favicon.ico")
 _QUIET = frozenset({"/livez", "/readyz", "/metrics"})
 
 
-class InFlight(Protocol):
-    """Where requests in work are counted.
+class InFlight:
+    """Counts requests in work.
 
     Attributes:
         requests: How many there are now.
     """
 
-    requests: int
+    def __init__(self) -> None:
+        self.requests = 0
 
 
 class RequestMiddleware:
