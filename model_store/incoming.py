@@ -46,8 +46,8 @@ def incoming_folder(parent: Path, prefix: str) -> Iterator[Incoming]:
             with locked(parent):
                 others = _remove_abandoned(parent, prefix)
                 folder.mkdir()
-                lockable = held.enter_context(locked(folder))
-            yield Incoming(folder, lockable and others)
+                held.enter_context(locked(folder))
+            yield Incoming(folder, others)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -56,13 +56,16 @@ def _remove_abandoned(parent: Path, prefix: str) -> bool:
     """Removes folders whose lock nobody holds: their writer has ended, however it did.
 
     Returns:
-        Whether there are others.
+        Whether there are others, whose lock is held.
     """
     others = False
     for folder in parent.glob(f"{glob.escape(prefix)}*"):
-        # One that has been renamed or removed meanwhile is no longer there.
-        with contextlib.suppress(OSError), locked(folder, wait=False) as abandoned:
-            others |= not abandoned
-            if abandoned:
-                shutil.rmtree(folder, ignore_errors=True)
+        try:
+            with locked(folder, wait=False) as abandoned:
+                if abandoned:
+                    shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            others = True
+        except OSError:  # One that has been renamed or removed meanwhile is no longer there.
+            continue
     return others

@@ -4,9 +4,17 @@ They keep out those who ask for them too, and nobody who only reads.
 """
 
 import contextlib
+import errno
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+if sys.platform != "win32":
+    import fcntl
+
+# Where a file system makes them of POSIX's own locks, it may say either.
+_HELD = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES})
 
 
 @contextlib.contextmanager
@@ -20,13 +28,18 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
         wait: Whether to wait for as long as another holder has it.
 
     Yields:
-        Whether it is held. Not so if another has it and `wait` is false, or where there are no
-        such locks: on Windows, and for folders on some network file systems.
+        Whether it is held. Not so where there are no such locks: on Windows, and for folders on
+        some network file systems.
 
     Raises:
-        OSError: It cannot be opened for reading.
+        BlockingIOError: Another holder has it, and `wait` is false.
+        OSError: It cannot be opened, which for a file is for reading and writing.
     """
-    descriptor = os.open(path, os.O_RDONLY)
+    if sys.platform == "win32":  # It opens no folders, either.
+        yield False
+        return
+    # Network file systems lock what is open for writing, which folders never are.
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         yield _lock(descriptor, wait=wait)
     finally:
@@ -35,9 +48,9 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
 
 def _lock(descriptor: int, *, wait: bool) -> bool:
     try:
-        import fcntl
-
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except (ImportError, OSError):
+    except OSError as error:
+        if not wait and error.errno in _HELD:
+            raise BlockingIOError(error.errno, "another holder has the lock") from error
         return False
     return True

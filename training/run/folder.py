@@ -1,12 +1,10 @@
 """Runs under way: a folder each below the store, until the checkpoint is saved."""
 
-import errno
 import io
-import os
 import pickle
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
@@ -14,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator
 
 from model_store.files import remove_incoming, replace_file
+from model_store.locks import locked
 from model_store.manifest import check_name
 from training.data.parts import Unusable
 from training.data.split import SPLIT_FILE, Split
@@ -34,7 +33,6 @@ _RECORD = "run.json"
 _PUBLISHED = "published.json"
 _STATE = "state.pt"
 _LOCK = "lock"
-_HELD = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES})
 _KEPT = "weights-*.pt"
 
 
@@ -142,40 +140,29 @@ class Run:
         Raises:
             TrainingError: Another process has it, or the folder cannot be made.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            mended = (
-                "free space or mend the permissions, then go on with --resume"
-                if self.can_go_on
-                else "mend the permissions, or choose another --store"
-            )
-            raise TrainingError(
-                f"cannot make {self.path} ({error.strerror or error}); {mended}"
-            ) from error
-        try:
-            self._lock(descriptor)
+        with ExitStack() as held:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                (self.path / _LOCK).touch()
+                # Where there are no locks, two fits at a time are the user's to avoid.
+                held.enter_context(locked(self.path / _LOCK, wait=False))
+            except BlockingIOError as error:
+                raise TrainingError(
+                    f"'{self.name}' is being trained by another process; wait for it, stop it, or "
+                    "choose another --name"
+                ) from error
+            except OSError as error:
+                mended = (
+                    "free space or mend the permissions, then go on with --resume"
+                    if self.can_go_on
+                    else "mend the permissions, or choose another --store"
+                )
+                raise TrainingError(
+                    f"cannot make {self.path} ({error.strerror or error}); {mended}"
+                ) from error
             # Each is as large as a whole state, and every kill may leave one more.
             remove_incoming(self.path)
             yield
-        finally:
-            os.close(descriptor)
-
-    def _lock(self, descriptor: int) -> None:
-        try:
-            import fcntl
-        except ImportError:  # Windows: two fits of one name at a time are the user's to avoid.
-            return
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in _HELD:
-                return  # As on Windows: some network file systems have no such locks.
-            raise TrainingError(
-                f"'{self.name}' is being trained by another process; wait for it, stop it, or "
-                "choose another --name"
-            ) from error
 
     def begin(self, recipe: Recipe, split: Split, record: RunRecord) -> None:
         """Fixes what must not change from here on. The record comes last: it marks the run."""
