@@ -27,7 +27,7 @@ class Incoming:
 
 
 @contextlib.contextmanager
-def incoming_folder(parent: Path, prefix: str) -> Iterator[Incoming]:
+def incoming_folder(parent: Path, prefix: str, *, mode: int = 0o777) -> Iterator[Incoming]:
     """A new folder, locked while the block runs; gone at its end unless it was renamed.
 
     What others have left there who were killed while they wrote is removed.
@@ -35,6 +35,7 @@ def incoming_folder(parent: Path, prefix: str) -> Iterator[Incoming]:
     Args:
         parent: Where it is made; it must be there.
         prefix: What its name begins with, and that of all others for the same purpose.
+        mode: Its permissions, of which the umask takes away.
 
     Raises:
         OSError: It cannot be made.
@@ -45,7 +46,7 @@ def incoming_folder(parent: Path, prefix: str) -> Iterator[Incoming]:
             # Between its making and its lock a new folder would look like one left behind.
             with locked(parent):
                 others = _remove_abandoned(parent, prefix)
-                folder.mkdir()
+                folder.mkdir(mode)
                 held.enter_context(locked(folder))
             yield Incoming(folder, others)
         finally:

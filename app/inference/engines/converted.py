@@ -7,7 +7,6 @@ import logging
 import os
 import shutil
 import stat
-import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +19,7 @@ from app.inference.engines.rounding import rounded
 from app.observability.logs import fields
 from model_store import Checkpoint
 from model_store.files import sha256_of
+from model_store.incoming import incoming_folder
 from model_store.network import Side
 
 _logger = logging.getLogger(__name__)
@@ -41,8 +41,6 @@ must not lose what it has only just read or made."""
 
 _MODEL, _WEIGHTS, _DIGEST = "model.xml", "model.bin", "digest"
 _INCOMING = ".incoming-"
-_ABANDONED_SECONDS = 3600
-"""Age from which on nobody writes it any more: that takes seconds, if its process is not killed."""
 
 
 class ConvertedModels:
@@ -138,28 +136,17 @@ class ConvertedModels:
     def _write(self, key: str, model: ov.Model) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_private(self._folder)
-        self._remove_abandoned()
-        incoming = Path(tempfile.mkdtemp(prefix=_INCOMING, dir=self._folder))
-        try:
-            ov.save_model(model, incoming / _MODEL, compress_to_fp16=False)
-            (incoming / _DIGEST).write_text(_digest(incoming))
+        with incoming_folder(self._folder, _INCOMING, mode=0o700) as incoming:
+            ov.save_model(model, incoming.folder / _MODEL, compress_to_fp16=False)
+            (incoming.folder / _DIGEST).write_text(_digest(incoming.folder))
             shutil.rmtree(self._folder / key, ignore_errors=True)
             try:
-                incoming.rename(self._folder / key)
+                incoming.folder.rename(self._folder / key)
             except OSError as error:
                 # Another process was quicker, and has put the same there.
                 if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                     raise
-        finally:
-            shutil.rmtree(incoming, ignore_errors=True)
         self._forget_unused()
-
-    def _remove_abandoned(self) -> None:
-        for entry in self._folder.glob(f"{_INCOMING}*"):
-            # Another process may be done with it, or remove it too.
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - entry.stat().st_mtime > _ABANDONED_SECONDS:
-                    shutil.rmtree(entry, ignore_errors=True)
 
     def _forget_unused(self) -> None:
         used = [

@@ -22,6 +22,7 @@ from app.inference.engines.openvino_cpu import OpenVinoEngine
 from app.inference.service import running
 from app.settings import Settings
 from model_store import Checkpoint, ModelStore
+from model_store.locks import locked
 from model_store.network import SiameseNetwork, Side
 from model_store.probe import Probe
 from tests.app.inference.conversions import cosine, in_openvino, saved
@@ -34,7 +35,8 @@ def test_a_restart_does_not_convert_again(tmp_path: Path, monkeypatch) -> None:
     folder = tmp_path / "a" / "cache"
     ConvertedModels(folder).get(checkpoint, Side.LEFT)
     assert (folder.stat().st_mode & 0o777) == 0o700
-    assert len(list(folder.iterdir())) == 1, "and nothing half-written beside it"
+    (entry,) = folder.iterdir()  # And nothing half-written beside it.
+    assert (entry.stat().st_mode & 0o777) == 0o700
     monkeypatch.setattr(converted, "convert", None)
     again = ConvertedModels(folder).get(checkpoint, Side.LEFT)
     engine = OpenVinoEngine({Side.LEFT: again}, precision="float32", threads=1, reason="")
@@ -102,9 +104,8 @@ def test_what_a_killed_process_left_goes_and_what_another_writes_stays(tmp_path:
     for unfinished in (left, written):
         unfinished.mkdir()
         (unfinished / "model.bin").write_bytes(bytes(100))
-    hours_ago = time.time() - 2 * 3600
-    os.utime(left, (hours_ago, hours_ago))
-    ConvertedModels(folder).get(saved(tmp_path, network()), Side.LEFT)
+    with locked(written):
+        ConvertedModels(folder).get(saved(tmp_path, network()), Side.LEFT)
     assert not left.exists()
     assert (written / "model.bin").exists()
     assert len(list(folder.iterdir())) == 2, "and what was converted"
