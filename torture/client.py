@@ -17,11 +17,11 @@ from benchmarks.load import Message
 _COUNTER_BYTES = 8
 
 
-def picture(seed: int, size: tuple[int, int] = (96, 96), kind: str = "JPEG") -> bytes:
-    """A smooth picture, another for every seed, as a file."""
+def picture(seed: int, size: tuple[int, int] = (96, 96)) -> bytes:
+    """A smooth picture, another for every seed, as JPEG."""
     values = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(values).resize(size, Image.Resampling.BICUBIC).save(buffer, kind)
+    Image.fromarray(values).resize(size, Image.Resampling.BICUBIC).save(buffer, "JPEG")
     return buffer.getvalue()
 
 

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from training.naming import one_line
 
 _LINES_EVERY = 10.0
+"""Seconds between two lines of one task where the stream is no terminal."""
 
 
 class Task:
@@ -58,16 +59,11 @@ class Reporter:
 
     Args:
         stream: The terminal or file.
-        lines_every: Seconds between two lines of one task where the stream is no terminal.
-
-    Attributes:
-        lines_every: As given.
     """
 
-    def __init__(self, stream: TextIO | None = None, lines_every: float = _LINES_EVERY) -> None:
+    def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._console = Console(file=self._stream, highlight=False, soft_wrap=True, emoji=False)
-        self.lines_every = lines_every
 
     def say(self, text: str) -> None:
         """Writes a line of its own, or several."""
@@ -96,7 +92,7 @@ class _LineTask(Task):
 
     def update(self, done: int, detail: str = "") -> None:
         super().update(done, detail)
-        if time.monotonic() - self._told_at >= self._reporter.lines_every:
+        if time.monotonic() - self._told_at >= _LINES_EVERY:
             self._tell()
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ from model_store.cpus import available_cpus
 
 _MAX_BATCH = 8
 _LOAD = 0.5
+_AT_REST = 40
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,14 @@ async def _busy(stack: Stack, requests: list[bytes], in_flight: int, seconds: fl
     return _Busy(len(done.seconds) / seconds, after[0] - before[0], after[1] - before[1])
 
 
-async def _at_rest(stack: Stack, requests: list[bytes], count: int = 40) -> float:
+async def _at_rest(stack: Stack, requests: list[bytes]) -> float:
     """CPU time of a replica for one comparison at a time."""
     connection = Connection(stack.port)
     before = await stack.cpu_seconds("app")
-    for number in range(count):
+    for number in range(_AT_REST):
         await connection.send(requests[number % len(requests)])
     connection.close()
-    return (await stack.cpu_seconds("app") - before) / count
+    return (await stack.cpu_seconds("app") - before) / _AT_REST
 
 
 async def _steady(stack: Stack, rate: float, seconds: float) -> list[Sample]:

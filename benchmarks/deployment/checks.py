@@ -8,12 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmarks.deployment.stack import REPOSITORY, CommandFailed, Stack
 from benchmarks.deployment.steady import SteadyLoad, latency, pairs, seconds_raised
 
-DASHBOARD = REPOSITORY / "deploy" / "grafana" / "dashboards" / "twinlens.json"
+_DASHBOARD = REPOSITORY / "deploy" / "grafana" / "dashboards" / "twinlens.json"
 _CALM_SECONDS = 8.0
 _AFTER_SECONDS = 8.0
 _USED_WITHIN = 10.0
@@ -138,9 +137,9 @@ RARE = {
 }
 
 
-def queries(dashboard: Path = DASHBOARD) -> Iterator[tuple[str, str]]:
+def queries() -> Iterator[tuple[str, str]]:
     """The title of each panel and each of its queries, ready for Prometheus itself."""
-    for panel in json.loads(dashboard.read_text())["panels"]:
+    for panel in json.loads(_DASHBOARD.read_text())["panels"]:
         for target in panel.get("targets", []):
             yield panel["title"], target["expr"].replace("$__rate_interval", "1m")
 

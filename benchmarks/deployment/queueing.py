@@ -32,9 +32,9 @@ class Replica:
         """How long a batch of so many images takes."""
         return self.batch_seconds + images * self.image_seconds
 
-    def capacity(self, images: int = 2) -> float:
-        """Requests of so many images a second that the replica can do at most."""
-        return self.max_batch / self.seconds(self.max_batch) / images
+    def capacity(self) -> float:
+        """Comparisons a second, of two images each, that the replica can do at most."""
+        return self.max_batch / self.seconds(self.max_batch) / 2
 
     def slowed(self, times: float) -> "Replica":
         """The same with so many times less of the CPUs."""

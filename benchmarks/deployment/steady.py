@@ -17,6 +17,7 @@ from benchmarks.photos import load_photos
 
 PHOTOS = 64
 _LOST = 0
+_PATIENCE_SECONDS = 40.0
 
 
 @dataclass(frozen=True)
@@ -59,19 +60,15 @@ class SteadyLoad:
         port: Of 127.0.0.1.
         rate: Requests a second.
         requests: What to send, in turn.
-        patience: Seconds after which an answer is no longer waited for.
 
     Attributes:
         samples: What came of the requests, in the order in which that was known.
     """
 
-    def __init__(
-        self, port: int, rate: float, requests: Sequence[bytes], patience: float = 40.0
-    ) -> None:
+    def __init__(self, port: int, rate: float, requests: Sequence[bytes]) -> None:
         self.samples: list[Sample] = []
         self._interval = 1 / rate
         self._requests = requests
-        self._patience = patience
         self._connections = Pool(port)
         self._ended = asyncio.Event()
         self._sender: asyncio.Task[None] | None = None
@@ -103,7 +100,7 @@ class SteadyLoad:
 
     async def _one(self, due: float, request: bytes) -> None:
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(_PATIENCE_SECONDS):
                 status = await self._exchange(request)
         except (*BROKEN, TimeoutError):
             status = _LOST

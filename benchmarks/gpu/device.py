@@ -22,16 +22,16 @@ _SIDE = 8192
 _CALLS = 30
 
 
-def seconds_of(work: Callable[[], object], calls: int = _CALLS) -> float:
+def seconds_of(work: Callable[[], object]) -> float:
     """What a call takes on the device, in the mean of many."""
     for _ in range(3):
         work()
     torch.cuda.synchronize()
     began = time.perf_counter()
-    for _ in range(calls):
+    for _ in range(_CALLS):
         work()
     torch.cuda.synchronize()
-    return (time.perf_counter() - began) / calls
+    return (time.perf_counter() - began) / _CALLS
 
 
 def matrix_rate() -> float:

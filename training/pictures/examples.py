@@ -20,7 +20,7 @@ from training.pictures.sheet import BAD, GOOD, PLAIN, Cell, Colour, Section, Til
 
 PAIRS = 8
 ANSWERS = 12
-STRANGE = 12
+_STRANGE = 12
 
 
 def pair_sheet(
@@ -124,8 +124,6 @@ def strange_sheet(
     level: float,
     folder: ImageFolder,
     subtitle: str,
-    *,
-    count: int = STRANGE,
 ) -> Image.Image:
     """The images that are least typical of the model's kind, the strangest first.
 
@@ -134,9 +132,8 @@ def strange_sheet(
         level: An image is of the model's kind where it is at least so typical.
         folder: The images.
         subtitle: The model and the data.
-        count: Images at most.
     """
-    order = np.argsort(typicality, kind="stable")[:count].tolist()
+    order = np.argsort(typicality, kind="stable")[:_STRANGE].tolist()
     cells = tuple(
         Cell(
             f"{typicality[row]:.3g}",
