@@ -7,10 +7,10 @@ import pytest
 
 from model_store.imports.dlib_format import (
     NotDlibFormat,
-    integers,
     read_network,
     read_shape_predictor,
 )
+from model_store.imports.dlib_format.numbers import integers
 
 
 def integer(value: int) -> bytes:

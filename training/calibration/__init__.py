@@ -1,6 +1,5 @@
 """Fitting what turns a score into a probability and a decision."""
 
-from training.calibration.fitting import fit_beta, fit_isotonic, fit_logistic
 from training.calibration.making import Calibrated, calibrate
 from training.calibration.sufficiency import (
     calibration_warnings,
@@ -15,9 +14,6 @@ __all__ = [
     "calibrate",
     "calibration_warnings",
     "chance_warnings",
-    "fit_beta",
-    "fit_isotonic",
-    "fit_logistic",
     "fit_typicality",
     "typicality_warnings",
     "unpaired_warnings",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from training.losses.base import Loss, Measured
+from training.losses.base import Loss
 from training.losses.binary_cross_entropy import BinaryCrossEntropy
 from training.losses.contrastive import Contrastive
 from training.losses.cosine_softmax import CosineSoftmax
@@ -29,4 +29,4 @@ LOSSES: dict[str, Callable[..., Loss]] = {
     "whitened-contrastive": WhitenedContrastive,
 }
 
-__all__ = ["LOSSES", "Loss", "Measured"]
+__all__ = ["LOSSES", "Loss"]

@@ -6,15 +6,13 @@ bytes, least first; a real number is two integers, mantissa and exponent of two;
 tensor lie as they are, little-endian float32.
 """
 
-from model_store.imports.dlib_format.network import Convolution, read_network
-from model_store.imports.dlib_format.numbers import NotDlibFormat, integers
+from model_store.imports.dlib_format.network import read_network
+from model_store.imports.dlib_format.numbers import NotDlibFormat
 from model_store.imports.dlib_format.shape_predictor import Shape, read_shape_predictor
 
 __all__ = [
-    "Convolution",
     "NotDlibFormat",
     "Shape",
-    "integers",
     "read_network",
     "read_shape_predictor",
 ]

@@ -6,12 +6,9 @@ import pytest
 from model_store.calibration import evidence
 from tests.training.calibration.clouds import bent, scored
 from tests.training.scored import scored as hand_scored
-from training.calibration import (
-    choosing,
-    fit_isotonic,
-    fit_logistic,
-)
+from training.calibration import choosing
 from training.calibration.choosing import METHODS, choose_curve, simplest_near_best
+from training.calibration.fitting import fit_isotonic, fit_logistic
 
 
 def test_the_simplest_next_to_the_best_is_taken():

@@ -7,13 +7,8 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from tests.training.calibration.clouds import bent
-from training.calibration import (
-    fit_beta,
-    fit_isotonic,
-    fit_logistic,
-)
 from training.calibration.choosing import METHODS
-from training.calibration.fitting import Evidence
+from training.calibration.fitting import Evidence, fit_beta, fit_isotonic, fit_logistic
 
 
 @pytest.mark.parametrize("prior", [0.5, 0.1])

@@ -11,4 +11,4 @@ SAMPLERS: dict[str, type[Sampler]] = {
     "shuffled": Shuffled,
 }
 
-__all__ = ["SAMPLERS", "ClassTable", "Draw", "Sampler", "Shuffled"]
+__all__ = ["SAMPLERS", "ClassTable", "Draw", "Sampler"]
