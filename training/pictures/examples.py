@@ -9,7 +9,7 @@ from model_store.calibration import Calibration
 from model_store.errors import ImageError
 from model_store.images import decode
 from model_store.metric import Metric
-from training.data.folders import ImageFolder
+from training.data.folders import ImageFolder, Item
 from training.errors import DataError
 from training.evaluation.answers import NONE, Answers
 from training.evaluation.metrics import Floats
@@ -155,15 +155,15 @@ def score_text(score: float, metric: Metric, calibration: Calibration | None) ->
     return f"score {score:.4g} · P(same) {probability:.3f} · {decision}"
 
 
+def load_image(folder: ImageFolder, item: Item) -> Image.Image | None:
+    """An image; None where it cannot be read any more: a sheet rather than a run is to suffer."""
+    try:
+        return decode(folder.read(item))
+    except (DataError, ImageError):
+        return None
+
+
 def _tile(folder: ImageFolder, row: int, role: str = "") -> Tile:
     item = folder.items[row]
     captions = (folder.classes[item.label].name, PurePosixPath(item.key).name)
-    return Tile(lambda: _load(folder, row), (role, *captions) if role else captions)
-
-
-def _load(folder: ImageFolder, row: int) -> Image.Image | None:
-    """The image itself; it was read before, so a sheet rather than a run is to suffer."""
-    try:
-        return decode(folder.read(folder.items[row]))
-    except (DataError, ImageError):
-        return None
+    return Tile(lambda: load_image(folder, item), (role, *captions) if role else captions)

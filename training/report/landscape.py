@@ -12,8 +12,8 @@ from sklearn.manifold import TSNE
 from training.data.sample import sampled_rows
 from training.evaluation.embedding import EmbeddedFolder
 from training.evaluation.metrics import Floats, Indices
+from training.pictures.examples import load_image
 from training.report.html import Html, data_address, element
-from training.report.sheets import load_image
 
 IMAGES, CLASSES = 320, 40
 _WIDTH, _HEIGHT, _TILE = 1000.0, 720.0, 30.0

@@ -3,10 +3,8 @@
 import numpy as np
 from PIL import Image
 
-from model_store.errors import ImageError
-from model_store.images import decode
 from training.data.folders import ImageFolder, Item
-from training.errors import DataError
+from training.pictures.examples import load_image
 from training.pictures.sheet import Cell, Section, Tile, draw_sheet
 
 CLASSES, IMAGES = 8, 6
@@ -42,14 +40,6 @@ def sample_sheet(title: str, subtitle: str, folder: ImageFolder, *, seed: int = 
     # As high as wide, so that square images fill their place.
     height = min(_HIGHEST, (_COLUMN - (columns - 1) * _GAP) // columns)
     return draw_sheet(title, subtitle, (section,), tile_height=height)
-
-
-def load_image(folder: ImageFolder, item: Item) -> Image.Image | None:
-    """An image, or None where it cannot be read any more."""
-    try:
-        return decode(folder.read(item))
-    except (DataError, ImageError):
-        return None
 
 
 def _tile(folder: ImageFolder, item: Item) -> Tile:
