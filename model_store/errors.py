@@ -8,6 +8,11 @@ class TwinlensError(Exception):
     """Base of every error that Twinlens raises on purpose."""
 
 
+def first_line(error: Exception) -> str:
+    """The first line of what an error says, which libraries may follow by many; else its kind."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
 class StoreError(TwinlensError):
     """A model store, or something in it, cannot be used."""
 

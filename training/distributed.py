@@ -12,6 +12,7 @@ from datetime import timedelta
 import torch
 from torch import distributed, nn
 
+from model_store.errors import first_line
 from model_store.network import SiameseNetwork
 from training.errors import TrainingError
 
@@ -181,7 +182,7 @@ def _others_may_be_gone() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise TrainingError(
             f"this process lost touch with the others that train along ({reason}); what went "
             "wrong is told by the one that ended first. The last saved state is whole: go on "

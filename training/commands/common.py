@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from model_store.cpus import available_cpus
+from model_store.errors import first_line
 from model_store.store import SHIPPED, ModelStore
 from training.data.sources import Skipped
 from training.errors import TrainingError
@@ -104,7 +105,7 @@ def chosen_device(options: argparse.Namespace) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise TrainingError(f"device '{name}' cannot be used here ({reason}); {choose}") from error
     return device
 

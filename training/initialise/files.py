@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
+from model_store.errors import first_line
 from training.errors import TrainingError
 
 # Where training programs keep the weights inside what they save.
@@ -36,7 +37,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     except Exception as error:
         # Damage raises all kinds (SafetensorError, RuntimeError, AssertionError, IndexError,
         # struct.error, …), and they mean the same.
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise TrainingError(
             f"{path} cannot be read as weights ({reason}); copy or download it again"
         ) from error

@@ -6,7 +6,7 @@ from urllib.parse import urlparse
 
 import torch
 
-from model_store.errors import StoreError
+from model_store.errors import StoreError, first_line
 from model_store.imports.efficientnet_lite import imagenet_tensors
 from model_store.network.specification import BranchSpec
 from training.errors import TrainingError
@@ -81,7 +81,7 @@ def _from_timm(architecture: str) -> tuple[dict[str, torch.Tensor], str]:
     try:
         network = timm.create_model(architecture, pretrained=True, num_classes=0)
     except (OSError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise TrainingError(
             f"the ImageNet weights of timm's {architecture} cannot be had ({reason}); where there "
             "is a network, save timm.create_model(..., pretrained=True).state_dict() with "

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from pydantic import JsonValue, TypeAdapter
 
+from model_store.errors import first_line
 from training.data.split import SPLIT_FILE, Split
 from training.history import History, from_csv
 from training.initialise import told_by_recipe
@@ -101,7 +102,7 @@ class _Reader:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = first_line(error)
             self.problems.append(f"{name} beside the checkpoint cannot be read: {reason}")
             return None
 

@@ -11,6 +11,7 @@ import torch
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator
 
+from model_store.errors import first_line
 from model_store.files import remove_incoming, replace_file
 from model_store.locks import locked
 from model_store.manifest import check_name
@@ -270,8 +271,7 @@ class Run:
             ) from error
 
     def _damaged(self, name: str, error: Exception) -> TrainingError:
-        why = str(getattr(error, "strerror", None) or error).splitlines()
+        why = getattr(error, "strerror", None) or first_line(error)
         return TrainingError(
-            f"{self.path / name} cannot be read ({why[0] if why else type(error).__name__}); begin "
-            "anew with --restart"
+            f"{self.path / name} cannot be read ({why}); begin anew with --restart"
         )
