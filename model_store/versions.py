@@ -3,6 +3,11 @@
 No number is given twice for as long as the model's folder is there, or what is known by a model's
 name and version, such as embeddings that were kept, could be another's. So the highest number that
 was given lies beside the versions.
+
+That record needs a lock on the folder. That a version comes after the one it was made for does not:
+some file systems have no locks, or each machine its own. It is recorded only once it is there, and
+the record is read before the versions are listed. So of two who found no newer version, both want
+the same number, and only one can rename a folder to it; the other looks again.
 """
 
 import contextlib
@@ -68,20 +73,26 @@ def publish_version(incoming: Path, draft: Manifest, *, after: int | None = None
     Raises:
         StoreError: There is a newer version than `after`.
     """
-    while True:
-        newest = max(versions_in(incoming.parent), default=0)
-        if after is not None and newest > after:
-            raise StoreError(
-                f"'{draft.name}' has a version {newest} by now, with weights that may be "
-                f"others than those of version {after}, which this was made for; do it again for "
-                f"version {newest}"
-            )
-        version = _next(incoming.parent, newest)
-        manifest = draft.model_copy(update={"version": version})
-        (incoming / MANIFEST).unlink(missing_ok=True)
-        write_durably(incoming / MANIFEST, manifests.to_bytes(manifest))
-        if _put(incoming, incoming.parent / str(version)):
-            return version
+    parent = incoming.parent
+    with locked(parent):
+        while True:
+            given = _highest_given(parent)
+            newest = max(versions_in(parent), default=0)
+            if after is not None and newest > after:
+                raise StoreError(
+                    f"'{draft.name}' has a version {newest} by now, with weights that may be "
+                    f"others than those of version {after}, which this was made for; do it again "
+                    f"for version {newest}"
+                )
+            version = max(given, newest) + 1
+            manifest = draft.model_copy(update={"version": version})
+            (incoming / MANIFEST).unlink(missing_ok=True)
+            write_durably(incoming / MANIFEST, manifests.to_bytes(manifest))
+            if _put(incoming, parent / str(version)):
+                # It is there, whether or not that can be recorded.
+                with contextlib.suppress(OSError):
+                    _record_given(parent, version)
+                return version
 
 
 def copy_version(folder: Path, parent: Path) -> bool:
@@ -113,15 +124,16 @@ def _put(incoming: Path, final: Path) -> bool:
     return True
 
 
-def _next(folder: Path, newest: int) -> int:
-    """The number after the newest version's, and after all that were given before."""
-    path = folder / _HIGHEST
-    with locked(folder):
-        try:
-            given = int(path.read_bytes())
-        # Not there yet; or not from here.
-        except (FileNotFoundError, ValueError):
-            given = 0
-        version = max(given, newest) + 1
-        replace_file(path, b"%d\n" % version)
-    return version
+def _highest_given(folder: Path) -> int:
+    """The highest number that is known to have been given in a model's folder; 0 if none is."""
+    try:
+        return int((folder / _HIGHEST).read_bytes())
+    # Not there yet; or not from here.
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+def _record_given(folder: Path, version: int) -> None:
+    """Has a number given, and all below it. Only for who holds the folder's lock."""
+    if version > _highest_given(folder):
+        replace_file(folder / _HIGHEST, b"%d\n" % version)
