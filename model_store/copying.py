@@ -9,7 +9,7 @@ from model_store.errors import ModelNotFound, StoreError
 from model_store.files import make_folder
 from model_store.index import INDEX, StoreIndex, update_index
 from model_store.store import ModelStore, Reference
-from model_store.versions import copy_version
+from model_store.versions import copy_version, give_no_more, highest_given
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Copied:
     Attributes:
         name: The model's.
         references: Its versions that are new in the store.
-        told: Why there are none, for users; empty where there are.
+        told: Why there are none, or not all, for users; empty where there are.
     """
 
     name: str
@@ -31,8 +31,9 @@ def copy_models(source: ModelStore, store: ModelStore) -> list[Copied]:
     """Copies the versions of models that a store lacks, each whole or not at all.
 
     A model that the store has in other versions than the source gets none, as a newer one would
-    answer in place of the user's; nor does one whose name is an alias there. Default and aliases
-    are copied only where there is no model yet.
+    answer in place of the user's; nor does one whose name is an alias there. A version whose number
+    was given there before, and is no longer there, stays away. Default and aliases are copied only
+    where there is no model yet.
 
     Args:
         source: Where from.
@@ -72,13 +73,28 @@ def _copy_index(source: ModelStore, store: ModelStore) -> None:
 def _copy_model(name: str, source: ModelStore, store: ModelStore) -> Copied:
     if (told := _in_the_way(name, source, store)) is not None:
         return Copied(name, told=told)
+    folder = store.root / name
+    # In this order, as another process may do the same: what it has copied by now is there.
+    given = highest_given(folder)
     there = store.versions(name)
+    missing = [version for version in source.versions(name) if version not in there]
     new = tuple(
         store.find(name, version)
-        for version in source.versions(name)
-        # Another process may do the same, and be quicker.
-        if version not in there and copy_version(source.load(name, version).path, store.root / name)
+        for version in missing
+        # It may be quicker.
+        if version > given and copy_version(source.load(name, version).path, folder)
     )
+    # Last: what is interrupted before it is completed by the next copy.
+    give_no_more(folder, highest_given(source.root / name))
+    gone = [version for version in missing if version <= given]
+    if gone:
+        return Copied(
+            name,
+            new,
+            f"not copied: {', '.join(map(str, gone))}, as versions of that number were there and "
+            "were taken out (to have one all the same, copy its folder from "
+            f"{source.root / name} into {folder})",
+        )
     return Copied(name, new, "" if new else "is there already")
 
 

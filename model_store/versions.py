@@ -48,15 +48,10 @@ def incoming_version(parent: Path) -> Iterator[Path]:
     Raises:
         StoreError: Something in it could not be written.
     """
-    try:
+    with _told(parent):
         make_folder(parent)
         with incoming_folder(parent, _INCOMING) as incoming:
             yield incoming.folder
-    except OSError as error:
-        raise StoreError(
-            f"cannot write a checkpoint under {parent}: {error.strerror or error}; "
-            "free space or mend the permissions and try again"
-        ) from error
 
 
 def publish_version(incoming: Path, draft: Manifest, *, after: int | None = None) -> int:
@@ -76,7 +71,7 @@ def publish_version(incoming: Path, draft: Manifest, *, after: int | None = None
     parent = incoming.parent
     with locked(parent):
         while True:
-            given = _highest_given(parent)
+            given = highest_given(parent)
             newest = max(versions_in(parent), default=0)
             if after is not None and newest > after:
                 raise StoreError(
@@ -88,10 +83,7 @@ def publish_version(incoming: Path, draft: Manifest, *, after: int | None = None
             manifest = draft.model_copy(update={"version": version})
             (incoming / MANIFEST).unlink(missing_ok=True)
             write_durably(incoming / MANIFEST, manifests.to_bytes(manifest))
-            if _put(incoming, parent / str(version)):
-                # It is there, whether or not that can be recorded.
-                with contextlib.suppress(OSError):
-                    _record_given(parent, version)
+            if _put(incoming, version):
                 return version
 
 
@@ -108,11 +100,54 @@ def copy_version(folder: Path, parent: Path) -> bool:
         for file in folder.iterdir():
             if file.is_file():
                 write_durably(incoming / file.name, file.read_bytes())
-        return _put(incoming, parent / folder.name)
+        with locked(parent):
+            return _put(incoming, int(folder.name))
 
 
-def _put(incoming: Path, final: Path) -> bool:
-    """Gives a folder that is complete its name, unless there is one of that name."""
+def highest_given(folder: Path) -> int:
+    """The highest number that is known to have been given in a model's folder; 0 if none is.
+
+    Raises:
+        OSError: What says so cannot be read.
+    """
+    try:
+        return int((folder / _HIGHEST).read_bytes())
+    # Not there yet; or not from here.
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return 0
+
+
+def give_no_more(folder: Path, version: int) -> None:
+    """Has no number up to one given again in a model's folder, as if all had been given.
+
+    Raises:
+        StoreError: That cannot be written.
+    """
+    with _told(folder):
+        # Only to see that all is as it should be, nobody needs rights to write.
+        if version > highest_given(folder):
+            with locked(folder):
+                _record_given(folder, version)
+
+
+@contextlib.contextmanager
+def _told(parent: Path) -> Iterator[None]:
+    """Says what is wrong where a model's folder cannot be written to."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"cannot write a checkpoint under {parent}: {error.strerror or error}; "
+            "free space or mend the permissions and try again"
+        ) from error
+
+
+def _put(incoming: Path, version: int) -> bool:
+    """Gives a folder that is complete its number, unless it is taken.
+
+    Only for who holds the lock of the folder that it is in.
+    """
+    final = incoming.with_name(str(version))
     sync_folder(incoming)
     try:
         incoming.rename(final)
@@ -121,19 +156,13 @@ def _put(incoming: Path, final: Path) -> bool:
             return False
         raise
     sync_folder(final.parent)
+    # It is there, whether or not that can be recorded.
+    with contextlib.suppress(OSError):
+        _record_given(final.parent, version)
     return True
-
-
-def _highest_given(folder: Path) -> int:
-    """The highest number that is known to have been given in a model's folder; 0 if none is."""
-    try:
-        return int((folder / _HIGHEST).read_bytes())
-    # Not there yet; or not from here.
-    except (FileNotFoundError, ValueError):
-        return 0
 
 
 def _record_given(folder: Path, version: int) -> None:
     """Has a number given, and all below it. Only for who holds the folder's lock."""
-    if version > _highest_given(folder):
+    if version > highest_given(folder):
         replace_file(folder / _HIGHEST, b"%d\n" % version)

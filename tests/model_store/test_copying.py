@@ -106,11 +106,41 @@ def test_no_newer_version_comes_before_one_that_the_user_made(tmp_path: Path, st
     assert store.versions("photos") == [1, 2, 7]
 
 
+def test_a_number_that_was_given_is_no_other_versions(tmp_path: Path, store: ModelStore):
+    source = ModelStore(tmp_path / "source")
+    source.save("photos", tiny.network(seed=1))
+    copy_models(source, store)
+    store.save("photos", tiny.network(seed=2)).path.rename(tmp_path / "the user's")
+    for seed in (3, 4):
+        source.save("photos", tiny.network(seed=seed))
+    (copied,) = copy_models(source, store)
+    assert copied.references == (store.find("photos", 3),)
+    assert "not copied: 2, as versions of that number were there" in copied.told
+    assert store.versions("photos") == [1, 3]
+    shutil.copytree(source.root / "photos" / "2", store.root / "photos" / "2")
+    assert told(copy_models(source, store)) == {"photos": "is there already"}
+
+
+def test_numbers_that_were_given_are_known_in_a_copy_too(tmp_path: Path, store: ModelStore):
+    source = ModelStore(tmp_path / "source")
+    for seed in range(3):
+        source.save("photos", tiny.network(seed=seed))
+    shutil.rmtree(source.root / "photos" / "3")
+    copy_models(source, store)
+    shutil.rmtree(store.root / "photos" / "2")
+    assert store.save("photos", tiny.network()).version == 4
+    (source.root / "photos" / ".highest").unlink()
+    other = ModelStore(tmp_path / "other")
+    copy_models(source, other)
+    shutil.rmtree(other.root / "photos" / "2")
+    assert other.save("photos", tiny.network()).version == 3
+
+
 def test_what_was_interrupted_is_completed_by_the_next_copy(shipped: ModelStore, store: ModelStore):
     copy_models(shipped, store)
-    shutil.rmtree(store.root / "signs" / "1")
+    shutil.rmtree(store.root / "signs")
     left = store.root / "signs" / ".incoming-1-abcd"
-    left.mkdir()
+    left.mkdir(parents=True)
     copy_models(shipped, store)
     assert not left.exists()
     assert store.load("signs").manifest == shipped.manifest("signs")
@@ -125,7 +155,8 @@ def test_copies_at_the_same_moment_are_one(shipped: ModelStore, store: ModelStor
     assert store.index() == shipped.index()
     for name in ("photos", "signs"):
         assert store.load(name).manifest == shipped.manifest(name)
-        assert [entry.name for entry in (store.root / name).iterdir()] == ["1"]
+        found = sorted(entry.name for entry in (store.root / name).iterdir())
+        assert found == [".highest", "1"]
 
 
 def test_what_is_damaged_is_not_copied(tmp_path: Path, store: ModelStore):
