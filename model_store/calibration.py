@@ -124,8 +124,9 @@ class Calibration(BaseModel):
         """Whether figures measured under another calibration hold for this one."""
         if other is None:
             return False
-        # Where scores lie is told beside the judgement, and is no part of it.
-        return self == other.model_copy(update={"distribution": self.distribution})
+        # Where scores lie, and of which pairs, is told beside the judgement, and is no part of it.
+        told = {"distribution": self.distribution, "impostors": self.impostors}
+        return self == other.model_copy(update=told)
 
     def same(self, score: npt.ArrayLike, metric: Metric) -> Decisions:
         """Whether each score, any shape, lies on the alike side of the threshold, itself included.

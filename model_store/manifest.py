@@ -18,10 +18,15 @@ from model_store.probe import ProbeRecord
 from model_store.recorded import FileRecord
 from model_store.typicality import TypicalityRecord
 
-FORMAT: Literal[1] = 1
-"""The newest manifest format this code reads and the one it writes."""
+FORMAT = 2
+"""The newest format of `manifest.json` that this code reads.
+
+It writes the oldest that can say what is said, so that older releases, which read no newer one,
+read all that they can: while a service is upgraded, both serve one store.
+"""
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+_FORMAT_KEY = "format"
 _DIGEST_KEY = "digest"
 _OF_CALIBRATION = ("at_threshold", "calibration_error", "calibration_error_interval")
 
@@ -95,10 +100,9 @@ class Provenance(BaseModel):
 
 
 class Manifest(BaseModel):
-    """The whole of `manifest.json`.
+    """The whole of `manifest.json`, but for its format and its own digest.
 
     Attributes:
-        format: Of this file.
         name: The model's name, a folder name and a URL segment.
         version: 1 for the first checkpoint of that name, and so on.
         created: When it was saved.
@@ -118,7 +122,6 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1] = FORMAT
     name: Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
     version: Annotated[int, Field(ge=1)]
     created: datetime
@@ -138,7 +141,7 @@ class Manifest(BaseModel):
     @property
     def digest(self) -> str:
         """SHA-256 of all that it says, the digests of the other files among it."""
-        return _digest(self.model_dump(mode="json"))
+        return _digest(_content(self))
 
 
 def check_name(name: str) -> str:
@@ -157,7 +160,7 @@ def check_name(name: str) -> str:
 
 def to_bytes(manifest: Manifest) -> bytes:
     """The manifest as the JSON file that `from_bytes` reads, its own digest included."""
-    content = manifest.model_dump(mode="json")
+    content = _content(manifest)
     content[_DIGEST_KEY] = _digest(content)
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
@@ -182,7 +185,7 @@ def from_bytes(data: bytes, path: Path) -> Manifest:
         ) from error
     if not isinstance(content, dict):
         raise CheckpointDamaged(f"{path} is not a manifest; restore it from a copy or train again")
-    found = content.get("format")
+    found = content.get(_FORMAT_KEY, 1)
     if isinstance(found, int) and found > FORMAT:
         raise FormatTooNew(
             f"{path} has format {found}, and this Twinlens reads formats up to {FORMAT}; "
@@ -193,6 +196,11 @@ def from_bytes(data: bytes, path: Path) -> Manifest:
             f"{path} was changed after it was written (its digest does not match its content); "
             "restore it from a copy or train again"
         )
+    if found not in range(1, FORMAT + 1):
+        raise CheckpointDamaged(
+            f"{path}: {_FORMAT_KEY}: {found!r} is none; correct the program that wrote it"
+        )
+    content.pop(_FORMAT_KEY, None)
     try:
         return Manifest.model_validate_json(json.dumps(content))
     except ValidationError as error:
@@ -201,6 +209,19 @@ def from_bytes(data: bytes, path: Path) -> Manifest:
         raise CheckpointDamaged(
             f"{path}: {field}: {first['msg']}; correct the program that wrote it"
         ) from error
+
+
+def _content(manifest: Manifest) -> dict[str, Any]:
+    """What is written of a manifest, in the oldest format that can say it."""
+    content = manifest.model_dump(mode="json")
+    calibration, oldest = manifest.calibration, 1
+    if calibration is not None:
+        if calibration.impostors is None:
+            del content["calibration"]["impostors"]
+        # Format 1 knows neither, and refuses what it does not know.
+        if calibration.impostors is not None or calibration.classes < 2:
+            oldest = 2
+    return {_FORMAT_KEY: oldest, **content}
 
 
 def _digest(content: dict[str, Any]) -> str:

@@ -158,6 +158,14 @@ def test_figures_without_a_calibration_are_of_no_other():
     assert not CALIBRATION.judges_as(None)
 
 
+def test_figures_hold_for_a_calibration_that_only_tells_more():
+    distribution = ScoreDistribution(scores=(0, 1), genuine=(0.5, 1), impostor=(0, 1))
+    more = CALIBRATION.model_copy(update={"impostors": "sample", "distribution": distribution})
+    assert more.judges_as(CALIBRATION)
+    other = more.model_copy(update={"threshold": CALIBRATION.threshold + 1})
+    assert not other.judges_as(CALIBRATION)
+
+
 def test_the_threshold_itself_is_the_same():
     at = CALIBRATION.threshold
     assert CALIBRATION.same(at, Metric.EUCLIDEAN_DISSIMILARITY)

@@ -14,6 +14,7 @@ from model_store.manifest import Evaluation, Manifest, WeightsFile, check_name
 from model_store.metric import Metric
 from model_store.preprocessing import Preprocessing
 from tests import tiny
+from tests.model_store.test_store import CALIBRATION
 
 PATH = Path("store/name/1/manifest.json")
 
@@ -28,9 +29,10 @@ calibrations = st.builds(
     far_interval=st.tuples(shares, shares),
     frr=shares,
     frr_interval=st.tuples(shares, shares),
-    classes=st.integers(2, 10**6),
+    classes=st.integers(1, 10**6),
     genuine_pairs=st.integers(1, 10**12),
     impostor_pairs=st.integers(1, 10**12),
+    impostors=st.sampled_from([None, "exhaustive", "sample"]),
     data=st.text(),
 )
 preprocessings = st.builds(
@@ -107,9 +109,38 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(data: st.DataObject):
 
 def test_a_newer_format_is_refused_with_advice():
     content = json.loads(manifests.to_bytes(example()))
-    content["format"] = 2
+    content["format"] = 3
     content["something-new"] = True
-    with pytest.raises(FormatTooNew, match=r"manifest\.json has format 2.*upgrade Twinlens"):
+    with pytest.raises(FormatTooNew, match=r"manifest\.json has format 3.*upgrade Twinlens"):
+        manifests.from_bytes(json.dumps(content).encode(), PATH)
+
+
+@pytest.mark.parametrize(
+    ("told", "oldest"),
+    [
+        ({}, 1),
+        ({"impostors": "exhaustive"}, 2),
+        ({"impostors": "sample"}, 2),
+        ({"classes": 1}, 2),
+    ],
+)
+def test_an_older_release_reads_what_it_can_and_refuses_the_rest_as_too_new(
+    told: dict[str, object], oldest: int
+):
+    calibration = CALIBRATION.model_copy(update=told)
+    manifest = example().model_copy(update={"calibration": calibration})
+    content = json.loads(manifests.to_bytes(manifest))
+    assert content["format"] == oldest
+    assert ("impostors" in content["calibration"]) is ("impostors" in told)
+
+
+@pytest.mark.parametrize("found", [0, -1, 1.5, "1", None, []])
+def test_what_is_no_format_is_refused(found: object):
+    content = json.loads(manifests.to_bytes(example()))
+    del content["digest"]
+    content["format"] = found
+    content["digest"] = manifests._digest(content)
+    with pytest.raises(CheckpointDamaged, match=r"manifest\.json: format: .* is none"):
         manifests.from_bytes(json.dumps(content).encode(), PATH)
 
 
