@@ -23,8 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
             imported = import_model(options.name, store)
             reference = imported.reference
             print(f"{reference.name} version {reference.version}: {reference.path}")
-            if imported.told:
-                print(f"  {imported.told}")
+            for told in filter(None, (imported.told, store.told_default(reference))):
+                print(f"  {told}")
         elif options.command == "copy":
             _copy(ModelStore(options.source), store)
         elif options.command == "default":

@@ -48,12 +48,15 @@ def read_index(root: Path) -> StoreIndex:
         ) from error
 
 
-def update_index(root: Path, change: Callable[[StoreIndex], StoreIndex]) -> None:
+def update_index(root: Path, change: Callable[[StoreIndex], StoreIndex]) -> StoreIndex:
     """Changes the index of a store, one process after the other.
 
     Args:
         root: The store; those who only read it need not be able to write there, and do not wait.
         change: Makes the new index of the one that is there.
+
+    Returns:
+        The new index.
 
     Raises:
         CheckpointDamaged: As `read_index`.
@@ -64,5 +67,6 @@ def update_index(root: Path, change: Callable[[StoreIndex], StoreIndex]) -> None
             index = change(read_index(root))
             content = json.dumps(index.model_dump(mode="json"), indent=2) + "\n"
             replace_file(root / INDEX, content.encode())
+            return index
     except OSError as error:
         raise StoreError(f"cannot write {root / INDEX}: {error.strerror or error}") from error

@@ -1,7 +1,7 @@
 """A folder of models: `<root>/<name>/<version>/`, and `store.json` with the default and aliases.
 
 Its first model becomes the default, so that requests that name none go on when another is added; so
-does the next one that is saved after the default was removed.
+does the next one that is trained or imported after the default was removed.
 
 A checkpoint is written under a temporary name and renamed, and never changed after that. So a
 reader, this process or another, sees a version whole or not at all, and may keep reading it while
@@ -12,7 +12,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -58,11 +58,19 @@ IMPORTED_MODELS = ("faces", "photos")
 
 @dataclass(frozen=True)
 class Reference:
-    """A version of a model that a store holds."""
+    """A version of a model that a store holds.
+
+    Attributes:
+        name: The model's.
+        version: Its number.
+        path: Its folder.
+        made_default: Whether its model has become the default because it was saved.
+    """
 
     name: str
     version: int
     path: Path
+    made_default: bool = field(default=False, compare=False)
 
 
 class ModelStore:
@@ -346,6 +354,17 @@ class ModelStore:
         update_index(self.root, lambda index: index.model_copy(update={"default": found.name}))
         return found
 
+    def told_default(self, reference: Reference) -> str:
+        """What to tell users of a version that was just saved, where its model became the default.
+
+        Returns:
+            A line without its end; empty where it did not.
+        """
+        if not reference.made_default:
+            return ""
+        other = self.command("model_store", "default", "NAME")
+        return f"it answers now where a request names no model (to have another do so: {other})"
+
     def set_alias(self, alias: str, name: str) -> Reference:
         """Gives a model a further name.
 
@@ -369,35 +388,36 @@ class ModelStore:
         return found
 
     def _publish(self, incoming: Path, draft: Manifest, *, after: int | None = None) -> Reference:
-        """As `publish_version`; the model becomes the default of a store that lacks one."""
+        """As `publish_version`; the model becomes the default of a store that lacks one.
+
+        Which of several is to be it, is for the user to say.
+        """
         # Asked before it is there: of two that are published at once, one becomes the default.
         first = self._is_only(draft.name)
         reference = self._reference(draft.name, publish_version(incoming, draft, after=after))
 
+        def lacks_default(index: StoreIndex) -> bool:
+            if index.default is None:
+                return first
+            # What is revised was there already, and was not chosen.
+            return after is None and self._is_gone(index.default, index)
+
         def with_default(index: StoreIndex) -> StoreIndex:
-            if not self._lacks_default(index, first=first):
+            if not lacks_default(index):
                 return index
             return index.model_copy(update={"default": draft.name})
 
         # The model is there, whether or not it can be made the default.
         with suppress(StoreError):
-            if self._lacks_default(self.index(), first=first):
-                update_index(self.root, with_default)
+            if lacks_default(self.index()):
+                made_default = update_index(self.root, with_default).default == draft.name
+                return replace(reference, made_default=made_default)
         return reference
 
-    def _lacks_default(self, index: StoreIndex, *, first: bool) -> bool:
-        """Whether a model that was just published is to answer where a request names none.
-
-        Args:
-            index: The store's.
-            first: Whether it holds no other model: which of several is for the user to say.
-        """
-        if index.default is None:
-            return first
+    def _is_gone(self, default: str, index: StoreIndex) -> bool:
+        """Whether a store's default is a model that was there once."""
         # The shipped store names one of those before it is there.
-        return index.default not in IMPORTED_MODELS and not self._listed(
-            self._stands_for(index.default, index)
-        )
+        return default not in IMPORTED_MODELS and not self._listed(self._stands_for(default, index))
 
     def _stands_for(self, name: str, index: StoreIndex) -> str:
         model = index.aliases.get(name)

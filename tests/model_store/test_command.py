@@ -78,6 +78,19 @@ def test_an_import_that_something_is_in_the_way_of_says_what_answers(
     assert "that answers, and stays" in told
 
 
+def test_an_import_that_takes_over_a_default_that_was_removed_says_so(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (store / "store.json").write_text('{"default": "removed"}')
+    assert main(["import", "photos", "--store", str(store)]) == 0
+    version, told = capsys.readouterr().out.splitlines()
+    assert version.startswith("photos version 1: ")
+    assert told.startswith("  it answers now where a request names no model")
+    assert ModelStore(store).index().default == "photos"
+    assert main(["import", "photos", "--store", str(store)]) == 0
+    assert capsys.readouterr().out.splitlines() == [version]
+
+
 def test_what_was_copied_and_what_was_not_is_said(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -282,8 +282,15 @@ def test_a_default_that_was_removed_is_taken_over_by_the_next_model(tmp_path: Pa
         store.save(name, tiny.network())
     store.set_alias("live", "try2")
     shutil.rmtree(tmp_path / "try1")
-    store.save("mine", tiny.network())
+    # It was there before, and nobody chose it.
+    revised = store.revise("try2", 1)
+    assert store.index().default == "try1"
+    assert store.told_default(revised) == ""
+    told = store.told_default(store.save("mine", tiny.network()))
     assert store.index().default == "mine"
+    assert told.startswith("it answers now where a request names no model")
+    assert store.command("model_store", "default", "NAME") in told
+    assert store.told_default(store.save("mine", tiny.network())) == ""
     assert store.index().aliases == {"live": "try2"}
     # The last is as the shipped store is before the import.
     for kept in ("try2", "live", "photos"):
@@ -304,7 +311,8 @@ def test_of_models_published_at_the_same_moment_one_becomes_the_default(tmp_path
 def test_a_model_is_kept_where_the_default_cannot_be(tmp_path: Path):
     (tmp_path / "store.json").write_text("{")
     store = ModelStore(tmp_path)
-    assert store.save("mine", tiny.network()).version == 1
+    saved = store.save("mine", tiny.network())
+    assert (saved.version, saved.made_default) == (1, False)
     assert (tmp_path / "store.json").read_text() == "{"
 
 

@@ -283,6 +283,8 @@ def _summary(store: ModelStore, reference: Reference) -> str:
             f"{percent(manifest.calibration.far_interval[1])}; it refuses "
             f"{percent(manifest.calibration.frr)} of genuine pairs"
         )
+    if told := store.told_default(reference):
+        lines.append(f"  {told}")
     where = ""
     if not found_unnamed(store.root):
         where = f"TWINLENS_MODEL_STORE={shlex.quote(str(store.root))} "

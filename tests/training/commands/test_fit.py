@@ -90,6 +90,14 @@ def test_what_calibrates_a_model_that_is_not_can_be_typed(tmp_path, monkeypatch)
     assert command == "training calibrate m --store=-s --data DIR --far 0.01"
 
 
+def test_a_model_that_has_become_the_default_is_said_to_answer(tmp_path):
+    store = ModelStore(tmp_path)
+    answers = "  it answers now where a request names no model (to have another do so: "
+    for name, told in (("first", True), ("second", False)):
+        lines = _summary(store, store.save(name, small.network())).splitlines()
+        assert any(line.startswith(answers) for line in lines) is told
+
+
 @pytest.mark.parametrize(
     ("of_the_shell", "given", "named"),
     [
