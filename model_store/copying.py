@@ -5,7 +5,7 @@ What is in the store stays as it is, and what answers goes on answering.
 
 from dataclasses import dataclass
 
-from model_store.errors import ModelNotFound, StoreError
+from model_store.errors import CheckpointDamaged, ModelNotFound, StoreError
 from model_store.files import make_folder
 from model_store.index import INDEX, StoreIndex, update_index
 from model_store.store import ModelStore, Reference
@@ -14,10 +14,10 @@ from model_store.versions import copy_version, give_no_more, highest_given
 
 @dataclass(frozen=True)
 class Copied:
-    """What copying a model came to.
+    """What copying a model, or the index, came to.
 
     Attributes:
-        name: The model's.
+        name: The model's; of the index its file's.
         references: Its versions that are new in the store.
         told: Why there are none, or not all, for users; empty where there are.
     """
@@ -33,11 +33,15 @@ def copy_models(source: ModelStore, store: ModelStore) -> list[Copied]:
     A model that the store has in other versions than the source gets none, as a newer one would
     answer in place of the user's; nor does one whose name is an alias there. A version whose number
     was given there before, and is no longer there, stays away. Default and aliases are copied only
-    where there is no model yet.
+    where there is no model yet. An index that cannot be read stays as it is, and models that the
+    store has not, whose names could be aliases there, wait until it can.
 
     Args:
         source: Where from.
         store: Where to.
+
+    Returns:
+        What each model came to, and before them the index if it cannot be read.
 
     Raises:
         StoreError: The source holds no model, or a version of it is damaged, or the store cannot be
@@ -46,17 +50,23 @@ def copy_models(source: ModelStore, store: ModelStore) -> list[Copied]:
     names = [reference.name for reference in source.models()]
     if not names:
         raise ModelNotFound(f"{source.root} holds no model to copy; name the folder of a store")
-    _copy_index(source, store)
-    return [_copy_model(name, source, store) for name in names]
+    try:
+        index = store.index()
+    except CheckpointDamaged as error:
+        told = [Copied(INDEX, told=f"stays as it is: {error}")]
+    else:
+        told = []
+        _copy_index(source, store, index)
+    return told + [_copy_model(name, source, store) for name in names]
 
 
-def _copy_index(source: ModelStore, store: ModelStore) -> None:
+def _copy_index(source: ModelStore, store: ModelStore, found: StoreIndex) -> None:
     """Sees that a store has a default before it has several models.
 
     First of all, so that a copy that was interrupted, and is done again, leaves the same.
     """
     there = [reference.name for reference in store.models()]
-    if store.index().default is not None or len(there) > 1:
+    if found.default is not None or len(there) > 1:
         return
     # A store's only model answers without being its default, but no longer beside others.
     wanted = StoreIndex(default=there[0]) if there else source.index()
@@ -100,13 +110,17 @@ def _copy_model(name: str, source: ModelStore, store: ModelStore) -> Copied:
 
 def _in_the_way(name: str, source: ModelStore, store: ModelStore) -> str | None:
     """What of the user's a model would take the place of, for users; None where nothing is."""
-    model = store.resolve(name)
+    there = store.versions(name)
+    try:
+        model = name if there else store.resolve(name)
+    except CheckpointDamaged:
+        return f"not copied: it may be an alias there (mend {store.root / INDEX} and copy again)"
     if model != name:
         return (
             f"not copied: '{name}' is an alias of '{model}' there (to have it all the same, take "
             f"the alias out of {store.root / INDEX} and copy again)"
         )
-    for version in store.versions(name):
+    for version in there:
         if not _same(name, version, source, store):
             return (
                 f"not copied: version {version} there is another (to have it all the same, move "

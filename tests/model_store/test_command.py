@@ -101,6 +101,10 @@ def test_what_was_copied_and_what_was_not_is_said(
     glyphs, photos = capsys.readouterr().out.splitlines()
     assert glyphs == f"glyphs version 1: {mine / 'glyphs' / '1'}"
     assert photos.startswith("photos: not copied: ")
+    # As when a pod starts, which could not if it failed.
+    (mine / "store.json").write_text("{")
+    assert main(["copy", str(store), "--store", str(mine)]) == 0
+    assert capsys.readouterr().out.startswith("store.json: stays as it is: ")
 
 
 def test_a_store_that_is_no_folder_is_an_error_in_one_line(

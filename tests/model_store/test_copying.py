@@ -80,6 +80,27 @@ def test_an_alias_goes_on_standing_for_its_model(shipped: ModelStore, store: Mod
     assert store.versions("signs") == [1]
 
 
+def test_an_index_that_cannot_be_read_stays_and_hinders_no_model_that_is_there(
+    tmp_path: Path, store: ModelStore
+):
+    source = ModelStore(tmp_path / "source")
+    source.save("photos", tiny.network(seed=1))
+    copy_models(source, store)
+    source.revise("photos", 1)
+    source.save("signs", tiny.network(seed=2))
+    (store.root / "store.json").write_text("{")
+    copied = copy_models(source, store)
+    assert store.versions("photos") == [1, 2]
+    assert store.versions("signs") == []
+    said = told(copied)
+    assert list(said) == ["store.json", "photos", "signs"]
+    assert said["store.json"].startswith(f"stays as it is: {store.root / 'store.json'} cannot be")
+    assert said["signs"].startswith("not copied: it may be an alias there")
+    assert (store.root / "store.json").read_text() == "{"
+    (store.root / "store.json").write_text('{"default": "photos", "aliases": {"signs": "photos"}}')
+    assert "'signs' is an alias of 'photos'" in told(copy_models(source, store))["signs"]
+
+
 def test_nothing_comes_into_a_version_that_is_another(shipped: ModelStore, store: ModelStore):
     mine = store.save("photos", tiny.network(), files={"card.md": b"mine"})
     before = {file.name: file.read_bytes() for file in mine.path.iterdir()}
