@@ -146,7 +146,7 @@ class Run:
                 self.path.mkdir(parents=True, exist_ok=True)
                 (self.path / _LOCK).touch()
                 # Where there are no locks, two fits at a time are the user's to avoid.
-                held.enter_context(locked(self.path / _LOCK, wait=False))
+                alone = held.enter_context(locked(self.path / _LOCK, wait=False))
             except BlockingIOError as error:
                 raise TrainingError(
                     f"'{self.name}' is being trained by another process; wait for it, stop it, or "
@@ -161,8 +161,10 @@ class Run:
                 raise TrainingError(
                     f"cannot make {self.path} ({error.strerror or error}); {mended}"
                 ) from error
-            # Each is as large as a whole state, and every kill may leave one more.
-            remove_incoming(self.path)
+            if alone:
+                # Each is as large as a whole state, and every kill may leave one more; but without
+                # a lock, another process may be writing it.
+                remove_incoming(self.path)
             yield
 
     def begin(self, recipe: Recipe, split: Split, record: RunRecord) -> None:
