@@ -50,5 +50,9 @@ class EngineHung(NotReady):
     """What computes does not answer: no model's fault, and none can be had of it."""
 
 
+class ModelLost(InferenceError):
+    """The store cannot give a model any more whose engine is needed anew; the others go on."""
+
+
 class EngineFailed(InferenceError):
     """The engine raised, or gave something other than one embedding an image."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from app.inference.catalogue import Catalogue, LoadedModel
 from app.inference.engines.base import has_ended
-from app.inference.errors import NotReady
+from app.inference.errors import ModelLost, NotReady
 from app.inference.loader import Loader
 from app.observability.logs import fields
 from app.observability.metrics import Metrics
@@ -103,8 +103,19 @@ class Library:
 
         The old engine is not closed unless what computes for it has ended: it may be in use by a
         call that never comes back, and closing it could hang too, or raise.
+
+        Raises:
+            ModelLost: The store cannot give the model any more; it is not served from now on.
+            StoreError, InferenceError: As `Loader.rebuild`; all is as it was.
         """
-        await self._change(lambda current: self._loader.rebuild(current, name), retire=False)
+        found = await self._change(
+            lambda current: self._loader.rebuild(current, name), retire=False
+        )
+        if name not in found.models:
+            raise ModelLost(
+                f"model '{name}' is not served any more: no version of it in the store "
+                f"{self._store.root} can be loaded{found.why_refused(name)}"
+            )
 
     def missing_default(self) -> str | None:
         """Why there is no model for those who name none; None where there was one.

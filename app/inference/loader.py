@@ -117,6 +117,38 @@ class Loader:
             model = self._newest(name, current.models.get(name), at_once=at_once)
             if model is not None:
                 models[name] = model
+        found = self._with_models(self._with_index(current), models)
+        return current if found == current else found
+
+    def rebuild(self, current: Catalogue, name: str) -> Catalogue:
+        """The catalogue with one model loaded anew, in the version it has.
+
+        If the store cannot give that any more, since the model went on though its files were
+        damaged or moved out, it is the newest version that can be loaded, as after a start. If
+        there is none, the catalogue is without the model.
+
+        Raises:
+            StoreError: It cannot be loaded any more, and no other model would be left.
+            InferenceError: It cannot be loaded; engines may raise others.
+        """
+        if name not in current.models:
+            return current
+        models = dict(current.models)
+        version = models.pop(name).version
+        model: LoadedModel | None
+        try:
+            model = self._load(name, version, self._fingerprint(name, version))
+        except StoreError:
+            _logger.exception("model lost", extra=fields(model=name, version=version))
+            model = self._newest(name, None, at_once=True)
+            if model is None and not models:
+                raise
+        if model is not None:
+            models[name] = model
+        return self._with_models(current, models)
+
+    def _with_models(self, current: Catalogue, models: dict[str, LoadedModel]) -> Catalogue:
+        """The catalogue with these models, and with what is refused by now."""
         self._refused = {
             (name, version): refusal
             for (name, version), refusal in self._refused.items()
@@ -126,21 +158,7 @@ class Loader:
             Refusal(name, version, refused.error)
             for (name, version), refused in sorted(self._refused.items())
         )
-        models = dict(sorted(models.items()))
-        found = replace(self._with_index(current), models=models, refused=refused)
-        return current if found == current else found
-
-    def rebuild(self, current: Catalogue, name: str) -> Catalogue:
-        """The catalogue with one model loaded anew, in the version it has.
-
-        Raises:
-            StoreError, InferenceError: It cannot be loaded any more; engines may raise others.
-        """
-        if name not in current.models:
-            return current
-        version = current.models[name].version
-        model = self._load(name, version, self._fingerprint(name, version))
-        return replace(current, models={**current.models, name: model})
+        return replace(current, models=dict(sorted(models.items())), refused=refused)
 
     def _warn(self, message: str) -> None:
         """Logs what is wrong with the store, once as long as it stays the same."""

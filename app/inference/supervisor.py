@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from app.inference.batcher import Batcher, Fault
 from app.inference.decode import Decoder
-from app.inference.errors import EngineGone
+from app.inference.errors import EngineGone, ModelLost
 from app.inference.lane import Lane
 from app.observability.metrics import Metrics
 
@@ -23,7 +23,8 @@ class Supervisor:
     Args:
         batcher: What is watched.
         decoder: Likewise.
-        rebuild: Puts a new engine in place of a model's.
+        rebuild: Puts a new engine in place of a model's; raises `ModelLost` where it has done away
+            with the model instead.
         lanes: Of each model that serves now, one.
         watchdog_seconds: A call of an engine that takes longer counts as hung, and so does the
             decoder if each of its threads is at one image for longer.
@@ -93,6 +94,9 @@ class Supervisor:
             except EngineGone as error:
                 _logger.warning("not mended yet: %s", error)
                 return None
+            except ModelLost:
+                _logger.exception("rebuilding failed; the other models go on")
+                self._metrics.engine_rebuilt(fault.model, mended=False)
             # Whatever it is, there is no other way to mend it.
             except Exception as error:
                 _logger.exception("rebuilding failed")
@@ -101,7 +105,8 @@ class Supervisor:
                     f"{fault.reason}, and rebuilding it failed ({type(error).__name__}: {error}); "
                     "the process ends"
                 )
-            self._metrics.engine_rebuilt(fault.model, mended=True)
+            else:
+                self._metrics.engine_rebuilt(fault.model, mended=True)
         if not fault.gone:
             self._mended[fault.model] = now
         _logger.warning("mended: %s", fault.reason)

@@ -54,6 +54,21 @@ class FaultyEngine(MeanEngine):
         return rows[:-1] if fault == "short" else rows
 
 
+class Elsewhere(MeanEngine):
+    """An engine that computes in a process, which ends when it is told to."""
+
+    gone = False
+
+    def features(self, batch: np.ndarray, side: Side) -> np.ndarray:
+        rows = super().features(batch, side)
+        if self.gone:
+            raise EngineGone("it has ended")
+        return rows
+
+    def ended(self) -> bool:
+        return self.gone
+
+
 @contextlib.asynccontextmanager
 async def supervision(
     metrics: Metrics,

@@ -1,17 +1,19 @@
 """Models are looked for in the background, and when somebody asks."""
 
 import asyncio
+import shutil
 import threading
 
 import pytest
 
 from app.inference import library
 from app.inference.catalogue import Catalogue
-from app.inference.errors import NotReady
+from app.inference.errors import NotReady, UnknownModel
 from app.inference.loader import Loader
 from app.inference.service import Service
+from model_store import ModelStore
 from tests.app.inference.services import image, run, with_engine
-from tests.app.inference.test_supervisor_ended import Elsewhere
+from tests.app.inference.supervision import Elsewhere, until
 from tests.app.material import fill_store, network
 from tests.app.serving import wait_until
 
@@ -90,3 +92,28 @@ def test_an_engine_that_has_ended_and_is_mended_gives_back_what_it_held(store) -
         assert engine.closed
 
     run(store, scenario)
+
+
+def test_a_model_that_the_store_has_lost_ends_with_its_engine_and_the_others_go_on(
+    tmp_path,
+) -> None:
+    store = ModelStore(tmp_path / "store")
+    for name in ("tiny", "plain"):
+        store.save(name, network())
+    elsewhere = Elsewhere()
+
+    async def scenario(service: Service) -> None:
+        with_engine(service, elsewhere, "plain")
+        shutil.move(store.root / "plain" / "1", tmp_path / "out")
+        elsewhere.gone = True
+        await until(lambda: "plain" not in service.catalogue.models)
+        await until(lambda: service.hindrance() is None)
+        assert (await service.inference.embed([image(1)])).embeddings.shape == (1, 16)
+        with pytest.raises(UnknownModel, match="no model 'plain'"):
+            await service.inference.embed([image(1)], model="plain")
+        value = service.metrics.registry.get_sample_value
+        labels = {"model": "plain", "result": "failed"}
+        assert value("twinlens_engine_rebuilds_total", labels) == 1
+        assert value("twinlens_model_version", {"model": "plain"}) is None
+
+    run(store.root, scenario)

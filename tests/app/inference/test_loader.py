@@ -9,7 +9,7 @@ from app.inference.errors import NotReady, UnknownModel
 from app.inference.loader import Loader
 from app.observability.metrics import Metrics
 from model_store import ModelStore
-from model_store.errors import StoreError
+from model_store.errors import ModelNotFound, StoreError
 from tests.app.inference.loading import loader, on_torch
 from tests.app.material import SPEC, fill_store, network
 
@@ -288,3 +288,51 @@ def test_an_engine_that_was_rebuilt_is_not_made_once_more_at_the_next_look(tmp_p
     assert second.models["tiny"].engine is not first.models["tiny"].engine
     assert second.models["plain"] is first.models["plain"]
     assert subject.update(second) is second
+
+
+def test_an_engine_is_not_rebuilt_of_what_was_moved_out_but_of_the_newest_that_is_left(
+    tmp_path,
+) -> None:
+    store = ModelStore(tmp_path / "store")
+    for name in ("plain", "tiny", "tiny"):
+        store.save(name, network())
+    subject = loader(store)
+    first = subject.update(Catalogue())
+    shutil.move(store.root / "tiny" / "2", tmp_path / "out")
+    second = subject.rebuild(first, "tiny")
+    assert second.models["tiny"].version == 1
+    assert second.models["plain"] is first.models["plain"]
+    assert subject.update(second) is second
+
+
+@pytest.mark.parametrize("loss", ["moved out", "damaged"])
+def test_a_model_of_which_nothing_can_be_loaded_any_more_ends_with_its_engine(
+    tmp_path, loss: str
+) -> None:
+    store = ModelStore(tmp_path / "store")
+    for name in ("plain", "tiny"):
+        store.save(name, network())
+    path = store.save("tiny", network(seed=1)).path
+    subject = loader(store)
+    first = subject.update(Catalogue())
+    damage(store.root / "tiny" / "1")
+    if loss == "damaged":
+        damage(path)
+    else:
+        shutil.move(path, tmp_path / "out")
+    going_on = subject.update(first)
+    assert going_on.models["tiny"] is first.models["tiny"]
+    found = subject.rebuild(going_on, "tiny")
+    assert found.models == {"plain": first.models["plain"]}
+    assert ("tiny", 1) in [(refusal.name, refusal.version) for refusal in found.refused]
+    assert subject.update(found) is found
+
+
+def test_the_last_model_is_not_done_away_with(tmp_path) -> None:
+    store = ModelStore(tmp_path / "store")
+    path = store.save("tiny", network()).path
+    subject = loader(store)
+    first = subject.update(Catalogue())
+    shutil.move(path, tmp_path / "out")
+    with pytest.raises(ModelNotFound):
+        subject.rebuild(first, "tiny")

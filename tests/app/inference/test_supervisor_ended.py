@@ -2,33 +2,16 @@
 
 import asyncio
 
-import numpy as np
 import pytest
 
 from app.inference.batcher import Batcher
 from app.inference.errors import EngineGone, NotReady
 from app.inference.lane import Lane
 from app.inference.supervisor import Supervisor
-from model_store.network import Side
 from tests.app.inference.batching import submit, with_batcher
-from tests.app.inference.supervision import supervised, until
-from tests.app.material import MeanEngine, grey, lane
+from tests.app.inference.supervision import Elsewhere, supervised, until
+from tests.app.material import grey, lane
 from tests.app.serving import wait_until
-
-
-class Elsewhere(MeanEngine):
-    """An engine that computes in a process, which ends when it is told to."""
-
-    gone = False
-
-    def features(self, batch: np.ndarray, side: Side) -> np.ndarray:
-        rows = super().features(batch, side)
-        if self.gone:
-            raise EngineGone("it has ended")
-        return rows
-
-    def ended(self) -> bool:
-        return self.gone
 
 
 def test_what_has_ended_is_mended_as_often_as_it_ends() -> None:
