@@ -128,6 +128,7 @@ class Catalogue:
         default: The model that answers where a request names none.
         default_unknown: Why it is not known which one that is; None where it is, or none is chosen.
         aliases: Further names.
+        in_memory_only: Models that go on in a version that the store does not hold any more.
     """
 
     models: Mapping[str, LoadedModel] = field(default_factory=dict)
@@ -135,6 +136,7 @@ class Catalogue:
     default: str | None = None
     default_unknown: str | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
+    in_memory_only: frozenset[str] = frozenset()
 
     @property
     def default_model(self) -> str | None:
@@ -185,12 +187,16 @@ class Catalogue:
     def refused_now(self) -> dict[str, int]:
         """How many refused versions of each model would answer if they could be loaded; 0 for none.
 
-        Those of before the version that answers would not.
+        Those of before the version that answers would not, as long as the store holds that.
         """
         found = dict.fromkeys(self.models, 0)
         for refusal in self.refused:
             loaded = self.models.get(refusal.name)
-            if loaded is None or refusal.version >= loaded.version:
+            if (
+                loaded is None
+                or refusal.version >= loaded.version
+                or refusal.name in self.in_memory_only
+            ):
                 found[refusal.name] = found.get(refusal.name, 0) + 1
         return found
 

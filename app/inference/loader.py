@@ -158,7 +158,14 @@ class Loader:
             Refusal(name, version, refused.error)
             for (name, version), refused in sorted(self._refused.items())
         )
-        return replace(current, models=dict(sorted(models.items())), refused=refused)
+        return replace(
+            current,
+            models=dict(sorted(models.items())),
+            refused=refused,
+            in_memory_only=frozenset(
+                name for name, model in models.items() if model.version not in self._versions(name)
+            ),
+        )
 
     def _warn(self, message: str) -> None:
         """Logs what is wrong with the store, once as long as it stays the same."""

@@ -51,6 +51,8 @@ def test_refusals_are_told_for_as_long_as_they_keep_a_version_from_answering(
     assert found == {**none, "tiny": 3}
     older = Refusal("tiny", catalogue.models["tiny"].version - 1, "damaged")
     assert replace(catalogue, refused=(older,)).refused_now() == none
+    moved_out = replace(catalogue, refused=(older,), in_memory_only=frozenset({"tiny"}))
+    assert moved_out.refused_now() == {**none, "tiny": 1}
 
 
 def test_a_default_that_was_refused_says_why(catalogue: Catalogue) -> None:

@@ -157,6 +157,10 @@ def test_going_back_to_a_version_that_is_damaged_leaves_what_serves(tmp_path) ->
     assert second.models["tiny"] is first.models["tiny"]
     assert ("tiny", 1) in [(refusal.name, refusal.version) for refusal in second.refused]
     assert subject.update(second) is second
+    # A start would find no version that can be loaded.
+    assert (first.refused_now()["tiny"], second.refused_now()["tiny"]) == (0, 1)
+    shutil.move(tmp_path / "out", store.root / "tiny" / "2")
+    assert subject.update(second).refused_now()["tiny"] == 0
     shutil.rmtree(store.root / "tiny")
     assert "tiny" not in subject.update(second).models
 
