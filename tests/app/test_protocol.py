@@ -179,6 +179,16 @@ def test_as_many_headers_as_the_limit_are_taken(client: Client) -> None:
         assert client.answer().status == 200
 
 
+def test_cookies_are_not_parsed(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+    monkeypatch.setattr("starlette.requests.cookie_parser", lambda text: parsed.append(text) or {})
+    cookies = b'Cookie: a=1\r\ncOOKIE: a="' + b"\\" * 60_000 + b'"\r\n'
+    for offer in (b"", H2C):
+        client.send(LIVE[:-2] + cookies + offer + b"\r\n")
+        assert client.answer().status == 200
+    assert not parsed
+
+
 def test_a_trailer_without_end_is_hung_up_on(client: Client) -> None:
     client.send(CHUNKED + b"2\r\nab\r\n0\r\nX-Long: ")
     with pytest.raises(ConnectionError):
