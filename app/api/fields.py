@@ -26,17 +26,26 @@ _WHITESPACE = b" \t\r\n"
 _PATH = re.compile(rb"[\w~./ -]{1,200}\.[A-Za-z]{3,4}")
 
 
-def parameters_of(request: Request) -> list[tuple[str, str]]:
-    """The query string's parameters, in order.
+def check_query(request: Request) -> None:
+    """Refuses a query string that would hold up the event loop while it is parsed.
 
     Raises:
-        BadRequest: They are so many that to read them would hold up the event loop.
+        BadRequest: It has too many parameters.
     """
     if request.scope["query_string"].count(b"&") >= _MAX_PARAMETERS:
         raise BadRequest(
             f"the query string has more than {_MAX_PARAMETERS} parameters; send each of the "
             "route's once"
         )
+
+
+def parameters_of(request: Request) -> list[tuple[str, str]]:
+    """The query string's parameters, in order.
+
+    Raises:
+        BadRequest: As `check_query`.
+    """
+    check_query(request)
     return request.query_params.multi_items()
 
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.api.fields import check_query
 from app.api.problem import problem_of
 from app.inference.service import Service
 from model_store.errors import TwinlensError
@@ -33,7 +34,8 @@ class Gate:
 
     FastAPI's way from here to an endpoint takes a fifth of the CPU time that a request costs beside
     decoding and network, and these endpoints want nothing of it: they take the request as it is and
-    give an answer. Whatever is asked of their paths in another way goes FastAPI's.
+    give an answer. Whatever is asked of their paths in another way goes FastAPI's, which parses
+    every query string: one that would take long is refused before.
 
     Where the queue is full and reading the request would be wasted, the answer is 429 at once.
     Reading and parsing is most of what it costs to turn a request away, and the device waits for
@@ -50,19 +52,27 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request, as ASGI has it."""
-        route = (
-            self._routes.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
-        )
-        if route is None:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope["route"] = route
         request = Request(scope, receive, send)
-        service: Service = scope["app"].state.service
         try:
-            if route.path in _TURNED_AWAY:
-                service.turn_away()
-            response = await route.endpoint(request)
+            answer = await self._answer(request)
         except (TwinlensError, MemoryError) as error:
-            response = problem_of(error, request)
-        await response(scope, receive, send)
+            answer = problem_of(error, request)
+        await answer(scope, receive, send)
+
+    async def _answer(self, request: Request) -> ASGIApp:
+        """What answers: what the endpoint gives, or FastAPI."""
+        scope = request.scope
+        route = self._routes.get((scope["method"], scope["path"]))
+        if route is None:
+            # FastAPI parses it, whether or not the route reads any of it.
+            check_query(request)
+            return self._app
+        scope["route"] = route
+        service: Service = scope["app"].state.service
+        if route.path in _TURNED_AWAY:
+            service.turn_away()
+        response: ASGIApp = await route.endpoint(request)
+        return response

@@ -159,6 +159,7 @@ TOO_LARGE = {
     "many headers": b"GET / HTTP/1.1\r\nHost: x\r\n" + MANY + b"\r\n",
     "one header too many": b"GET / HTTP/1.1\r\nHost: x\r\nb:\r\n" + FEW + b"\r\n",
     "a long target": b"GET /" + LONG[10:] + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a target of percent signs": b"GET /livez?" + b"%" * 1_025 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
     "a long trailer": CHUNKED + b"2\r\nab\r\n0\r\n" + LONG + b"\r\n\r\n",
     "many trailers": CHUNKED + b"0\r\n" + MANY + b"\r\n",
 }
@@ -177,6 +178,11 @@ def test_as_many_headers_as_the_limit_are_taken(client: Client) -> None:
     for _ in range(2):
         client.send(LIVE[:-2] + FEW + b"\r\n")
         assert client.answer().status == 200
+
+
+def test_a_target_with_as_many_percent_signs_as_the_limit_is_taken(client: Client) -> None:
+    client.send(LIVE.replace(b"/livez", b"/livez?" + b"%" * 1_024))
+    assert client.answer().status == 200
 
 
 def test_cookies_are_not_parsed(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from starlette import datastructures
 
 from app.api.fields import embeddings_from_json
 from app.api.problem import BadRequest
@@ -300,6 +301,25 @@ def test_query_parameters_that_are_none(
     assert len(str(said["detail"])) < 500
     answer = client.post(f"/compare/many?{query}", files={"query": GOOD, "candidates": GOOD})
     problem(answer, 400, *words)
+
+
+@pytest.mark.parametrize(
+    "path", ["/livez", "/readyz", "/metrics", "/models", "/docs", "/", "/nothing"]
+)
+def test_too_many_query_parameters_are_not_parsed_by_any_route(
+    client: httpx.Client, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[str] = []
+    real = datastructures.parse_qsl
+
+    def parse(query: str, *, keep_blank_values: bool) -> list[tuple[str, str]]:
+        parsed.append(query)
+        return real(query, keep_blank_values=keep_blank_values)
+
+    monkeypatch.setattr(datastructures, "parse_qsl", parse)
+    problem(client.get(f"{path}?{'&' * 64}"), 400, "more than 64 parameters")
+    assert not parsed
+    assert client.get(f"{path}?{'&' * 63}").status_code == (404 if path == "/nothing" else 200)
 
 
 def test_query_parameters_that_embedding_reads(client: httpx.Client) -> None:
