@@ -225,8 +225,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_headers = False
         self._in_body = True
         declared = next((value for name, value in self.headers if name == b"content-length"), b"")
-        # The parser takes digits only, and `int` no more than 4,300 of these with leading zeros.
-        length = int(declared.lstrip(b"0") or 0)
+        # The parser takes digits only, and blanks behind, and `int` no more than 4,300 digits
+        # with leading zeros.
+        length = int(declared.rstrip().lstrip(b"0") or 0)
         self._to_come = length if length >= _LARGE_BODY else 0
         if self.pipeline:
             self._looking.start(self._look)

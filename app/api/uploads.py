@@ -72,7 +72,8 @@ async def read_body(
             "library set that header"
         )
     media_type, options = parse_options_header(header)
-    length = request.headers.get("content-length", "")
+    # The server leaves blanks behind it.
+    length = request.headers.get("content-length", "").rstrip()
     # `int` takes leading zeros for digits, and no more than 4,300 of these.
     declared = int(length.lstrip("0") or 0) if length.isdecimal() else 0
     if declared > limits.body_bytes:

@@ -219,6 +219,15 @@ def test_a_body_is_not_taken_for_the_headers_behind_it(client: Client) -> None:
     assert client.answer().status == 200
 
 
+@pytest.mark.parametrize("blank", [b" ", b"\t", b" \t "])
+@pytest.mark.parametrize("length", [b"0", b"00", b"5", b"005"])
+def test_a_length_may_have_blanks_behind_it(client: Client, length: bytes, blank: bytes) -> None:
+    client.send(LIVE[:-2] + b"Content-Length: " + length + blank + b"\r\n\r\n", bytes(int(length)))
+    assert client.answer().status == 200
+    client.send(LIVE)
+    assert client.answer().status == 200
+
+
 def test_headers_that_do_not_come_in_time(client: Client) -> None:
     client.send(LIVE, LIVE[:20])
     assert client.answer().status == 200

@@ -28,11 +28,12 @@ from tests.app.serving import (
 )
 
 
-def test_a_body_over_the_limit_is_refused_by_its_header(small: Running) -> None:
+@pytest.mark.parametrize("blank", [b"", b" ", b"\t"])
+def test_a_body_over_the_limit_is_refused_by_its_header(small: Running, blank: bytes) -> None:
     with socket.create_connection(("127.0.0.1", small.port), timeout=10) as connection:
         connection.sendall(
             b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
-            b"Content-Length: 52428800\r\nExpect: 100-continue\r\n\r\n"
+            b"Content-Length: 52428800" + blank + b"\r\nExpect: 100-continue\r\n\r\n"
         )
         # The answer is the refusal, and not an invitation to send 50 MB.
         assert answer_of(connection).startswith(b"HTTP/1.1 413")
