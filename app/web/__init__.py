@@ -1,5 +1,6 @@
 """The page at `/` and the documentation at `/docs`; both load nothing from elsewhere."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -7,8 +8,11 @@ import fastapi_offline
 from fastapi import APIRouter, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
-from starlette.staticfiles import PathLike
+from starlette.datastructures import Headers
+from starlette.staticfiles import NotModifiedResponse, PathLike
 from starlette.types import Receive, Scope, Send
+
+from model_store.files import sha256_of
 
 _STATIC = Path(__file__).parent / "static"
 # The package is a plain way to have Swagger UI's files; nothing of its code is used.
@@ -44,10 +48,19 @@ class _WholeFiles(StaticFiles):
         scope: Scope,
         status_code: int = 200,
     ) -> Response:
-        answer = super().file_response(full_path, stat_result, scope, status_code)
-        if isinstance(answer, FileResponse):
-            return _WholeFile(full_path, status_code, stat_result=stat_result)
+        headers = {"ETag": _etag(os.fspath(full_path), stat_result.st_ctime_ns)}
+        answer = _WholeFile(full_path, status_code, headers, stat_result=stat_result)
+        # A build that can be repeated gives the files of every release the same.
+        del answer.headers["last-modified"]
+        if self.is_not_modified(answer.headers, Headers(scope=scope)):
+            return NotModifiedResponse(answer.headers)
         return answer
+
+
+@functools.lru_cache(maxsize=32)
+def _etag(path: str, changed: int) -> str:  # noqa: ARG001 (read anew once it is another time)
+    """Of the content: another release's file may have the same size and time."""
+    return f'"{sha256_of(Path(path))}"'
 
 
 _FILES = _WholeFiles(directory=_STATIC)
