@@ -26,13 +26,14 @@ def test_the_dockerfile_is_clean():
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "127.0.0.1", "::1"])
-def test_the_health_check_asks_where_the_service_listens(host: str):
+def test_the_health_check_and_the_runbook_ask_where_the_service_listens(host: str):
     class Replica(BaseHTTPRequestHandler):
         status = 200
 
         def do_GET(self) -> None:
             self.send_response(self.status if self.path == "/readyz" else 404)
             self.end_headers()
+            self.wfile.write(b"its reason")
 
         def log_message(self, *args: object) -> None:
             pass
@@ -47,6 +48,8 @@ def test_the_health_check_asks_where_the_service_listens(host: str):
 
     (found,) = re.findall(r"HEALTHCHECK .*?CMD (\[.*?\])\n", DOCKERFILE.read_text(), re.DOTALL)
     command = [sys.executable, *json.loads(found)[1:]]
+    runbook = (REPOSITORY / "docs" / "deploy.md").read_text()
+    (reason,) = re.findall(r"docker exec NAME python (-c \".*?\")`", runbook)
     try:
         server = Server((host, 0), Replica)
     except OSError as error:
@@ -57,6 +60,9 @@ def test_the_health_check_asks_where_the_service_listens(host: str):
         for Replica.status, ill in ((200, 0), (503, 1)):
             done = subprocess.run(command, env=environment, timeout=60, check=False)
             assert done.returncode == ill
+        asking = [sys.executable, *shlex.split(reason)]
+        said = subprocess.run(asking, env=environment, timeout=60, check=True, capture_output=True)
+        assert b"its reason" in said.stdout
         server.shutdown()
 
 
