@@ -16,7 +16,7 @@ from selenium.webdriver.support.ui import Select
 from app.security.keys import new_key, write_keys
 from model_store import ModelStore
 from tests.app.browsing import Balancer, Page, altered, asked, forget
-from tests.app.material import CALIBRATION, network, picture
+from tests.app.material import CALIBRATION, encode, network, picture, pixels
 from tests.app.serving import Running, in_thread, wait_until
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -34,6 +34,16 @@ LENGTHEN = """
     for (const id of ["about", "sentence", "unfamiliar"]) {
         document.getElementById(id).textContent = name;
     }
+"""
+
+
+# By how many pixels the first preview sticks out of its frame, on the worst side.
+OVERHANG = """
+    const preview = document.querySelector(".preview");
+    const box = preview.getBoundingClientRect();
+    const frame = preview.parentElement.getBoundingClientRect();
+    return Math.max(frame.left - box.left, frame.top - box.top, box.right - frame.right,
+        box.bottom - frame.bottom);
 """
 
 
@@ -191,6 +201,17 @@ def test_wells_and_their_buttons_are_told_apart_by_name(page: Page, images: list
         assert field.accessible_name.lower() == name
         assert field.get_property("value").endswith("picture 0.png")
         assert slot.find_element(By.CLASS_NAME, "remove").accessible_name == f"Remove {name}"
+
+
+def test_previews_are_whole_whatever_their_shape(page: Page, tmp_path: Path):
+    preview = page.browser.find_element(By.CLASS_NAME, "preview")
+    for size in ((60, 20), (30, 30), (20, 80), (10, 200)):
+        image = tmp_path / f"{size}.png"
+        image.write_bytes(encode(pixels(1, *size)))
+        page.choose(0, image)
+        page.until(lambda width=size[0]: preview.get_property("naturalWidth") == width)
+        assert page.browser.execute_script(OVERHANG) <= 0
+        assert preview.value_of_css_property("object-fit") == "contain"
 
 
 def test_what_is_dropped_and_is_no_file_is_said(page: Page, images: list[Path], tmp_path: Path):
