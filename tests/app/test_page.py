@@ -1,5 +1,6 @@
 """The page, in a real browser, as somebody uses it who has two images."""
 
+import io
 import os
 import shutil
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from PIL import Image
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
@@ -212,6 +214,19 @@ def test_previews_are_whole_whatever_their_shape(page: Page, tmp_path: Path):
         page.until(lambda width=size[0]: preview.get_property("naturalWidth") == width)
         assert page.browser.execute_script(OVERHANG) <= 0
         assert preview.value_of_css_property("object-fit") == "contain"
+
+
+def test_what_is_transparent_is_shown_on_white_as_it_is_compared(page: Page, tmp_path: Path):
+    clear = tmp_path / "clear.png"
+    clear.write_bytes(encode(Image.new("RGBA", (20, 20), (0, 0, 0, 0))))
+    features = [{"name": "prefers-color-scheme", "value": "dark"}]
+    command = "Emulation.setEmulatedMedia"
+    with altered(page.browser, command, {"features": features}, {"features": []}):
+        page.choose(0, clear)
+        preview = page.browser.find_element(By.CLASS_NAME, "preview")
+        page.until(lambda: preview.get_property("naturalWidth") == 20)
+        seen = Image.open(io.BytesIO(preview.screenshot_as_png)).convert("RGB")
+    assert seen.getpixel((seen.width // 2, seen.height // 2)) == (255, 255, 255)
 
 
 def test_what_is_dropped_and_is_no_file_is_said(page: Page, images: list[Path], tmp_path: Path):
