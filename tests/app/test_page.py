@@ -229,6 +229,39 @@ def test_what_is_transparent_is_shown_on_white_as_it_is_compared(page: Page, tmp
     assert seen.getpixel((seen.width // 2, seen.height // 2)) == (255, 255, 255)
 
 
+# An answer of the service, but for what is replaced in it.
+TOLD = {
+    "model": "tiny",
+    "version": 1,
+    "metric": "sigmoid_similarity",
+    "score": 1.0,
+    "probability": 0.5,
+    "threshold": 0.5,
+    "same": True,
+    "in_distribution": True,
+    "typicality_a": 0.5,
+    "typicality_b": 0.25,
+}
+
+
+def test_numbers_have_the_digits_that_tell_them_apart(page: Page):
+    for told, sentence, figures in (
+        ({"score": 0.8, "threshold": 0.75}, "0.050 above", ("0.800", "0.500 / 0.250", "0.750")),
+        ({"score": 0.99968, "threshold": 0.99971}, "0.000030 below", ("0.999680", "0.999710")),
+        ({"score": 0.00021, "threshold": 0.00034}, "0.00013 below", ("0.00021", "0.00034")),
+        ({"score": 0.99968, "threshold": 0.5}, "0.500 above", ("0.99968", "0.500")),
+        ({"score": 0.9999999, "threshold": 0.5}, "0.500 above", ("1.000",)),
+        ({"score": 0.25, "threshold": 0.25}, "at", ("0.250",)),
+        ({"score": 123.45678, "threshold": 123.4567}, "0.000080 above", ("123.456780",)),
+        ({"score": 123.45678, "threshold": 100.0}, "23.457 above", ("123.5", "100.0")),
+        ({"typicality_a": 3e-7}, "0.500 above", ("3.0e-7 / 0.250",)),
+        ({"typicality_b": 4e-5}, "0.500 above", ("0.500 / 0.000040",)),
+    ):
+        page.browser.execute_script("show(arguments[0])", {**TOLD, **told})
+        assert f"The similarity is {sentence} the threshold" in page.text("sentence")
+        assert set(figures) <= set(page.text("figures").split("\n"))
+
+
 def test_what_is_dropped_and_is_no_file_is_said(page: Page, images: list[Path], tmp_path: Path):
     page.choose(1, images[0])
     page.hand_over("drop", ".slot")

@@ -327,9 +327,9 @@ function show(answer) {
   gauge(answer, metric);
   figures([
     ["Probability of same", answer.probability === null ? "—" : percent(answer.probability)],
-    ["Score", number(answer.score)],
+    ["Score", number(answer.score, gap(answer))],
     ["Typicality", typicality(answer)],
-    ["Threshold", answer.threshold === null ? "—" : number(answer.threshold)],
+    ["Threshold", answer.threshold === null ? "—" : number(answer.threshold, gap(answer))],
     ["Metric", metric.name],
     ["Model", `${answer.model}, version ${answer.version}`],
   ]);
@@ -340,11 +340,15 @@ function sentence(answer, metric) {
     return "This model is not calibrated, so its score has no threshold to be held against. " +
       "Calibrate it with: python -m training calibrate.";
   }
-  const gap = number(Math.abs(answer.score - answer.threshold));
-  const where = answer.score >= answer.threshold ? "above" : "below";
+  const side = answer.score > answer.threshold ? "above" : "below";
+  const where = gap(answer) ? `${number(gap(answer))} ${side}` : "at";
   const target = author(answer)?.calibration?.target_far;
   const meaning = target === undefined ? "" : `, which is set for ${percent(target)} false accepts`;
-  return `The ${metric.name} is ${gap} ${where} the threshold${meaning}.`;
+  return `The ${metric.name} is ${where} the threshold${meaning}.`;
+}
+
+function gap(answer) {
+  return answer.threshold === null ? 0 : Math.abs(answer.score - answer.threshold);
 }
 
 /* A score for pictures of a kind that the model does not know means little. */
@@ -365,7 +369,7 @@ function unfamiliar(answer) {
 
 function typicality(answer) {
   const values = [answer.typicality_a, answer.typicality_b];
-  return values.includes(null) ? "—" : values.map(number).join(" / ");
+  return values.includes(null) ? "—" : values.map((value) => number(value)).join(" / ");
 }
 
 /* "Same" is always on the right, whichever way the metric runs. */
@@ -387,7 +391,7 @@ function gauge(answer, metric) {
   find("tick").style.left = `${threshold}%`;
   find("needle").style.left = `${place(answer.score)}%`;
   const note = find("tick-note");
-  note.textContent = `threshold ${number(answer.threshold)}`;
+  note.textContent = `threshold ${number(answer.threshold, gap(answer))}`;
   note.style.left = `${Math.min(92, Math.max(8, threshold))}%`;
 }
 
@@ -403,8 +407,19 @@ function figures(pairs) {
   }));
 }
 
-function number(value) {
-  return Math.abs(value) >= 100 ? value.toFixed(1) : value.toFixed(3);
+/* Rounds neither to 0 or 1 nor, where there is a gap, to what lies across it. */
+function number(value, gap = 0) {
+  const size = Math.abs(value);
+  if (size > 0 && size < 1e-6 && !gap) return value.toPrecision(2);
+  /* An image's likeness to itself misses 1 by what float32 rounds. */
+  const rest = Math.abs(1 - size) < 1e-6 ? 0 : Math.abs(1 - size);
+  const least = size >= 100 ? 1 : 3;
+  return value.toFixed(Math.min(12, Math.max(least, ...[size, rest, gap].map(decimals))));
+}
+
+/* Those that two digits of what three decimals cannot tell from 0 need. */
+function decimals(small) {
+  return small > 0 && small < 0.001 ? 1 - Math.floor(Math.log10(small)) : 0;
 }
 
 /* Never rounds to certainty. */
