@@ -286,7 +286,8 @@ def test_what_is_no_image_is_said_with_its_side(page: Page, images: list[Path], 
     page.says("error-detail", "Second image: not an image of a type that is read")
     assert page.text("result") == ""
     assert page.text("error-id").startswith("Request ")
-    assert page.browser.find_element(By.CSS_SELECTOR, "[data-slot='1'] .blind").is_displayed()
+    blind = page.browser.find_element(By.CSS_SELECTOR, "[data-slot='1'] .blind")
+    assert blind.text == "no preview"
     page.choose(1, images[1])
     page.says("figures", "Probability")
     assert page.text("error") == ""
