@@ -99,5 +99,16 @@ def test_no_query_of_the_dashboard_makes_up_a_line():
     assert [query for query in made_up.values() if re.search(r"\b(by|on) ?\(", query)] == []
 
 
+def test_scores_are_summed_within_versions():
+    # Buckets end where a version's own calibration scored: across versions they are not the same.
+    sums = [
+        labels
+        for query in (*(query for _, query in queries()), *(rule["expr"] for rule in alerts()))
+        for labels in re.findall(r"sum by \(([^)]*)\) \(\w+\(twinlens_score_bucket", query)
+    ]
+    assert sums
+    assert all("version" in labels for labels in sums)
+
+
 def test_what_may_be_silent_is_on_the_dashboard():
     assert {title for title, _ in queries()} >= RARE
