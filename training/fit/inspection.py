@@ -166,13 +166,25 @@ def _check_pairs(judging: list[_Judging]) -> None:
 
 def _about_length(folder: ImageFolder, recipe: Recipe) -> Iterator[str]:
     steps, epoch = planned_steps(folder, recipe)
-    if steps and (steps < _FEW_STEPS or steps < epoch):
-        yield (
-            f"{steps:,} step(s), {steps / epoch:.2g} epochs, are few: a network hardly learns in "
-            f"fewer than {max(_FEW_STEPS, round(epoch)):,}; train longer (--set epochs=…"
-            + (", and a larger max_steps" if recipe.max_steps is not None else "")
-            + "), or make steps smaller (--set batch=…)"
-        )
+    least = max(_FEW_STEPS, round(epoch))
+    if not steps or steps >= least:
+        return
+    bounds: dict[str, float] = {}
+    if recipe.max_steps is not None:
+        bounds["max_steps"] = recipe.max_steps
+    if recipe.epochs is not None:
+        bounds["epochs"] = recipe.epochs * epoch
+    binding = min(bounds, key=bounds.__getitem__)
+    advice = " ".join(f"--set {name}=…" for name, bound in bounds.items() if bound < least)
+    if binding == "max_steps" and recipe.max_minutes is not None:
+        advice += ", or more --minutes where they have set that"
+    passes = steps / epoch
+    told = f"{passes:,.0f}" if passes >= 10 else f"{passes:.2g}"
+    yield (
+        f"{steps:,} step(s), {told} epochs, are few, and {binding} allows no more: a network "
+        f"hardly learns in fewer than {least:,}; train longer ({advice})"
+        + (", or make steps smaller (--set batch=…)" if binding == "epochs" else "")
+    )
 
 
 def _about_validation(parts: Parts, recipe: Recipe) -> Iterator[str]:

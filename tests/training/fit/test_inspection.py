@@ -23,9 +23,23 @@ def test_nothing_wrong_nothing_said(said, drawings):
 
 def test_few_steps(said, drawings):
     (told,) = said(drawings, "max_steps=12")
-    assert told.startswith("12 step(s), ")
-    assert "--set epochs=" in told
-    assert "max_steps" in told
+    # Ten classes of five images, each turned four ways, sixteen at a time: 12.5 steps an epoch.
+    assert told.startswith("12 step(s), 0.96 epochs, are few, and max_steps allows no more")
+    assert told.endswith("fewer than 200; train longer (--set max_steps=…)")
+    (told,) = said(drawings, "max_steps=150")
+    assert told.startswith("150 step(s), 12 epochs, ")
+    assert said(drawings, "max_steps=200") == ()
+
+
+def test_what_makes_steps_few(said, drawings):
+    (told,) = said(drawings, "epochs=2")
+    assert "25 step(s), 2 epochs, are few, and epochs allows no more" in told
+    assert "train longer (--set epochs=…), or make steps smaller (--set batch=…)" in told
+    (told,) = said(drawings, "epochs=2", "max_steps=20")
+    assert "and max_steps allows no more" in told
+    assert told.endswith("(--set max_steps=… --set epochs=…)")
+    (told,) = said(drawings, "epochs=20", "max_steps=20", "max_minutes=1")
+    assert told.endswith("(--set max_steps=…, or more --minutes where they have set that)")
 
 
 def test_what_takes_a_validation_where_there_is_none(said, drawings):
