@@ -19,7 +19,7 @@ from training.hardware import hardware
 from training.history import Row
 from training.initialise import Origin, open_origin
 from training.learning.learner import Learner
-from training.progress import Reporter
+from training.progress import Reporter, Task
 from training.run.folder import Run
 from training.run.following import follow
 from training.run.interruption import StopRequest
@@ -179,16 +179,11 @@ class Session:
                 self._begin()
             if self._processes.count > 1:
                 self._processes.from_first(to_bytes(learner, standing))
-            parameters = sum(parameter.numel() for parameter in learner.network.parameters())
-            self._reporter.say(
-                f"training '{self._run.name}': {self._job.parts.train.described()}, "
-                f"{parameters:,} parameters, {_length(plan)} "
-                f"({plan.last / plan.epoch_steps:.1f} epochs) on "
-                f"{hardware(self._device)}{self._beside()}"
-            )
+            if plan.steps:
+                self._reporter.say(self._announced(learner, plan))
             with (
                 StopRequest() as stop,
-                self._reporter.task("training", plan.last, standing.step) as task,
+                self._task(plan, standing) as task,
             ):
                 loop = Loop(
                     learner,
@@ -211,6 +206,20 @@ class Session:
                     # What comes next, such as the trainings for calibration, can take hours.
                     raise KeyboardInterrupt
         return standing
+
+    def _announced(self, learner: Learner, plan: Plan) -> str:
+        parameters = sum(parameter.numel() for parameter in learner.network.parameters())
+        return (
+            f"training '{self._run.name}': {self._job.parts.train.described()}, "
+            f"{parameters:,} parameters, {_length(plan)} "
+            f"({plan.last / plan.epoch_steps:.1f} epochs) on "
+            f"{hardware(self._device)}{self._beside()}"
+        )
+
+    def _task(self, plan: Plan, standing: Standing) -> AbstractContextManager[Task]:
+        if plan.steps == 0:
+            return nullcontext(Task("training", 0))
+        return self._reporter.task("training", plan.last, standing.step)
 
     def _begin(self) -> None:
         if self._anew:

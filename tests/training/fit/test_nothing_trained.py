@@ -36,6 +36,7 @@ class TestNothingTrained:
         assert manifest.evaluations[0].figures["classes"] == 12
         assert checkpoint.typicality.classes == 12
         assert "crossing: 32/32" in told.err
+        assert "training 'm'" not in told.err, "no step is, and none is announced"
         assert (checkpoint.path / "reliability.png").is_file()
 
     def test_its_report_and_evaluations_know_which_classes_calibrated_it(
