@@ -13,12 +13,17 @@ READY := $(VENV)/.ready
 help:  ## This list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
+# Debian's Python comes without what it needs for this; pip is quiet for as long as it takes.
+environment = $(PYTHON) -m venv $(1) || \
+	{ echo "No environment could be made; on Debian and Ubuntu, first: apt install python3-venv"; exit 1; }; \
+	echo "Installing into $(1): at first some 6 GB on Linux, which takes minutes"
+
 setup: $(READY)  ## A virtual environment in .venv with all that is needed.
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Twinlens needs Python 3.11 or newer; name one with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@$(call environment,$(VENV))
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[training,development]'
 	@touch $@
@@ -35,7 +40,7 @@ test: $(READY)  ## Run the tests.
 
 OLDEST := .venv-oldest
 $(OLDEST)/.ready: pyproject.toml
-	$(PYTHON) -m venv $(OLDEST)
+	@$(call environment,$(OLDEST))
 	$(OLDEST)/bin/python -m pip install --quiet --upgrade pip
 	$(OLDEST)/bin/python -m pip install --quiet --editable '.[training,development]' \
 		'torch==2.11.*' 'torchvision==0.26.*'
