@@ -412,13 +412,23 @@ def test_a_service_that_goes_and_comes_is_followed(balanced: Page, images: list[
     assert balanced.text("error") == ""
 
 
-def test_long_names_do_not_widen_the_page(page: Page):
+def test_long_names_and_numbers_do_not_widen_the_page(page: Page):
     command = "Emulation.setDeviceMetricsOverride"
     narrow = {"width": 320, "height": 640, "deviceScaleFactor": 1, "mobile": True}
     usual = {"width": 0, "height": 0, "deviceScaleFactor": 0, "mobile": False}
     with altered(page.browser, command, narrow, usual):
         page.browser.execute_script(LENGTHEN)
         assert page.browser.execute_script("return document.documentElement.scrollWidth") == 320
+        for edges in ((0.99999968, 0.9999997), (0.00000032, 0.0000003)):
+            told = {**TOLD, **dict(zip(("score", "threshold"), edges, strict=True))}
+            page.browser.execute_script("show(arguments[0])", told)
+            width = "return document.documentElement.scrollWidth"
+            assert page.browser.execute_script(width) == 320
+            track, note = (
+                page.browser.find_element(By.CLASS_NAME, name).rect for name in ("track", "note")
+            )
+            assert track["x"] - 1 <= note["x"]
+            assert note["x"] + note["width"] <= track["x"] + track["width"] + 1
 
 
 @pytest.mark.parametrize("path", ["", "docs"])

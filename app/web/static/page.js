@@ -392,7 +392,9 @@ function gauge(answer, metric) {
   find("needle").style.left = `${place(answer.score)}%`;
   const note = find("tick-note");
   note.textContent = `threshold ${number(answer.threshold, gap(answer))}`;
-  note.style.left = `${Math.min(92, Math.max(8, threshold))}%`;
+  /* However many digits it has, it begins and ends where the track does at most. */
+  note.style.left = `${threshold}%`;
+  note.style.transform = `translateX(${-threshold}%)`;
 }
 
 function figures(pairs) {
