@@ -7,11 +7,12 @@ from scipy import stats
 
 from model_store.metric import Metric
 from tests.training.scored import calibration, scored
-from training.evaluation.metrics import roc
+from training.evaluation.metrics import OperatingPoint, roc
 from training.history import Row
+from training.pictures import chart
 from training.pictures.album import score_pictures
 from training.pictures.curves import curves_png, errors
-from training.pictures.det import det_points
+from training.pictures.det import det_png, det_points
 from training.pictures.roc import roc_points
 from training.pictures.scores import histogram
 
@@ -21,6 +22,14 @@ def opened(data: bytes) -> Image.Image:
     image.load()
     assert image.format == "PNG"
     return image
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """Charts as they are before they become pictures, which takes most of the time."""
+    drawn = []
+    monkeypatch.setattr(chart, "to_png", lambda figure: drawn.append(figure) or b"")
+    return drawn
 
 
 def test_roc_points_by_hand():
@@ -62,6 +71,28 @@ def test_scores_of_normal_spread_give_a_straight_det_curve():
     points = det_points(roc(quantiles + 2, quantiles), 2000, 2000)
     inner = (np.abs(points.x) < 1.5) & (np.abs(points.y) < 1.5)
     assert np.abs(points.x + points.y + 2)[inner].max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("far", "frr", "genuine"), [(0.0, 1.0, 12), (0.0, 0.9, 12), (1.0, 0.0, 12), (0.0, 1.0, 1)]
+)
+def test_the_threshold_lies_on_the_det_chart_whatever_its_rates(figures, far, frr, genuine):
+    scores = 2.0 + np.arange(genuine), np.arange(40) / 10
+    at = OperatingPoint(0.5, far, frr)
+    det_png(roc(*scores), "m", genuine=genuine, impostor=40, at_threshold=at)
+    axes = figures[0].axes[0]
+    [marker] = [line for line in axes.lines if line.get_marker() == "D"]
+    for [place], (low, high) in (
+        (marker.get_xdata(), axes.get_xlim()),
+        (marker.get_ydata(), axes.get_ylim()),
+    ):
+        assert low < place < high
+    assert min(len(axes.get_xticks()), len(axes.get_yticks())) >= 2
+
+
+def test_a_sole_genuine_pair_is_refused_above_where_it_is_accepted():
+    points = det_points(roc([0.5], [0.9, 0.1]), 1, 2)
+    assert stats.norm.cdf(points.y) == pytest.approx([0.75, 0.75, 0.25, 0.25])
 
 
 def test_a_histogram_adds_up_and_holds_every_score():
