@@ -2,9 +2,11 @@
 
 import io
 import textwrap
+from collections.abc import Callable
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from model_store.metric import Metric
 from training.evaluation.metrics import OperatingPoint
@@ -80,6 +82,13 @@ def mark(axes: Axes, x: float, y: float, shape: str, colour: str, label: str) ->
     )
 
 
+def log_scale(axes: Axes, write: Callable[[float], str]) -> None:
+    """Makes the axis that goes up logarithmic, and `write` gives what its ticks say."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(_LogLabels(write))
+    axes.yaxis.set_minor_formatter(_LogLabels(write))
+
+
 def at_threshold_label(point: OperatingPoint) -> str:
     """What the rates at the model's threshold are called in a legend."""
     return f"the model's threshold: FAR {percent(point.far)}, FRR {percent(point.frr)}"
@@ -101,3 +110,18 @@ def named(metric: Metric) -> str:
 def percent(rate: float) -> str:
     """A rate as a percentage of three digits: 12.3 %, 0.123 %."""
     return f"{100 * rate:.3g} %"
+
+
+class _LogLabels(LogFormatter):
+    """Labels of the ticks that matplotlib would label: those between decades where these are few.
+
+    Args:
+        write: Gives the label of a value.
+    """
+
+    def __init__(self, write: Callable[[float], str]) -> None:
+        super().__init__()
+        self._write = write
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return self._write(x) if super().__call__(x, pos) else ""

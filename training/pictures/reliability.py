@@ -132,6 +132,7 @@ def _counts(axes: Axes, sorted_in: Reliability) -> None:
         (sorted_in.genuine, 0.51, chart.GENUINE, "genuine pairs"),
     ):
         axes.bar(left + shift / bins, counts, width, align="edge", color=colour, label=label)
-    axes.set_yscale("log")
+    # The axis begins below 1, so that a bar of one pair is seen, and nothing is counted there.
+    chart.log_scale(axes, lambda pairs: f"{pairs:,.0f}" if pairs >= 1 else "")
     axes.set_ylim(bottom=0.7)
     axes.set_ylabel("pairs (log scale)")

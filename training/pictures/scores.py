@@ -74,9 +74,10 @@ def scores_png(scored: ScoredPairs, subtitle: str, *, threshold: float | None = 
     axes.set_xlim(low - margin, high + margin)
     label = "share of the pairs of a kind, by bin"
     if max(counted.genuine.max(), counted.impostor.max()) > _PEAK:
-        axes.set_yscale("log")
+        chart.log_scale(axes, chart.percent)
         label += " (log scale)"
-    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    else:
+        axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     if threshold is not None:
         accepted = (threshold, high + margin)
         if not scored.metric.higher_is_alike:

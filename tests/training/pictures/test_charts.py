@@ -14,7 +14,7 @@ from training.pictures.album import score_pictures
 from training.pictures.curves import curves_png, errors
 from training.pictures.det import det_png, det_points
 from training.pictures.roc import roc_points
-from training.pictures.scores import histogram
+from training.pictures.scores import histogram, scores_png
 
 
 def opened(data: bytes) -> Image.Image:
@@ -100,6 +100,29 @@ def test_a_histogram_adds_up_and_holds_every_score():
     assert counted.edges.tolist() == [0, 0.25, 0.5, 0.75, 1]
     assert counted.genuine.tolist() == pytest.approx([0, 0, 1 / 3, 2 / 3])
     assert counted.impostor.tolist() == [0.5, 0.5, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("genuine", "labels"),
+    [
+        ([1.0] * 20_000 + [0.5], {"0.01 %", "0.1 %", "1 %", "10 %", "100 %"}),
+        # Less than a decade, where ticks between decades are labelled too.
+        ([0.0, 0.5, 0.8, 1.0], {"30 %"}),
+    ],
+)
+def test_shares_on_a_log_scale_are_all_told_in_one_way(figures, genuine, labels):
+    scores_png(scored(genuine, [0.0, 0.4, 0.7]), "m")
+    axes = figures[0].axes[0]
+    assert axes.get_yscale() == "log"
+    figures[0].draw_without_rendering()
+    low, high = axes.get_ylim()
+    told = {
+        text.get_text()
+        for text in axes.get_yticklabels(which="both")
+        if text.get_text() and low <= text.get_position()[1] <= high
+    }
+    assert labels <= told
+    assert all(text.removesuffix(" %").replace(".", "").isdigit() for text in told)
 
 
 @pytest.mark.parametrize(

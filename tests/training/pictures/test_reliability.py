@@ -8,6 +8,7 @@ from PIL import Image
 
 from tests.training.scored import calibration, scored
 from training.evaluation.protocols.verification import probability_error
+from training.pictures import chart
 from training.pictures.reliability import reliability, reliability_png
 
 
@@ -49,3 +50,20 @@ def test_empty_bins_have_no_share():
 def test_is_drawn(scores):
     image = Image.open(io.BytesIO(reliability_png(scored(*scores), calibration(), "m")))
     assert (image.format, image.size) == ("PNG", (900, 820))
+
+
+@pytest.mark.parametrize(("impostors", "expected"), [(2, {"1", "2"}), (3000, {"1", "10", "1,000"})])
+def test_numbers_of_pairs_are_told_as_numbers(monkeypatch, impostors, expected):
+    drawn = []
+    monkeypatch.setattr(chart, "to_png", lambda figure: drawn.append(figure) or b"")
+    reliability_png(scored([1.0], [0.0] * impostors), calibration(), "m")
+    drawn[0].draw_without_rendering()
+    axes = drawn[0].axes[1]
+    low, high = axes.get_ylim()
+    told = {
+        text.get_text()
+        for text in axes.get_yticklabels(which="both")
+        if text.get_text() and low <= text.get_position()[1] <= high
+    }
+    assert expected <= told
+    assert all(text.replace(",", "").isdigit() for text in told)
