@@ -49,13 +49,14 @@ def comparison_sheet(
     if prediction.same is not None:
         colour = GOOD if prediction.same else BAD
     tiles = tuple(
-        Tile(lambda image=image: image, (f"{letter}: {name}",))  # type: ignore[misc]
-        for letter, image, name in zip("AB", images, names, strict=True)
+        Tile(lambda image=image: image, (f"{letter}: {name}", *told))  # type: ignore[misc]
+        for letter, image, name, told in zip("AB", images, names, _levels(prediction), strict=True)
     )
     title = "Two pictures compared" if prediction.same is None else _decision(prediction).title()
     cell = Cell(_in_short(prediction), tiles, colour)
-    section = Section("", (cell,))
-    subtitle = "; ".join([f"{model}, {named(prediction.metric)}", *_kind(prediction)])
+    # On a line of its own, as a subtitle that is too long loses its middle.
+    section = Section(_warning(prediction), (cell,), colour=BAD)
+    subtitle = f"{model}, {named(prediction.metric)}"
     return draw_sheet(title, subtitle, (section,), tile_height=400)
 
 
@@ -109,16 +110,33 @@ def _kind(prediction: Prediction) -> list[str]:
     if prediction.typicality is None or prediction.level is None:
         return []
     first, second = prediction.typicality
-    if prediction.in_distribution:
-        return [f"both are of the model's kind: typicality {first:.4g} (A), {second:.4g} (B)"]
+    told = _warning(prediction) or "both are of the model's kind"
+    wanted = "" if prediction.in_distribution else f", where {prediction.level:g} is wanted"
+    return [f"{told}: typicality {first:.4g} (A), {second:.4g} (B){wanted}"]
+
+
+def _warning(prediction: Prediction) -> str:
+    """Which pictures are not of the model's own kind; empty where that is not known, or none."""
+    if prediction.typicality is None or prediction.level is None or prediction.in_distribution:
+        return ""
     strange = [
         name
         for name, value in zip("AB", prediction.typicality, strict=True)
         if value < prediction.level
     ]
     told = " and ".join(strange) + (" is" if len(strange) == 1 else " are")
-    needed = f"typicality {first:.4g} (A), {second:.4g} (B), where {prediction.level:g} is wanted"
-    return [f"{told} not of the model's kind, so that the rest says little: {needed}"]
+    return f"{told} not of the model's kind, so that the rest says little"
+
+
+def _levels(prediction: Prediction) -> list[list[str]]:
+    """The line below each picture that says how typical it is, if that is known."""
+    level = prediction.level
+    if prediction.typicality is None or level is None:
+        return [[], []]
+    return [
+        [f"typicality {value:.4g}" + ("" if value >= level else f", where {level:g} is wanted")]
+        for value in prediction.typicality
+    ]
 
 
 def _decision(prediction: Prediction) -> str:

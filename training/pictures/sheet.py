@@ -63,12 +63,14 @@ class Section:
         cells: In the order of reading.
         across: Cells beside each other.
         note: Takes the cells' place if there are none.
+        colour: Of the title.
     """
 
     title: str
     cells: tuple[Cell, ...]
     across: int = 1
     note: str = "none"
+    colour: Colour = PLAIN
 
 
 def draw_sheet(
@@ -168,7 +170,7 @@ def _draw_section(
 ) -> None:
     top = _HEAD
     if section.title:
-        canvas.text((left, top), section.title, 15, width, _INK, bold=True)
+        canvas.text((left, top), section.title, 15, width, section.colour, bold=True)
         top += _TITLE
     if not section.cells:
         canvas.text((left, top), section.note, 13, width, _SOFT)

@@ -10,14 +10,17 @@ from PIL import Image, ImageDraw
 from rich.console import Console
 
 from model_store.images import decode, decode_prepared
+from model_store.metric import Metric
 from model_store.network import Side
 from model_store.preprocessing import prepare
 from model_store.store import ModelStore
 from tests.training import small
 from tests.training.trees import png
 from training.cli import main
-from training.pictures.comparison import half_blocks
-from training.prediction import predict
+from training.pictures.comparison import comparison_sheet, half_blocks
+from training.pictures.fonts import Lettering
+from training.pictures.sheet import BAD
+from training.prediction import Prediction, predict
 
 
 def drawing(path, points, shift=0):
@@ -80,6 +83,30 @@ def test_both_pictures_and_the_verdict_go_into_a_file(drawings, tmp_path, capsys
         assert (picture.format, picture.width) == ("PNG", 900)
         assert picture.height > 400
     assert str(target) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("typicality", [(0.5, 1.234e-7), (1.234e-7, 1.234e-7)])
+def test_that_the_rest_says_little_stands_in_the_picture_whole(monkeypatch, typicality):
+    written = []
+    write = Lettering.write
+
+    def seen(self, draw, corner, text, colour):
+        written.append((text, colour))
+        write(self, draw, corner, text, colour)
+
+    monkeypatch.setattr(Lettering, "write", seen)
+    metric = Metric.EXPONENTIAL_SIMILARITY
+    found = Prediction(
+        metric, 0.5, 0.5, same=True, threshold=0.5, typicality=typicality, level=1.234e-6
+    )
+    images = [Image.new("RGB", (8, 8))] * 2
+    comparison_sheet(found, images, ["a.png", "b.png"], f"{'m' * 63} version 1234")
+    strange = "B is" if typicality[0] == 0.5 else "A and B are"
+    told = f"{strange} not of the model's kind, so that the rest says little"
+    assert (told, BAD) in written
+    lines = [text for text, _ in written]
+    assert "typicality 1.234e-07, where 1.234e-06 is wanted" in lines
+    assert ("typicality 0.5" in lines) == (strange == "B is")
 
 
 def test_the_place_for_the_file_is_looked_at_before_a_model_is_loaded(store, drawings, capsys):
