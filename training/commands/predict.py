@@ -59,7 +59,8 @@ def run(options: argparse.Namespace) -> int:
     prediction = predict(checkpoint, *files, device=device)
     model = f"{checkpoint.manifest.name} version {checkpoint.manifest.version}"
     console = Console(highlight=False, soft_wrap=True, emoji=False)
-    if options.out is None and console.is_terminal and console.color_system in _COLOURFUL:
+    colourful = console.color_system in _COLOURFUL and not console.no_color
+    if options.out is None and console.is_terminal and colourful:
         console.print(half_blocks(images, console.width), end="")
     for line in (
         f"A: {paths[0]}",

@@ -219,6 +219,23 @@ def test_what_cannot_be_done_is_one_line_that_helps(
     assert "Traceback" not in told
 
 
+def test_on_a_terminal_pictures_are_drawn_unless_colours_are_not_wanted(
+    store, drawings, monkeypatch, capsys
+):
+    store.save("plain", small.network("cosine"))
+    words = (drawings["box"], drawings["box"], "--model", "plain", "--store", store.root)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert run(*words) == 0
+    assert "▀" in capsys.readouterr().out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert run(*words) == 0
+    told = capsys.readouterr().out
+    assert "score: 1" in told
+    assert "▀" not in told
+
+
 def test_half_blocks_show_two_rows_in_each_line():
     left, right = Image.new("RGB", (9, 9), (255, 0, 0)), Image.new("L", (9, 9), 0)
     left.paste((0, 0, 255), (0, 5, 9, 9))
