@@ -7,12 +7,17 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn
+from rich.progress import Task as RichTask
+from rich.table import Column
+from rich.text import Text
 
 from training.naming import one_line
 
 _LINES_EVERY = 10.0
 """Seconds between two lines of one task where the stream is no terminal."""
+# Columns of a terminal; fewer have no room for a bar and a percentage beside the count.
+_WITH_BAR = 72
 
 
 class Task:
@@ -48,10 +53,13 @@ class Task:
         elapsed = time.monotonic() - self._began
         return f"{duration(elapsed / advanced * (self.total - self.done))} left"
 
+    def count(self) -> str:
+        """How much is done, and how long the rest will take."""
+        return ", ".join(part for part in (f"{self.done}/{self.total}", self.time_left()) if part)
+
     def line(self) -> str:
         """All of it in one line."""
-        share = f"{self.done}/{self.total}"
-        return ", ".join(part for part in (share, self.detail, self.time_left()) if part)
+        return ", ".join(part for part in (self.count(), self.detail) if part)
 
 
 class Reporter:
@@ -107,23 +115,35 @@ class _LineTask(Task):
 class _LiveTask(Task):
     def __init__(self, title: str, total: int, start: int, console: Console) -> None:
         super().__init__(title, total, start)
+        bar = [BarColumn(bar_width=min(24, console.width // 5)), TaskProgressColumn()]
+        title_column = Column(no_wrap=True, max_width=max(1, console.width // 3))
         self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[line]}", markup=False),
+            TextColumn("{task.description}", markup=False, table_column=title_column),
+            *(bar if console.width >= _WITH_BAR else []),
+            TextColumn("{task.fields[count]}", markup=False),
+            _Detail(),
             console=console,
             refresh_per_second=4,
         )
-        self._id = self._progress.add_task(title, total=total, completed=start, line="")
+        self._id = self._progress.add_task(
+            title, total=total, completed=start, count=self.count(), detail=""
+        )
         self._progress.start()
 
     def update(self, done: int, detail: str = "") -> None:
         super().update(done, detail)
-        self._progress.update(self._id, completed=done, line=self.line())
+        self._progress.update(self._id, completed=done, count=self.count(), detail=self.detail)
 
     def close(self) -> None:
         self._progress.stop()
+
+
+class _Detail(ProgressColumn):
+    """What else there is to say: the only column that gives way where there is no room."""
+
+    def render(self, task: RichTask) -> Text:
+        detail = task.fields["detail"]
+        return Text(f"· {detail}" if detail else "", no_wrap=True, overflow="ellipsis")
 
 
 def duration(seconds: float) -> str:
