@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from training.history import History, Row
 from training.pictures import chart
@@ -86,6 +86,7 @@ def curves_png(history: History, subtitle: str, *, kept_step: int | None = None)
             axes.axvline(kept_step, color=chart.QUIET, linestyle=":", linewidth=1.5)
         if place == len(panels) - 1:
             axes.set_xlabel("step" + ("" if kept_step is None else " (dotted: weights kept)"))
+            axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
             axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
         else:
             axes.tick_params(labelbottom=False)

@@ -169,6 +169,17 @@ def test_accuracy_has_a_panel_where_it_was_measured():
     assert opened(curves_png(rows, "m")).height == 680
 
 
+@pytest.mark.parametrize("steps", [(1,), (20,), (1, 2), (1, 2, 3), (10, 15), (500_000, 1_500_000)])
+def test_ticks_are_whole_steps_and_each_stands_once(figures, steps):
+    curves_png(tuple(row(step, eer=0.1, auc=0.9) for step in steps), "m")
+    figures[0].draw_without_rendering()
+    axis = figures[0].axes[-1].xaxis
+    told = {text.get_position()[0]: text.get_text() for text in axis.get_ticklabels()}
+    assert all(text == f"{place:,.10g}" for place, text in told.items())
+    assert len(set(told.values())) == len(told)
+    assert min(told) <= steps[-1]
+
+
 @pytest.mark.parametrize("validated", [False, True])
 def test_curves_open_with_a_panel_for_what_was_measured(validated):
     figures = {"eer": 0.1, "auc": 0.9} if validated else {}
