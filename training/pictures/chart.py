@@ -21,6 +21,8 @@ QUIET = "#7F7F7F"
 _INK = "#222222"
 
 _DPI = 100
+# Points between a heading and its axes.
+_ABOVE = 6
 # Letters of a subtitle that fit on a line.
 _LINE = 105
 
@@ -45,17 +47,26 @@ def dressed(axes: Axes) -> Axes:
     return axes
 
 
-def title(axes: Axes, text: str, subtitle: str) -> None:
-    """A bold heading, and below it, on two lines at most, what was measured on what."""
+def title(axes: Axes, text: str, subtitle: str, *, above: float = 0) -> None:
+    """A bold heading, and below it, on two lines at most, what was measured on what.
+
+    Args:
+        axes: What they stand over.
+        text: The heading.
+        subtitle: What was measured on what.
+        above: Points between them and the axes, for what stands there.
+    """
     subtitle = drawable(subtitle)
     lines = textwrap.wrap(subtitle, _LINE, max_lines=2, placeholder=" …")
     # Empty lines keep the room that the subtitle takes.
     heading = text + "\n" * len(lines)
-    axes.set_title(heading, loc="left", fontsize=14, fontweight="bold", color=_INK)
+    axes.set_title(
+        heading, loc="left", fontsize=14, fontweight="bold", color=_INK, pad=_ABOVE + above
+    )
     axes.annotate(
         "\n".join(lines),
         (0, 1),
-        xytext=(0, 8),
+        xytext=(0, 2 + _ABOVE + above),
         xycoords="axes fraction",
         textcoords="offset points",
         fontsize=10,

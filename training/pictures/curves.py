@@ -1,8 +1,9 @@
 """The training curves: loss and learning rate, accuracy, validation errors, distances."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
@@ -12,6 +13,8 @@ from training.pictures import chart
 CURVES = "curves.png"
 """The file's name beside a checkpoint."""
 
+# Points that a legend of one line takes.
+_LEGEND = 18
 _COLOURS = (chart.IMPOSTOR, chart.GENUINE, chart.MARKED, chart.FURTHER)
 
 
@@ -91,7 +94,7 @@ def curves_png(history: History, subtitle: str, *, kept_step: int | None = None)
         else:
             axes.tick_params(labelbottom=False)
         if place == 0:
-            chart.title(axes, "Training", subtitle)
+            chart.title(axes, "Training", subtitle, above=_LEGEND)
     return chart.to_png(figure)
 
 
@@ -108,6 +111,8 @@ def _loss(axes: Axes, history: History) -> None:
         label="learning rate (right)",
     )
     rates.set_ylim(bottom=0)
+    # Not as a power of ten over the axis, where the heading is.
+    rates.yaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
     rates.set_ylabel("learning rate")
     rates.spines["top"].set_visible(False)
     lines = [
@@ -135,7 +140,7 @@ def _loss(axes: Axes, history: History) -> None:
     axes.set_zorder(rates.get_zorder() + 1)
     axes.patch.set_visible(False)
     axes.set_ylabel("loss")
-    axes.legend(handles=lines, loc="upper right", fontsize=10)
+    _legend(axes, lines)
 
 
 def _accuracy(axes: Axes, found: Series) -> None:
@@ -144,7 +149,7 @@ def _accuracy(axes: Axes, found: Series) -> None:
     axes.plot(found.steps, found.values, marker=marker, color=chart.GENUINE, label=label)
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     axes.set_ylabel("accuracy in training")
-    axes.legend(loc="lower right", fontsize=10)
+    _legend(axes)
 
 
 def _errors(axes: Axes, found: list[Series]) -> None:
@@ -154,7 +159,7 @@ def _errors(axes: Axes, found: list[Series]) -> None:
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     axes.set_ylabel("error in validation")
-    axes.legend(loc="upper right", fontsize=10)
+    _legend(axes)
 
 
 def _distances(axes: Axes, found: list[Series]) -> None:
@@ -163,7 +168,20 @@ def _distances(axes: Axes, found: list[Series]) -> None:
         axes.plot(entry.steps, entry.values, "o-", markersize=4, color=colour, label=entry.name)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("mean distance\nof embeddings")
-    axes.legend(loc="best", fontsize=10)
+    _legend(axes)
+
+
+def _legend(axes: Axes, lines: Sequence[Artist] | None = None) -> None:
+    """Above the axes, as the lines may be anywhere inside."""
+    axes.legend(
+        handles=lines or axes.get_legend_handles_labels()[0],
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        borderaxespad=0,
+        ncols=3,
+        fontsize=10,
+        frameon=False,
+    )
 
 
 def _missed(share: float | None) -> float | None:

@@ -180,6 +180,29 @@ def test_ticks_are_whole_steps_and_each_stands_once(figures, steps):
     assert min(told) <= steps[-1]
 
 
+def test_legends_cover_no_line_and_no_heading(figures):
+    measured = {"eer": 0.3, "auc": 0.9, "one_shot": 0.6, "accuracy": 0.5}
+    apart = {"genuine_distance": 0.5, "impostor_distance": 1.0, "collapsed_loss": 1.0}
+    history = tuple(row(step, **measured, **apart) for step in (1, 2))
+    curves_png(history, "a long name " * 20, kept_step=1)
+    figures[0].draw_without_rendering()
+    panels = [axes for axes in figures[0].axes if axes.get_legend()]
+    assert len(panels) == 4
+    subtitle = panels[0].texts[0].get_window_extent()
+    for axes, above in zip(panels, [subtitle, *(axes.bbox for axes in panels)], strict=False):
+        legend = axes.get_legend().get_window_extent()
+        assert axes.bbox.y1 - 1 <= legend.y0 < legend.y1 <= above.y0
+        assert figures[0].bbox.x0 <= legend.x0 < legend.x1 <= figures[0].bbox.x1
+
+
+def test_a_low_learning_rate_is_told_at_the_ticks(figures):
+    curves_png((Row(1, 1.0, 1.0, 3e-6, 1.0, 100.0),), "m")
+    figures[0].draw_without_rendering()
+    [rates] = [axes for axes in figures[0].axes if axes.get_ylabel() == "learning rate"]
+    assert rates.yaxis.get_offset_text().get_text() == ""
+    assert "1e-06" in {text.get_text() for text in rates.get_yticklabels()}
+
+
 @pytest.mark.parametrize("validated", [False, True])
 def test_curves_open_with_a_panel_for_what_was_measured(validated):
     figures = {"eer": 0.1, "auc": 0.9} if validated else {}
