@@ -6,20 +6,22 @@ import torch
 from PIL import Image, ImageDraw
 
 from training.data.batch import Batch
-from training.pictures.sheet import to_png
+from training.pictures.sheet import fitted, to_png
 
 _TILE = 96
 _GAP = 6
 _ROWS = 8
 _MOST = 64
 _SAME, _DIFFERENT, _NO_PAIR = "#1a9850", "#d73027", "#888888"
+_SLOT = "#f0f0f0"
 
 
 def batch_png(batch: Batch) -> bytes:
     """The first 64 images of a batch, as PNG.
 
     Pairs stand side by side, framed green where they are of one class and red where they are of
-    two; images without pairs stand one by one, those of a class next to one another.
+    two; images without pairs stand one by one, those of a class next to one another. All keep the
+    shape that they have as input.
 
     Args:
         batch: As the network gets it.
@@ -53,8 +55,10 @@ def batch_png(batch: Batch) -> bytes:
             tile = Image.fromarray(
                 images[row].squeeze(-1) if images.shape[-1] == 1 else images[row]
             )
-            tile = tile.convert("RGB").resize((_TILE, _TILE), Image.Resampling.BILINEAR)
-            sheet.paste(tile, (left + _GAP + place * _TILE, top + _GAP))
+            tile = fitted(tile, _TILE, _TILE)
+            x, y = left + _GAP + place * _TILE, top + _GAP
+            draw.rectangle((x, y, x + _TILE - 1, y + _TILE - 1), _SLOT)
+            sheet.paste(tile, (x + (_TILE - tile.width) // 2, y + (_TILE - tile.height) // 2))
     return to_png(sheet)
 
 

@@ -4,6 +4,7 @@ import copy
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -227,6 +228,17 @@ class TestPicture:
             (0, 0, 255),
             (255, 0, 0),
         ]
+
+    @pytest.mark.parametrize("size", [(24, 8), (8, 24), (300, 100)])
+    def test_what_is_not_square_keeps_its_shape(self, size):
+        images = torch.zeros(1, *size, 1)
+        sheet = self.opened(Batch(images, torch.tensor([0]), torch.zeros(1)))
+        black = np.argwhere((np.asarray(sheet) == 0).all(axis=-1))
+        high, wide = black.max(axis=0) - black.min(axis=0) + 1
+        assert (high, wide) == ((96, 32) if size[0] > size[1] else (32, 96))
+        assert len(black) == high * wide
+        # In the middle of its place.
+        assert (black.max(axis=0) + black.min(axis=0)).tolist() == [107, 107]
 
     def test_a_large_batch_shows_a_part(self):
         images = torch.zeros(500, 8, 8, 1, dtype=torch.uint8)
