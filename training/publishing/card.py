@@ -190,9 +190,14 @@ def _figures(evaluations: tuple[Evaluation, ...]) -> list[str]:
         if by := told_calibrated_by(evaluation):
             lines += [one_line(by), ""]
         lines += ["| Figure | Value | 95 % interval |", "|---|---|---|"]
-        lines += [f"| {' | '.join(row)} |" for row in rows_of(evaluation.figures)]
+        lines += [f"| {' | '.join(map(_cell, row))} |" for row in rows_of(evaluation.figures)]
         lines.append("")
     return lines
+
+
+def _cell(text: str) -> str:
+    """What stands in a table, whatever a group is called: no `|` of it may end a cell."""
+    return one_line(text).replace("|", r"\|")
 
 
 def _calibration(calibration: Calibration | None) -> list[str]:

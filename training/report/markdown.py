@@ -11,6 +11,7 @@ from training.report.html import Html, bullets, element, joined, paragraph, tabl
 
 _HEADING = re.compile(r"(#{1,6}) +(.*)")
 _PICTURE = re.compile(r"!\[[^\]]*\]\([^)]*\)")
+_BETWEEN_CELLS = re.compile(r"(?<!\\)\|")
 _RULE = re.compile(r"\|[\s|:-]*-[\s|:-]*\|?")
 _FENCE = "```"
 
@@ -61,14 +62,17 @@ def _end(lines: list[str], start: int, belongs: Callable[[str], bool]) -> int:
 
 def _table(lines: list[str]) -> Iterator[Html]:
     """A table, or the text that it is where no line of it has cells."""
-    rows = [
-        [cell.strip() for cell in line.strip().strip("|").split("|")]
-        for line in lines
-        if not _RULE.fullmatch(line.strip())
-    ]
+    rows = [_cells(line.strip()) for line in lines if not _RULE.fullmatch(line.strip())]
     if not rows:
         yield from (paragraph(line) for line in lines)
         return
     columns = max(len(row) for row in rows)
     headings, *cells = [row + [""] * (columns - len(row)) for row in rows]
     yield table(headings, [[inline(cell) for cell in row] for row in cells])
+
+
+def _cells(line: str) -> list[str]:
+    cells = _BETWEEN_CELLS.split(line.removeprefix("|"))
+    if not cells[-1]:
+        del cells[-1]
+    return [cell.strip().replace(r"\|", "|") for cell in cells]

@@ -44,6 +44,12 @@ def test_a_table_without_a_row_is_the_text_it_is():
     assert shown.text == "abc"
 
 
+def test_a_cell_may_hold_what_ends_cells():
+    shown = read(to_html("| Figure | Value | |\n|---|---|---|\n| a\\|b | 1 |  |\n| c\\| | 2"))
+    assert [shown.tags.count(tag) for tag in ("th", "td")] == [3, 6]
+    assert shown.text == "FigureValuea|b1c|2"
+
+
 def test_an_unclosed_quote_or_fence_is_no_error():
     assert inline("a ` b").text == "a ` b"
     assert read(to_html("```\ncode")).text == "code"
