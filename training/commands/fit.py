@@ -3,7 +3,7 @@
 import argparse
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -28,7 +28,7 @@ from training.data.sources.base import printable, shown
 from training.distributed import Processes
 from training.dry_run.rehearsal import rehearse
 from training.errors import EarlierRunKept, TrainingError
-from training.evaluation.wording import plain
+from training.evaluation.wording import plain, ways_of
 from training.exits import EXIT_INTERRUPTED
 from training.fit import MINUTES, FitRequest, fit, fit_along
 from training.outputs import check_file
@@ -237,11 +237,6 @@ def _report_words(options: argparse.Namespace) -> list[str]:
     return words + store_words(options.store)
 
 
-def _ways(figures: Mapping[str, JsonValue]) -> str:
-    fewest, most = figures["fewest_ways"], figures["ways"]
-    return f"{most}" if fewest == most else f"{fewest} to {most}"
-
-
 def _percent(rate: JsonValue) -> str:
     return percent(rate) if isinstance(rate, float) else plain(rate)
 
@@ -268,7 +263,7 @@ def _summary(store: ModelStore, reference: Reference) -> str:
             )
         elif evaluation.protocol == "one-shot":
             lines.append(
-                f"  one-shot, {_ways(figures)} ways: {_percent(figures['accuracy'])}"
+                f"  one-shot, {ways_of(figures)} ways: {_percent(figures['accuracy'])}"
                 f"{_within(figures['interval'], _percent)} of {figures['trials']:,} trials"
             )
     if manifest.calibration is None:

@@ -44,6 +44,15 @@ def plain(value: JsonValue) -> str:
     return "–" if value is None else str(value)
 
 
+def ways_of(figures: Mapping[str, JsonValue]) -> str:
+    """Among how many candidates one-shot trials had to choose: 20, or 5 to 20; empty if unknown."""
+    most = figures.get("ways")
+    fewest = figures.get("fewest_ways", most)
+    if most is None:
+        return ""
+    return f"{most}" if fewest == most else f"{fewest} to {most}"
+
+
 def told_calibrated_by(evaluation: Evaluation) -> str:
     """What calibrated the figures of an evaluation, in a sentence; empty if the model's own did."""
     by = evaluation.calibrated_by

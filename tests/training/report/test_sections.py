@@ -1,5 +1,6 @@
 """Sections of a report: each figure in its place."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -14,7 +15,7 @@ from training.data.split import Split
 from training.report.beside import Beside
 from training.report.content import Content
 from training.report.located import Located
-from training.report.sections import data, records, results
+from training.report.sections import data, model, records, results
 from training.report.thresholds import Wanted
 
 RATES = {
@@ -88,6 +89,22 @@ def test_the_newest_figures_come_first(content):
     assert content.evaluation("retrieval") is None
     text = shown(records.figures(content).body)
     assert in_order(text, "verification, kept: data of 0.1", "verification, kept: data of 0.3")
+
+
+@pytest.mark.parametrize(
+    ("figures", "told"),
+    [
+        ({"ways": 2, "fewest_ways": 2}, "among 2 candidates of a group"),
+        ({"ways": 20, "fewest_ways": 5}, "among 5 to 20 candidates of a group"),
+        # Of an earlier release.
+        ({}, "among the candidates of a group"),
+    ],
+)
+def test_a_one_shot_figure_says_among_how_many(content, figures, told):
+    trials = Evaluation(protocol="one-shot", data="d", figures={"accuracy": 1.0, **figures})
+    manifest = content.manifest.model_copy(update={"evaluations": (trials,)})
+    text = shown(model.summary(replace(content, manifest=manifest)).body)
+    assert f"right answers {told}" in text
 
 
 def test_of_many_names_it_is_said_how_many_more_there_are(content):

@@ -3,6 +3,7 @@
 from pydantic import JsonValue
 
 from model_store.manifest import Evaluation
+from training.evaluation.wording import ways_of
 from training.pictures.chart import named, percent
 from training.report.content import Content, Section
 from training.report.html import Child, Html, element, joined, paragraph, table
@@ -73,12 +74,13 @@ def _tiles(content: Content) -> Html:
             _rate("False rejects", here, "frr", f"of genuine pairs, {where}"),
             _share("ECE", calibrated.figures, "calibration_error", off),
         ]
-    for evaluation, name, key, note in (
-        (used[1], "One-shot", "accuracy", "right answers among the candidates of a group"),
-        (used[2], "Recall at 1", "recall_at_1", "the most alike image is of the same class"),
-    ):
-        if evaluation is not None:
-            tiles.append(_rate(name, evaluation.figures, key, note))
+    if used[1] is not None:
+        figures = used[1].figures
+        note = f"right answers among {ways_of(figures) or 'the'} candidates of a group"
+        tiles.append(_rate("One-shot", figures, "accuracy", note))
+    if used[2] is not None:
+        note = "the most alike image is of the same class"
+        tiles.append(_rate("Recall at 1", used[2].figures, "recall_at_1", note))
     shown = [tile for tile in tiles if tile.text]
     if not shown:
         return paragraph("No figures were kept for this model.", class_="quiet")
