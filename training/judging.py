@@ -167,7 +167,7 @@ def judge(
         typicality = fit_typicality(
             embedded,
             turns=crossing.turns,
-            data=_told(embedded.folder, _crossed(embedded.folder)),
+            data=_told(Sides(embedded, None), _crossed(embedded.folder)),
             data_digest=embedded.folder.digest(),
             seed=recipe.seed,
         )
@@ -179,7 +179,7 @@ def judge(
                 sides.right,
                 one_kind=network.shares_weights,
                 trained_on=_trained_on(network, sides, parts, recipe.seed, device, reporter),
-                data=_told(sides.left.folder, kept),
+                data=_told(sides, kept),
                 data_digest=sides.left.folder.digest(),
                 seed=recipe.seed,
             )
@@ -188,7 +188,7 @@ def judge(
         of = _of(sides, parts.validation)
         if can_play(of.left, of.right):
             trials = one_shot(of.left, network, candidates=of.right, seed=recipe.seed)
-            evaluations.append(_evaluation("one-shot", trials, of.left.folder, _VALIDATION))
+            evaluations.append(_evaluation("one-shot", trials, of, _VALIDATION))
     return Outcome(
         judged.calibration,
         typicality,
@@ -234,12 +234,12 @@ def _by_classes_kept(
 
     found, others = None, None
     if parts.calibration is not None:
-        found = _calibrated(scored(sides), recipe, sides.left.folder, kept)
+        found = _calibrated(scored(sides), recipe, sides, kept)
     if parts.validation is None:
         return _Judged() if found is None else _Judged(found.calibration, warnings=found.warnings)
     if parts.calibration is not None:
         aside = _of(sides, parts.calibration)
-        others = _calibrated(scored(aside), recipe, aside.left.folder, _CALIBRATION)
+        others = _calibrated(scored(aside), recipe, aside, _CALIBRATION)
     judging = _of(sides, parts.validation)
     pairs = scored(judging)
     calibration = None if others is None else others.calibration
@@ -248,7 +248,7 @@ def _by_classes_kept(
     warnings = chance_warnings(figures.auc, figures.auc_interval)
     return _Judged(
         None if found is None else found.calibration,
-        _evaluation("verification", figures, judging.left.folder, _VALIDATION, by),
+        _evaluation("verification", figures, judging, _VALIDATION, by),
         Validation(
             judging.left.folder,
             (judging.right or judging.left).folder,
@@ -261,9 +261,10 @@ def _by_classes_kept(
 
 def _by_crossing(crossing: Crossed, recipe: Recipe) -> _Judged:
     """By pairs of all classes, each scored by what was fitted to others."""
+    sides = Sides(crossing.embedded, None)
     folder, pairs = crossing.embedded.folder, crossing.scored
     which = _crossed(folder)
-    found = _calibrated(pairs, recipe, folder, which)
+    found = _calibrated(pairs, recipe, sides, which)
     figures = verification_figures(pairs, seed=recipe.seed)
     tested, by = None, ""
     names = deal_classes(folder, 2, recipe.seed)
@@ -271,14 +272,14 @@ def _by_crossing(crossing: Crossed, recipe: Recipe) -> _Judged:
         number = {name: label for label, name in enumerate(folder.class_names)}
         fitted, judged = (pairs.within(np.array([number[name] for name in half])) for half in names)
         if all(len(of) for half in (fitted, judged) for of in (half.genuine, half.impostor)):
-            tested = (judged, _calibrated(fitted, recipe, folder, which).calibration)
+            tested = (judged, _calibrated(fitted, recipe, sides, which).calibration)
             half = verification_figures(judged, calibration=tested[1], seed=recipe.seed)
             about = ("calibration_error", "calibration_error_interval", "at_threshold")
             figures = figures.model_copy(update={name: getattr(half, name) for name in about})
             by = "half of these classes, and judged on the others"
     return _Judged(
         found.calibration,
-        _evaluation("verification", figures, folder, which, by),
+        _evaluation("verification", figures, sides, which, by),
         Validation(folder, folder, pairs, tested),
         (*chance_warnings(figures.auc, figures.auc_interval), *found.warnings),
     )
@@ -288,31 +289,36 @@ def _crossed(folder: ImageFolder) -> str:
     return _CROSSED_SIDES if folder.two_sided else _CROSSED
 
 
-def _calibrated(scored: ScoredPairs, recipe: Recipe, folder: ImageFolder, which: str) -> Calibrated:
+def _calibrated(scored: ScoredPairs, recipe: Recipe, sides: Sides, which: str) -> Calibrated:
     return calibrate(
         scored,
         target_far=recipe.calibration.far,
         prior=recipe.calibration.prior,
-        data=_told(folder, which),
-        data_digest=folder.digest(),
+        data=_told(sides, which),
+        data_digest=sides.left.folder.digest(),
         seed=recipe.seed,
     )
 
 
 def _evaluation(
-    protocol: str, figures: Figures, folder: ImageFolder, which: str, by: str = ""
+    protocol: str, figures: Figures, sides: Sides, which: str, by: str = ""
 ) -> Evaluation:
     return Evaluation(
         protocol=protocol,
-        data=_told(folder, which),
-        data_digest=folder.digest(),
+        data=_told(sides, which),
+        data_digest=sides.left.folder.digest(),
         figures=figures.to_json(),
         calibrated_by=by,
     )
 
 
-def _told(folder: ImageFolder, which: str) -> str:
-    return f"{folder.name}, {which}: {folder.described()}"
+def _told(sides: Sides, which: str) -> str:
+    left, right = sides.left.folder, sides.right
+    told = f"{left.name}, {which}: {left.described()}"
+    # Where only the branches differ, the same images stand on the right.
+    if right is None or not right.folder.two_sided:
+        return told
+    return f"{told}; right: {right.folder.described()}"
 
 
 def _of(sides: Sides, part: ImageFolder) -> Sides:

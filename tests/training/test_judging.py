@@ -193,6 +193,23 @@ class TestClassesKept:
         assert outcome.calibration.threshold != wanted
         assert outcome.validation.tested[1].threshold == wanted
 
+    def test_images_of_either_side_are_told(self, tmp_path: Path) -> None:
+        photos = whole(
+            grown(tmp_path / "photos", pngs(f"c{c}/{i}.png" for c in range(8) for i in range(3)))
+        )
+        shop = whole(grown(tmp_path / "shop", pngs(f"c{c}/front.png" for c in range(8))))
+        joined = join_sides(photos, shop)
+        parts = Parts(*(joined.subset(range(*ends)) for ends in ((0, 2), (2, 5), (5, 8))))
+        outcome = judged(parts, load_recipe("images"))
+        (evaluation,) = outcome.evaluations
+        told = "9 images of 3 classes; right: 3 images of 3 classes"
+        assert evaluation.data == f"photos, validation classes: {told}"
+        assert evaluation.calibrated_by == f"photos, calibration classes: {told}"
+        assert evaluation.figures["images"] == 12
+        assert outcome.calibration is not None
+        told = "photos, classes: 18 images of 6 classes; right: 6 images of 6 classes"
+        assert outcome.calibration.data == told
+
     def test_without_classes_to_calibrate_there_are_figures_and_no_calibration(
         self, parts: Parts
     ) -> None:

@@ -47,6 +47,13 @@ class TestJoining:
             ("right/b/x.png", 1, "right"),
         ]
 
+    def test_both_are_told(self, sides):
+        joined = join_sides(*sides)
+        assert joined.described() == "5 images (3 left, 2 right) of 2 classes"
+        for side in Side:
+            assert "left" not in joined.on(side).described()
+        assert "left" not in sides[0].described()
+
     def test_bytes_come_from_the_side_of_the_item(self, sides):
         joined = join_sides(*sides)
         assert joined.read(joined.items[3]) == sides[1].read(sides[1].items[0])

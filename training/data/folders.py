@@ -151,9 +151,12 @@ class ImageFolder:
         return self.source.resolve().name
 
     def described(self) -> str:
-        """How much there is, in words."""
+        """How much there is, in words; of two sides, on each."""
         groups = len(self.group_names)
-        return f"{len(self.items):,} images of {len(self.classes):,} classes" + (
+        right = int(self.on_right.sum())
+        left = len(self.items) - right
+        sides = f" ({left:,} left, {right:,} right)" if left and right else ""
+        return f"{len(self.items):,} images{sides} of {len(self.classes):,} classes" + (
             f" in {groups} groups" if groups > 1 else ""
         )
 

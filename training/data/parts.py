@@ -162,7 +162,8 @@ def open_sources(data: Path, holdout: Path | None, right: Path | None = None) ->
             kept = join_sides(kept, other.validation or opposite)
         elif other.validation is not None:
             left_out.append(f"{called(right)}/{other.validation.source.name}")
-    return Sources(train, kept, called(data), tuple(left_out), other_files)
+    name = called(data) if right is None else f"{called(data)} and {called(right)}"
+    return Sources(train, kept, name, tuple(left_out), other_files)
 
 
 def make_split(sources: Sources, shares: SplitShares, seed: int, *, crossed: bool = False) -> Split:

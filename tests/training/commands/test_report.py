@@ -198,6 +198,9 @@ class TestTwoSides:
         wanted = "photos, validation classes: 6 images of 2 classes; right shop: 2 images of 2"
         assert wanted in reader.text
         assert "names that the model was trained on" not in reader.text
+        for part in ("validation classes", "measured for this report"):
+            assert f"{part}, left62" in reader.text
+            assert f"{part}, right22" in reader.text
         # Each of six photos with the one picture of its class, and none with one another.
         assert "genuine pairs6" in reader.text
         assert "impostor pairs6" in reader.text

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from model_store.network import Side
 from training.data.folders import ImageFolder
 from training.data.split import Split, told_of_start
 from training.report.content import Content, Section
@@ -17,8 +18,10 @@ from training.report.html import (
     picture,
     table,
 )
+from training.report.measurements import Measured
 from training.report.sheets import CLASSES, sample_sheet
 
+_MEASURED = "measured for this report"
 _NAMED = 500
 _SKIPPED = 200
 
@@ -28,12 +31,15 @@ def data(content: Content) -> Section:
     body: list[Child] = []
     folders = [(part.title, part.folder) for part in content.located.parts]
     if content.measured is not None:
-        folders.append(("measured for this report", content.measured.left.folder))
+        folders.append((_MEASURED, content.measured.left.folder))
     if content.manifest.provenance.data:
         body.append(paragraph(f"Trained on {content.manifest.provenance.data}."))
     if folders:
         headings = ("", "images", "classes", "groups", "images a class", "median")
-        body.append(table(headings, [_counts(*entry) for entry in folders]))
+        counted = [row for part in content.located.parts for row in _sides(part.title, part.folder)]
+        if content.measured is not None:
+            counted += _measured(content.measured)
+        body.append(table(headings, [_counts(*row) for row in counted]))
     if content.beside.skipped:
         body.append(_skipped(content.beside.skipped))
     shown: list[ImageFolder] = []
@@ -124,6 +130,20 @@ def _parts(found: Split) -> list[tuple[str, tuple[str, ...]]]:
 def _part(title: str, names: tuple[str, ...]) -> tuple[str, str, str]:
     groups = {name.split("/")[0] for name in names if "/" in name}
     return title, f"{len(names):,}", f"{len(groups):,}" if groups else "–"
+
+
+def _sides(title: str, folder: ImageFolder) -> list[tuple[str, ImageFolder]]:
+    """The rows of a folder: one of each side, where its images know theirs."""
+    if not folder.two_sided:
+        return [(title, folder)]
+    return [(f"{title}, {side}", folder.on(side)) for side in Side]
+
+
+def _measured(measured: Measured) -> list[tuple[str, ImageFolder]]:
+    left, right = measured.left.folder, measured.right
+    if right is None or not right.folder.two_sided:
+        return _sides(_MEASURED, left)
+    return [(f"{_MEASURED}, {Side.LEFT}", left), (f"{_MEASURED}, {Side.RIGHT}", right.folder)]
 
 
 def _counts(title: str, folder: ImageFolder) -> tuple[str, ...]:
