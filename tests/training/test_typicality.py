@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from model_store.typicality import ClassCentres, Residuals, SideTypicality
 from model_store.typicality.pixels import COUNT, LOGARITHMS
 from tests.training.trees import embedded
 from training.calibration import Turn, fit_typicality, typical, typicality_warnings
+from training.data.folders import ImageClass
 from training.evaluation.embedding import EmbeddedFolder
 
 DIMENSION = 24
@@ -247,6 +249,27 @@ def test_both_sides_of_one_branch_are_described_as_one_kind(groups, helped) -> N
     assert (found.images, found.classes) == (150, 15)
     wanted = whole.sides[Side.LEFT].reference
     assert found.sides[Side.LEFT].reference == pytest.approx(wanted, rel=1e-3, abs=1e-3)
+
+
+def test_sides_that_are_grouped_otherwise_have_their_classes_held_out_together() -> None:
+    """Classes are matched as for pairs, and all images of one side are no group."""
+    left, right = folder(150, classes=15, groups=5), folder(150, classes=15, groups=5, seed=1)
+    right = replace(right, embeddings=right.embeddings.roll(1, dims=1))
+
+    def known_as(side: EmbeddedFolder, name: Callable[[str], ImageClass]) -> EmbeddedFolder:
+        classes = tuple(name(entry.name) for entry in side.folder.classes)
+        return replace(side, folder=replace(side.folder, classes=classes))
+
+    def measured(left: EmbeddedFolder, right: EmbeddedFolder) -> np.ndarray:
+        found = fit_typicality(left, right, one_kind=True)
+        assert found.classes == 15
+        return found.sides[Side.LEFT].reference
+
+    by_class = measured(known_as(left, ImageClass), known_as(right, ImageClass))
+    flat = known_as(right, lambda name: ImageClass(name[3:]))
+    one_group = known_as(right, lambda name: ImageClass(f"shop/{name[3:]}", "shop"))
+    for other in (flat, one_group):
+        assert measured(left, other) == pytest.approx(by_class, rel=1e-3, abs=1e-3)
 
 
 def test_too_few_images_describe_nothing() -> None:

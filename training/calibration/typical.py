@@ -23,6 +23,7 @@ from model_store.typicality import (
 from model_store.typicality.pixels import COUNT, LOGARITHMS
 from model_store.vectors import to_unit_length
 from training.evaluation.embedding import EmbeddedFolder
+from training.evaluation.pairs import match_labels
 from training.principal import principal_directions
 
 LEVEL = 0.02
@@ -209,9 +210,12 @@ def _fit_side(
 def _folds(own: "_Material", seed: int) -> list[Turn]:
     """The folds of images of classes that the network was not trained on.
 
-    Groups are not torn apart where there is one for each fold, and classes never.
+    Groups are not torn apart where there is one for each fold, and classes never: sides whose
+    groups differ, as where one has none, have no group to keep together.
     """
-    units = own.groups if len(np.unique(own.groups)) >= _FOLDS else own.labels
+    classes, groups = np.unique(own.labels), np.unique(own.groups)
+    nested = np.unique([own.labels, own.groups], axis=1).shape[1] == len(classes)
+    units = own.groups if nested and len(groups) >= _FOLDS else own.labels
     names = np.random.default_rng(seed).permutation(np.unique(units))
     return [
         Turn(np.isin(units, names[number::_FOLDS]), own.features)
@@ -243,13 +247,14 @@ class _Material:
 
 
 def _material(folders: Sequence[EmbeddedFolder]) -> _Material:
-    """That of several folders: a class, or a group, of one name is one in all of them."""
-    of_images = [each.folder.classes[label] for each in folders for label in each.labels]
+    """That of one side, or of both: classes are matched as those of pairs are, groups by name."""
+    left, *others = folders
+    groups = [each.folder.classes[label].group for each in folders for label in each.labels]
     return _Material(
         np.concatenate([each.features.numpy() for each in folders]),
         np.concatenate([each.statistics for each in folders]),
-        np.unique([entry.name for entry in of_images], return_inverse=True)[1],
-        np.unique([entry.group for entry in of_images], return_inverse=True)[1],
+        np.concatenate([left.labels, *(match_labels(left, right) for right in others)]),
+        np.unique(groups, return_inverse=True)[1],
     )
 
 
