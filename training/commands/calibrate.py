@@ -167,7 +167,9 @@ def _folder(bench: Bench, options: argparse.Namespace) -> ImageFolder:
             f"'{manifest.name}' is not calibrated yet; give --far and no --describe-only"
         )
     folder = bench.folder()
-    if len(folder.items) < LEAST_IMAGES or len(folder.classes) < 2:
+    # A gallery helps to describe what one branch embeds.
+    alone = options.gallery is None or not bench.network.shares_weights
+    if alone and (len(folder.items) < LEAST_IMAGES or len(folder.classes) < 2):
         _check_not_asked(options, folder)
     return folder
 

@@ -101,6 +101,15 @@ def test_images_of_one_class_calibrate_against_a_gallery_and_describe_nothing(
     one = grown(tmp_path / "one", pngs([f"a/{image}.png" for image in range(40)]))
     gallery = grown(tmp_path / "gallery", pngs([f"{name}/1.png" for name in "ab"]))
     store.save("two", small.network("cosine", sides=2))
+def test_a_gallery_describes_where_images_alone_are_too_few(store, tmp_path):
+    photos = grown(tmp_path / "photos", pngs([f"c{n}/{image}.png" for n in "12" for image in "12"]))
+    shop = grown(tmp_path / "shop", pngs(f"c{n}/{view}.png" for n in range(12) for view in "123"))
+    words = ("calibrate", "plain", "--data", photos, "--gallery", shop)
+    assert run(store, *words, "--far", 0.1, "--any-pixels") == 0
+    assert run(store, *words, "--describe-only") == 0
+    assert store.manifest("plain").typicality.images == 4 + 36
+
+
     words = ("calibrate", "two", "--data", one, "--gallery", gallery, "--far", 0.1)
     assert run(store, *words) == 0
     assert "images of one class" in capsys.readouterr().err
