@@ -91,7 +91,8 @@ class Calibration(BaseModel):
         classes: Classes that gave its genuine pairs: with two images or more.
         genuine_pairs: Pairs of one class among them.
         impostor_pairs: Pairs of two classes among them.
-        impostors: Whether those are all the impostor pairs; None in calibrations of older versions.
+        impostors: Whether those are all the impostor pairs that can be scored, or a limit left some
+            out; None in calibrations of older versions.
         distribution: Where their scores lie; None in calibrations of older versions.
         data: What the pairs were, in words.
         data_digest: SHA-256 over the images, or empty if they are not files.

@@ -67,7 +67,7 @@ def calibrate(
         classes=scored.paired_classes,
         genuine_pairs=len(scored.genuine),
         impostor_pairs=len(scored.impostor),
-        impostors=scored.impostor_pairs.coverage,
+        impostors="sample" if scored.impostor_pairs.limited else "exhaustive",
         distribution=distribution_of(scored),
         data=data,
         data_digest=data_digest,

@@ -94,7 +94,7 @@ def crossed(
         turns.append(Turn(~measured, features.numpy()))
     pool = pool_within(folder)
     ours, our_scores = genuine.joined(pool.genuine_total)
-    theirs, their_scores = impostor.joined(pool.impostor_total)
+    theirs, their_scores = impostor.joined(pool.impostor_total, max_impostors)
     scored = ScoredPairs(
         metric=metric,
         genuine=our_scores,
@@ -122,7 +122,7 @@ def score_as_they_are(
     lefts, rights = np.flatnonzero(~on_right), np.flatnonzero(on_right)
 
     def whole(pairs: Pairs) -> Pairs:
-        return Pairs(lefts[pairs.left], rights[pairs.right], pairs.coverage)
+        return replace(pairs, left=lefts[pairs.left], right=rights[pairs.right])
 
     return replace(
         scored,
@@ -170,12 +170,15 @@ class _Collected:
         self._right.append(pairs.right)
         self._scores.append(scores)
 
-    def joined(self, total: int) -> tuple[Pairs, Floats]:
+    def joined(self, total: int, limit: int | None = None) -> tuple[Pairs, Floats]:
         """All of them.
 
         Args:
             total: How many pairs of the kind there are.
+            limit: How many were taken at most, if there was one. Of pairs that no turn can score
+                none are left out by it.
         """
         left, right = np.concatenate(self._left), np.concatenate(self._right)
         coverage: Coverage = "exhaustive" if len(left) == total else "sample"
-        return Pairs(left, right, coverage), np.concatenate(self._scores)
+        limited = coverage == "sample" and len(left) == limit
+        return Pairs(left, right, coverage, limited), np.concatenate(self._scores)

@@ -1,6 +1,6 @@
 """Which pairs images of classes give: all of them, or a fair sample."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -20,15 +20,17 @@ class Pairs:
         left: int64 (P,), rows of the left images.
         right: int64 (P,), rows of the right images.
         coverage: Whether these are all the pairs of their kind.
+        limited: Whether a limit left some out, so that a higher one gives more.
     """
 
     left: Indices
     right: Indices
     coverage: Coverage = "exhaustive"
+    limited: bool = False
 
     def only(self, kept: npt.NDArray[np.bool_]) -> "Pairs":
         """Those marked, (P,)."""
-        return Pairs(self.left[kept], self.right[kept], self.coverage)
+        return replace(self, left=self.left[kept], right=self.right[kept])
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ class PairPool:
             _, first = np.unique(codes, return_index=True)
             codes = codes[np.sort(first)]
         left, right = np.divmod(codes[:limit], len(self.right))
-        return Pairs(left, right, "sample")
+        return Pairs(left, right, "sample", limited=True)
 
     def _draw_any(self, count: int, generator: np.random.Generator) -> tuple[Indices, Indices]:
         """Pairs of which those of two classes are alike in likelihood; many are of two classes."""

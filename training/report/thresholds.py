@@ -11,7 +11,6 @@ from training.calibration.sufficiency import (
 from training.evaluation.intervals import Interval
 from training.evaluation.metrics import alike, roc
 from training.evaluation.pairs import ScoredPairs
-from training.evaluation.pool import Coverage
 from training.evaluation.protocols.verification import rates_intervals
 
 WANTED = (0.1, 0.05, 0.01, 0.001)
@@ -56,7 +55,7 @@ def wanted_rates(
         targets: The rates wanted, each in (0, 1).
     """
     curve = roc(scored.genuine_alike, scored.impostor_alike)
-    impostors, coverage = len(scored.impostor), scored.impostor_pairs.coverage
+    impostors, limited = len(scored.impostor), scored.impostor_pairs.limited
     found = []
     for target in targets:
         point = curve.at_far(target)
@@ -69,7 +68,7 @@ def wanted_rates(
                 far_interval=far_interval,
                 frr=point.frr,
                 frr_interval=frr_interval,
-                advice=_advice(target, impostors, coverage),
+                advice=_advice(target, impostors, limited=limited),
                 told=impostors * target >= FALSE_ACCEPTS_TO_SEE,
             )
         )
@@ -88,21 +87,20 @@ def few_classes(scored: ScoredPairs) -> str:
     )
 
 
-def _advice(target: float, impostors: int, coverage: Coverage) -> str:
+def _advice(target: float, impostors: int, *, limited: bool) -> str:
     if impostors * target >= FALSE_ACCEPTS_TO_RELY:
         return ""
     see, rely = (
         math.ceil(round(count / target, 6))
         for count in (FALSE_ACCEPTS_TO_SEE, FALSE_ACCEPTS_TO_RELY)
     )
-    sample = coverage == "sample"
-    more = "; they are a sample: --max-impostors takes more of those there are" if sample else ""
+    more = "; they are a sample: --max-impostors takes more of those there are" if limited else ""
     if impostors * target >= FALSE_ACCEPTS_TO_SEE:
         return (
             f"{impostors:,} impostor pairs are few for this rate: {rely:,} would be reliable{more}"
         )
     few = f"{impostors:,} impostor pairs"
-    few = f"{few} are too few" if sample else f"the data are too few: {few}"
+    few = f"{few} are too few" if limited else f"the data are too few: {few}"
     return (
         f"{few}; {see:,} are needed to tell such a rate at all, {rely:,} to rely on the "
         f"threshold{more}"

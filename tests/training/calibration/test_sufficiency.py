@@ -1,5 +1,7 @@
 """What users of a calibration are warned of."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -41,6 +43,11 @@ def test_of_a_sample_more_pairs_are_taken_and_no_images_added():
     assert "200 impostor pairs are too few" in few
     assert "--max-impostors" in few
     assert "add images" not in few
+    # As where classes were never left out together.
+    unlimited = replace(pairs.impostor_pairs, limited=False)
+    (few,) = calibrate(replace(pairs, impostor_pairs=unlimited), target_far=0.01).warnings
+    assert "--max-impostors" not in few
+    assert "add images or classes" in few
 
 
 @pytest.mark.parametrize(

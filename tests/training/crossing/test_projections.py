@@ -157,6 +157,7 @@ class TestSides:
         assert len(ours) == 7 * 3 * 2
         assert found.scored.genuine_pairs.coverage == "exhaustive"
         assert found.scored.impostor_pairs.coverage == "sample", "not every couple had its turn"
+        assert not found.scored.impostor_pairs.limited, "which no higher limit brings"
         first = fitted(recipe, folder.subset(set(range(7)) - set(sets[0].tolist())))
         made = embed_folder(first, folder).embeddings
         scores = dict(

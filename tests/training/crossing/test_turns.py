@@ -71,7 +71,7 @@ class TestTurns:
             self.run([[0, 1]], names, seed=seed, most=20)[0].scored for seed in (0, 0, 1)
         )
         pairs = first.impostor_pairs
-        assert (len(pairs.left), pairs.coverage) == (20, "sample")
+        assert (len(pairs.left), pairs.coverage, pairs.limited) == (20, "sample", True)
         assert len(set(pairs.left)) > 5, "and not the first ones"
         assert first.impostor.tolist() == again.impostor.tolist()
         assert first.impostor.tolist() != other.impostor.tolist()

@@ -67,11 +67,14 @@ def test_tells_how_many_are_needed():
 def test_of_a_sample_more_can_be_taken(impostors):
     pairs = scored([1.0], np.linspace(0, 0.9, impostors))
     whole = pairs.impostor_pairs
-    sample = replace(pairs, impostor_pairs=replace(whole, coverage="sample"))
-    told = [wanted_rates(each, targets=(0.01,))[0].advice for each in (pairs, sample)]
+    # Of classes that were never left out together no pair can be scored, whatever the limit.
+    crossed = replace(pairs, impostor_pairs=replace(whole, coverage="sample"))
+    sample = replace(pairs, impostor_pairs=replace(whole, coverage="sample", limited=True))
+    told = [wanted_rates(each, targets=(0.01,))[0].advice for each in (pairs, crossed, sample)]
+    assert told[1] == told[0]
     assert "--max-impostors" not in told[0]
-    assert "--max-impostors takes more" in told[1]
-    assert "data are too few" not in told[1]
+    assert "--max-impostors takes more" in told[2]
+    assert "data are too few" not in told[2]
 
 
 def test_few_classes_are_told():
