@@ -217,10 +217,10 @@ def _measured(
                 "flatters the model"
             )
         notes.append(note)
-    seen = set(folder.class_names).intersection(split.learnt if split else ())
+    seen = set(shown.class_names).intersection(split.learnt if split else ())
     if seen and crossed is None:
         notes.append(
-            f"{len(seen):,} of the {len(folder.classes):,} classes measured have names that the "
+            f"{len(seen):,} of the {len(shown.classes):,} classes measured have names that the "
             "model was trained on: if they are the same, the figures flatter it"
         )
     sides = bench.sides(folder) if crossed is None else Sides(crossed.embedded, None)

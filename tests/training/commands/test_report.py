@@ -219,6 +219,8 @@ class TestTwoSides:
         assert "6 images of 2 classes (a sample of 24 images of 8 classes)" in reader.text
         assert f"right shop: {self.CLASSES} images of {self.CLASSES} classes" in reader.text
         assert "recall at 1 flatters" not in reader.text
+        # Half of the eight are, and neither of the two.
+        assert "names that the model was trained on" not in reader.text
 
     def test_a_gallery_is_another_thing(self, shop, capsys):
         words = ["report", "two", "--data", "photos", "--gallery", "shop", "--right", "shop"]
