@@ -25,8 +25,11 @@ def rows_of(figures: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tupl
 
 
 def decimal(value: float) -> str:
-    """Four decimals, or of what is below a tenth three digits: small rates are not all 0.0000."""
-    if value == 0 or abs(value) >= 0.1:
+    """Four decimals, or of what is below a tenth three digits: small rates are not all 0.0000.
+
+    Those of less than one in a million are, such as the lower end of an interval.
+    """
+    if not 1e-6 <= abs(value) < 0.1:
         return f"{value:.4f}"
     return np.format_float_positional(value, precision=3, unique=False, fractional=False, trim="k")
 

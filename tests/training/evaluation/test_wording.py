@@ -14,6 +14,8 @@ from training.evaluation.wording import decimal, plain, rows_of
         (0.0033428, "0.00334"),
         (0.000019843, "0.0000198"),
         (-0.00012, "-0.000120"),
+        (1.23e-6, "0.00000123"),
+        (5.49e-12, "0.0000"),
     ],
 )
 def test_small_rates_have_three_digits(value, shown):
