@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 
 from model_store.cpus import available_cpus
-from model_store.manifest import check_name
 from training.data.folders import ImageFolder
 from training.data.parts import open_sources
 from training.data.pixels import PixelsAsTheyCome
@@ -16,6 +15,7 @@ from training.dry_run.layers import layers
 from training.dry_run.picture import batch_png
 from training.fit import FitRequest
 from training.fit.jobs import new_job
+from training.fit.names import check_free
 from training.hardware import hardware
 from training.initialise import open_origin
 from training.learning.freezing import Frozen, enter_training
@@ -47,8 +47,7 @@ def rehearse(request: FitRequest, picture: Path, reporter: Reporter) -> str:
     Raises:
         TwinlensError: `fit` would raise it; or the picture cannot be written.
     """
-    check_name(request.name)
-    request.store.check_no_alias(request.name)
+    check_free(request.name, request.store)
     sources = open_sources(request.data, request.holdout, request.right)
     for line in sources.not_used():
         reporter.say(line)

@@ -10,7 +10,7 @@ from training.distributed import Processes
 from training.errors import EarlierRunKept, TrainingError
 from training.fit.along import Settled
 from training.fit.jobs import continued_job, new_job
-from training.fit.names import at_step
+from training.fit.names import at_step, check_free
 from training.fit.request import FitRequest
 from training.memory import shortage_told
 from training.progress import Reporter
@@ -42,9 +42,7 @@ def fit(
         EarlierRunKept: It was interrupted while the run that it was to discard is still there.
     """
     # Not when it is published, for that is hours later.
-    request.store.check_no_alias(request.name)
-    if request.store.versions(request.name):
-        request.store.check_writable(request.name)
+    check_free(request.name, request.store)
     run = Run(request.store.root, request.name)
     with run.locked():
         earlier = run.begun or run.resumable

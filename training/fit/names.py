@@ -17,6 +17,18 @@ def at_step(name: str, step: int) -> str:
     return f"{name}-step{step}"
 
 
+def check_free(name: str, store: ModelStore) -> None:
+    """Refuses a name that no version of a model can be put under.
+
+    Raises:
+        StoreError: It is no name, an alias of another model, or of one that cannot be added to.
+    """
+    check_name(name)
+    store.check_no_alias(name)
+    if store.versions(name):
+        store.check_writable(name)
+
+
 def check_kept_names(name: str, recipe: Recipe, store: ModelStore) -> None:
     """Refuses a name to which no step can be added, where weights of every validation are kept.
 

@@ -303,15 +303,16 @@ def test_an_alias_that_a_kept_step_would_put_out_of_use_is_said_before_training(
     assert "duplicates" not in told
 
 
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
 def test_a_model_whose_folder_cannot_be_written_is_said_before_anything_else(
-    command, store, capsys, monkeypatch
+    command, store, dry, capsys, monkeypatch
 ):
     def refused(_):
         raise PermissionError(13, "Permission denied")
 
     store.save("m", tiny.network())
     monkeypatch.setattr("model_store.versions.make_folder", refused)
-    assert command(data="absent") == 1
+    assert command(*dry, data="absent") == 1
     assert "mend the permissions" in capsys.readouterr().err
 
 
