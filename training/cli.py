@@ -26,6 +26,9 @@ _COMMANDS = {
 
 
 def _sentence(summary: str) -> str:
+_TRAIN = ("fit", "cross-validate")
+"""Those that train."""
+
     return f"{summary[0].upper()}{summary[1:]}."
 
 
@@ -80,8 +83,8 @@ def _run(given: list[str]) -> int:
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     options = parser.parse_args(given)
-    from training.memory import shortage_told
+    from training.memory import LESS_AT_ONCE, shortage_told
 
-    with shortage_told():
+    with shortage_told(LESS_AT_ONCE if options.command in _TRAIN else ""):
         status: int = options.run(options)
     return status

@@ -26,9 +26,19 @@ def available_bytes() -> int:
     return max(0, min(free)) if free else 2**31
 
 
+LESS_AT_ONCE = (
+    ", or have less in it at once: --set batch=… with fewer images, and batches_per_step=… with "
+    "more if a step is to have as many, or a smaller data.memory_share=…"
+)
+"""What training can do with less memory."""
+
+
 @contextmanager
-def shortage_told() -> Iterator[None]:
+def shortage_told(advice: str = "") -> Iterator[None]:
     """Within it, a want of memory is an error that says what to do.
+
+    Args:
+        advice: What there is to do beside making room, to follow that.
 
     Raises:
         TrainingError: There was not enough, on this machine or on the device.
@@ -38,12 +48,7 @@ def shortage_told() -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-        raise TrainingError(
-            "there is not enough memory; free some or, of fit and cross-validate, have less in it "
-            "at once: --set batch=… with fewer images, and batches_per_step=… with more if a step "
-            "is to have as many, or a smaller data.memory_share=…; an unfinished run then begins "
-            "anew with --restart"
-        ) from error
+        raise TrainingError(f"there is not enough memory; free some{advice}") from error
 
 
 def keep_freed_memory() -> bool:

@@ -33,3 +33,12 @@ def test_a_path_that_cannot_be_looked_at_is_named_and_no_traceback(data, words, 
     assert said.startswith("error: ")
     assert LONG in said
     assert advice in said
+
+
+def test_want_of_memory_is_told_with_what_the_command_can_do(monkeypatch, capsys):
+    def lacking(_: object) -> int:
+        raise MemoryError
+
+    monkeypatch.setattr("training.commands.report.run", lacking)
+    assert main(["report", "m"]) == 1
+    assert capsys.readouterr().err == "error: there is not enough memory; free some\n"

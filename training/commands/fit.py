@@ -31,6 +31,7 @@ from training.errors import EarlierRunKept, TrainingError
 from training.evaluation.wording import plain, ways_of
 from training.exits import EXIT_INTERRUPTED
 from training.fit import MINUTES, FitRequest, fit, fit_along
+from training.memory import shortage_told
 from training.outputs import check_file
 from training.pictures.chart import percent
 from training.progress import Reporter
@@ -172,7 +173,8 @@ def _reported(options: argparse.Namespace) -> bool:
     report.add_arguments(parser)
     words = [*_report_words(options), "--max-images", str(_REPORTED_IMAGES)]
     try:
-        report.run(parser.parse_args([*words, "--device", options.device]))
+        with shortage_told():
+            report.run(parser.parse_args([*words, "--device", options.device]))
     # The model is made, whatever becomes of its report.
     except TwinlensError as error:
         print(f"note: there is no report: {error}", file=sys.stderr)

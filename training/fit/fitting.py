@@ -12,7 +12,7 @@ from training.fit.along import Settled
 from training.fit.jobs import continued_job, new_job
 from training.fit.names import at_step, check_free
 from training.fit.request import FitRequest
-from training.memory import shortage_told
+from training.memory import LESS_AT_ONCE, shortage_told
 from training.progress import Reporter
 from training.publishing.once import publish_once
 from training.publishing.publish import publish
@@ -21,6 +21,8 @@ from training.retraining import cross_by_retraining
 from training.run.folder import Run
 from training.run.job import Job, Trained
 from training.run.session import Session
+
+_LESS = f"{LESS_AT_ONCE}; an unfinished run then begins anew with --restart"
 
 
 def fit(
@@ -47,7 +49,7 @@ def fit(
     with run.locked():
         earlier = run.begun or run.resumable
         try:
-            with shortage_told():
+            with shortage_told(_LESS):
                 _check_unfinished(request, run)
                 job = _job(request, run, reporter)
                 return _fit(job, request, run, reporter, processes or Processes())

@@ -279,6 +279,19 @@ class TestWithoutARecipe:
         assert "there is no report" in said.err
         assert "training report m --data" in said.out
 
+    def test_want_of_memory_for_the_report_loses_nothing(
+        self, command, store, capsys, tmp_path, monkeypatch
+    ):
+        def lacking(_: object) -> int:
+            raise MemoryError
+
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("training.commands.report.run", lacking)
+        assert command("--set", "max_steps=0", recipe=False) == 0
+        said = capsys.readouterr()
+        assert "there is no report: there is not enough memory; free some\n" in said.err
+        assert "training report m --data" in said.out
+
 
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)])
 def test_an_alias_is_no_name_for_a_model_which_is_said_before_anything_else(
@@ -341,6 +354,7 @@ def test_a_want_of_memory_is_told_with_what_takes_less(
     told = capsys.readouterr().err
     assert "error: there is not enough memory" in told
     assert "--set batch=" in told
+    assert "--restart" in told
     assert not (store.root / ".runs" / "m").exists(), "what never stood is no unfinished run"
 
 
