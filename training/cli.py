@@ -12,7 +12,9 @@ from contextlib import contextmanager
 
 from model_store.errors import TwinlensError
 from model_store.files import refusal
+from training.errors import Derailed
 from training.exits import EXIT_INTERRUPTED
+from training.naming import one_line
 
 _COMMANDS = {
     "fit": "train a model on a folder of images",
@@ -24,11 +26,11 @@ _COMMANDS = {
     "copies": "make copies of pictures, to train and judge the finding of near-duplicates on",
 }
 
-
-def _sentence(summary: str) -> str:
 _TRAIN = ("fit", "cross-validate")
 """Those that train."""
 
+
+def _sentence(summary: str) -> str:
     return f"{summary[0].upper()}{summary[1:]}."
 
 
@@ -42,15 +44,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _sigterm_as_ctrl_c():
             return _run(list(sys.argv[1:] if arguments is None else arguments))
     except TwinlensError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_told(error)}", file=sys.stderr)
         return 1
     except OSError as error:
         # Such as a path of which not even that may be asked whether it is there.
-        print(f"error: {refusal(error)}", file=sys.stderr)
+        print(f"error: {one_line(refusal(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+def _told(error: TwinlensError) -> str:
+    """What an error says, in one line but for advice that has lines of its own.
+
+    Others have line breaks from libraries, or from names of folders, which are to begin no line.
+    """
+    lines = str(error).split("\n")
+    if isinstance(error, Derailed):
+        return "\n".join(map(one_line, lines))
+    return " ".join(one_line(line.strip()) for line in lines)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from training.data.folders import ImageFolder
 from training.data.parts import Sources, make_parts
 from training.data.sources import Skipped
 from training.data.split import Split, classes_named, deal_classes
-from training.errors import DataError, Derailed, TrainingError
+from training.errors import DataError, Derailed
 from training.evaluation.pairs import pool_within
 from training.judging import as_stored, judge
 from training.learning.faster import settled_precision
@@ -100,7 +100,7 @@ def cross_validate(
     Raises:
         DataError: As `deal_folds`.
         RecipeError: The recipe and the data do not go together.
-        TrainingError: Training has gone wrong; the folds before have been given.
+        Derailed: Training has gone wrong; the folds before have been given.
         KeyboardInterrupt: It was interrupted, likewise.
     """
     recipe = recipe.model_copy(
@@ -153,7 +153,8 @@ def _judged(
                 network = None if trained is None else as_stored(trained.network, weights)
             except Derailed as error:
                 # The run is gone with its folder, and the command has no options for one.
-                raise TrainingError(error.without_a_run) from error
+                told = error.without_a_run
+                raise Derailed(told, "", without_a_run=told) from error
     if trained is None or network is None:
         raise KeyboardInterrupt
     outcome = judge(

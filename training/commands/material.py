@@ -23,7 +23,7 @@ from training.data.split import SPLIT_FILE, Split, classes_named
 from training.errors import DataError
 from training.evaluation.embedding import EmbeddedFolder, Sides, embed_told, sides_differ
 from training.initialise import told_by_recipe
-from training.naming import called
+from training.naming import called, one_line
 from training.progress import Reporter
 from training.publishing.calibrated import read_calibrated
 
@@ -202,7 +202,8 @@ class Bench:
         if sources.holdout is not None:
             self.reporter.say(f"note: of {called(path)}, {folder.source.name}/ is used")
         if sources.left_out:
-            self.reporter.say(f"note: left out of {called(path)}: {', '.join(sources.left_out)}")
+            left_out = ", ".join(map(one_line, sources.left_out))
+            self.reporter.say(f"note: left out of {called(path)}: {left_out}")
         tell_skipped(self.reporter, folder.source, folder.skipped)
         others = told_other_files(folder.other_files)
         if others:

@@ -10,7 +10,7 @@ from training.data.folders import ImageClass, ImageFolder, Item
 from training.data.other_files import OtherFiles, counted, told_other_files
 from training.data.sources import Skipped, Source, open_source
 from training.errors import DataError
-from training.naming import composed
+from training.naming import composed, one_line
 
 _TRAIN = "train"
 _VALIDATION = ("val", "valid", "validation")
@@ -133,7 +133,7 @@ class _Tree:
         if self.images:
             depth = len(self.images[0].parts)
             where = "in no class folder" if depth == 1 else f"{depth - 1} folders deep"
-            return f"images lie {where}, such as {self.images[0]}"
+            return f"images lie {where}, such as {one_line(str(self.images[0]))}"
         others = told_other_files(self.others)
         found = f"no images, but {others}" if others else "no images"
         if self.refused:

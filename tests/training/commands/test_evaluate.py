@@ -48,6 +48,14 @@ def test_the_json_has_the_figures_of_the_contract(store, images, tmp_path, capsy
     assert "plain version 1" in shown
 
 
+def test_names_of_what_is_left_out_begin_no_line(store, tmp_path, capsys):
+    parts = ("train", "val", "x\nwarning: all is well")
+    names = [f"{part}/{name}/{image}.png" for part in parts for name in "ab" for image in "12"]
+    data = grown(tmp_path / "data", pngs(names))
+    assert run(store, "evaluate", "plain", "--data", data, "--protocol", "retrieval") == 0
+    assert r"note: left out of data: x\nwarning: all is well" in capsys.readouterr().err
+
+
 def test_lakes_runs(store, tmp_path, capsys):
     files = {}
     for name in ("test/item", "training/class"):
