@@ -103,8 +103,13 @@ class Processes:
         yield
         # Left together, so that nobody's connection ends while another still speaks. After an
         # error the process ends, and its connections with it, which is how the others notice.
-        self.any()
+        self.meet()
         distributed.destroy_process_group()
+
+    def meet(self) -> None:
+        """Waits until every process has come here, as it does when it leaves `joined` in order."""
+        # A flag, because reducing none takes no message.
+        self.any(False)
 
     def normalising_together(self, network: SiameseNetwork, device: torch.device) -> SiameseNetwork:
         """The network, its batch normalisation over the batches of all processes.

@@ -143,10 +143,29 @@ def test_one_whose_companion_dies_does_not_wait_for_it(place, tmp_path):
     assert state_of(store).exists()
 
 
+def test_none_leaves_before_all_have_come():
+    one_is_late = (
+        "import time, torch\n"
+        "from training.distributed import Processes\n"
+        "processes = Processes.of_environment()\n"
+        "with processes.joined(torch.device('cpu')):\n"
+        "    time.sleep(0.5 if processes.first else 0)\n"
+        "    came = time.monotonic()\n"
+        "print(came, time.monotonic())\n"
+    )
+    both = [by_hand(rank, "-c", one_is_late) for rank in range(2)]
+    (came, _), (_, left) = (map(float, each.communicate(timeout=120)[0].split()) for each in both)
+    assert left >= came
+
+
 def begun_by_hand(place: Path, store: Path, rank: int) -> subprocess.Popen[str]:
+    return by_hand(rank, "-m", "training", *arguments(place, store, "--save-every", "0"))
+
+
+def by_hand(rank: int, *words: str) -> subprocess.Popen[str]:
     where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(meeting_port())}
     return subprocess.Popen(
-        [sys.executable, "-m", "training", *arguments(place, store, "--save-every", "0")],
+        [sys.executable, *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -203,7 +203,9 @@ class Session:
                     # Figures take minutes on some data; a kill then must not cost the training.
                     save(standing)
                 if stop.asked and plan.ended(standing):
-                    # What comes next, such as the trainings for calibration, can take hours.
+                    # What comes next, such as the trainings for calibration, can take hours. The
+                    # others came to their end in order, and wait for this one before they leave.
+                    self._processes.meet()
                     raise KeyboardInterrupt
         return standing
 
