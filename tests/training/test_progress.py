@@ -22,6 +22,12 @@ def test_names_are_told_as_they_are():
     assert out.getvalue() == "[red]: :smile: [/]\n"
 
 
+def test_what_would_move_a_terminal_is_told_as_escapes():
+    out = io.StringIO()
+    Reporter(out).say("bad\r\x1b[31m\nmore")
+    assert out.getvalue() == "bad\\r\\x1b[31m\nmore\n"
+
+
 def test_so_they_are_on_a_terminal(terminal):
     with Reporter(terminal).task("[old] :key:", 3) as task:
         task.update(3, "[red] :smile: [/]")

@@ -33,6 +33,11 @@ def test_two_classes_that_decide_the_threshold_are_named():
     assert "'apple' and 'pear'" in told
 
 
+def test_their_names_end_no_line():
+    (told,) = confusable_warnings(alike(70, 30, names=("ap\nple", "pear", "plum")), 0.1)
+    assert r"'ap\nple' and 'pear'" in told
+
+
 def test_of_distances_the_smallest_are_the_most_alike():
     pairs = alike(70, 30)
     turned = replace(

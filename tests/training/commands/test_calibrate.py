@@ -57,6 +57,12 @@ def test_calibrate_writes_a_version_that_decides(store, images, capsys):
         assert np.array_equal(one.numpy(), two.numpy())
 
 
+def test_a_small_rate_is_told_in_three_digits(store, images, capsys):
+    assert run(store, "calibrate", "plain", "--data", images, "--far", 0.005) == 0
+    assert store.manifest("plain").calibration.far == 2 / 594
+    assert "0.00337 (" in capsys.readouterr().out
+
+
 def test_too_few_images_to_describe_by_keep_the_old_description_and_say_so(
     store, images, tmp_path, capsys
 ):
@@ -95,12 +101,6 @@ def test_a_gallery_is_of_the_kind_of_a_model_of_one_branch(store, tmp_path):
     assert store.manifest("plain").typicality.images == 48 + 12
 
 
-def test_images_of_one_class_calibrate_against_a_gallery_and_describe_nothing(
-    store, tmp_path, capsys
-):
-    one = grown(tmp_path / "one", pngs([f"a/{image}.png" for image in range(40)]))
-    gallery = grown(tmp_path / "gallery", pngs([f"{name}/1.png" for name in "ab"]))
-    store.save("two", small.network("cosine", sides=2))
 def test_a_gallery_describes_where_images_alone_are_too_few(store, tmp_path):
     photos = grown(tmp_path / "photos", pngs([f"c{n}/{image}.png" for n in "12" for image in "12"]))
     shop = grown(tmp_path / "shop", pngs(f"c{n}/{view}.png" for n in range(12) for view in "123"))
@@ -110,6 +110,12 @@ def test_a_gallery_describes_where_images_alone_are_too_few(store, tmp_path):
     assert store.manifest("plain").typicality.images == 4 + 36
 
 
+def test_images_of_one_class_calibrate_against_a_gallery_and_describe_nothing(
+    store, tmp_path, capsys
+):
+    one = grown(tmp_path / "one", pngs([f"a/{image}.png" for image in range(40)]))
+    gallery = grown(tmp_path / "gallery", pngs([f"{name}/1.png" for name in "ab"]))
+    store.save("two", small.network("cosine", sides=2))
     words = ("calibrate", "two", "--data", one, "--gallery", gallery, "--far", 0.1)
     assert run(store, *words) == 0
     assert "images of one class" in capsys.readouterr().err

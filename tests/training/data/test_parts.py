@@ -120,16 +120,16 @@ class TestSources:
         assert "empty: an empty class" in told
 
     def test_folders_beside_a_validation_part_are_told(self, tmp_path, holdout):
-        inside = ["train/a/1.png", "train/b/1.png", "spare/c/1.png"]
+        inside = ["train/a/1.png", "train/b/1.png", "spare\nparts/c/1.png"]
         data = grown(tmp_path / "parted", pngs([*inside, "val/c/1.png"]))
         sources = open_sources(data, None)
         assert (names(sources.train), names(sources.holdout)) == (["a", "b"], ["c"])
-        assert list(sources.not_used()) == ["not used: spare"]
+        assert list(sources.not_used()) == [r"not used: spare\nparts"]
         with pytest.raises(DataError, match="brings its own validation part"):
             open_sources(data, holdout)
         data = grown(tmp_path / "whole", pngs(inside))
         kept = grown(tmp_path / "other", pngs(["train/k/1.png", "more/k/1.png"]))
-        assert open_sources(data, kept).left_out == ("spare", "more")
+        assert open_sources(data, kept).left_out == ("spare\nparts", "more")
 
     def test_files_that_are_no_images_are_counted_once_where_data_come_parted(self, tmp_path):
         inside = pngs(["train/a/1.png", "train/b/1.png", "val/c/1.png"])

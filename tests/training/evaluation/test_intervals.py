@@ -313,6 +313,11 @@ def test_errors_of_a_class_count_as_those_of_one_class():
     low, high = clopper_pearson(1, 4)
     assert rate_in_classes(half, classes) == pytest.approx((low / 2, high * 15 / 20))
     assert rate_in_classes(~none, classes) == clopper_pearson(4, 4)
+    # Of 10, 20 and 30 pairs one more class has 20.
+    three = np.arange(60) < 3
+    low, high = clopper_pearson(1, 3)
+    sizes = np.repeat([0, 1, 2], [10, 20, 30])
+    assert rate_in_classes(three, sizes) == pytest.approx((low * 3 / 10, high * 23 / 30))
 
 
 def test_where_errors_are_in_all_of_many_classes_those_say_how_many_there_are():

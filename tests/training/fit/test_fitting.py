@@ -316,6 +316,17 @@ def test_an_alias_that_a_kept_step_would_put_out_of_use_is_said_before_training(
     assert "duplicates" not in told
 
 
+def test_it_is_said_before_a_recipe_is_chosen(command, store, capsys, monkeypatch):
+    def late(*_: object, **__: object) -> None:
+        pytest.fail("a recipe is chosen, which takes minutes")
+
+    monkeypatch.setattr("training.fit.jobs.choose", late)
+    store.save("mine", tiny.network())
+    store.set_alias("m-step6", "mine")
+    assert command("--set", "validation.keep=every", recipe=False) == 1
+    assert "'m-step6' is an alias of 'mine'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)])
 def test_a_model_whose_folder_cannot_be_written_is_said_before_anything_else(
     command, store, dry, capsys, monkeypatch

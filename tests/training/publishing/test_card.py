@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from model_store.manifest import Evaluation
+from tests.training import scored
 from tests.training.report.test_html import read
 from tests.training.trees import grown, pngs, whole
 from training.data.parts import Parts
@@ -42,8 +43,11 @@ def facts(root, **changed):
 
 
 def test_a_name_with_line_breaks_begins_no_line(tmp_path):
+    figures = Evaluation(protocol="verification", data=NAME, figures={"eer": 0.1})
+    calibration = scored.calibration().model_copy(update={"data": NAME, "far": 0.0000198})
     told = facts(
         tmp_path,
+        outcome=Outcome(calibration, None, (figures,), (), ()),
         record=RunRecord(command=f"fit --data '{NAME}'", recipe="glyphs"),
         source=NAME,
         warned=Warned(training=(f"a file cannot be used: {NAME}",), calibration=(NAME,)),
@@ -53,6 +57,9 @@ def test_a_name_with_line_breaks_begins_no_line(tmp_path):
     assert card.count("\n## Warnings\n") == 1
     assert f"- Data: {SHOWN}: 2 images" in card
     assert f"- Note: {SHOWN}\n" in card
+    assert f"\nOn {SHOWN}.\n" in card
+    assert f"false-accept rate of 0.1 on {SHOWN}\n" in card
+    assert "- False-accept rate there 0.0000198, of other classes" in card
 
 
 def test_a_group_of_any_name_has_one_row_of_the_table(tmp_path):

@@ -15,6 +15,7 @@ import torch
 
 from model_store import ModelStore
 from model_store.files import replace_file
+from tests import tiny
 from tests.training.drawings import draw_folder, fit_words, fitting_place, with_recipe
 from training.cli import main
 from training.history import from_csv
@@ -140,6 +141,21 @@ def test_ctrl_c_before_the_first_step_leaves_nothing(place, tmp_path, capsys):
     assert "nothing is kept" in told
     assert "--resume" not in told
     assert not (store / ".runs" / "m").exists()
+
+
+def test_an_alias_that_a_kept_step_would_put_out_of_use_ends_it_before_it_goes_on(
+    place, tmp_path, capsys
+):
+    root = tmp_path / "store"
+    assert _interrupted_at_once(place, root, "--set", "validation.keep=every") == 130
+    store = ModelStore(root)
+    store.save("mine", tiny.network())
+    store.set_alias("m-step6", "mine")
+    capsys.readouterr()
+    assert main(arguments(place, root, "--resume")) == 1
+    told = capsys.readouterr().err
+    assert "'m-step6' is an alias of 'mine'" in told
+    assert "going on" not in told
 
 
 def test_what_is_printed_goes_on_with_a_run_cut_to_a_time(place, tmp_path, capsys, monkeypatch):

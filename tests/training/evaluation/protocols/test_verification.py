@@ -210,6 +210,13 @@ def test_rates_of_a_few_groups_are_less_certain_than_those_of_their_classes():
     assert rates_intervals(few, -2.0, 0)[0] == by_class, "three alphabets cannot be drawn anew"
 
 
+def test_false_rejects_come_together_in_classes_whatever_groups_these_are_of():
+    pairs = score_folder(small.network("euclidean"), near(classes=12))
+    grouped = replace(pairs, group_of_class=np.arange(12) // 3)
+    _, frr = rates_intervals(grouped, threshold=-1000.0, seed=0)
+    assert frr == pytest.approx(clopper_pearson(0, 12))
+
+
 def test_false_rejects_of_others_lie_where_they_are_expected_though_errors_are_rare():
     """One class of twenty is rejected in three of ten pairs; many draws of classes have none."""
     pairs = score_folder(small.network("euclidean"), near(classes=20, images=10), max_impostors=50)
