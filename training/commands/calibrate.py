@@ -25,6 +25,7 @@ from training.errors import DataError
 from training.evaluation.embedding import Sides
 from training.evaluation.pairs import MAX_IMPOSTORS, ScoredPairs
 from training.evaluation.wording import decimal, plain
+from training.naming import one_line
 from training.publishing.calibrated import CALIBRATED_FILE, calibrated_json
 from training.publishing.card import CARD_FILE, calibrated_since, described_since
 from training.publishing.warned import WARNINGS_FILE, Warned, read_warned
@@ -145,7 +146,7 @@ def run(options: argparse.Namespace) -> int:
     if options.describe_only:
         told = f"described by {data}; threshold and probabilities stay as they were"
         told += f", by {calibration.data}" if calibration.data else ""
-    console.print(told, markup=False)
+    console.print(one_line(told), markup=False)
     if typicality is not None:
         console.print(
             f"in distribution: typicality of at least {typicality.level:g}, by "

@@ -16,6 +16,7 @@ from training.commands.measuring import PROTOCOLS, Measured, measure
 from training.evaluation.pairs import MAX_IMPOSTORS
 from training.evaluation.protocols.one_shot import TRIALS, WAYS
 from training.evaluation.wording import rows_of
+from training.naming import one_line
 from training.outputs import check_file, check_folder, write_file
 
 
@@ -81,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     version = bench.checkpoint.manifest.version
     console = Console(highlight=False, soft_wrap=True, emoji=False)
     console.print(f"{bench.name} version {version}, {options.protocol}", markup=False)
-    console.print(f"on {measured.data}", markup=False)
+    console.print(one_line(f"on {measured.data}"), markup=False)
     console.print(_table(measured))
     if options.json is not None:
         _write_json(options, bench, measured)

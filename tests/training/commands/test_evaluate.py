@@ -56,6 +56,16 @@ def test_names_of_what_is_left_out_begin_no_line(store, tmp_path, capsys):
     assert r"note: left out of data: x\nwarning: all is well" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "words", [("evaluate", "--protocol", "retrieval"), ("calibrate", "--far", 0.1)]
+)
+def test_the_name_of_the_data_begins_no_line(store, tmp_path, capsys, words):
+    name = "x\nall is well"
+    data = grown(tmp_path / name, pngs([f"{of}/{image}.png" for of in "ab" for image in "12"]))
+    assert run(store, words[0], "plain", "--data", data, *words[1:]) == 0
+    assert r"on x\nall is well, all classes" in capsys.readouterr().out
+
+
 def test_lakes_runs(store, tmp_path, capsys):
     files = {}
     for name in ("test/item", "training/class"):
