@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
             for told in filter(None, (imported.told, store.told_default(reference))):
                 print(f"  {told}")
         elif options.command == "copy":
-            _copy(ModelStore(options.source), store)
+            return _copy(ModelStore(options.source), store)
         elif options.command == "default":
             chosen = store.set_default(options.name)
             print(f"'{chosen.name}' answers now where a request names no model")
@@ -44,13 +44,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _list(store: ModelStore, *, check: bool) -> int:
     references = store.models()
-    if not references:
+    unreadable = store.unreadable()
+    if not references and not unreadable:
         print(
             f"{store.root} holds no model; import one "
             f"({store.command('model_store', 'import', 'photos')}) or train one "
             f"({store.command('training', 'fit')})",
             file=sys.stderr,
         )
+    _tell_misnamed(store)
     default = store.index().default
     status = 0
     for name in (reference.name for reference in references):
@@ -71,15 +73,33 @@ def _list(store: ModelStore, *, check: bool) -> int:
                 f"{name:<20} {version:>3}  {manifest.metric}, "
                 f"{manifest.dimension} values{mark}  {manifest.description}"
             )
+    for name, why in unreadable.items():
+        print(f"{name:<20}   ?  unusable: {why}")
+        status = 1 if check else 0
     return status
 
 
-def _copy(source: ModelStore, store: ModelStore) -> None:
+def _copy(source: ModelStore, store: ModelStore) -> int:
+    _tell_misnamed(source)
+    status = 0
     for copied in copy_models(source, store):
         for reference in copied.references:
             print(f"{reference.name} version {reference.version}: {reference.path}")
         if copied.told:
             print(f"{copied.name}: {copied.told}")
+        if copied.failed:
+            status = 1
+    return status
+
+
+def _tell_misnamed(store: ModelStore) -> None:
+    """Names the folders that are passed over though a model is in them."""
+    for name in store.misnamed():
+        print(
+            f"{store.root / name} holds a model and is passed over, as none can have that name; to "
+            "have it used, rename it to the name that its manifest.json gives",
+            file=sys.stderr,
+        )
 
 
 def _parser() -> argparse.ArgumentParser:

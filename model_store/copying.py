@@ -20,11 +20,13 @@ class Copied:
         name: The model's; of the index its file's.
         references: Its versions that are new in the store.
         told: Why there are none, or not all, for users; empty where there are.
+        failed: Whether it is not known what there would be to copy.
     """
 
     name: str
     references: tuple[Reference, ...] = ()
     told: str = ""
+    failed: bool = False
 
 
 def copy_models(source: ModelStore, store: ModelStore) -> list[Copied]:
@@ -41,14 +43,19 @@ def copy_models(source: ModelStore, store: ModelStore) -> list[Copied]:
         store: Where to.
 
     Returns:
-        What each model came to, and before them the index if it cannot be read.
+        What each model came to, and before them the index if it cannot be read; after them those
+        of the source whose folders cannot be.
 
     Raises:
         StoreError: The source holds no model, or a version of it is damaged, or the store cannot be
             read or written. What was copied until then stays, and copying again goes on.
     """
     names = [reference.name for reference in source.models()]
-    if not names:
+    failed = [
+        Copied(name, told=f"not copied: {why}", failed=True)
+        for name, why in source.unreadable().items()
+    ]
+    if not names and not failed:
         raise ModelNotFound(f"{source.root} holds no model to copy; name the folder of a store")
     try:
         index = store.index()
@@ -57,7 +64,7 @@ def copy_models(source: ModelStore, store: ModelStore) -> list[Copied]:
     else:
         told = []
         _copy_index(source, store, index)
-    return told + [_copy_model(name, source, store) for name in names]
+    return [*told, *(_copy_model(name, source, store) for name in names), *failed]
 
 
 def _copy_index(source: ModelStore, store: ModelStore, found: StoreIndex) -> None:

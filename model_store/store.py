@@ -98,18 +98,8 @@ class ModelStore:
         Raises:
             StoreError: What is at the root's path cannot be listed.
         """
-        try:
-            entries = [entry.name for entry in self.root.iterdir()]
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise StoreError(
-                f"the model store {self.root} cannot be read ({error.strerror}); name a folder "
-                "that this user may list, or mend the permissions of this one"
-            ) from error
         found = []
-        # Unfinished training runs, for one, lie in a hidden folder beside the models.
-        for name in sorted(entry for entry in entries if re.fullmatch(NAME_PATTERN, entry)):
+        for name in self._entries(models=True):
             try:
                 versions = self.versions(name)
             except OSError:
@@ -117,6 +107,35 @@ class ModelStore:
                 continue
             if versions:
                 found.append(self._reference(name, versions[-1]))
+        return found
+
+    def unreadable(self) -> dict[str, str]:
+        """Why what `models` passes over, as it cannot be listed, cannot; by name, for users.
+
+        Raises:
+            StoreError: As `models`.
+        """
+        found = {}
+        for name in self._entries(models=True):
+            try:
+                self._listed(name)
+            except StoreError as error:
+                found[name] = str(error)
+        return found
+
+    def misnamed(self) -> list[str]:
+        """The folders that hold a model as a store's do, and whose names no model can have.
+
+        Raises:
+            StoreError: As `models`.
+        """
+        found = []
+        for name in self._entries(models=False):
+            # Volumes have folders of the system's own, which nobody else may look into.
+            with suppress(OSError):
+                folders = (self.root / name / str(version) for version in self.versions(name))
+                if any((folder / checkpoints.MANIFEST).is_file() for folder in folders):
+                    found.append(name)
         return found
 
     def versions(self, name: str) -> list[int]:
@@ -429,6 +448,21 @@ class ModelStore:
             return all(found.name == name for found in self.models())
         except StoreError:
             return False
+
+    def _entries(self, *, models: bool) -> list[str]:
+        """What lies in the root under names that models can have, or under others; sorted."""
+        try:
+            entries = [entry.name for entry in self.root.iterdir()]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StoreError(
+                f"the model store {self.root} cannot be read ({error.strerror}); name a folder "
+                "that this user may list, or mend the permissions of this one"
+            ) from error
+        # Unfinished training runs, for one, lie in a hidden folder beside the models.
+        shown = sorted(entry for entry in entries if not entry.startswith("."))
+        return [entry for entry in shown if bool(re.fullmatch(NAME_PATTERN, entry)) is models]
 
     def _listed(self, name: str) -> list[int]:
         """As `versions`, with an error for users."""

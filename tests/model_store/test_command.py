@@ -145,3 +145,34 @@ def test_every_version_is_listed_with_its_state(
     shutil.rmtree(store / "glyphs" / "1")
     shutil.rmtree(store / "glyphs" / "3")
     assert main(["list", "--check", "--store", str(store)]) == 0
+
+
+def test_a_model_that_cannot_be_listed_is_no_part_of_a_store_that_is_whole(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (store / "loop").symlink_to("loop")
+    for words, status in ((["list"], 0), (["list", "--check"], 1)):
+        assert main([*words, "--store", str(store)]) == status
+        glyphs, loop = capsys.readouterr().out.splitlines()
+        assert glyphs.startswith("glyphs ")
+        assert loop.split(maxsplit=2)[2].startswith(f"unusable: {store / 'loop'} cannot be read")
+    copy = ["copy", str(store), "--store", str(tmp_path / "copy")]
+    assert main(copy) == 1
+    glyphs, loop = capsys.readouterr().out.splitlines()
+    assert glyphs == f"glyphs version 1: {tmp_path / 'copy' / 'glyphs' / '1'}"
+    assert loop.startswith(f"loop: not copied: {store / 'loop'} cannot be read")
+    (store / "loop").unlink()
+    assert main(copy) == 0
+
+
+def test_a_model_in_a_folder_of_another_name_is_named(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (store / "glyphs").rename(store / "Glyphs.old")
+    # As a backup may be called, which is no reason to keep a pod from starting.
+    assert main(["list", "--check", "--store", str(store)]) == 0
+    assert f"{store / 'Glyphs.old'} holds a model and is passed over" in capsys.readouterr().err
+    assert main(["copy", str(store), "--store", str(tmp_path / "copy")]) == 1
+    note, error = capsys.readouterr().err.splitlines()
+    assert str(store / "Glyphs.old") in note
+    assert "holds no model to copy" in error

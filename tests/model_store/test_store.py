@@ -322,7 +322,12 @@ def test_folders_that_cannot_be_models_are_passed_over(tmp_path: Path):
     for name in ("Upper", ".runs", "with space", "empty"):
         (tmp_path / name / ("versions" if name == "empty" else "1")).mkdir(parents=True)
     (tmp_path / "a-file").write_text("")
+    (tmp_path / "lost+found").symlink_to("lost+found")
     assert [reference.name for reference in store.models()] == ["mine"]
+    assert (store.unreadable(), store.misnamed()) == ({}, [])
+    for name in ("Upper", ".runs"):
+        (tmp_path / name / "1" / "manifest.json").write_text("")
+    assert store.misnamed() == ["Upper"]
 
 
 def test_an_empty_store_is_a_store(tmp_path: Path):
@@ -366,6 +371,8 @@ def test_a_folder_that_cannot_be_listed_hides_no_other_model(tmp_path: Path):
     store.save("mine", tiny.network())
     (tmp_path / "loop").symlink_to("loop")
     assert [found.name for found in store.models()] == ["mine"]
+    assert store.unreadable().keys() == {"loop"}
+    assert store.unreadable()["loop"].startswith(f"{tmp_path / 'loop'} cannot be read")
     with pytest.raises(StoreError, match="loop cannot be read"):
         store.find("loop")
 
