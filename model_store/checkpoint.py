@@ -17,6 +17,7 @@ from model_store import manifest as manifests
 from model_store import probe as probes
 from model_store import typicality as typicalities
 from model_store.errors import CheckpointDamaged, StoreError
+from model_store.files import MOST_TEXT, read_data
 from model_store.manifest import Manifest
 from model_store.network.bound import AtMost
 from model_store.network.siamese import SiameseNetwork
@@ -65,7 +66,7 @@ def read_manifest(folder: Path) -> Manifest:
         CheckpointDamaged, FormatTooNew: As `manifest.from_bytes`; or the file is missing.
     """
     path = folder / MANIFEST
-    return manifests.from_bytes(_read(path), path)
+    return manifests.from_bytes(_read(path, MOST_TEXT), path)
 
 
 def load(folder: Path) -> Checkpoint:
@@ -115,7 +116,7 @@ def read_weights(folder: Path, manifest: Manifest) -> bytes:
         CheckpointDamaged: The file is missing, or its size or digest are not the manifest's.
     """
     path, expected = folder / WEIGHTS, manifest.weights
-    data = _read(path)
+    data = _read(path, expected.bytes)
     if not is_recorded(data, expected):
         raise CheckpointDamaged(
             f"{path} is not the file its manifest describes ({len(data):,} bytes here, "
@@ -153,7 +154,7 @@ def read_typicality(folder: Path, manifest: Manifest) -> Typicality | None:
     if record is None:
         return None
     with _refusing(folder / TYPICALITY) as path:
-        return typicalities.from_bytes(path.read_bytes(), record, manifest.dimension)
+        return typicalities.from_bytes(read_data(path, record.bytes), record, manifest.dimension)
 
 
 def read_probe(folder: Path, manifest: Manifest) -> Probe | None:
@@ -171,13 +172,13 @@ def read_probe(folder: Path, manifest: Manifest) -> Probe | None:
         return None
     with _refusing(folder / PROBE) as path:
         return probes.from_bytes(
-            path.read_bytes(), record, manifest.preprocessing.shape, manifest.dimension
+            read_data(path, record.bytes), record, manifest.preprocessing.shape, manifest.dimension
         )
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, most: int) -> bytes:
     try:
-        return path.read_bytes()
+        return read_data(path, most)
     except OSError as error:
         raise CheckpointDamaged(
             f"{path} cannot be read ({error.strerror}); restore it from a copy or train again"

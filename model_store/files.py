@@ -1,15 +1,51 @@
 """Files written whole or not at all, and their digests."""
 
+import errno
 import hashlib
 import os
 import re
 import secrets
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+MOST_TEXT = 64 << 20
+"""Bytes that a file which says something in JSON may have: thousands of times what any has."""
+
 _CHUNK = 1 << 20
 _INCOMING = re.compile(r"\..+\.\d+-[0-9a-f]{8}", re.DOTALL)
+
+
+class NoSuchData(OSError):
+    """What lies at a path is no file, or one of a size that it cannot have."""
+
+
+def read_data(path: Path, most: int | None = None) -> bytes:
+    """The bytes of a file, and of nothing else: to read a pipe could take for ever.
+
+    Args:
+        path: The file, or a link to it.
+        most: Bytes that it may have, if there is a limit.
+
+    Raises:
+        NoSuchData: It is a pipe or a device, or has more.
+        OSError: It cannot be read.
+    """
+    # Asked of what was opened: it may be another by the time that a path is.
+    with open(path, "rb", buffering=0, opener=_open_at_once) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise NoSuchData(errno.EINVAL, "it is a pipe or a device, and no file", str(path))
+        if most is not None and status.st_size > most:
+            told = f"it has {status.st_size:,} bytes, and {most:,} at most are expected"
+            raise NoSuchData(errno.EFBIG, told, str(path))
+        return file.readall()
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    # A pipe is otherwise opened only once somebody writes to it. Windows has none in folders.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def sha256_of(path: Path) -> str:

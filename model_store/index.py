@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from model_store.errors import CheckpointDamaged, StoreError
-from model_store.files import replace_file
+from model_store.files import MOST_TEXT, read_data, replace_file
 from model_store.locks import locked
 from model_store.manifest import NAME_PATTERN
 
@@ -39,7 +39,7 @@ def read_index(root: Path) -> StoreIndex:
     """
     path = root / INDEX
     try:
-        return StoreIndex.model_validate_json(path.read_bytes())
+        return StoreIndex.model_validate_json(read_data(path, MOST_TEXT))
     except (FileNotFoundError, NotADirectoryError):
         return StoreIndex()
     except (ValidationError, OSError) as error:

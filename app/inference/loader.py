@@ -16,7 +16,7 @@ from app.observability.metrics import Metrics
 from model_store import Checkpoint, ModelStore
 from model_store.checkpoint import MANIFEST
 from model_store.errors import StoreError
-from model_store.files import sha256_of
+from model_store.files import NoSuchData, sha256_of
 
 _logger = logging.getLogger(__name__)
 
@@ -301,9 +301,10 @@ class Loader:
 
 def _in_the_files(error: Exception) -> bool:
     """Whether loading the same files again could only end the same way."""
-    return isinstance(error, _Unsound) or (
-        isinstance(error, StoreError) and not isinstance(error.__cause__, OSError)
-    )
+    if isinstance(error, StoreError):
+        cause = error.__cause__
+        return isinstance(cause, NoSuchData) or not isinstance(cause, OSError)
+    return isinstance(error, _Unsound)
 
 
 class _Unsound(InferenceError):

@@ -15,6 +15,7 @@ from model_store import manifest as manifests
 from model_store import probe as probes
 from model_store import typicality as typicalities
 from model_store.errors import StoreError
+from model_store.files import MOST_TEXT, read_data
 from model_store.imports.dlib_face import face_tensors
 from model_store.imports.efficientnet_lite import imagenet_tensors
 from model_store.index import INDEX
@@ -153,7 +154,7 @@ def _as_imported(reference: Reference, manifest: Manifest) -> bool:
     """Whether a version is just as some Twinlens imported it."""
     path = reference.path / _TEMPLATE
     try:
-        return _same(manifest, manifests.from_bytes(path.read_bytes(), path))
+        return _same(manifest, manifests.from_bytes(read_data(path, MOST_TEXT), path))
     except (OSError, StoreError):
         return False
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,19 @@ def test_a_missing_file_is_named(tmp_path: Path, file: str):
     store = ModelStore(tmp_path)
     (store.save("mine", tiny.network()).path / file).unlink()
     with pytest.raises(CheckpointDamaged, match=rf"{file} cannot be read"):
+        store.load("mine")
+
+
+@pytest.mark.parametrize("file", ["weights.safetensors", "manifest.json", "probe.safetensors"])
+def test_a_pipe_is_named_and_not_waited_for(tmp_path: Path, file: str):
+    store = ModelStore(tmp_path)
+    pipe = store.save("mine", tiny.network()).path / file
+    pipe.unlink()
+    os.mkfifo(pipe)
+    # Whoever does wait is let go.
+    writer = threading.Thread(target=lambda: os.close(os.open(pipe, os.O_WRONLY)), daemon=True)
+    writer.start()
+    with pytest.raises(CheckpointDamaged, match=rf"{file}.* a pipe or a device, and no file"):
         store.load("mine")
 
 

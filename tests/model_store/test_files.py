@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from model_store.files import make_folder, replace_file, sha256_of, write_durably
+from model_store.files import (
+    NoSuchData,
+    make_folder,
+    read_data,
+    replace_file,
+    sha256_of,
+    write_durably,
+)
 
 
 def test_a_digest_is_of_all_bytes_of_a_large_file_too(tmp_path: Path):
@@ -95,3 +102,24 @@ def test_of_new_folders_each_ones_parent_is_synced(tmp_path: Path, monkeypatch):
     synced.clear()
     make_folder(tmp_path / "a" / "b")
     assert not synced
+
+
+def test_what_is_read_is_a_file_of_a_size_that_it_may_have(tmp_path: Path):
+    file, link = tmp_path / "file", tmp_path / "link"
+    file.write_bytes(b"12\r\n")
+    link.symlink_to(file)
+    assert read_data(link, 4) == read_data(file) == b"12\r\n"
+    with pytest.raises(NoSuchData, match="it has 4 bytes, and 3 at most are expected"):
+        read_data(file, 3)
+    with pytest.raises(IsADirectoryError):
+        read_data(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        read_data(tmp_path / "missing")
+    with pytest.raises(NoSuchData, match="a pipe or a device"):
+        read_data(Path("/dev/null"))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(NoSuchData, match="a pipe or a device"):
+        read_data(tmp_path / "pipe")

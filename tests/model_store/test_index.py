@@ -29,6 +29,10 @@ def test_what_is_no_file_where_the_index_should_be_is_named(tmp_path: Path):
     (tmp_path / "store.json").mkdir()
     with pytest.raises(CheckpointDamaged, match=r"store\.json cannot be read"):
         read_index(tmp_path)
+    (tmp_path / "store.json").rmdir()
+    (tmp_path / "store.json").symlink_to("/dev/null")
+    with pytest.raises(CheckpointDamaged, match=r"store\.json cannot be read \(.* a pipe or a dev"):
+        read_index(tmp_path)
     (tmp_path / "file").write_text("no folder")
     assert read_index(tmp_path / "file") == StoreIndex()
 

@@ -11,6 +11,7 @@ from app.inference.engines import Engine
 from app.inference.errors import EngineHung
 from model_store import Checkpoint, ModelStore
 from model_store.errors import StoreError
+from model_store.files import NoSuchData
 from tests.app.inference.loading import loader, on_torch
 from tests.app.material import fill_store, network
 
@@ -72,7 +73,8 @@ def test_what_cannot_be_read_now_is_tried_again_and_what_is_wrong_in_itself_is_n
 ) -> None:
     store = ModelStore(tmp_path)
     store.save("tiny", network())
-    for cause, tries in ((OSError(5, "Input/output error"), 2), (None, 1)):
+    pipe = NoSuchData(22, "it is a pipe")
+    for cause, tries in ((OSError(5, "Input/output error"), 2), (None, 1), (pipe, 1)):
         tried = 0
 
         def make(checkpoint: Checkpoint, cause: OSError | None = cause) -> Engine:
