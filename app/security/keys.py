@@ -23,7 +23,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from model_store.errors import TwinlensError
-from model_store.files import replace_file
+from model_store.files import MOST_TEXT, read_data, replace_file
 from model_store.locks import locked
 
 _logger = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ def read_keys(path: Path) -> tuple[KeyRecord, ...]:
         KeyFileError: It cannot be read, or is not a file of keys.
     """
     try:
-        return _KeyFile.model_validate_json(path.read_bytes()).keys
+        return _KeyFile.model_validate_json(read_data(path, MOST_TEXT)).keys
     except OSError as error:
         raise KeyFileError(
             f"the file of API keys {path} cannot be read ({error.strerror}); make one with "

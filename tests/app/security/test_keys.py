@@ -4,6 +4,7 @@ import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Thread
 from typing import NoReturn
 
 import pytest
@@ -67,6 +68,16 @@ def test_keys_that_come_and_go_are_noticed_and_a_bad_file_changes_nothing(
     assert ring.find(new)
     assert not ring.stale
     file.unlink()
+    assert ring.find(new)
+    assert ring.stale
+    os.mkfifo(file)
+
+    def let_go() -> None:
+        with contextlib.suppress(BrokenPipeError):
+            file.write_text('{"keys": []}')
+
+    # Of whoever does wait for a writer.
+    Thread(target=let_go, daemon=True).start()
     assert ring.find(new)
     assert ring.stale
 
