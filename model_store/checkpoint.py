@@ -4,7 +4,7 @@ Weights are safetensors, never pickle: loading a checkpoint runs no code from it
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -174,6 +174,26 @@ def read_probe(folder: Path, manifest: Manifest) -> Probe | None:
         return probes.from_bytes(
             read_data(path, record.bytes), record, manifest.preprocessing.shape, manifest.dimension
         )
+
+
+def files_in(folder: Path, *, but: Collection[str] = ()) -> Iterator[tuple[str, bytes]]:
+    """The name and the bytes of each file of a checkpoint, one after the other.
+
+    Args:
+        folder: Where they lie.
+        but: The names of those that are left out.
+
+    Raises:
+        CheckpointDamaged: One, or the folder, cannot be read. What is raised where they are
+            written is another's.
+    """
+    with _refusing(folder):
+        there = sorted(file for file in folder.iterdir() if file.name not in but)
+    for file in there:
+        with _refusing(file):
+            data = read_data(file) if file.is_file() else None
+        if data is not None:
+            yield file.name, data
 
 
 def _read(path: Path, most: int) -> bytes:

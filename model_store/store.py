@@ -308,9 +308,8 @@ class ModelStore:
         with incoming_version(old.path.parent) as incoming:
             # Copies and no links: damage to one version's file must not reach the other's.
             write_durably(incoming / checkpoints.WEIGHTS, weights)
-            for file in old.path.iterdir():
-                if file.is_file() and file.name not in replaced:
-                    write_durably(incoming / file.name, file.read_bytes())
+            for file, data in checkpoints.files_in(old.path, but=replaced):
+                write_durably(incoming / file, data)
             write_files(incoming, files or {})
             record = write_typicality(incoming, typicality)
             probe = manifest.probe

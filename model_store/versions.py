@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model_store import manifest as manifests
-from model_store.checkpoint import MANIFEST
+from model_store.checkpoint import MANIFEST, files_in
 from model_store.errors import StoreError
 from model_store.files import make_folder, replace_file, sync_folder, write_durably
 from model_store.incoming import incoming_folder
@@ -94,12 +94,12 @@ def copy_version(folder: Path, parent: Path) -> bool:
         Whether it was; not where one of that number is there.
 
     Raises:
+        CheckpointDamaged: A file of it cannot be read.
         StoreError: It cannot be written.
     """
     with incoming_version(parent) as incoming:
-        for file in folder.iterdir():
-            if file.is_file():
-                write_durably(incoming / file.name, file.read_bytes())
+        for name, data in files_in(folder):
+            write_durably(incoming / name, data)
         with locked(parent):
             return _put(incoming, int(folder.name))
 

@@ -10,6 +10,7 @@ import torch
 
 from model_store import ModelStore
 from model_store.calibration import Calibration, LogisticCurve, ScoreDistribution
+from model_store.copying import copy_models
 from model_store.errors import (
     CheckpointDamaged,
     InvalidName,
@@ -397,6 +398,23 @@ def test_a_full_disk_leaves_nothing_and_harms_nothing(tmp_path: Path):
     assert sorted(entry.name for entry in (tmp_path / "mine").iterdir()) == [".highest", "1"]
     assert store.load("mine").manifest.version == 1
     assert store.save("mine", tiny.network(seed=1)).version == 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file that gives an I/O error")
+def test_a_file_that_cannot_be_read_is_named_and_not_the_disk_that_is_written_to(tmp_path: Path):
+    store = ModelStore(tmp_path / "store")
+    bad = store.save("mine", tiny.network()).path / "card.md"
+    bad.symlink_to("/proc/self/mem")
+    for copies in (
+        lambda: store.revise("mine", 1, calibration=CALIBRATION),
+        lambda: copy_models(store, ModelStore(tmp_path / "copy")),
+    ):
+        with pytest.raises(CheckpointDamaged, match=f"{bad}: it cannot be read .Input/output err"):
+            copies()
+    assert store.versions("mine") == [1]
+    assert ModelStore(tmp_path / "copy").models() == []
+    revised = store.revise("mine", 1, files={"card.md": b"mended"})
+    assert (revised.path / "card.md").read_bytes() == b"mended"
 
 
 def test_whether_a_version_could_be_added_is_tried_and_leaves_nothing(tmp_path, monkeypatch):
