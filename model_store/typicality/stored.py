@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -107,9 +107,11 @@ def from_bytes(data: bytes, record: TypicalityRecord, dimension: int) -> Typical
 def _side(
     tensors: Mapping[str, npt.NDArray[np.generic]], side: Side, dimension: int
 ) -> SideTypicality:
-    reference = tensors[f"{side}.reference"].astype(np.float64)
+    reference = _finite(tensors, f"{side}.reference").astype(np.float64)
     if reference.ndim != 1 or len(reference) <= TAIL:
         raise ValueError(f"{side}.reference has shape {reference.shape}")
+    if (np.diff(reference) < 0).any():
+        raise ValueError(f"{side}.reference does not ascend")
     pixels = None
     if f"{side}.pixels.mean" in tensors:
         pixels = Pixels(
@@ -117,10 +119,14 @@ def _side(
             _rows(tensors, f"{side}.pixels.whitening", COUNT),
         )
     count = 2 if pixels is None else 3
+    centre = _row(tensors, f"{side}.centre", count)
+    spread = _row(tensors, f"{side}.spread", count)
+    if (spread <= 0).any():
+        raise ValueError(f"{side}.spread has values that are not above 0")
     return SideTypicality(
         measures=_measures_in(tensors, side, dimension),
-        centre=_row(tensors, f"{side}.centre", count),
-        spread=_row(tensors, f"{side}.spread", count),
+        centre=centre,
+        spread=spread,
         reference=reference,
         pixels=pixels,
     )
@@ -142,7 +148,11 @@ def _measures_in(
     tensors: Mapping[str, npt.NDArray[np.generic]], side: Side, dimension: int
 ) -> Measures:
     if f"{side}.classes" in tensors:
-        return ClassCentres(_rows(tensors, f"{side}.classes", dimension))
+        classes = _rows(tensors, f"{side}.classes", dimension)
+        # Of directions of a subspace there may be none.
+        if not len(classes):
+            raise ValueError(f"{side}.classes has shape {classes.shape}")
+        return ClassCentres(classes)
     raw, unit = (
         Subspace(
             _row(tensors, f"{side}.{view}.mean", dimension).astype(np.float32),
@@ -156,7 +166,7 @@ def _measures_in(
 def _row(
     tensors: Mapping[str, npt.NDArray[np.generic]], name: str, dimension: int
 ) -> npt.NDArray[np.float64]:
-    found = tensors[name]
+    found = _finite(tensors, name)
     if found.shape != (dimension,):
         raise ValueError(f"{name} has shape {found.shape}")
     return found.astype(np.float64)
@@ -165,7 +175,19 @@ def _row(
 def _rows(
     tensors: Mapping[str, npt.NDArray[np.generic]], name: str, dimension: int
 ) -> npt.NDArray[np.float32]:
-    found = tensors[name]
+    found = _finite(tensors, name)
     if found.ndim != 2 or found.shape[1] != dimension:
         raise ValueError(f"{name} has shape {found.shape}")
     return found.astype(np.float32)
+
+
+def _finite(
+    tensors: Mapping[str, npt.NDArray[np.generic]], name: str
+) -> npt.NDArray[np.floating[Any]]:
+    """A tensor of numbers, all of them: what is compared with NaN is typical, however far out."""
+    found: npt.NDArray[Any] = tensors[name]
+    if not np.issubdtype(found.dtype, np.floating):
+        raise ValueError(f"{name} holds {found.dtype} and no floating-point numbers")
+    if not np.isfinite(found).all():
+        raise ValueError(f"{name} has values that are not finite")
+    return found

@@ -223,14 +223,51 @@ def test_another_file_or_another_model_is_refused() -> None:
         (replace(side(), centre=np.ones(2)), "left.centre has shape"),
         (replace(side(), spread=np.ones(4)), "left.spread has shape"),
         (replace(side(), pixels=None), "left.centre has shape"),
+        (replace(side(), reference=HUNDRED * np.nan), "left.reference has values that are not fin"),
+        (replace(side(), reference=HUNDRED[::-1]), "left.reference does not ascend"),
+        (replace(side(), centre=np.array([1, np.inf, 1])), "left.centre has values that are not f"),
+        (replace(side(), centre=np.ones(3, np.int64)), "left.centre holds int64 and no floating"),
+        (
+            replace(side(), spread=np.array([1.0, 0.0, 1.0])),
+            "left.spread has values that are not a",
+        ),
+        (replace(side(), measures=ClassCentres(np.ones((0, 4)))), r"left.classes has shape \(0, 4"),
+        (
+            replace(side(), pixels=Pixels(np.zeros(COUNT), np.full((COUNT, COUNT), np.nan))),
+            "left.pixels.whitening has values that are not finite",
+        ),
     ],
-    ids=["too few to count", "no centre of pixels", "one spread too many", "no pixels"],
+    ids=[
+        "too few to count",
+        "no centre of pixels",
+        "one spread too many",
+        "no pixels",
+        "distances that are no numbers",
+        "distances that fall",
+        "an infinite centre",
+        "a centre in integers",
+        "no spread",
+        "no classes",
+        "pixels that are no numbers",
+    ],
 )
 def test_a_description_that_could_not_judge_is_refused(made: SideTypicality, said: str) -> None:
     written = replace(description(), sides={Side.LEFT: made})
     data = to_bytes(written)
     with pytest.raises(StoreError, match=said):
         from_bytes(data, record_of(written, data), 4)
+
+
+def test_a_description_of_too_few_images_for_any_direction_is_read() -> None:
+    none = Subspace(np.zeros(4, np.float32), np.zeros((0, 4), np.float32))
+    written = replace(
+        description(), sides={Side.LEFT: replace(side(), measures=Residuals(none, none))}
+    )
+    data = to_bytes(written)
+    found = from_bytes(data, record_of(written, data), 4).of(
+        np.eye(4, dtype=np.float32), statistics(4)
+    )
+    assert ((found > 0) & (found <= 1)).all()
 
 
 @pytest.mark.parametrize(
