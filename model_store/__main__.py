@@ -53,7 +53,7 @@ def _list(store: ModelStore, *, check: bool) -> int:
             file=sys.stderr,
         )
     _tell_misnamed(store)
-    default = store.index().default
+    default = _default(store)
     status = 0
     for name in (reference.name for reference in references):
         answers = False
@@ -77,6 +77,18 @@ def _list(store: ModelStore, *, check: bool) -> int:
         print(f"{name:<20}   ?  unusable: {why}")
         status = 1 if check else 0
     return status
+
+
+def _default(store: ModelStore) -> str | None:
+    """The model that answers by default, by its own name also where the index has an alias."""
+    chosen = store.index().default
+    if chosen is None:
+        return None
+    try:
+        return store.resolve(chosen)
+    except StoreError:
+        # A folder that cannot be read has that name: no reason not to list the others.
+        return chosen
 
 
 def _copy(source: ModelStore, store: ModelStore) -> int:
