@@ -65,12 +65,14 @@ class Reference:
         version: Its number.
         path: Its folder.
         made_default: Whether its model has become the default because it was saved.
+        index_error: Why it could not be seen to what the default is, for users; empty where it was.
     """
 
     name: str
     version: int
     path: Path
     made_default: bool = field(default=False, compare=False)
+    index_error: str = field(default="", compare=False)
 
 
 class ModelStore:
@@ -376,8 +378,13 @@ class ModelStore:
         """What to tell users of a version that was just saved, where its model became the default.
 
         Returns:
-            A line without its end; empty where it did not.
+            A line without its end; empty where it did not, and nothing was in the way.
         """
+        if reference.index_error:
+            return (
+                f"{INDEX} stays as it is, and with it what answers where a request names no model: "
+                f"{' '.join(reference.index_error.split())}"
+            )
         if not reference.made_default:
             return ""
         other = self.command("model_store", "default", "NAME")
@@ -412,6 +419,7 @@ class ModelStore:
         """
         # Asked before it is there: of two that are published at once, one becomes the default.
         first = self._is_only(draft.name)
+        self._keep_only(draft.name)
         reference = self._reference(draft.name, publish_version(incoming, draft, after=after))
 
         def lacks_default(index: StoreIndex) -> bool:
@@ -426,11 +434,34 @@ class ModelStore:
             return index.model_copy(update={"default": draft.name})
 
         # The model is there, whether or not it can be made the default.
-        with suppress(StoreError):
+        try:
             if lacks_default(self.index()):
                 made_default = update_index(self.root, with_default).default == draft.name
                 return replace(reference, made_default=made_default)
+        except StoreError as error:
+            return replace(reference, index_error=str(error))
         return reference
+
+    def _keep_only(self, further: str) -> None:
+        """Has a store's only model, which answers without being the default, do so beside another.
+
+        It has become the default when it was saved, unless that was interrupted.
+        """
+        with suppress(StoreError):
+            there = self.models()
+            if len(there) != 1 or there[0].name == further or self.unreadable():
+                return
+            if self.index().default is not None:
+                return
+            # Beside one that cannot be loaded, the further one answers.
+            only = self.inspect(there[0].name, there[0].version).name
+
+            def with_default(index: StoreIndex) -> StoreIndex:
+                if index.default is not None:
+                    return index
+                return index.model_copy(update={"default": only})
+
+            update_index(self.root, with_default)
 
     def _is_gone(self, default: str, index: StoreIndex) -> bool:
         """Whether a store's default is a model that was there once."""

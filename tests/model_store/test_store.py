@@ -315,6 +315,24 @@ def test_a_model_is_kept_where_the_default_cannot_be(tmp_path: Path):
     saved = store.save("mine", tiny.network())
     assert (saved.version, saved.made_default) == (1, False)
     assert (tmp_path / "store.json").read_text() == "{"
+    told = store.told_default(saved)
+    assert told.startswith("store.json stays as it is")
+    assert f"{tmp_path / 'store.json'} cannot be read" in told
+    assert len(told.splitlines()) == 1
+
+
+def test_a_first_model_that_did_not_get_to_be_the_default_is_it_when_another_comes(tmp_path: Path):
+    store = ModelStore(tmp_path)
+    first = store.save("first", tiny.network()).path
+    for kept, default in ((True, "first"), (False, None)):
+        # As where the process was killed in between.
+        (tmp_path / "store.json").unlink()
+        if not kept:
+            (first / "weights.safetensors").write_bytes(b"damaged")
+        second = store.save("second", tiny.network())
+        assert store.index().default == default
+        assert store.told_default(second) == ""
+        shutil.rmtree(tmp_path / "second")
 
 
 def test_folders_that_cannot_be_models_are_passed_over(tmp_path: Path):
