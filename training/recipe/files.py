@@ -1,7 +1,7 @@
 """Reading recipes: from YAML, by name or path, with single values replaced."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from training.errors import RecipeError
+from training.recipe.plain import read_yaml
 from training.recipe.recipe import Recipe
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -37,8 +38,8 @@ def load_recipe(name: str, overrides: Sequence[str] = (), *, chosen: Sequence[st
     """
     path = _find(name)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = read_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise RecipeError(f"recipe {path} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"recipe {path} is not a table of keys and values; see {RECIPES}")
@@ -73,7 +74,7 @@ def check_overrides(name: str, overrides: Sequence[str]) -> None:
             raise
 
 
-def parse_recipe(content: Mapping[str, Any], where: str) -> Recipe:
+def parse_recipe(content: object, where: str) -> Recipe:
     """Checks a recipe's content.
 
     Args:
@@ -153,9 +154,9 @@ def _override(content: dict[str, Any], override: str) -> None:
     if not equals or not all(path):
         raise RecipeError(f"--set {override}: write it as key=value or key.sub=value")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"--set {override}: the value is not valid YAML: {error}") from error
+        value = read_yaml(text)
+    except ValueError as error:
+        raise RecipeError(f"--set {override}: the value cannot be read as YAML: {error}") from error
     if isinstance(value, str):
         value = _number(value)
     table: object = content

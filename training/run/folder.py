@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
-import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator
 
 from model_store.errors import first_line
@@ -21,6 +20,7 @@ from training.errors import TrainingError
 from training.history import History, to_csv
 from training.recipe import Recipe
 from training.recipe.files import parse_recipe, to_yaml
+from training.recipe.plain import read_yaml
 from training.run.state import Kept
 
 RUNS = ".runs"
@@ -180,8 +180,8 @@ class Run:
             TrainingError, RecipeError: It cannot be read.
         """
         try:
-            content = yaml.safe_load(self._read(RECIPE_FILE))
-        except yaml.YAMLError as error:
+            content = read_yaml(self._read(RECIPE_FILE))
+        except ValueError as error:
             raise self._damaged(RECIPE_FILE, error) from error
         return parse_recipe(content, str(self.path / RECIPE_FILE))
 

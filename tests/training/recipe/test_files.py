@@ -152,7 +152,7 @@ class TestHelp:
             ("batch", "key=value"),
             ("batch.x=1", "is a value, not a section"),
             ("network.branches.3.projection=1", "position from 0 to 0"),
-            ("batch=[", "not valid YAML"),
+            ("batch=[", "cannot be read as YAML"),
             ("preprocessing.width=40", "square"),
             ("preprocessing.mode=RGB", "3 value"),
             ("max_steps=null", "epochs"),
@@ -184,7 +184,7 @@ class TestHelp:
         ("optimiser.learning_rte=0.1", "did you mean 'learning_rate'"),
         ("max_steps=many", "valid integer"),
         ("max_steps", "write it as key=value"),
-        ("seed=[", "not valid YAML"),
+        ("seed=[", "cannot be read as YAML"),
         ("max_steps=-1", "greater than or equal to 0"),
     ],
 )
