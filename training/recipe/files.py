@@ -43,7 +43,6 @@ def load_recipe(name: str, overrides: Sequence[str] = (), *, chosen: Sequence[st
         raise RecipeError(f"recipe {path} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"recipe {path} is not a table of keys and values; see {RECIPES}")
-    content = {key: _unshared(value) for key, value in content.items()}
     for override in (*chosen, *_names_first(overrides)):
         _override(content, override)
     return parse_recipe(content, f"recipe '{name}'")
@@ -119,13 +118,6 @@ def _find(name: str) -> Path:
         + (f"; did you mean '{near[0]}'?" if near else "")
         + f" (recipes: {', '.join(recipe_names())}; or give the path of a YAML file)"
     )
-
-
-def _unshared(value: object) -> object:
-    """A copy in which nothing stands in two places: YAML's aliases are one object in all theirs."""
-    if isinstance(value, dict):
-        return {key: _unshared(inner) for key, inner in value.items()}
-    return [_unshared(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _path(override: str) -> list[str]:

@@ -39,8 +39,36 @@ def test_in_quotes_they_are_text():
 
 
 def test_what_is_nested_too_deeply_is_refused():
-    with pytest.raises(ValueError, match="nested too deeply"):
-        read_yaml("[" * 600)
+    for depth in (60, 600):
+        with pytest.raises(ValueError, match="nested too deeply"):
+            read_yaml("[" * depth + "]" * depth)
+
+
+def _laughs(lines: int, item: str) -> str:
+    first = "a0: &a0 {x: 1}\n"
+    return first + "".join(f"a{i}: &a{i} {item.format(f'*a{i - 1}')}\n" for i in range(1, lines))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        _laughs(12, "[{0}, {0}, {0}, {0}, {0}, {0}, {0}, {0}]"),
+        _laughs(12, "{{<<: [{0}, {0}, {0}, {0}, {0}, {0}, {0}, {0}]}}"),
+        "a: &a [1, *a]",
+        "a: &a {b: {<<: *a}}",
+    ],
+)
+def test_aliases_of_aliases_do_not_grow_without_end(tmp_path, text):
+    with pytest.raises(RecipeError, match=r"aliases written out .* 100,000 values"):
+        load_recipe(str(write_recipe(tmp_path / "r.yaml", SMALL_RECIPE + text)))
+    with pytest.raises(RecipeError, match=r"aliases written out .* 100,000 values"):
+        load_recipe("glyphs", [f"loss.options={{{', '.join(text.splitlines())}}}"])
+
+
+def test_an_alias_is_a_copy_of_its_own():
+    content = read_yaml("a: &a {x: [1]}\nb: *a\nc: {<<: *a, y: 2}")
+    content["a"]["x"].append(2)
+    assert content == {"a": {"x": [1, 2]}, "b": {"x": [1]}, "c": {"x": [1], "y": 2}}
 
 
 def test_nothing_and_bytes():
