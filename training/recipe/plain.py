@@ -1,5 +1,7 @@
 """YAML as plain content, whatever somebody has written."""
 
+from collections.abc import Sequence
+
 import yaml
 
 _MOST_VALUES = 100_000
@@ -42,7 +44,7 @@ def read_yaml(text: str | bytes) -> object:
             if node is None:
                 return None
             _measure(node, {})
-            return _unshared(loader.construct_document(node))
+            return _plain(loader.construct_document(node))
         finally:
             loader.dispose()
     except RecursionError as error:
@@ -81,8 +83,33 @@ def _measure(node: yaml.Node, measured: _Measured) -> tuple[int, int]:
     return count, depth
 
 
-def _unshared(value: object) -> object:
-    """A copy in which nothing stands in two places: YAML's aliases are one object in all theirs."""
+def _plain(value: object, *where: str) -> object:
+    """A copy of texts that can be written, in which nothing stands in two places.
+
+    YAML's aliases are one object in all theirs.
+
+    Args:
+        value: What YAML has made.
+        *where: The keys that it is under.
+
+    Raises:
+        ValueError: A text has half of a character.
+    """
     if isinstance(value, dict):
-        return {key: _unshared(inner) for key, inner in value.items()}
-    return [_unshared(inner) for inner in value] if isinstance(value, list) else value
+        return {_plain(key, *where): _plain(of, *where, str(key)) for key, of in value.items()}
+    if isinstance(value, list):
+        return [_plain(of, *where, str(position)) for position, of in enumerate(value)]
+    return _joined(value, where) if isinstance(value, str) else value
+
+
+def _joined(text: str, where: Sequence[str]) -> str:
+    """A text with the halves joined in which JSON escapes what is not in the first 65,536."""
+    try:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+    except UnicodeDecodeError as error:
+        at = ".".join(where)
+        told = f"{at}: its text" if at else "the text"
+        raise ValueError(
+            f"{told} has an escaped half of a character (\\ud800 to \\udfff) without the other; "
+            "write the character itself"
+        ) from error

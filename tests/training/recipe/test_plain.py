@@ -1,6 +1,9 @@
 """YAML that is legal, and still no recipe."""
 
+import json
+
 import pytest
+import yaml
 
 from tests.training.drawings import SMALL_RECIPE, write_recipe
 from training.errors import RecipeError, TrainingError
@@ -69,6 +72,27 @@ def test_an_alias_is_a_copy_of_its_own():
     content = read_yaml("a: &a {x: [1]}\nb: *a\nc: {<<: *a, y: 2}")
     content["a"]["x"].append(2)
     assert content == {"a": {"x": [1, 2]}, "b": {"x": [1]}, "c": {"x": [1], "y": 2}}
+
+
+def test_what_json_escapes_in_two_halves_is_one_character(tmp_path):
+    content = {**yaml.safe_load(SMALL_RECIPE), "description": "Tells shoes apart \U0001f45f"}
+    recipe = load_recipe(str(write_recipe(tmp_path / "r.json", json.dumps(content))))
+    assert recipe.description == "Tells shoes apart \U0001f45f"
+    assert recipe.model_dump_json().encode()
+    assert read_yaml(json.dumps({"\U0001f45f": ["\ufeff\U0001f45f"]})) == {
+        "\U0001f45f": ["\ufeff\U0001f45f"]
+    }
+
+
+@pytest.mark.parametrize("half", [r"\ud800", r"\udc5f\ud83d", r"a\udfff"])
+def test_half_a_character_is_refused_where_it_is(tmp_path, half):
+    with pytest.raises(RecipeError, match=r"--set description=.* the text has an escaped half"):
+        check_overrides("glyphs", [f'description="{half}"'])
+    text = f'{SMALL_RECIPE}more: {{inner: [1, "{half}"]}}\n'
+    with pytest.raises(RecipeError, match=r"r\.yaml cannot be read: more\.inner\.1: .* half"):
+        load_recipe(str(write_recipe(tmp_path / "r.yaml", text)))
+    with pytest.raises(ValueError, match="half"):
+        read_yaml(f'{{"{half}": 1}}')
 
 
 def test_nothing_and_bytes():
