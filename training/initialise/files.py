@@ -11,6 +11,7 @@ from training.errors import TrainingError
 
 # Where training programs keep the weights inside what they save.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "net")
+_WRAPPED_DEEPEST = 3
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -41,19 +42,28 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise TrainingError(
             f"{path} cannot be read as weights ({reason}); copy or download it again"
         ) from error
-    return _tensors_in(content, path)
+    tensors = _tensors_in(content)
+    if not tensors:
+        raise TrainingError(
+            f"{path} holds no tensors by name; save model.state_dict() with torch.save and give "
+            "that"
+        )
+    return tensors
 
 
-def _tensors_in(content: object, path: Path) -> dict[str, torch.Tensor]:
-    while isinstance(content, dict):
-        tensors = {
-            name: value
-            for name, value in content.items()
-            if isinstance(name, str) and isinstance(value, torch.Tensor)
-        }
-        if tensors:
-            return tensors
-        content = next((content[key] for key in _WRAPPERS if key in content), None)
-    raise TrainingError(
-        f"{path} holds no tensors by name; save model.state_dict() with torch.save and give that"
-    )
+def _tensors_in(content: object, deepest: int = _WRAPPED_DEEPEST) -> dict[str, torch.Tensor]:
+    """Those under a customary key; without such, those that stand loose, as a figure may beside it.
+
+    Not endlessly deep: a dictionary may be its own content.
+    """
+    if not isinstance(content, dict):
+        return {}
+    for key in _WRAPPERS if deepest else ():
+        wrapped = _tensors_in(content.get(key), deepest - 1)
+        if wrapped:
+            return wrapped
+    return {
+        name: value
+        for name, value in content.items()
+        if isinstance(name, str) and isinstance(value, torch.Tensor)
+    }

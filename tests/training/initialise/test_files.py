@@ -33,6 +33,33 @@ def test_tensors_are_read_by_name(tmp_path, as_zip, key):
     assert all(found[name].equal(WEIGHTS[name]) for name in WEIGHTS)
 
 
+ITSELF: dict[str, object] = {}
+ITSELF.update(model=ITSELF)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        # As PyTorch's ImageNet example has it.
+        {"epoch": 1, "arch": "x", "state_dict": WEIGHTS, "best_acc1": torch.tensor(70.0)},
+        {"state_dict": None, "model": {"net": WEIGHTS}},
+        {"model": {"layers": 3}, "net": torch.ones(1), "network": WEIGHTS},
+        {"model": {"layers": 3}, **WEIGHTS},
+        {"model": ITSELF, **WEIGHTS},
+    ],
+)
+def test_what_stands_beside_the_weights_is_not_taken_for_them(tmp_path, content):
+    torch.save(content, tmp_path / "w.pth")
+    assert read_tensors(tmp_path / "w.pth").keys() == WEIGHTS.keys()
+
+
+@pytest.mark.parametrize("content", [{}, ITSELF, [WEIGHTS], {"model": {3: torch.ones(1)}}])
+def test_a_file_without_tensors_by_name_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "w.pth")
+    with pytest.raises(TrainingError, match="no tensors by name"):
+        read_tensors(tmp_path / "w.pth")
+
+
 @pytest.mark.parametrize("as_zip", [True, False])
 def test_wherever_a_file_is_cut_short_it_is_refused(tmp_path, as_zip):
     path, whole = tmp_path / "w.pth", saved(as_zip=as_zip)
