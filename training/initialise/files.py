@@ -22,7 +22,8 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
             one under a customary key.
 
     Raises:
-        TrainingError: It is not there, or holds no tensors, or more than tensors.
+        TrainingError: It is not there, or holds no tensors, or more than tensors, or some whose
+            values are not all there to be copied.
     """
     if not path.is_file():
         raise TrainingError(f"{path} is not a file; give the path of .safetensors or .pth weights")
@@ -48,7 +49,25 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
             f"{path} holds no tensors by name; save model.state_dict() with torch.save and give "
             "that"
         )
+    for name, tensor in tensors.items():
+        kind = _unusual(tensor)
+        if kind is not None:
+            raise TrainingError(
+                f"{path} cannot be read as weights: its tensor {name} is {kind}; where it was "
+                "made, save model.state_dict() of a model whose weights are dense and not quantised"
+            )
     return tensors
+
+
+def _unusual(tensor: torch.Tensor) -> str | None:
+    """What keeps a tensor's values from being copied into another's; None if nothing does."""
+    if tensor.is_quantized:
+        return "quantised"
+    if tensor.is_meta:
+        return "on the meta device, without values"
+    if tensor.is_nested:
+        return "nested"
+    return None if tensor.layout == torch.strided else "sparse"
 
 
 def _tensors_in(content: object, deepest: int = _WRAPPED_DEEPEST) -> dict[str, torch.Tensor]:

@@ -60,6 +60,23 @@ def test_a_file_without_tensors_by_name_is_refused(tmp_path, content):
         read_tensors(tmp_path / "w.pth")
 
 
+@pytest.mark.filterwarnings("ignore")  # PyTorch's, of what it is about to give up.
+@pytest.mark.parametrize(
+    ("kind", "made"),
+    [
+        ("sparse", torch.Tensor.to_sparse),
+        ("sparse", torch.Tensor.to_sparse_csr),
+        ("on the meta device", lambda tensor: tensor.to("meta")),
+        ("quantised", lambda tensor: torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8)),
+        ("nested", lambda tensor: torch.nested.nested_tensor([tensor[0], tensor[1, :2]])),
+    ],
+)
+def test_tensors_whose_values_cannot_be_copied_are_refused_by_name(tmp_path, kind, made):
+    torch.save({**WEIGHTS, "a.weight": made(WEIGHTS["a.weight"])}, tmp_path / "w.pth")
+    with pytest.raises(TrainingError, match=rf"w\.pth .* its tensor a\.weight is {kind}"):
+        read_tensors(tmp_path / "w.pth")
+
+
 @pytest.mark.parametrize("as_zip", [True, False])
 def test_wherever_a_file_is_cut_short_it_is_refused(tmp_path, as_zip):
     path, whole = tmp_path / "w.pth", saved(as_zip=as_zip)
