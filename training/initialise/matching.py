@@ -98,7 +98,8 @@ def fill(module: nn.Module, tensors: Tensors, *, part: str, source: str) -> Matc
         source: Where the tensors come from, for the report.
 
     Raises:
-        TrainingError: Not one tensor found a place; the message names some of both sides.
+        TrainingError: Not one tensor found a place; the message names some of both sides. Or one
+            that would has other values than a network's weights.
     """
     own = module.state_dict()
     names = _paired_names(own, tensors)
@@ -112,7 +113,7 @@ def fill(module: nn.Module, tensors: Tensors, *, part: str, source: str) -> Matc
             if target.shape != tensor.shape:
                 misshapen.append(Misshapen(name, tuple(target.shape), tuple(tensor.shape)))
                 continue
-            target.copy_(tensor)
+            target.copy_(_checked(tensor, target.dtype, f"{theirs} of {source}"))
             matched.append(name)
     if not matched:
         raise TrainingError(
@@ -130,6 +131,29 @@ def fill(module: nn.Module, tensors: Tensors, *, part: str, source: str) -> Matc
         left_over=tuple(n for n in tensors if n not in found),
         misshapen=tuple(misshapen),
     )
+
+
+def _checked(tensor: torch.Tensor, wanted: torch.dtype, told: str) -> torch.Tensor:
+    """The same in the type that is wanted, if that is a network's weights' and it can be that.
+
+    Raises:
+        TrainingError: It is of whole or complex numbers, or not all of its values are finite.
+    """
+    if not wanted.is_floating_point:
+        return tensor
+    kind = str(tensor.dtype).removeprefix("torch.")
+    if not tensor.is_floating_point():
+        raise TrainingError(
+            f"{told} is of the type {kind}, and a network's weights are floating-point numbers; "
+            "give weights that are neither quantised nor complex"
+        )
+    converted = tensor.to(wanted)
+    if not bool(torch.isfinite(converted).all()):
+        raise TrainingError(
+            f"{told} has values that are no numbers, or too large to be weights; download it "
+            "again, or give other weights"
+        )
+    return converted
 
 
 def _paired_names(own: Tensors, theirs: Tensors) -> dict[str, str]:

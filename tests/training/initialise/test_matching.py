@@ -95,6 +95,33 @@ def test_one_channel_takes_the_sum_over_three():
         torch.testing.assert_close(ours(grey), colour, atol=1e-4, rtol=1e-4)
 
 
+class TestValues:
+    @pytest.mark.parametrize("kind", [torch.int8, torch.int64, torch.bool, torch.complex64])
+    def test_those_of_another_kind_than_weights_are_refused(self, kind):
+        tensors = _layers().state_dict()
+        tensors["1.weight"] = torch.ones(4, 5).to(kind)
+        with pytest.raises(TrainingError, match=r"^1\.weight of w\.pth is of the type .* give"):
+            fill(_layers(), tensors, part="backbone", source="w.pth")
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300])
+    def test_those_that_are_no_numbers_are_refused(self, value):
+        tensors = _layers().state_dict()
+        tensors["1.weight"] = tensors["1.weight"].double()
+        tensors["1.weight"][2, 3] = value
+        with pytest.raises(TrainingError, match=r"^1\.weight of w\.pth has values .* download it"):
+            fill(_layers(), tensors, part="backbone", source="w.pth")
+        # What nothing is made of does not matter.
+        others = {**_layers().state_dict(), "2.mask": torch.tensor([value])}
+        assert fill(_layers(), others, part="backbone", source="w.pth").left_over == ("2.mask",)
+
+    @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+    def test_other_floating_point_numbers_are_converted(self, kind):
+        ours, tensors = _layers(), {n: t.to(kind) for n, t in _layers().state_dict().items()}
+        fill(ours, tensors, part="backbone", source="w.pth")
+        assert ours[0].weight.dtype == torch.float32
+        assert torch.equal(ours[0].weight, tensors["0.weight"].float())
+
+
 class TestNames:
     @pytest.mark.parametrize("prefix", ["", "module.", "model.backbone.", "branches.0.backbone."])
     def test_a_prefix_does_not_matter(self, prefix):
