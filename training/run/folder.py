@@ -1,7 +1,6 @@
 """Runs under way: a folder each below the store, until the checkpoint is saved."""
 
 import io
-import pickle
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,6 +13,7 @@ from model_store.errors import first_line
 from model_store.files import remove_incoming, replace_file
 from model_store.locks import locked
 from model_store.manifest import check_name
+from model_store.shortage import out_of_memory
 from training.data.parts import Unusable
 from training.data.split import SPLIT_FILE, Split
 from training.errors import TrainingError
@@ -224,11 +224,15 @@ class Run:
     def kept(self) -> Iterator[Kept]:
         """What was put there, in the order of its steps."""
         for path in sorted(self.path.glob(_KEPT)):
+            data = self._read(path.name)
             try:
-                content = torch.load(io.BytesIO(self._read(path.name)), weights_only=True)
-                yield Kept(*content)
-            except (RuntimeError, EOFError, TypeError, pickle.UnpicklingError) as error:
+                kept = Kept(*torch.load(io.BytesIO(data), weights_only=True))
+            except Exception as error:
+                # Damage raises all kinds; for want of memory, nothing is damaged.
+                if out_of_memory(error):
+                    raise
                 raise self._damaged(path.name, error) from error
+            yield kept
 
     def note_published(self, published: Published) -> None:
         """Keeps what has come of the run, so that it is not put into the store a second time."""

@@ -4,7 +4,6 @@ Randomness is no part of it: every random number follows from the seed and the s
 """
 
 import io
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import torch
 
+from model_store.shortage import out_of_memory
 from training.errors import TrainingError
 from training.history import History, from_plain, to_plain
 from training.learning.learner import Learner
@@ -88,18 +88,13 @@ def load_state(path: Path, learner: Learner) -> Standing:
     """
     try:
         return from_bytes(path.read_bytes(), learner)
-    except (
-        OSError,
-        EOFError,
-        RuntimeError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        pickle.UnpicklingError,
-    ) as error:
+    except Exception as error:
+        # Damage raises all kinds; for want of memory, nothing is damaged.
+        if out_of_memory(error):
+            raise
         raise TrainingError(
-            f"the state in {path} cannot be taken up ({error}); begin anew with --restart"
+            f"the state in {path} cannot be taken up ({str(error) or type(error).__name__}); begin "
+            "anew with --restart"
         ) from error
 
 

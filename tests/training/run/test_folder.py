@@ -1,13 +1,19 @@
 """The folder of a run."""
 
 import errno
+import io
+import zipfile
 from contextlib import suppress
 from pathlib import Path
+from unittest import mock
 
 import pytest
+import torch
 
 from model_store.files import replace_file
+from training.errors import TrainingError
 from training.run.folder import Run
+from training.run.state import Kept, load_state
 
 
 def test_what_a_killed_process_left_in_it_is_removed(tmp_path, monkeypatch):
@@ -44,6 +50,39 @@ def test_where_there_are_no_locks_a_second_process_leaves_what_the_first_is_writ
     with run.locked():
         replace_file(run.state, b"one", prepare=come)
         assert run.state.read_bytes() == b"one"
+
+
+@pytest.mark.filterwarnings("ignore")  # PyTorch's, of pickles that it does not know.
+@pytest.mark.parametrize(
+    "pickled", [b"\x80\x02X\x01\x00\x00\x00\xff.", b"\x80\x02h\x07.", b"\x80\x02.", b""]
+)
+def test_damaged_files_of_weights_and_state_are_refused_with_advice(tmp_path, pickled):
+    run, whole = Run(tmp_path, "m"), io.BytesIO()
+    run.path.mkdir(parents=True)
+    torch.save("it", whole)
+    damaged = io.BytesIO()
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(damaged, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, pickled if name.endswith("data.pkl") else old.read(name))
+    for name in ("weights-000000000005.pt", "state.pt"):
+        (run.path / name).write_bytes(damaged.getvalue())
+    with pytest.raises(TrainingError, match=r"weights-0+5\.pt cannot be read \(.+\); .*--restart"):
+        list(run.kept())
+    with pytest.raises(TrainingError, match=r"state\.pt cannot be taken up \(.+\); .*--restart"):
+        load_state(run.state, mock.Mock())
+
+
+def test_for_want_of_memory_no_file_is_called_damaged(tmp_path, monkeypatch):
+    run = Run(tmp_path, "m")
+    run.path.mkdir(parents=True)
+    run.keep(Kept(5, 0.25, {"a": torch.ones(2)}))
+    run.write_state(b"")
+    assert [(kept.step, kept.eer) for kept in run.kept()] == [(5, 0.25)]
+    monkeypatch.setattr(torch, "load", mock.Mock(side_effect=MemoryError))
+    with pytest.raises(MemoryError):
+        list(run.kept())
+    with pytest.raises(MemoryError):
+        load_state(run.state, mock.Mock())
 
 
 def _killed(*_: object) -> None:
