@@ -19,6 +19,8 @@ from training.errors import TrainingError
 # The first process validates and judges while the others wait, which can take hours.
 _PATIENCE = timedelta(days=7)
 
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
 
 class Processes:
     """One process, and what it does with those beside it. Alone, if torchrun did not start it.
@@ -115,7 +117,7 @@ class Processes:
         """The network, its batch normalisation over the batches of all processes.
 
         Raises:
-            TrainingError: The device cannot do that.
+            TrainingError: The device cannot do that, or a layer that does more than normalise.
         """
         if device.type != "cuda":
             raise TrainingError(
@@ -124,8 +126,10 @@ class Processes:
             )
         if self.count == 1:
             return network
-        convert: Callable[[nn.Module], nn.Module] = nn.SyncBatchNorm.convert_sync_batchnorm
-        convert(network)  # In place: the network itself is no normalisation layer.
+        for parent in list(network.modules()):
+            for name, layer in list(parent.named_children()):
+                if isinstance(layer, _BATCH_NORMS):
+                    setattr(parent, name, _conversion(type(layer))(layer))
         return network
 
     def mean_of(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
@@ -180,6 +184,25 @@ class Processes:
                 content = torch.frombuffer(bytearray(message), dtype=torch.uint8)
             distributed.broadcast(content, 0)
         return content.numpy().tobytes()
+
+
+def _conversion(kind: type[nn.Module]) -> Callable[[nn.Module], nn.Module]:
+    """What makes a layer of a class one over all processes.
+
+    PyTorch's conversion drops what a subclass adds, such as an activation.
+    """
+    if kind in _BATCH_NORMS:
+        return nn.SyncBatchNorm.convert_sync_batchnorm
+    if kind.__module__.partition(".")[0] == "timm":
+        from timm.layers.norm_act import BatchNormAct2d, convert_sync_batchnorm
+
+        if kind is BatchNormAct2d:
+            return convert_sync_batchnorm
+    raise TrainingError(
+        "synchronised_batch_norm cannot convert this network: its layers of the class "
+        f"{kind.__module__}.{kind.__qualname__} do more than normalise, which would be lost; set "
+        "synchronised_batch_norm=false"
+    )
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from benchmarks.service import free_port
 from model_store import ModelStore
+from model_store.network import SiameseNetwork
 from tests import tiny
 from tests.training.drawings import (
     SMALL_RECIPE,
@@ -242,3 +243,51 @@ def test_synchronised_batch_norm_is_refused_on_a_cpu(place, tmp_path, capsys):
     words = arguments(place, tmp_path / "store", "--set", "synchronised_batch_norm=true")
     assert main(words) == 1
     assert "GPUs only" in capsys.readouterr().err
+
+
+class NormalisedAndRectified(torch.nn.BatchNorm2d):
+    def forward(self, images):
+        return super().forward(images).relu()
+
+
+class TestNormalisingTogether:
+    """What is converted computes the same, but for whose statistics it takes in training."""
+
+    def test_our_own_networks(self):
+        before, after = embeddings_of_one_and_of_two(tiny.network())
+        assert torch.equal(before, after)
+
+    def test_activations_within_normalisation_stay(self):
+        """As in timm's EfficientNets."""
+        layers = pytest.importorskip("timm.layers", reason="the extra timm is not installed")
+        network = ending_in(layers.BatchNormAct2d(8, act_layer=torch.nn.SiLU))
+        before, after = embeddings_of_one_and_of_two(network)
+        assert torch.equal(before, after)
+
+    def test_what_would_lose_something_is_refused_with_advice(self):
+        network = ending_in(NormalisedAndRectified(8))
+        with pytest.raises(TrainingError, match=r"NormalisedAndRectified.*batch_norm=false"):
+            Processes(0, 2).normalising_together(network, torch.device("cuda"))
+
+
+def ending_in(layer: torch.nn.BatchNorm2d) -> SiameseNetwork:
+    """A network whose backbone has another layer at its end."""
+    network = tiny.network()
+    branch = network.branches[0]
+    branch.backbone = torch.nn.Sequential(branch.backbone, layer)
+    return network.eval()
+
+
+def embeddings_of_one_and_of_two(network: SiameseNetwork) -> tuple[torch.Tensor, torch.Tensor]:
+    """In evaluation mode, as one process has the network and as one of two that have GPUs does."""
+    height, width, channels = network.preprocessing.shape
+    images = torch.arange(2 * height * width * channels, dtype=torch.int32).remainder(251)
+    images = images.to(torch.uint8).reshape(2, height, width, channels)
+    with torch.inference_mode():
+        before = network.embed(images)
+    together = Processes(0, 2).normalising_together(network, torch.device("cuda"))
+    kinds = [type(module) for module in together.modules()]
+    assert any(issubclass(kind, torch.nn.SyncBatchNorm) for kind in kinds)
+    assert not any(issubclass(kind, torch.nn.BatchNorm2d) for kind in kinds)
+    with torch.inference_mode():
+        return before, together.embed(images)
