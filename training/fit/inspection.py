@@ -16,7 +16,7 @@ from training.fit.duplicates import search
 from training.naming import named, one_line
 from training.progress import Reporter
 from training.recipe import Recipe
-from training.run.planning import planned_steps
+from training.run.planning import images_per_batch, planned_steps
 
 Integers = npt.NDArray[np.int64]
 
@@ -72,6 +72,7 @@ def inspect(
     return Inspection(
         (
             *_about_length(parts.train, recipe),
+            *_about_rate(parts.train, recipe),
             *_about_validation(parts, recipe),
             *_about_classes(parts.train, recipe),
             *_about_judging(judging),
@@ -185,6 +186,22 @@ def _about_length(folder: ImageFolder, recipe: Recipe) -> Iterator[str]:
         f"hardly learns in fewer than {least:,}; train longer ({advice})"
         + (", or make steps smaller (--set batch=…)" if binding == "epochs" else "")
     )
+
+
+def _about_rate(folder: ImageFolder, recipe: Recipe) -> Iterator[str]:
+    """A rate that is scaled for larger batches than are drawn.
+
+    It is not scaled for those: a run that began before this was told would go on at another rate.
+    """
+    if recipe.optimiser.reference_batch is None:
+        return
+    drawn = images_per_batch(folder, recipe)
+    if drawn < recipe.batch:
+        yield (
+            f"a batch has {drawn} images, as many as sampling.name={recipe.sampling.name} can draw "
+            "from these classes, and optimiser.reference_batch scales the learning rate as for "
+            f"{recipe.batch}; set the batch to what is drawn (--set batch={drawn})"
+        )
 
 
 def _about_validation(parts: Parts, recipe: Recipe) -> Iterator[str]:

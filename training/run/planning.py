@@ -159,6 +159,16 @@ def planned_steps(folder: ImageFolder, recipe: Recipe) -> tuple[int, float]:
     return _length(table, _sampler(table, recipe), recipe)
 
 
+def images_per_batch(folder: ImageFolder, recipe: Recipe) -> int:
+    """Images of each batch of a training on a folder's images.
+
+    Raises:
+        RecipeError: The sampler cannot draw from these classes.
+    """
+    table = class_table(folder, turned_classes=recipe.data.turned_classes)
+    return _sampler(table, recipe).images_per_step
+
+
 def validation_steps(steps: int, times: int) -> frozenset[int]:
     """The steps after which to validate: evenly spread, the last one among them."""
     return frozenset(steps * part // times for part in range(1, times + 1)) - {0}

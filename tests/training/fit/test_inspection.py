@@ -42,6 +42,17 @@ def test_what_makes_steps_few(said, drawings):
     assert told.endswith("(--set max_steps=…, or more --minutes where they have set that)")
 
 
+def test_a_rate_for_larger_batches_than_are_drawn(said, drawings):
+    evenly = ("data.turned_classes=false", "sampling.name=classes-by-images", "batch=64")
+    scaled = (*evenly, "optimiser.reference_batch=16")
+    (told,) = said(drawings, *scaled)
+    assert told.startswith("a batch has 20 images, ")
+    assert told.endswith("as for 64; set the batch to what is drawn (--set batch=20)")
+    assert said(drawings, *scaled, "batch=20") == ()
+    assert said(drawings, *evenly) == ()
+    assert said(drawings, *scaled, "sampling.name=balanced-pairs") == ()
+
+
 def test_what_takes_a_validation_where_there_is_none(said, drawings):
     best, ends = "validation.keep=best", "validation.patience=3"
     assert said(drawings, best, ends) == ()
