@@ -151,6 +151,8 @@ def _override(content: dict[str, Any], override: str) -> None:
         raise RecipeError(f"--set {override}: the value cannot be read as YAML: {error}") from error
     if isinstance(value, str):
         value = _number(value)
+    if len(path) > 1 and content.get(path[0]) is None:
+        content[path[0]] = _left_out(path[0])
     table: object = content
     for part in path[:-1]:
         table = _entered(table, part, override)
@@ -163,6 +165,13 @@ def _override(content: dict[str, Any], override: str) -> None:
         table[last] = value
     else:
         raise RecipeError(f"--set {override}: {'.'.join(path[:-1])} is a value, not a section")
+
+
+def _left_out(key: str) -> dict[str, Any]:
+    """What a section is that a recipe leaves out, as far as it differs from an empty one."""
+    field = Recipe.model_fields.get(key)
+    default = None if field is None else field.default
+    return default.model_dump(exclude_unset=True) if isinstance(default, BaseModel) else {}
 
 
 def _entered(table: object, part: str, override: str) -> object:

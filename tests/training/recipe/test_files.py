@@ -10,6 +10,7 @@ from tests.training.drawings import SMALL_RECIPE, draw_folder, write_recipe
 from training.cli import main
 from training.errors import RecipeError
 from training.recipe.files import check_overrides, load_recipe, recipe_names, to_yaml
+from training.recipe.sections import Schedule, Validation
 
 
 @pytest.fixture
@@ -65,6 +66,34 @@ class TestReading:
     )
     def test_overrides(self, small, override, value):
         assert value(load_recipe(small, [override]))
+
+    @pytest.mark.parametrize(
+        ("override", "value"),
+        [
+            ("schedule.warm_up=0.1", Schedule(name="cosine", warm_up=0.1)),
+            ("schedule.name=constant", Schedule(name="constant")),
+            ("schedule.options={}", Schedule(name="cosine")),
+            ("validation.times=3", Validation(times=3)),
+        ],
+    )
+    @pytest.mark.parametrize("empty", [False, True])
+    def test_a_section_that_is_left_out_can_be_overridden(self, tmp_path, override, value, empty):
+        section = override.partition(".")[0]
+        content = yaml.safe_load(SMALL_RECIPE)
+        del content[section]
+        if empty:
+            content[section] = None
+        path = write_recipe(tmp_path / "short.yaml", yaml.safe_dump(content))
+        assert getattr(load_recipe(str(path), [override]), section) == value
+
+    def test_options_of_an_augmentation_that_is_left_out_are_told_of_as_its(self, tmp_path):
+        content = yaml.safe_load(SMALL_RECIPE)
+        del content["augmentation"]
+        path = str(write_recipe(tmp_path / "short.yaml", yaml.safe_dump(content)))
+        with pytest.raises(RecipeError, match="augmentation 'none'"):
+            load_recipe(path, ["augmentation.options.strength=2"])
+        named = load_recipe(path, ["augmentation.options={}", "augmentation.name=jitter"])
+        assert named.augmentation.name == "jitter"
 
     def test_another_name_drops_the_options_of_the_old_one(self, small):
         recipe = load_recipe(small, ["loss.name=prototypical", "loss.options.shots=2"])
