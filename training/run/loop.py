@@ -38,6 +38,7 @@ class Loop:
         keep: Given the weights of each validation; None where that is not wanted.
         processes: Those that train along, each in `follow`: what is agreed on here in a step is
             agreed on there too.
+        timed: Whether its steps are those that were found to fit into its time.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Loop:
         note: Callable[[Row], None],
         keep: Callable[[Kept], None] | None,
         processes: Processes,
+        timed: bool,
     ) -> None:
         self._learner = learner
         self._plan = plan
@@ -66,6 +68,7 @@ class Loop:
         self._note = note
         self._keep = keep
         self._processes = processes
+        self._timed = timed
 
     def run(self, batches: Batches, standing: Standing) -> Standing:
         """Trains on from where a run stands.
@@ -137,10 +140,12 @@ class Loop:
         if standing.step >= self._plan.last:
             return
         if self._plan.out_of_time(standing):
-            self._say(
-                f"step {standing.step}: the time for training is over; it has taken longer than "
-                "its first steps promised"
+            reason = (
+                "it has taken longer than its first steps promised"
+                if self._timed
+                else "max_minutes allows no more"
             )
+            self._say(f"step {standing.step}: the time for training is over; {reason}")
         else:
             self._say(
                 f"step {standing.step}: the equal error rate has not fallen for "

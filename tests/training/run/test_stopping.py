@@ -15,6 +15,7 @@ import torch
 from model_store import ModelStore
 from tests.training.drawings import fit_words, fitting_place, with_recipe
 from training.cli import main
+from training.fit import jobs
 from training.history import Row, validations_since_best
 from training.learning.learner import Learner
 from training.publishing import publish
@@ -99,10 +100,21 @@ def test_patience_ends_a_run_that_gets_no_better(fit, capsys):
 
 def test_a_run_ends_when_its_time_is_over(fit, capsys):
     path = fit("validation.times=8", "max_minutes=0.0001").find("m").path
-    assert "the time for training is over" in capsys.readouterr().err
+    assert "the time for training is over; max_minutes allows no more" in capsys.readouterr().err
     with (path / "history.csv").open() as file:
         steps = [int(row["step"]) for row in csv.DictReader(file)]
     assert steps[-1] == 3, "the first validation of eight in 24 steps"
+
+
+def test_where_its_steps_were_to_fit_it_says_that_they_took_longer(
+    place, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(jobs, "steps_within", lambda *_: 24)
+    monkeypatch.setattr(Plan, "out_of_time", lambda plan, at: at.step in plan.validations)
+    words = [*fit_words(place, tmp_path / "store"), *with_recipe(place, "max_steps=24")]
+    assert main([*words, "--minutes", "1"]) == 0
+    told = capsys.readouterr().err
+    assert "is over; it has taken longer than its first steps promised" in told
 
 
 def test_it_ends_by_time_where_nobody_looks_at_it(fit, capsys):
