@@ -10,8 +10,9 @@ from training.data.batches import Making
 from training.data.parts import Parts
 from training.data.pixels import PixelsAsTheyCome
 from training.data.training_set import TrainingSet
+from training.distributed import Processes
 from training.learning.learner import Learner
-from training.learning.timing import repeated, time_of_a_step
+from training.learning.timing import of_one_process, repeated, time_of_a_step
 from training.recipe import Recipe
 from training.run.planning import plan_training
 
@@ -23,7 +24,13 @@ _FORWARD = 1 / 3
 """What embedding an image takes of what learning from it takes: a forward pass, no backward."""
 
 
-def steps_within(seconds: float, recipe: Recipe, parts: Parts, device: torch.device) -> int:
+def steps_within(
+    seconds: float,
+    recipe: Recipe,
+    parts: Parts,
+    device: torch.device,
+    processes: Processes | None = None,
+) -> int:
     """How many steps of a recipe fit, by the time of a few of them on this machine.
 
     Args:
@@ -31,6 +38,8 @@ def steps_within(seconds: float, recipe: Recipe, parts: Parts, device: torch.dev
         recipe: What is to be trained; its own length does not matter.
         parts: Its data.
         device: Where.
+        processes: Those that will train together. The first judges alone, and times its share of a
+            step; what it takes to agree with the others is left out.
 
     Returns:
         At least 1.
@@ -43,7 +52,8 @@ def steps_within(seconds: float, recipe: Recipe, parts: Parts, device: torch.dev
     )
     with closing(pixels):
         images = TrainingSet(pixels, turned_classes=recipe.data.turned_classes)
-        timed = recipe.model_copy(update={"max_steps": _STEPS, "epochs": None})
+        timed = of_one_process(recipe, processes or Processes())
+        timed = timed.model_copy(update={"max_steps": _STEPS, "epochs": None})
         batches, _ = plan_training(images, timed, device, validates=False)
         learner = Learner(timed, len(images.table), device)
         steps: Iterable[Sequence[Making]] = batches.following(0)

@@ -144,7 +144,7 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run is not None:
         check_file(options.dry_run, "--dry-run")
         if processes.first:
-            print(rehearse(request, options.dry_run, reporter))
+            print(rehearse(request, options.dry_run, reporter, processes))
         return 0
     if not processes.first:
         return 0 if fit_along(request, processes) else EXIT_INTERRUPTED

@@ -10,6 +10,7 @@ from training.data.folders import ImageFolder
 from training.data.parts import open_sources
 from training.data.pixels import PixelsAsTheyCome
 from training.data.training_set import TrainingSet
+from training.distributed import Processes
 from training.dry_run.footprint import Footprint, activation_bytes, footprint
 from training.dry_run.layers import layers
 from training.dry_run.picture import batch_png
@@ -21,7 +22,7 @@ from training.initialise import open_origin
 from training.learning.freezing import Frozen, enter_training
 from training.learning.learner import Learner
 from training.learning.optimisation import backbone_parameters
-from training.learning.timing import repeated, time_of_a_step
+from training.learning.timing import of_one_process, repeated, time_of_a_step
 from training.outputs import write_file
 from training.progress import Reporter, duration
 from training.recipe.tables import recipe_table
@@ -33,13 +34,17 @@ _FIRST_STEPS = 3
 _MIB = 1 << 20
 
 
-def rehearse(request: FitRequest, picture: Path, reporter: Reporter) -> str:
+def rehearse(
+    request: FitRequest, picture: Path, reporter: Reporter, processes: Processes | None = None
+) -> str:
     """Does what `fit` would do, for at most three steps, and keeps nothing of it but a picture.
 
     Args:
         request: What would be asked of `fit`.
         picture: Where to draw a batch, as PNG.
         reporter: Told of data and recipe what `fit` would say.
+        processes: Those that would train together, of which this is the first: it takes its share
+            of a step alone.
 
     Returns:
         What a dry run found, for a person.
@@ -51,18 +56,21 @@ def rehearse(request: FitRequest, picture: Path, reporter: Reporter) -> str:
     sources = open_sources(request.data, request.holdout, request.right)
     for line in sources.not_used():
         reporter.say(line)
-    job = new_job(request, sources, reporter)
+    processes = processes or Processes()
+    job = new_job(request, sources, reporter, processes)
     recipe, device = job.recipe, request.device
     pixels = PixelsAsTheyCome(
         job.parts.train, recipe.preprocessing, recipe.data.workers or available_cpus()
     )
     with closing(pixels):
         images = TrainingSet(pixels, turned_classes=recipe.data.turned_classes)
-        batches, plan = plan_training(images, recipe, device, validates=job.validates)
+        batches, plan = plan_training(
+            images, recipe, device, validates=job.validates, processes=processes
+        )
         origin = open_origin(recipe.start, recipe.network, request.store)
         frozen_steps = recipe.freeze.steps(plan.epoch_steps)
         learner = Learner(
-            recipe,
+            of_one_process(recipe, processes),
             len(images.table),
             device,
             begin=lambda network: reporter.say("\n".join(origin.fill(network).lines())),
@@ -101,7 +109,7 @@ def rehearse(request: FitRequest, picture: Path, reporter: Reporter) -> str:
                 ],
             ),
             _memory_table(memory, len(batch.images), side_by_side),
-            _length_table(job, plan, seconds, device),
+            _length_table(job, plan, seconds, device, processes),
             f"one batch: {picture}\nnothing was kept; leave --dry-run out to train",
         ]
     )
@@ -153,7 +161,9 @@ def _memory_table(memory: Footprint, images: int, side_by_side: int) -> str:
     )
 
 
-def _length_table(job: Job, plan: Plan, seconds: float, device: torch.device) -> str:
+def _length_table(
+    job: Job, plan: Plan, seconds: float, device: torch.device, processes: Processes
+) -> str:
     if plan.steps == 0:
         kept = "0: the weights stay as they are at the start"
         return table("length", ("", ""), [("steps", kept)])
@@ -167,9 +177,11 @@ def _length_table(job: Job, plan: Plan, seconds: float, device: torch.device) ->
     ]
     folds = job.recipe.calibration.folds
     if folds:
-        # Each ends where the weights that ship were taken, which is not known before.
-        again = f"{folds} more trainings, up to {duration(seconds * plan.steps * folds)}"
-        together = duration(seconds * plan.steps * (1 + folds))
+        # Each ends where the weights that ship were taken, which is not known before; and the
+        # first process goes through them alone.
+        shares = folds * processes.count
+        again = f"{folds} more trainings, up to {duration(seconds * plan.steps * shares)}"
+        together = duration(seconds * plan.steps * (1 + shares))
         rows += [
             ("for calibration", again),
             ("all trainings", f"up to {together}, without reading and judging images"),

@@ -51,8 +51,9 @@ def fit(
         try:
             with shortage_told(_LESS):
                 _check_unfinished(request, run)
-                job = _job(request, run, reporter)
-                return _fit(job, request, run, reporter, processes or Processes())
+                together = processes or Processes()
+                job = _job(request, run, reporter, together)
+                return _fit(job, request, run, reporter, together)
         except (TwinlensError, KeyboardInterrupt) as error:
             earlier = earlier and not run.cleared
             if not (earlier or run.resumable):
@@ -62,7 +63,7 @@ def fit(
             raise
 
 
-def _job(request: FitRequest, run: Run, reporter: Reporter) -> Job:
+def _job(request: FitRequest, run: Run, reporter: Reporter, processes: Processes) -> Job:
     """What is to be trained; all that is to be known of it is said."""
     sources = open_sources(request.data, request.holdout, request.right)
     for line in sources.not_used():
@@ -70,7 +71,7 @@ def _job(request: FitRequest, run: Run, reporter: Reporter) -> Job:
     job = (
         continued_job(request, run, sources)
         if request.resume
-        else new_job(request, sources, reporter)
+        else new_job(request, sources, reporter, processes)
     )
     if job.record.reason:
         reporter.say(f"recipe '{job.record.recipe}', because {job.record.reason}")

@@ -12,6 +12,7 @@ from training.automatic.budget import steps_within
 from training.crossing import can_cross, check_crossing
 from training.data.parts import Parts, Sources, check_same_data, make_parts, make_split
 from training.data.split import told_of_start
+from training.distributed import Processes
 from training.errors import RecipeError
 from training.fit.inspection import check_pairs, inspect
 from training.fit.names import check_kept_names
@@ -30,8 +31,16 @@ _OF_LENGTH = ("split", "seed", "max_steps")
 """The parts of a recipe that say which classes train, and whether any do."""
 
 
-def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
+def new_job(
+    request: FitRequest, sources: Sources, reporter: Reporter, processes: Processes | None = None
+) -> Job:
     """What a run that begins is about; warnings about it are said.
+
+    Args:
+        request: What is wanted.
+        sources: The data.
+        reporter: Told how far it is.
+        processes: Those that will train together, of which this is the first.
 
     Raises:
         TwinlensError: Data and recipe do not allow it.
@@ -62,7 +71,7 @@ def new_job(request: FitRequest, sources: Sources, reporter: Reporter) -> Job:
         minutes = MINUTES
     if minutes is not None:
         seconds = 60 * minutes - (time.monotonic() - began)
-        recipe = _within(seconds, recipe, parts, request.device, reporter)
+        recipe = _within(seconds, recipe, parts, request.device, reporter, processes or Processes())
     held_out = sources.holdout is not None
     inspection = inspect(parts, recipe, reporter, crossed=split.crossed, held_out=held_out)
     known = told_of_start({*split.validation, *split.calibration}, split.start_learnt)
@@ -193,13 +202,19 @@ def _section(override: str) -> str:
 
 
 def _within(
-    seconds: float, recipe: Recipe, parts: Parts, device: torch.device, reporter: Reporter
+    seconds: float,
+    recipe: Recipe,
+    parts: Parts,
+    device: torch.device,
+    reporter: Reporter,
+    processes: Processes,
 ) -> Recipe:
     """The recipe, cut to what fits into a time."""
     if recipe.max_steps == 0:
         return recipe
-    seconds /= 1 + recipe.calibration.folds
-    steps = steps_within(seconds, recipe, parts, device)
+    # The trainings for calibration are the first process's alone.
+    seconds /= 1 + recipe.calibration.folds * processes.count
+    steps = steps_within(seconds, recipe, parts, device, processes)
     planned, _ = planned_steps(parts.train, recipe)
     # For a machine that gets busier than it was while its first steps were timed.
     most = max(seconds, 1.0) / 60

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import torch
 
 from training.data.batches import Making
+from training.distributed import Processes
 from training.learning.learner import Learner
+from training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,16 @@ _CUDA_STEPS = 24
 _CUDA_WARM_UP = 12
 """The first steps look for the fastest kernels and load them from disk: 20 s for VGG16 on an H200
 whose later steps took 10 ms."""
+
+
+def of_one_process(recipe: Recipe, processes: Processes) -> Recipe:
+    """A recipe whose steps are what one of some processes does of a step: its share of the batches.
+
+    Raises:
+        TrainingError: They cannot be dealt evenly.
+    """
+    share = len(processes.share(recipe.batches_per_step))
+    return recipe.model_copy(update={"batches_per_step": share})
 
 
 def repeated(makings: Sequence[Making], steps: int, device: torch.device) -> list[Sequence[Making]]:

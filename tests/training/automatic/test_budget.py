@@ -6,6 +6,7 @@ from tests.training.drawings import SMALL_RECIPE, draw_folder
 from training.automatic.budget import steps_within
 from training.data.opening import open_data
 from training.data.parts import Parts
+from training.distributed import Processes
 from training.learning.timing import StepTime
 from training.recipe.files import parse_recipe
 
@@ -45,3 +46,18 @@ def test_judging_takes_its_part_of_the_time(tmp_path, monkeypatch, overrides, ju
     recipe = parse_recipe(content, "small")
     assert steps_within(100.0, recipe, parts, torch.device("cpu")) == steps
     assert steps_within(6e10, recipe, parts, torch.device("cpu")) > 4e10
+
+
+def test_a_process_times_its_own_share_of_a_step(tmp_path, monkeypatch):
+    timed = []
+
+    def time(learner, steps):
+        timed.extend((learner.recipe.batches_per_step, len(makings)) for makings in steps)
+        return StepTime(seconds=1.0, images=1)
+
+    monkeypatch.setattr("training.automatic.budget.time_of_a_step", time)
+    draw_folder(tmp_path, classes=6, images=4)
+    parts = Parts(open_data(tmp_path).whole, None, None)
+    recipe = parse_recipe(yaml.safe_load(SMALL_RECIPE) | {"batches_per_step": 6}, "small")
+    assert steps_within(100.0, recipe, parts, torch.device("cpu"), Processes(0, 3)) == 80
+    assert set(timed) == {(2, 2)}

@@ -18,6 +18,8 @@ from training.dry_run.footprint import activation_bytes, footprint
 from training.dry_run.layers import layers
 from training.dry_run.picture import batch_png
 from training.learning.learner import Learner
+from training.learning.timing import StepTime
+from training.progress import duration
 from training.recipe.files import load_recipe
 
 CPU = torch.device("cpu")
@@ -102,6 +104,22 @@ def test_trainings_for_calibration_are_counted(fit):
     assert any(line.startswith("for calibration 4 more trainings, up to") for line in lines)
     assert any(line.startswith("all trainings up to") for line in lines)
     assert "all trainings" not in fit("--dry-run")[1]
+
+
+def test_of_several_processes_one_takes_its_share_of_a_step(fit, monkeypatch):
+    def timed(learner, steps):
+        assert [len(makings) for makings in steps] == [1] * len(steps)
+        return StepTime(seconds=60.0, images=1)
+
+    monkeypatch.setattr("training.dry_run.rehearsal.time_of_a_step", timed)
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "0")):
+        monkeypatch.setenv(name, value)
+    status, said, _ = fit("--dry-run", "--set", "calibration.folds=4")
+    assert status == 0
+    lines = [" ".join(line.split()) for line in said.splitlines()]
+    assert f"all steps {duration(12 * 60)}, without reading and judging images" in lines
+    # Those for calibration are trained by the first process alone.
+    assert f"for calibration 4 more trainings, up to {duration(4 * 24 * 60)}" in lines
 
 
 WHITENED = "start={projection: whitening}"

@@ -10,6 +10,7 @@ from tests.training import small
 from tests.training.drawings import draw_folder, write_recipe
 from training.automatic import USUAL
 from training.data.parts import make_split, open_sources
+from training.distributed import Processes
 from training.errors import DataError, RecipeError, TrainingError
 from training.fit import FitRequest
 from training.fit.jobs import continued_job, new_job
@@ -142,3 +143,28 @@ def test_of_two_limits_of_time_the_shorter_one_holds(tmp_path, monkeypatch, minu
     # Of `minutes`, what the settling took is gone already.
     assert job.recipe.max_minutes <= most
     assert minutes == 0.4 or job.recipe.max_minutes == 0.5
+
+
+@pytest.mark.parametrize(("folds", "seconds"), [(0, 600_000), (2, 120_000)])
+def test_trainings_for_calibration_are_of_one_process(tmp_path, monkeypatch, folds, seconds):
+    """Two processes train; of that time each fold takes twice as much."""
+    given = []
+
+    def fitting(seconds, recipe, parts, device, processes):
+        given.append((seconds, processes.count))
+        return 10_000
+
+    monkeypatch.setattr("training.fit.jobs.steps_within", fitting)
+    data = draw_folder(tmp_path / "d", classes=12, images=4)
+    request = FitRequest(
+        data,
+        "m",
+        ModelStore(tmp_path / "store"),
+        torch.device("cpu"),
+        recipe=str(write_recipe(tmp_path / "r.yaml")),
+        overrides=[f"calibration.folds={folds}"],
+        minutes=10_000.0,
+    )
+    sources = open_sources(data, None, None)
+    new_job(request, sources, Reporter(io.StringIO()), Processes(0, 2))
+    assert given == [(pytest.approx(seconds, rel=0.01), 2)]  # The settling took some already.
