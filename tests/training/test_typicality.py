@@ -57,6 +57,46 @@ def test_the_same_kind_is_uniform_and_another_kind_is_next_to_nothing() -> None:
     assert (found.of(far, pixels(50)) < 0.02).mean() > 0.9, "lengths that it never has"
 
 
+def test_of_very_many_images_a_sample_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose classes have the shares they have of all, so that it describes the same kind."""
+    left, right = folder(300, classes=20), folder(100, classes=20, seed=3)
+    whole = fit_typicality(left, right, one_kind=True)
+    monkeypatch.setattr(typical, "MOST_IMAGES", 400)
+    same = fit_typicality(left, right, one_kind=True)
+    monkeypatch.setattr(typical, "MOST_IMAGES", 200)
+    sampled = fit_typicality(left, right, one_kind=True)
+    again = fit_typicality(left, right, one_kind=True)
+    helped = fit_typicality(right, trained_on=[left])
+    assert whole is not None
+    assert same is not None
+    assert sampled is not None
+    assert again is not None
+    assert helped is not None
+    assert (same.images, sampled.images, sampled.classes, helped.images) == (400, 200, 20, 100)
+    new = folder(400, classes=20, seed=1)
+    assert (new.typicality(same) == new.typicality(whole)).all()
+    assert (new.typicality(again) == new.typicality(sampled)).all()
+    assert (new.typicality(sampled) <= 0.25).mean() == pytest.approx(0.25, abs=0.08)
+    far = 20 * folder(50, classes=5, seed=2).features.numpy()
+    assert (sampled.of(far, pixels(50)) < 0.02).mean() > 0.9
+
+
+def test_a_sample_of_two_very_unequal_classes_has_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(typical, "MOST_IMAGES", 60)
+    names = ["a"] * 299 + ["b"]
+    made = embedded(folder(300).features.tolist(), names)
+    unequal = EmbeddedFolder(
+        made.embeddings,
+        made.folder,
+        (),
+        lengths=made.embeddings.norm(dim=1),
+        pixels=pixels(300),
+    )
+    found = fit_typicality(unequal)
+    assert found is not None
+    assert (found.images, found.classes) == (60, 2)
+
+
 def beyond(known: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """How far rows lie from the principal components, a direction at a time."""
     mean = known.mean(axis=0)

@@ -53,6 +53,9 @@ _TOLERATED = np.where(np.isin(np.arange(COUNT), LOGARITHMS), 0.5, 0.1)
 """How far the pixels' statistics may always vary: a tenth of the range of values, or by a factor of
 1.6. All drawings of one pen are alike, and those of another are no other kind."""
 
+MOST_IMAGES = 20_000
+"""Of more a sample is described: it takes memory by the image, and keeps no more of more."""
+
 ENOUGH_IMAGES = 1_024
 """With so many images there are as many directions as are wanted."""
 
@@ -95,7 +98,8 @@ def fit_typicality(
 
     Cross-fitted: images are measured by what the other folds' classes describe (the other groups',
     where there are groups enough), since images that the model will see are of classes that are
-    not there. What is kept is fitted to all of them.
+    not there. What is kept is fitted to all of them; of more than `MOST_IMAGES` of a kind, to so
+    many of them, and likewise of those that the network was trained on.
 
     Args:
         left: Images of classes that the network was not trained on.
@@ -105,12 +109,13 @@ def fit_typicality(
         trained_on: Of each side, images that the network was trained on: they help to describe
             where its kind lies, and never count as images to measure.
         turns: The folds, where the network itself was fitted to the images of `left`: no image is
-            measured in two of them, and those measured in none only describe.
+            measured in two of them, and those measured in none only describe. With them, all
+            images count, since whoever crosses has taken a sample.
         data: What they are, in words.
         data_digest: Over the images.
         level: As `TypicalityRecord`.
         pixels: Whether what pixels look like counts, beside what the network makes of them.
-        seed: Of the draw of folds.
+        seed: Of the draw of folds, and of images where they are too many.
 
     Returns:
         The description; None where fewer than `LEAST_IMAGES` images a side can be measured, since
@@ -119,6 +124,9 @@ def fit_typicality(
     folders = [folder for folder in (left, right) if folder is not None]
     kinds = [folders] if one_kind else [[folder] for folder in folders]
     known = [trained_on] if one_kind else [[folder] for folder in trained_on]
+    if not turns:
+        kinds = [_thinned(kind, seed) for kind in kinds]
+    known = [_thinned(kind, seed) for kind in known]
     described = [_material(kind) for kind in kinds]
     if min(_measurable(own, trained_on, turns) for own in described) < LEAST_IMAGES:
         return None
@@ -134,8 +142,8 @@ def fit_typicality(
             for number, (side, own) in enumerate(zip(Side, described, strict=False))
         },
         level=level,
-        images=sum(len(folder.labels) for folder in folders),
-        classes=len(np.unique(_material(folders).labels)),
+        images=sum(len(own.labels) for own in described),
+        classes=len(_names([folder for kind in kinds for folder in kind])),
         data=data,
         data_digest=data_digest,
     )
@@ -158,6 +166,30 @@ def typicality_warnings(typicality: Typicality | TypicalityRecord | None) -> tup
         )
         return (little,)
     return ()
+
+
+def _thinned(kind: Sequence[EmbeddedFolder], seed: int) -> list[EmbeddedFolder]:
+    """At most `MOST_IMAGES` of a kind, each folder and each class by its share.
+
+    The first class of a folder and the last one always stay, without which two may become one.
+    """
+    total = sum(len(each.labels) for each in kind)
+    if total <= MOST_IMAGES:
+        return list(kind)
+    generator = np.random.default_rng(seed)
+    thinned = []
+    for each in kind:
+        count = len(each.labels)
+        drawn = generator.permutation(count)
+        by_class = drawn[np.argsort(each.labels[drawn], kind="stable")]
+        most = min(count, max(2, count * MOST_IMAGES // total))
+        thinned.append(each.only(by_class[np.linspace(0, count - 1, most).round().astype(int)]))
+    return thinned
+
+
+def _names(folders: Sequence[EmbeddedFolder]) -> set[str]:
+    """Of the classes that have images."""
+    return {each.folder.class_names[label] for each in folders for label in np.unique(each.labels)}
 
 
 def _measurable(

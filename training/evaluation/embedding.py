@@ -94,6 +94,12 @@ class EmbeddedFolder:
         kept = np.isin(self.labels, labels)
         return self._only(kept, self.folder.subset(labels))
 
+    def only(self, rows: npt.NDArray[np.int64]) -> "EmbeddedFolder":
+        """Only the images at those rows, order kept; a class that has none is gone too."""
+        kept = np.zeros(len(self.labels), dtype=np.bool_)
+        kept[rows] = True
+        return self._only(kept, self.folder.only(rows))
+
     def _only(self, kept: npt.NDArray[np.bool_], folder: ImageFolder) -> "EmbeddedFolder":
         rows = torch.from_numpy(kept)
         return EmbeddedFolder(
