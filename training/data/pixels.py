@@ -15,6 +15,7 @@ import torch
 from model_store.errors import ImageError
 from model_store.images import decode_prepared
 from model_store.preprocessing import Preprocessing, UInt8Image
+from training.data.by_class import rows_by_class
 from training.data.folders import ImageFolder, Item
 from training.data.sources import Skipped
 from training.errors import DataError
@@ -82,7 +83,7 @@ class PixelsAsTheyCome:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
         self._skipped: dict[int, Skipped] = {}
         self._lock = threading.Lock()
-        self._members = [np.flatnonzero(folder.labels == c) for c in range(len(folder.classes))]
+        self._members = rows_by_class(folder.labels)
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
+from training.data.by_class import rows_by_class
 from training.data.folders import ImageFolder
 from training.errors import DataError
 from training.evaluation.metrics import Indices
@@ -64,7 +65,7 @@ class EpisodeTable:
                 f"{folder.source} has no two classes (of one group) with two images each, which "
                 "one-shot trials need; give more images a class"
             )
-        items = {label: np.flatnonzero(folder.labels == label) for label in set(folder.labels)}
+        items = rows_by_class(folder.labels)
         enough = {group: labels for group, labels in groups.items() if len(labels) >= ways}
         groups = enough or groups
         return EpisodeTable(ways, groups, items, _drawers(folder, groups, items))

@@ -1,11 +1,13 @@
 """Which pairs images of classes give: all of them, or a fair sample."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from training.data.by_class import rows_by_class
 from training.evaluation.answers import NONE
 from training.evaluation.metrics import Indices
 
@@ -74,8 +76,7 @@ class PairPool:
         """Pairs of one class: all, or a sample of `limit`."""
         if self.genuine_total > limit:
             return self._sample(limit, generator, same=True)
-        rows = _rows_by_class(self.left)
-        columns = _rows_by_class(self.right)
+        rows, columns = self._rows, self._columns
         shared = sorted(rows.keys() & columns.keys())
         grids = [_grid(rows[label], columns[label]) for label in shared]
         return self._allowed(grids)
@@ -85,10 +86,19 @@ class PairPool:
         if self.impostor_total > limit:
             return self._sample(limit, generator, same=False)
         grids = [
-            _grid(rows, np.flatnonzero(self.right != label))
-            for label, rows in _rows_by_class(self.left).items()
+            _grid(rows, np.flatnonzero(self.right != label)) for label, rows in self._rows.items()
         ]
         return self._allowed(grids)
+
+    @cached_property
+    def _rows(self) -> dict[int, Indices]:
+        """By class, the images that stand left."""
+        return rows_by_class(self.left)
+
+    @cached_property
+    def _columns(self) -> dict[int, Indices]:
+        """By class, those that stand right."""
+        return self._rows if self.right is self.left else rows_by_class(self.right)
 
     def _sizes(self) -> tuple[Indices, Indices]:
         """How many images of each class stand left, and how many right."""
@@ -150,7 +160,7 @@ class PairPool:
         return left, np.argsort(self.right, kind="stable")[place]
 
     def _draw_genuine(self, count: int, generator: np.random.Generator) -> tuple[Indices, Indices]:
-        rows, columns = _rows_by_class(self.left), _rows_by_class(self.right)
+        rows, columns = self._rows, self._columns
         shared = sorted(rows.keys() & columns.keys())
         sizes = np.array([len(rows[label]) * len(columns[label]) for label in shared])
         times = generator.multinomial(count, sizes / sizes.sum())
@@ -160,10 +170,6 @@ class PairPool:
         ]
         order = generator.permutation(count)
         return np.concatenate(left)[order], np.concatenate(right)[order]
-
-
-def _rows_by_class(labels: Indices) -> dict[int, Indices]:
-    return {int(label): np.flatnonzero(labels == label) for label in np.unique(labels)}
 
 
 def _grid(rows: Indices, columns: Indices) -> tuple[Indices, Indices]:
