@@ -97,7 +97,8 @@ def _verification(
 
 
 def _retrieval(bench: Bench, sides: Sides, options: argparse.Namespace) -> tuple[Figures, Pictures]:
-    found = search(sides.left, bench.network, gallery=sides.right)
+    with bench.reporter.task("searching", len(sides.left.labels)) as task:
+        found = search(sides.left, bench.network, gallery=sides.right, on_progress=task.update)
 
     def pictures(subtitle: str) -> dict[str, bytes]:
         scored = scored_pairs(bench, sides, options)

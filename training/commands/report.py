@@ -234,7 +234,8 @@ def _measured(
             f"{len(sides.skipped):,} images could not be used for the figures of this report; the "
             f"first: {first.shown} ({first.reason})"
         )
-    with bench.reporter.task("measuring", 1) as task:
+    images = len(sides.left.labels)
+    with bench.reporter.task("measuring", images) as task:
         measured = measure(
             bench.network,
             sides.left,
@@ -246,8 +247,9 @@ def _measured(
             max_impostors=options.max_impostors,
             calibrated_on=bench.calibrated_on(sides.left.folder),
             crossed=None if crossed is None else crossed.scored,
+            on_progress=task.update,
         )
-        task.update(1)
+        task.update(images)
     return measured
 
 

@@ -1,5 +1,6 @@
 """What a report measures anew, on the images that are given for it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from model_store.calibration import Calibration
@@ -58,6 +59,7 @@ def measure(
     max_impostors: int,
     calibrated_on: bool = False,
     crossed: ScoredPairs | None = None,
+    on_progress: Callable[[int], None] = lambda _: None,
 ) -> Measured:
     """Scores the pairs and takes the figures: verification, retrieval, and one-shot by groups.
 
@@ -73,6 +75,7 @@ def measure(
         calibrated_on: Whether the model's calibration has seen these classes.
         crossed: The pairs, each scored by what was fitted to other classes; for images that the
             model itself was fitted to.
+        on_progress: Told how many images the others were searched for.
 
     Raises:
         DataError: There is no pair of one class, or none of two.
@@ -86,7 +89,9 @@ def measure(
         "verification": verification_figures(scored, calibration=judged, seed=seed)
     }
     if crossed is None:
-        figures["retrieval"] = retrieval(left, network, gallery=right, seed=seed)
+        figures["retrieval"] = retrieval(
+            left, network, gallery=right, seed=seed, on_progress=on_progress
+        )
     warnings = [few_classes(scored), *unpaired_warnings(scored)]
     if calibration is None:
         warnings.append(

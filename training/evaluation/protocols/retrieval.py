@@ -1,5 +1,6 @@
 """Retrieval: which gallery images are most alike to a query?"""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +60,7 @@ def retrieval(
     *,
     gallery: EmbeddedFolder | None = None,
     seed: int = 0,
+    on_progress: Callable[[int], None] = lambda _: None,
 ) -> RetrievalFigures:
     """Ranks the gallery for every query, and says how well; arguments as `search`.
 
@@ -67,15 +69,21 @@ def retrieval(
         network: What embedded them.
         gallery: What is searched.
         seed: Of the intervals.
+        on_progress: Told how many queries are done.
 
     Raises:
         DataError: As `search`.
     """
-    return retrieval_figures(search(embedded, network, gallery=gallery), seed=seed)
+    found = search(embedded, network, gallery=gallery, on_progress=on_progress)
+    return retrieval_figures(found, seed=seed)
 
 
 def search(
-    embedded: EmbeddedFolder, network: SiameseNetwork, *, gallery: EmbeddedFolder | None = None
+    embedded: EmbeddedFolder,
+    network: SiameseNetwork,
+    *,
+    gallery: EmbeddedFolder | None = None,
+    on_progress: Callable[[int], None] = lambda _: None,
 ) -> Search:
     """Ranks the gallery for every query, most alike first.
 
@@ -85,6 +93,7 @@ def search(
         gallery: What is searched, on the right side, classes matched by name. Without it every
             query searches all other queries. Nor does it find itself where the gallery holds it,
             be that on the right side, or among images that are no queries.
+        on_progress: Told how many queries are done, a block at a time.
 
     Raises:
         DataError: No query has an image of its class to find.
@@ -114,6 +123,7 @@ def search(
             entries.append(
                 (row, right, wrong, float(alike(own[right], metric)), float(alike(rival, metric)))
             )
+        on_progress(start + len(scores))
     if not ranks:
         raise DataError(
             f"no image of {embedded.folder.source} has another of its class in "
@@ -162,7 +172,8 @@ def rank(scores: Floats, same: npt.NDArray[np.bool_]) -> Ranks:
         scores: Float (G,), higher is alike.
         same: Bool (G,), which images are of the query's class; at least one.
     """
-    order = np.lexsort((same, -scores))
-    positions = np.flatnonzero(same[order]) + 1
-    precision = np.arange(1, len(positions) + 1) / positions
+    found, others = np.sort(-scores[same]), np.sort(-scores[~same])
+    number = np.arange(1, len(found) + 1)
+    positions = number + np.searchsorted(others, found, side="right")
+    precision = number / positions
     return Ranks(int(positions[0]), float(precision.mean()))

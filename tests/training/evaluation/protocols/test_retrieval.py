@@ -93,6 +93,17 @@ def test_blocks_of_queries_make_no_difference(monkeypatch):
     assert low <= whole.recall_at_1 <= high
 
 
+def test_it_says_how_many_queries_are_done(monkeypatch):
+    monkeypatch.setattr("training.evaluation.protocols.retrieval._BLOCK", 70)
+    told = []
+    rows = np.random.default_rng(0).normal(size=(7, 8))
+    retrieval(embedded(rows, "abababa"), small.network("euclidean"), on_progress=told.append)
+    assert told == [7]
+    monkeypatch.setattr("training.evaluation.protocols.retrieval._BLOCK", 21)
+    search(embedded(rows, "abababa"), small.network("euclidean"), on_progress=told.append)
+    assert told == [7, 3, 6, 7]
+
+
 def test_nothing_to_find_is_refused():
     with pytest.raises(DataError, match="names of their folders"):
         retrieval(embedded(at(0, 1), "ab"), small.network())
