@@ -128,13 +128,16 @@ def test_what_is_left_alone_is_told_before_anything_is_read(tmp_path):
     ]
 
 
-def test_what_is_no_image_is_counted_and_what_is_hidden_is_not_seen(tmp_path):
+def test_what_is_no_image_is_counted_and_what_systems_hide_is_not_seen(tmp_path):
     files = pngs(TWO) | {
         "README": b"hello",
         "a/Thumbs.db": b"x",
-        "a/.hidden.png": b"x",
+        "a/._1.png": b"x",
+        "a/.DS_Store": b"x",
         "__MACOSX/a/1.png": b"x",
-        ".git/a/1.png": b"x",
+        "__MACOSX/.a/1.png": b"x",
+        ".git/config": b"x",
+        ".snapshots/monday/a/1.png": b"x",
     }
     for path in (grown(tmp_path / "folder", files), zipped(tmp_path / "data.zip", files)):
         folder = whole(path)
@@ -144,6 +147,32 @@ def test_what_is_no_image_is_counted_and_what_is_hidden_is_not_seen(tmp_path):
             "2 file(s) whose names do not end as images' names do (1 without an ending, 1 .db)"
         )
         assert folder.skipped == ()
+
+
+def test_hidden_images_are_told(tmp_path):
+    """A class may be called `.NET`, and was left out without a word."""
+    files = pngs([*TWO, ".NET/1.png", ".NET/2.png", ".new/c/1.png", "a/.x.png", "a/.y.png"])
+    for path in (grown(tmp_path / "folder", files), zipped(tmp_path / "data.zip", files)):
+        assert [item.key for item in whole(path).items] == TWO
+        told = dict(line.rsplit(": ", 1) for line in open_sources(path, None).not_used())
+        rename = "rename it, without the dot in front, to use"
+        assert told == {
+            "not used: .NET, .new": f"a hidden folder with images in it; {rename} them",
+            "not used: a/.x.png, a/.y.png": f"a hidden image; {rename} it",
+        }
+    with pytest.raises(DataError, match=r"no images; not read: 1, such as \.NET \(a hidden "):
+        open_data(grown(tmp_path / "all", pngs([".NET/1.png"])))
+
+
+def test_what_is_hidden_and_cannot_be_looked_into_is_no_error(tmp_path):
+    root = grown(tmp_path, pngs(TWO))
+    (root / ".round").symlink_to(root / ".round")
+    (root / ".nowhere").symlink_to(tmp_path / "gone")
+    (root / ".above").symlink_to(root)
+    (root / ".closed").mkdir(mode=0)
+    folder = whole(root)
+    assert [item.key for item in folder.items] == TWO
+    assert [entry.key for entry in folder.skipped] == [".above"]
 
 
 def test_an_empty_class_and_misplaced_images_are_named(tmp_path):

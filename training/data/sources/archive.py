@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from training.data.sources.base import Listing, Skipped, check_size, hidden, printable
+from training.data.sources.base import Listing, Skipped, check_size, hidden, hidden_image, printable
 from training.errors import DataError
 
 
@@ -50,6 +50,7 @@ class ZipSource:
     def listing(self) -> Listing:
         """See `Source.listing`. Names that point outside the archive are refused one by one."""
         refused: list[Skipped] = []
+        concealed: dict[Skipped, None] = {}
         seen: set[str] = set()
         folders: set[str] = set()
         opened = self._zip()
@@ -60,7 +61,11 @@ class ZipSource:
                 refused.append(Skipped(name.encode(errors="replace").decode(), reason))
                 continue
             key = self._relative(_plain(name))
-            if key is None or any(hidden(part) for part in PurePosixPath(key).parts):
+            if key is None:
+                continue
+            if any(hidden(part) for part in PurePosixPath(key).parts):
+                if not name.endswith("/") and (image := hidden_image(key)):
+                    concealed[image] = None
                 continue
             folders.update(_parents(key))
             if name.endswith("/"):
@@ -69,7 +74,7 @@ class ZipSource:
                 refused.append(Skipped(key, "the archive has this name twice"))
             else:
                 seen.add(key)
-        return Listing(list(seen), list(folders), refused).in_order()
+        return Listing(list(seen), list(folders), [*refused, *concealed]).in_order()
 
     def read(self, key: str) -> bytes:
         """See `Source.read`."""

@@ -1,14 +1,18 @@
 """What every source of files offers, and what of its files is passed over."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from model_store.images import SUFFIXES
 from training.errors import DataError
 from training.naming import one_line
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
 """A larger file is not read: no image within the pixel limit needs it, and memory has an end."""
+
+HIDDEN_DEPTH = 2
+"""So deep below a hidden folder an image may lie: it may be a class, or a group of some."""
 
 _JUNK = frozenset({"__MACOSX"})
 
@@ -38,7 +42,7 @@ class Listing:
     Attributes:
         files: Posix paths of all files, sorted.
         folders: Posix paths of all folders, sorted; the root is not among them.
-        refused: Entries that may not be read.
+        refused: Entries that may not be read, and hidden ones that look like data.
     """
 
     files: list[str] = field(default_factory=list)
@@ -78,6 +82,30 @@ class Source(Files, Protocol):
 def hidden(name: str) -> bool:
     """Whether a file or folder of that name is nobody's data."""
     return name.startswith(".") or name in _JUNK
+
+
+def hidden_image(key: str) -> Skipped | None:
+    """What is to be said of a hidden file: a class may be called `.NET`, and was not used.
+
+    Args:
+        key: Its path, of which a part is hidden.
+
+    Returns:
+        Nothing where it is no image, or none that would be of a class: systems keep whole trees in
+        hidden folders, and of every file a `._` one.
+    """
+    parts = PurePosixPath(key).parts
+    first = next(number for number, part in enumerate(parts) if hidden(part))
+    inside = len(parts) - 1 - first
+    systems = any(part in _JUNK or part.startswith("._") for part in parts)
+    if systems or inside > HIDDEN_DEPTH or PurePosixPath(key).suffix.lower() not in SUFFIXES:
+        return None
+    if not inside:
+        return Skipped(key, "a hidden image; rename it, without the dot in front, to use it")
+    return Skipped(
+        "/".join(parts[: first + 1]),
+        "a hidden folder with images in it; rename it, without the dot in front, to use them",
+    )
 
 
 def printable(name: str) -> bool:

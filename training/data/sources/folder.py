@@ -5,7 +5,16 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.data.sources.base import Listing, Skipped, check_size, hidden, printable, shown
+from training.data.sources.base import (
+    HIDDEN_DEPTH,
+    Listing,
+    Skipped,
+    check_size,
+    hidden,
+    hidden_image,
+    printable,
+    shown,
+)
 from training.errors import DataError
 
 _NOT_REGULAR = "not a regular file, but a named pipe, a socket or a device"
@@ -75,6 +84,8 @@ def _looked_through(folder: _Folder, found: Listing) -> list[_Folder]:
         for entry in sorted(entries, key=lambda entry: entry.name):
             key = f"{folder.key}/{entry.name}" if folder.key else entry.name
             if hidden(entry.name):
+                if image := _concealed(entry, shown(key)):
+                    found.refused.append(image)
                 continue
             if not printable(key):
                 found.refused.append(_unprintable(key))
@@ -85,6 +96,24 @@ def _looked_through(folder: _Folder, found: Listing) -> list[_Folder]:
             else:
                 found.files.append(key)
     return below
+
+
+def _concealed(entry: os.DirEntry[str], key: str) -> Skipped | None:
+    """What is to be said of something hidden; of what cannot be looked into, nothing."""
+    try:
+        if not entry.is_dir():
+            return hidden_image(key)
+    except OSError:
+        return None
+    for folder, below, names in os.walk(entry.path):
+        inside = Path(folder).relative_to(entry.path)
+        # What systems hide may be as large as a disk.
+        if len(inside.parts) + 1 == HIDDEN_DEPTH:
+            below.clear()
+        for name in names:
+            if image := hidden_image(f"{key}/{shown((inside / name).as_posix())}"):
+                return image
+    return None
 
 
 def _special(entry: os.DirEntry[str]) -> bool:
