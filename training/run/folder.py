@@ -1,13 +1,14 @@
 """Runs under way: a folder each below the store, until the checkpoint is saved."""
 
+import hashlib
 import io
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from model_store.errors import first_line
 from model_store.files import remove_incoming, replace_file
@@ -50,6 +51,8 @@ class RunRecord(BaseModel):
             without them from its beginning.
         minutes: The time that its `max_steps` and `max_minutes` were set by; None where they are
             the recipe's.
+        sha256: Of the files that are fixed beside it, in hexadecimal digits, by their names; of
+            none in a run that began when none were kept.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,6 +64,7 @@ class RunRecord(BaseModel):
     warnings: tuple[str, ...] = ()
     minutes: float | None = None
     unusable: Unusable = Unusable()
+    sha256: Mapping[str, str] = Field(default_factory=dict)
 
     @field_validator("unusable", mode="before")
     @classmethod
@@ -169,26 +173,33 @@ class Run:
 
     def begin(self, recipe: Recipe, split: Split, record: RunRecord) -> None:
         """Fixes what must not change from here on. The record comes last: it marks the run."""
-        self._write(RECIPE_FILE, to_yaml(recipe))
-        self._write(SPLIT_FILE, split.to_json())
+        fixed = {RECIPE_FILE: to_yaml(recipe), SPLIT_FILE: split.to_json()}
+        for name, data in fixed.items():
+            self._write(name, data)
+        digests = {name: hashlib.sha256(data).hexdigest() for name, data in fixed.items()}
+        record = record.model_copy(update={"sha256": digests})
         self._write(_RECORD, (record.model_dump_json(indent=2) + "\n").encode())
 
     def recipe(self) -> Recipe:
         """The recipe it began with.
 
         Raises:
-            TrainingError, RecipeError: It cannot be read.
+            TrainingError, RecipeError: It cannot be read, or was changed since.
         """
         try:
-            content = read_yaml(self._read(RECIPE_FILE))
+            content = read_yaml(self._fixed(RECIPE_FILE))
         except ValueError as error:
             raise self._damaged(RECIPE_FILE, error) from error
         return parse_recipe(content, str(self.path / RECIPE_FILE))
 
     def split(self) -> Split:
-        """The split it began with."""
+        """The split it began with.
+
+        Raises:
+            TrainingError: As `recipe`.
+        """
         try:
-            return Split.from_json(self._read(SPLIT_FILE))
+            return Split.from_json(self._fixed(SPLIT_FILE))
         except ValueError as error:
             raise self._damaged(SPLIT_FILE, error) from error
 
@@ -259,6 +270,16 @@ class Run:
     def remove(self) -> None:
         """Takes the folder away."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+    def _fixed(self, name: str) -> bytes:
+        """The bytes of a file as the run began with it: what comes of the run tells of them."""
+        data = self._read(name)
+        if self.record().sha256.get(name) not in (None, hashlib.sha256(data).hexdigest()):
+            raise TrainingError(
+                f"{self.path / name} was changed after the run began; put it back as it was, or "
+                "begin anew with --restart"
+            )
+        return data
 
     def _read(self, name: str) -> bytes:
         try:

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import json
 import zipfile
 from contextlib import suppress
 from pathlib import Path
@@ -11,9 +12,48 @@ import pytest
 import torch
 
 from model_store.files import replace_file
+from training.data.split import Split
 from training.errors import TrainingError
-from training.run.folder import Run
+from training.recipe import Recipe
+from training.recipe.files import load_recipe
+from training.run.folder import Run, RunRecord
 from training.run.state import Kept, load_state
+
+
+@pytest.fixture
+def begun(tmp_path) -> Run:
+    split = Split(
+        seed=0, unit="class", train=("a", "b"), validation=(), calibration=(), train_digest="0"
+    )
+    run = Run(tmp_path, "m")
+    run.path.mkdir(parents=True)
+    run.begin(_recipe(), split, RunRecord(command="fit", recipe="glyphs"))
+    return run
+
+
+@pytest.mark.parametrize(("name", "read"), [("recipe.yaml", Run.recipe), ("split.json", Run.split)])
+def test_what_was_changed_after_the_run_began_is_refused(begun, name, read):
+    """What comes of it would tell of another recipe, or other classes, than it was trained by."""
+    path = begun.path / name
+    before = path.read_bytes()
+    known = read(begun)
+    path.write_bytes(before.replace(b"seed: 0", b"seed: 1").replace(b'"seed": 0', b'"seed": 1'))
+    assert path.read_bytes() != before
+    with pytest.raises(TrainingError, match=rf"{name} was changed after .* back .*--restart"):
+        read(begun)
+    path.write_bytes(before)
+    assert read(begun) == known
+
+
+def test_a_run_that_kept_no_digests_goes_on(begun):
+    path = begun.path / "run.json"
+    record = json.loads(path.read_bytes())
+    del record["sha256"]
+    path.write_text(json.dumps(record), encoding="utf-8")
+    split = begun.path / "split.json"
+    split.write_bytes(split.read_bytes().replace(b'"seed": 0', b'"seed": 1'))
+    assert begun.split().seed == 1
+    assert begun.recipe() == _recipe()
 
 
 def test_what_a_killed_process_left_in_it_is_removed(tmp_path, monkeypatch):
@@ -83,6 +123,10 @@ def test_for_want_of_memory_no_file_is_called_damaged(tmp_path, monkeypatch):
         list(run.kept())
     with pytest.raises(MemoryError):
         load_state(run.state, mock.Mock())
+
+
+def _recipe() -> Recipe:
+    return load_recipe("glyphs", ["seed=0"])
 
 
 def _killed(*_: object) -> None:
