@@ -3,8 +3,9 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,6 +27,9 @@ from training.run.folder import HISTORY_FILE, START_FILE
 
 _PICTURES = (CURVES, ROC, SCORES, RELIABILITY, PAIRS)
 _Read = TypeVar("_Read")
+_LARGEST = 3.4e38
+"""All that a training measures is float32; of what is larger, no curve can be drawn."""
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -73,7 +77,7 @@ def read_beside(folder: Path, recipe: Mapping[str, JsonValue]) -> Beside:
         card=reader.read(CARD_FILE, bytes.decode) or "",
         split=None if split is None else told_by_recipe(split, recipe),
         start=tuple(reader.read(START_FILE, _start) or ()),
-        history=reader.read(HISTORY_FILE, from_csv),
+        history=reader.read(HISTORY_FILE, _history),
         pictures=tuple(
             (name, data) for name in _PICTURES if (data := reader.read(name, _png)) is not None
         ),
@@ -101,6 +105,9 @@ class _Reader:
             return read()
         except FileNotFoundError:
             return None
+        except RecursionError:
+            self.problems.append(f"{name} beside the checkpoint cannot be read: nested too deep")
+            return None
         except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
             reason = first_line(error)
             self.problems.append(f"{name} beside the checkpoint cannot be read: {reason}")
@@ -111,6 +118,17 @@ def _start(content: bytes) -> list[str]:
     found = json.loads(content)
     matches = TypeAdapter(tuple[Match, ...]).validate_python(found["parts"])
     return StartReport(matches, bool(found["both_branches_alike"])).lines()
+
+
+def _history(content: bytes) -> History:
+    rows = from_csv(content)
+    for row in rows:
+        for name, value in asdict(row).items():
+            # One that is not finite is what a training that derailed has measured.
+            infinite = isinstance(value, float) and not math.isfinite(value)
+            if value is not None and not infinite and abs(value) > _LARGEST:
+                raise ValueError(f"{name} is larger than any that a training gives")
+    return rows
 
 
 def _png(content: bytes) -> bytes:
