@@ -50,4 +50,4 @@ async def metrics(request: Request) -> Response:
     siblings = siblings_of(request)
     if siblings is not None:
         return Response(await siblings.exposition(), media_type=CONTENT_TYPE_LATEST)
-    return Response(service_of(request).metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+    return Response(await service_of(request).exposition(), media_type=CONTENT_TYPE_LATEST)

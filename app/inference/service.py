@@ -23,6 +23,7 @@ from app.inference.loader import Loader, MakeEngine
 from app.inference.repeats import Repeats
 from app.inference.supervisor import Supervisor
 from app.observability.metrics import Metrics
+from app.observability.shared import Shared
 from app.settings import Settings
 from model_store import Checkpoint, ModelStore
 from model_store.cpus import available_cpus
@@ -49,6 +50,7 @@ class Service:
     ) -> None:
         self.settings = settings
         self.metrics = metrics
+        self._exposition = Shared(lambda: asyncio.to_thread(self.metrics.exposition))
         self._draining = False
         self._computes_here = device_socket is None
         self._device = choose_device(settings.device)
@@ -183,14 +185,23 @@ class Service:
         """
         return self.hindrance() or self._library.missing_default()
 
+    async def exposition(self) -> bytes:
+        """All that this process has measured, in Prometheus' text format.
+
+        Of many models it takes long. It is made in a thread, and once for all who ask meanwhile.
+        """
+        return await self._exposition.get()
+
     def hindrance(self) -> str | None:
         """Why no request can be answered now; None where one for some model can be."""
         if self._draining:
             return "the service is shutting down; send requests elsewhere"
         if self.failure is not None:
             return self.failure
-        if self._batcher.fault is not None:
-            return f"{self._batcher.fault.reason}; it is being mended"
+        # The thread that makes an exposition asks too, while the fault may be mended.
+        fault = self._batcher.fault
+        if fault is not None:
+            return f"{fault.reason}; it is being mended"
         return self._library.hindrance()
 
     def _watch(self, cache: EmbeddingCache) -> None:

@@ -53,6 +53,12 @@ class _Counts:
         self.counts += np.bincount(places, minlength=len(self.counts))
         self.total += float(values.sum())
 
+    def copy(self) -> "_Counts":
+        copied = _Counts(self.edges)
+        copied.counts[:] = self.counts
+        copied.total = self.total
+        return copied
+
     def buckets(self) -> list[tuple[str, float]]:
         names = [*map(repr, self.edges), "+Inf"]
         return list(zip(names, map(float, np.cumsum(self.counts)), strict=True))
@@ -117,16 +123,19 @@ class Distributions(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """What a scrape sees, as `prometheus_client` asks for it."""
+        # Who takes what is yielded has all the time it wants, and whoever answers must not wait.
         with self._lock:
-            yield _histogram(
-                "twinlens_score", "Scores given, in the unit of the model's metric.", self._scores
-            )
-            yield _histogram(
-                "twinlens_typicality",
-                "How typical images were of the model's own kind, 0 to 1.",
-                self._typicality,
-            )
+            scores = {key: counts.copy() for key, counts in self._scores.items()}
+            typicality = {key: counts.copy() for key, counts in self._typicality.items()}
             models = dict(self._models)
+        yield _histogram(
+            "twinlens_score", "Scores given, in the unit of the model's metric.", scores
+        )
+        yield _histogram(
+            "twinlens_typicality",
+            "How typical images were of the model's own kind, 0 to 1.",
+            typicality,
+        )
         yield from _expected(models)
 
     def _add(self, table: dict[Key, _Counts], manifest: Manifest, values: Floats) -> None:

@@ -139,11 +139,11 @@ class Metrics:
             ["model", "result"],
             registry=self.registry,
         )
-        self._model_version = Gauge(
+        self._versions: Mapping[str, float] = {}
+        self.watch_models(
             "twinlens_model_version",
             "The version of a model that answers now.",
-            ["model"],
-            registry=self.registry,
+            lambda: self._versions,
         )
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
@@ -202,18 +202,17 @@ class Metrics:
 
     def model_versions(self, versions: dict[str, int]) -> None:
         """Replaces the versions that answer now."""
-        self._model_version.clear()
-        for model, version in versions.items():
-            self._model_version.labels(model).set(version)
+        # At once: of a gauge that is emptied and filled, a scrape meanwhile would see a part.
+        self._versions = dict(versions)
 
     def watch(self, name: str, description: str, value: Callable[[], float]) -> None:
-        """Adds a gauge whose value is asked for at every scrape."""
+        """Adds a gauge whose value is asked for at every scrape, from the thread that makes it."""
         Gauge(name, description, registry=self.registry).set_function(value)
 
     def watch_models(
         self, name: str, description: str, values: Callable[[], Mapping[str, float]]
     ) -> None:
-        """Adds a gauge whose values, by model, are asked for at every scrape."""
+        """Adds a gauge whose values, by model, are asked for likewise."""
         self.registry.register(_OfModels(name, description, values))
 
     def exposition(self) -> bytes:

@@ -6,6 +6,8 @@ import logging
 from pathlib import Path
 
 from app.inference.service import Service
+from app.observability.metrics import Metrics
+from app.observability.shared import Shared
 from app.processes.asking import ask
 from app.processes.exposition import merge, without
 from app.processes.folder import Folder
@@ -73,7 +75,8 @@ class SocketSiblings:
         self._service: Service | None = None
         self._server: asyncio.AbstractServer | None = None
         self._inherited: str | None = None
-        self._telling = asyncio.Lock()
+        self._own = Shared(self._own_exposition)
+        self._whole = Shared(self._whole_exposition)
         self._kept = True
         self._listening = False
         self._silent_since: dict[int, float] = {}
@@ -103,18 +106,11 @@ class SocketSiblings:
             self._server.close()
 
     async def exposition(self) -> str:
-        """The metrics of all processes as one service's, in Prometheus' text format."""
-        own = await self._own_exposition()
-        found = await asyncio.gather(*map(self._exposition_of, self._others))
-        answering, silent = [own], []
-        for other, text in zip(self._others, found, strict=True):
-            if text is not None:
-                answering.append(text)
-            elif (record := _read(self._folder.record(other))) is not None:
-                silent.append(record)
-        # The interpreter is shared with requests in work, which a thread leaves turns to.
-        merged = await asyncio.to_thread(self._whole, answering, silent)
-        return merged + _ANSWERING.format(float(len(answering)))
+        """The metrics of all processes as one service's, in Prometheus' text format.
+
+        They are put together once for all who ask meanwhile.
+        """
+        return await self._whole.get()
 
     async def unready_reason(self) -> str | None:
         """Why requests that come to another process would not be served; None if all would.
@@ -128,7 +124,20 @@ class SocketSiblings:
         """Has the others look through the store now; what one of them cannot do is logged."""
         await asyncio.gather(*map(self._look_of, self._others))
 
-    def _whole(self, answering: list[str], silent: list[str]) -> str:
+    async def _whole_exposition(self) -> str:
+        own = await self._own.get()
+        found = await asyncio.gather(*map(self._exposition_of, self._others))
+        answering, silent = [own], []
+        for other, text in zip(self._others, found, strict=True):
+            if text is not None:
+                answering.append(text)
+            elif (record := _read(self._folder.record(other))) is not None:
+                silent.append(record)
+        # The interpreter is shared with requests in work, which a thread leaves turns to.
+        merged = await asyncio.to_thread(self._merged, answering, silent)
+        return merged + _ANSWERING.format(float(len(answering)))
+
+    def _merged(self, answering: list[str], silent: list[str]) -> str:
         whole = merge(answering, silent)
         try:
             usage = usage_of_family(self._parent)
@@ -200,7 +209,7 @@ class SocketSiblings:
         if self._service is None:
             raise SiblingError("it has not started yet")
         if question == "metrics":
-            told = await self._own_exposition()
+            told = await self._own.get()
             # As with `hindrance`: nothing comes here yet, and the service is no less ready for it.
             return told if self._listening else without(told, "twinlens_ready")
         if question == "ready":
@@ -222,13 +231,15 @@ class SocketSiblings:
         """
         if self._service is None:
             raise SiblingError("it has not started yet")
-        # One at a time, or an older file could take a newer one's place.
-        async with self._telling:
-            text = self._service.metrics.exposition().decode()
-            if self._inherited is not None:
-                text = await asyncio.to_thread(merge, [text], [self._inherited])
-            self._keep(text)
-            return text
+        return await asyncio.to_thread(self._kept_exposition, self._service.metrics)
+
+    def _kept_exposition(self, metrics: Metrics) -> str:
+        # One at a time, by way of `_own`, or an older file could take a newer one's place.
+        text = metrics.exposition().decode()
+        if self._inherited is not None:
+            text = merge([text], [self._inherited])
+        self._keep(text)
+        return text
 
     def _keep(self, text: str) -> None:
         path = self._folder.record(self._number)

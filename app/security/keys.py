@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from threading import Lock
 from time import monotonic
 from typing import Annotated
 
@@ -213,7 +214,8 @@ def _keep_readable(incoming: Path, before: os.stat_result | None) -> None:
 class Keyring:
     """The keys that are good now: those of a file, looked at again when it changes.
 
-    A file that cannot be read is tried again every second, and leaves the keys as they were.
+    Its methods may be called from any thread: a request asks for keys, and a scrape how old they
+    are. A file that cannot be read is tried again every second, and leaves the keys as they were.
 
     Args:
         path: The file.
@@ -225,6 +227,7 @@ class Keyring:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stale = False
+        self._refreshing = Lock()
         self._stamp = self._complained_of = self._now()
         self._keys = {record.id: record for record in read_keys(path)}
         self._looked = monotonic()
@@ -247,8 +250,12 @@ class Keyring:
         return self._stale
 
     def _refresh(self) -> None:
-        if monotonic() - self._looked <= _LOOK_SECONDS:
-            return
+        # Who comes while another thread reads waits for it: the keys of before may be revoked.
+        with self._refreshing:
+            if monotonic() - self._looked > _LOOK_SECONDS:
+                self._look()
+
+    def _look(self) -> None:
         self._looked = monotonic()
         stamp = self._now()
         if stamp == self._stamp:

@@ -1,12 +1,14 @@
 """Health, and who asks by HEAD."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import httpx
 import pytest
 
 from tests.app.api.problems import problem
-from tests.app.serving import Running
+from tests.app.serving import Running, wait_until
 
 READABLE = (
     "/",
@@ -56,6 +58,28 @@ def test_metrics_may_be_asked_for_by_head(client: httpx.Client) -> None:
 def test_metrics_are_of_the_type_that_prometheus_takes(client: httpx.Client) -> None:
     kind = client.get("/metrics").headers["content-type"]
     assert kind.startswith("text/plain; version=")
+
+
+def test_while_metrics_are_made_all_else_is_answered_and_who_asks_meanwhile_gets_the_same(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[None] = []
+    may_end = threading.Event()
+
+    def slow() -> bytes:
+        begun.append(None)
+        assert may_end.wait(20), "the loop stands"
+        return b"x 1\n"
+
+    monkeypatch.setattr(server.service.metrics, "exposition", slow)
+    with ThreadPoolExecutor(2) as threads:
+        asked = [threads.submit(server.client.get, "/metrics") for _ in range(2)]
+        wait_until(lambda: bool(begun))
+        wait_until(lambda: server.app.state.in_flight.requests == 2)
+        assert server.client.get("/livez").status_code == 200
+        may_end.set()
+        assert {answer.result().text for answer in asked} == {"x 1\n"}
+    assert len(begun) == 1
 
 
 @pytest.mark.parametrize(

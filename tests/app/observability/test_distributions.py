@@ -1,3 +1,4 @@
+import threading
 from datetime import UTC, datetime
 
 import numpy as np
@@ -60,6 +61,20 @@ def test_scores_are_counted_in_the_calibrations_own_buckets() -> None:
         for le in ("-0.5", "0.25", "0.75")
     ]
     assert expected == [0.0, 0.1, 0.5, 0.2, 0.9, 1.0]
+
+
+def test_what_is_scraped_holds_up_nobody_who_counts() -> None:
+    metrics = Metrics()
+    metrics.distributions.serve([(manifest(), None)])
+    scraping = iter(metrics.distributions.collect())
+    next(scraping)
+    counting = threading.Thread(
+        target=metrics.distributions.scores, args=(manifest(), np.array([0.1])), daemon=True
+    )
+    counting.start()
+    counting.join(1)
+    assert not counting.is_alive()
+    assert scraped(metrics)["twinlens_score_bucket", "1", "+Inf"] == 1
 
 
 def test_typicality_is_counted_beside_the_calibrations_own() -> None:

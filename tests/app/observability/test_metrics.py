@@ -1,5 +1,6 @@
 """What Prometheus is told of what was recorded."""
 
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -43,6 +44,26 @@ def test_only_the_models_that_answer_now_have_a_version() -> None:
     metrics.model_versions({"two": 6})
     assert value(metrics, "twinlens_model_version", model="two") == 6
     assert 'model="one"' not in metrics.exposition().decode()
+
+
+def test_a_scrape_while_models_are_switched_sees_all_of_them() -> None:
+    metrics = Metrics()
+    names = [f"model{number}" for number in range(100)]
+    metrics.model_versions(dict.fromkeys(names, 1))
+    over = threading.Event()
+
+    def switch() -> None:
+        while not over.is_set():
+            metrics.model_versions(dict.fromkeys(names, 2))
+
+    switching = threading.Thread(target=switch)
+    switching.start()
+    try:
+        told = [metrics.exposition().count(b"twinlens_model_version{") for _ in range(30)]
+    finally:
+        over.set()
+        switching.join()
+    assert set(told) == {100}
 
 
 def test_what_is_mended_and_what_is_not_are_told_apart() -> None:

@@ -92,31 +92,36 @@ def test_any_of_them_tells_the_metrics_of_all(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_of_two_that_ask_at_once_the_older_answer_is_kept_first(
+def test_those_who_ask_at_once_get_one_answer_and_the_loop_goes_on_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    overtaken = threading.Event()
-    # Of the older one; of the newer one if it can overtake; once that is kept, with the others'.
-    merges = iter((lambda: overtaken.wait(0.1), lambda: None, *[overtaken.set] * 9))
+    store = Store(3)
+    begun: list[None] = []
+    may_end = threading.Event()
+    exposition = store.metrics.exposition
 
-    def merge(answering: list[str], silent: list[str]) -> str:
-        next(merges)()
-        return whole(answering, silent)
+    def slow() -> bytes:
+        begun.append(None)
+        assert may_end.wait(20), "the loop stands"
+        return exposition()
 
     async def run() -> None:
-        async with running(tmp_path, Store(1)) as (before,):
-            await before.exposition()
-        store = Store(1)
-        async with running(tmp_path, store) as (siblings,):
-            monkeypatch.setattr(module, "merge", merge)
-            older = asyncio.create_task(siblings.exposition())
-            await asyncio.sleep(0)
+        async with running(tmp_path, store, Store(4)) as (one, two):
+            monkeypatch.setattr(store.metrics, "exposition", slow)
+            asked = [asyncio.create_task(each.exposition()) for each in (one, two, one, one)]
+            while not begun:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+            asked.pop().cancel()
+            assert await one.unready_reason() is None
+            may_end.set()
+            told = await asyncio.gather(*asked)
+            assert [requests(text) for text in told] == [7, 7, 7]
+            assert len(begun) == 1
+            # Who asks later is told of what was counted since.
             store.metrics.request("/compare", "POST", 200, 0.01)
-            told = await asyncio.gather(older, siblings.exposition())
-            assert [requests(text) for text in told] == [2, 3]
-        assert requests(Folder(tmp_path).record(0).read_text()) == 3
+            assert requests(await one.exposition()) == 8
+        assert requests(Folder(tmp_path).record(0).read_text()) == 4
 
-    whole = module.merge
     asyncio.run(run())
 
 
