@@ -16,7 +16,8 @@ from model_store.errors import TwinlensError
 
 _logger = logging.getLogger(__name__)
 
-_METRICS_SECONDS = 1.0
+# Half of the shipped scrape timeout (deploy/prometheus): what is told has yet to be put together.
+_METRICS_SECONDS = 2.0
 _READY_SECONDS = 1.0
 # A busy moment is no reason to lose a whole service.
 _HUNG_SECONDS = 5.0
@@ -125,8 +126,9 @@ class SocketSiblings:
         await asyncio.gather(*map(self._look_of, self._others))
 
     async def _whole_exposition(self) -> str:
-        own = await self._own.get()
-        found = await asyncio.gather(*map(self._exposition_of, self._others))
+        own, found = await asyncio.gather(
+            self._own.get(), asyncio.gather(*map(self._exposition_of, self._others))
+        )
         answering, silent = [own], []
         for other, text in zip(self._others, found, strict=True):
             if text is not None:

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -121,6 +122,25 @@ def test_those_who_ask_at_once_get_one_answer_and_the_loop_goes_on_meanwhile(
             store.metrics.request("/compare", "POST", 200, 0.01)
             assert requests(await one.exposition()) == 8
         assert requests(Folder(tmp_path).record(0).read_text()) == 4
+
+    asyncio.run(run())
+
+
+def test_one_whose_models_are_many_has_time_to_tell_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Store(4)
+    exposition = other.metrics.exposition
+
+    def long() -> bytes:
+        time.sleep(1.1)
+        return exposition()
+
+    async def run() -> None:
+        async with running(tmp_path, Store(3), other) as (one, _):
+            monkeypatch.setattr(other.metrics, "exposition", long)
+            told = await one.exposition()
+            assert (requests(told), answering(told)) == (7, 2)
 
     asyncio.run(run())
 
