@@ -21,7 +21,7 @@ _METRICS_SECONDS = 2.0
 _READY_SECONDS = 1.0
 # A busy moment is no reason to lose a whole service.
 _HUNG_SECONDS = 5.0
-_FIRST_LOOK_SECONDS = 120.0
+_LOOK_SECONDS = 1.0
 # A model may have to be loaded and warmed up.
 _RELOAD_SECONDS = 120.0
 
@@ -87,7 +87,8 @@ class SocketSiblings:
 
         Returns when this process should listen for requests: at once where no other is ready, as
         somebody must say that the service is alive; else once its models are loaded, as until then
-        the others do better with the connections that would come here.
+        the others do better with the connections that would come here, or once there are no others
+        any more that are ready.
         """
         self._service = service
         self._inherited = _read(self._folder.record(self._number))
@@ -95,10 +96,8 @@ class SocketSiblings:
         # Whoever had this number before may have had no time to remove it.
         path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._answer, path)
-        if any(await asyncio.gather(*map(self._is_ready, self._others))):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_FIRST_LOOK_SECONDS):
-                    await service.first_look()
+        if await self._others_ready():
+            await self._wait(service)
         self._listening = True
 
     async def close(self) -> None:
@@ -150,6 +149,25 @@ class SocketSiblings:
         return whole + _USAGE.format(
             float(usage.virtual_bytes), float(usage.resident_bytes), usage.cpu_seconds
         )
+
+    async def _wait(self, service: Service) -> None:
+        """Returns once the models are loaded, or no other has been ready for some time."""
+        clock = asyncio.get_running_loop().time
+        looking = asyncio.create_task(service.first_look())
+        try:
+            ready = clock()
+            while clock() - ready < _HUNG_SECONDS:
+                await asyncio.wait([looking], timeout=_LOOK_SECONDS)
+                if looking.done():
+                    await looking
+                    return
+                if await self._others_ready():
+                    ready = clock()
+        finally:
+            looking.cancel()
+
+    async def _others_ready(self) -> bool:
+        return any(await asyncio.gather(*map(self._is_ready, self._others)))
 
     async def _is_ready(self, other: int) -> bool:
         try:

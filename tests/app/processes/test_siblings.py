@@ -304,3 +304,32 @@ def test_who_comes_later_waits_for_its_models_while_another_is_ready(
         await two.close()
 
     asyncio.run(run())
+
+
+def test_who_comes_later_waits_for_as_long_as_another_is_ready_and_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_HUNG_SECONDS", 0.3)
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.02)
+    first, second = Store(), Store()
+    second.looked.clear()
+    second.unready = "models are being loaded"
+
+    async def run() -> None:
+        one, two = (siblings_of(tmp_path, number, 2) for number in range(2))
+        await one.open(first)  # type: ignore[arg-type]
+        opening = asyncio.create_task(two.open(second))  # type: ignore[arg-type]
+        for unready in (None, "busy", None):
+            # For a moment only, at most.
+            first.unready = unready
+            await asyncio.sleep(0.03 if unready else 0.4)
+            assert not opening.done()
+        assert await one.unready_reason() is None
+        first.unready = "it has lost its models"
+        async with asyncio.timeout(2):
+            await opening
+        assert await one.unready_reason() == "models are being loaded"
+        await one.close()
+        await two.close()
+
+    asyncio.run(run())
