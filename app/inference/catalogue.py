@@ -29,7 +29,7 @@ class LoadedModel:
         engine: As given.
         typicality: As given.
         identity: Tells it from all others, and from another one that took its place under the same
-            version; with a side, what a cache may key on.
+            version.
     """
 
     def __init__(
@@ -45,6 +45,8 @@ class LoadedModel:
         self.typicality = typicality
         # Of all that is known of it: an embedding and its typicality hang on more than the weights.
         self.identity = f"{manifest.name}/{manifest.version}/{manifest.digest}"
+        # Made once: every entry of the cache has one of them.
+        self._remembered_as = {side: f"{self.identity}/{side}" for side in Side}
         self._users = Users()
         self._lanes = {
             side: Lane(
@@ -77,6 +79,10 @@ class LoadedModel:
     def lane(self, side: Side) -> Lane:
         """The batcher's lane for images of that side; one for both where weights are shared."""
         return self._lanes[Side.LEFT if self.network.shares_weights else side]
+
+    def remembered_as(self, side: Side) -> str:
+        """What a cache keys on, with the image: one object for each lane."""
+        return self._remembered_as[self.lane(side).side]
 
     @contextmanager
     def used(self) -> Iterator["LoadedModel"]:

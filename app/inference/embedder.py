@@ -135,7 +135,7 @@ class Embedder:
 
         def key(index: int) -> Key:
             image = images[index]
-            return cache_key(image.data, f"{model.identity}/{model.lane(image.side).side}")
+            return cache_key(image.data, model.remembered_as(image.side))
 
         return await for_each(key, [len(image.data) for image in images])
 

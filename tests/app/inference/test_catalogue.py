@@ -7,6 +7,7 @@ import pytest
 
 from app.inference.catalogue import Catalogue, Refusal
 from app.inference.errors import UnknownModel
+from model_store.network import Side
 from tests.app.inference.loading import loader
 from tests.app.material import fill_store
 
@@ -58,3 +59,13 @@ def test_refusals_are_told_for_as_long_as_they_keep_a_version_from_answering(
 def test_a_default_that_was_refused_says_why(catalogue: Catalogue) -> None:
     with pytest.raises(UnknownModel, match=r"^the default model 'shop' is not loaded \(.*weights"):
         replace(catalogue, default="shop").find(None)
+
+
+def test_the_cache_has_one_string_for_a_lane_however_many_images_it_keeps(
+    catalogue: Catalogue,
+) -> None:
+    sided, tiny = catalogue.models["sided"], catalogue.models["tiny"]
+    assert sided.remembered_as(Side.LEFT) is sided.remembered_as(Side.LEFT)
+    assert tiny.remembered_as(Side.LEFT) is tiny.remembered_as(Side.RIGHT)
+    told_apart = {each.remembered_as(side) for each in (sided, tiny) for side in Side}
+    assert len(told_apart) == 3
