@@ -2,6 +2,7 @@ import contextlib
 import json
 import os
 import stat
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
@@ -91,6 +92,34 @@ def test_what_is_wrong_with_a_file_of_keys_is_told(file: Path, content: str, tol
     with pytest.raises(KeyFileError) as caught:
         read_keys(file)
     assert f"keys.json is not a file of API keys {told}" in str(caught.value)
+
+
+def test_who_asks_while_another_thread_reads_the_file_waits_for_what_it_says(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "_LOOK_SECONDS", 0)
+    key, record = new_key("one")
+    write_keys(file, (record,))
+    ring = Keyring(file)
+    write_keys(file, ())
+    reads, may_end = threading.Event(), threading.Event()
+
+    def slow(path: Path) -> object:
+        reads.set()
+        assert may_end.wait(20)
+        return read_keys(path)
+
+    monkeypatch.setattr(keys, "read_keys", slow)
+    with ThreadPoolExecutor(2) as threads:
+        stale = threads.submit(lambda: ring.stale)
+        assert reads.wait(20)
+        monkeypatch.setattr(keys, "_LOOK_SECONDS", 1000)
+        found = threads.submit(ring.find, key)
+        with pytest.raises(TimeoutError):
+            found.result(0.1)
+        may_end.set()
+        assert found.result(20) is None, "it was revoked before"
+        assert not stale.result(20)
 
 
 def test_a_key_is_good_for_a_second_after_it_was_revoked(
