@@ -143,7 +143,7 @@ def fit_typicality(
         },
         level=level,
         images=sum(len(own.labels) for own in described),
-        classes=len(_names([folder for kind in kinds for folder in kind])),
+        classes=len(np.unique(_labels([folder for kind in kinds for folder in kind]))),
         data=data,
         data_digest=data_digest,
     )
@@ -185,11 +185,6 @@ def _thinned(kind: Sequence[EmbeddedFolder], seed: int) -> list[EmbeddedFolder]:
         most = min(count, max(2, count * MOST_IMAGES // total))
         thinned.append(each.only(by_class[np.linspace(0, count - 1, most).round().astype(int)]))
     return thinned
-
-
-def _names(folders: Sequence[EmbeddedFolder]) -> set[str]:
-    """Of the classes that have images."""
-    return {each.folder.class_names[label] for each in folders for label in np.unique(each.labels)}
 
 
 def _measurable(
@@ -280,14 +275,19 @@ class _Material:
 
 def _material(folders: Sequence[EmbeddedFolder]) -> _Material:
     """That of one side, or of both: classes are matched as those of pairs are, groups by name."""
-    left, *others = folders
     groups = [each.folder.classes[label].group for each in folders for label in each.labels]
     return _Material(
         np.concatenate([each.features.numpy() for each in folders]),
         np.concatenate([each.statistics for each in folders]),
-        np.concatenate([left.labels, *(match_labels(left, right) for right in others)]),
+        _labels(folders),
         np.unique(groups, return_inverse=True)[1],
     )
+
+
+def _labels(folders: Sequence[EmbeddedFolder]) -> npt.NDArray[np.int64]:
+    """The number of each image's class, matched with those of the first folder."""
+    left, *others = folders
+    return np.concatenate([left.labels, *(match_labels(left, right) for right in others)])
 
 
 def _lie_in_few_directions(features: Rows) -> bool:

@@ -9,7 +9,7 @@ from tests.training.drawings import SMALL_RECIPE, write_recipe
 from training.errors import RecipeError, TrainingError
 from training.recipe.files import check_overrides, load_recipe
 from training.recipe.plain import read_yaml
-from training.run.folder import Run
+from training.run.folder import Run, RunRecord
 
 NOT_WHAT_THEY_SEEM = [
     "2024-13-45",
@@ -33,6 +33,8 @@ def test_a_value_that_is_not_what_it_is_written_as_is_refused(tmp_path, text):
     run = Run(tmp_path, "m")
     run.path.mkdir(parents=True)
     (run.path / "recipe.yaml").write_text(f"seed: {text}\n")
+    record = RunRecord(command="fit", recipe="glyphs")
+    (run.path / "run.json").write_text(record.model_dump_json())
     with pytest.raises(TrainingError, match=r"recipe\.yaml cannot be read .*--restart"):
         run.recipe()
 
