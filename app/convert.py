@@ -16,7 +16,7 @@ from app.inference.engines.converted import ConvertedModels
 from app.inference.errors import InferenceError
 from app.settings import read_settings
 from model_store.errors import StoreError, TwinlensError
-from model_store.store import ModelStore
+from model_store.reader import StoreReader
 
 
 def main(arguments: list[str]) -> int:
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
     status = 0
     try:
         settings = read_settings()
-        store = ModelStore(settings.model_store)
+        store = StoreReader(settings.model_store)
         references = store.models()
         if not references:
             print(f"{store.root} holds no model, so that there is nothing to convert")

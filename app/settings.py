@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from model_store.errors import InvalidName, TwinlensError
 from model_store.images import DEFAULT_MAX_PIXELS
 from model_store.manifest import check_name
-from model_store.store import SHIPPED
+from model_store.shipped import SHIPPED
 
 EngineName = Literal["auto", "torch", "openvino"]
 PrecisionName = Literal["auto", "float32", "float16", "bfloat16"]

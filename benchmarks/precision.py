@@ -26,7 +26,7 @@ from benchmarks.provenance import provenance
 from model_store import Checkpoint, ModelStore
 from model_store.errors import TwinlensError
 from model_store.network import Side
-from model_store.store import SHIPPED
+from model_store.shipped import SHIPPED
 from training.data.folders import ImageFolder
 from training.data.opening import open_data
 from training.data.pixels import prepared_item

@@ -24,7 +24,7 @@ from model_store import ModelStore
 from model_store.images import decode
 from model_store.network import Side
 from model_store.preprocessing import prepare
-from model_store.store import SHIPPED
+from model_store.shipped import SHIPPED
 
 T = TypeVar("T")
 

@@ -9,7 +9,8 @@ from model_store.copying import copy_models
 from model_store.errors import StoreError
 from model_store.files import refusal
 from model_store.imports import import_model, importable
-from model_store.store import SHIPPED, ModelStore
+from model_store.shipped import SHIPPED
+from model_store.store import ModelStore
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from model_store.errors import CheckpointDamaged, ModelNotFound, StoreError
 from model_store.files import make_folder
 from model_store.index import INDEX, StoreIndex, update_index
-from model_store.store import ModelStore, Reference
+from model_store.reader import Reference
+from model_store.store import ModelStore
 from model_store.versions import copy_version, give_no_more, highest_given
 
 

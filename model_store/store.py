@@ -3,27 +3,21 @@
 Its first model becomes the default, so that requests that name none go on when another is added; so
 does the next one that is trained or imported after the default was removed.
 
-A checkpoint is written under a temporary name and renamed, and never changed after that. So a
-reader, this process or another, sees a version whole or not at all, and may keep reading it while
-newer ones appear.
+A checkpoint is written under a temporary name and renamed, and never changed after that.
 """
 
-import re
-import shlex
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from model_store import checkpoint as checkpoints
 from model_store.calibration import Calibration
-from model_store.checkpoint import Checkpoint
-from model_store.errors import CheckpointDamaged, ModelNotFound, StoreError
+from model_store.errors import StoreError
 from model_store.files import write_durably
-from model_store.index import INDEX, StoreIndex, read_index, update_index
+from model_store.index import INDEX, StoreIndex, update_index
 from model_store.manifest import (
-    NAME_PATTERN,
     Evaluation,
     Manifest,
     Provenance,
@@ -33,8 +27,10 @@ from model_store.manifest import (
 )
 from model_store.network.siamese import SiameseNetwork
 from model_store.probe import Probe
+from model_store.reader import Reference, StoreReader
+from model_store.shipped import IMPORTED_MODELS
 from model_store.typicality import Typicality
-from model_store.versions import incoming_version, publish_version, versions_in
+from model_store.versions import incoming_version, publish_version
 from model_store.writing import (
     stored_probe,
     write_files,
@@ -43,170 +39,13 @@ from model_store.writing import (
     write_weights,
 )
 
-SHIPPED = Path(__file__).parent / "checkpoints"
-"""The store that comes with Twinlens, and the default one."""
 
-SHIPPED_MODELS = {
-    "glyphs": "10c8d4b6cc012347184f6387a168005fa88e6e91fc0c1a025e3646504a89e234",
-    "groceries": "fc45bc45d01cc3c3d35d37f976084257b21beecf71dce1acfcd3d09172da086c",
-}
-"""The models that come with it, and the SHA-256 of the weights of each."""
-
-IMPORTED_MODELS = ("faces", "photos")
-"""Those that `python -m model_store import` brings in, from packages of others."""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A version of a model that a store holds.
-
-    Attributes:
-        name: The model's.
-        version: Its number.
-        path: Its folder.
-        made_default: Whether its model has become the default because it was saved.
-        index_error: Why it could not be seen to what the default is, for users; empty where it was.
-    """
-
-    name: str
-    version: int
-    path: Path
-    made_default: bool = field(default=False, compare=False)
-    index_error: str = field(default="", compare=False)
-
-
-class ModelStore:
+class ModelStore(StoreReader):
     """Lists, loads and saves the models of one folder.
 
     Args:
         root: The folder; made on the first save if it is not there.
     """
-
-    def __init__(self, root: Path = SHIPPED) -> None:
-        self.root = root
-
-    def command(self, *words: str) -> str:
-        """What to type, in whatever shell and folder, for a command on this store.
-
-        Args:
-            words: The package that is run, and what it is told but for the store.
-        """
-        # Of a path from the root none begins as options do.
-        return shlex.join(["python", "-m", *words, "--store", str(self.root.absolute())])
-
-    def models(self) -> list[Reference]:
-        """The newest version of every model, by name. What cannot be a model is passed over.
-
-        Raises:
-            StoreError: What is at the root's path cannot be listed.
-        """
-        found = []
-        for name in self._entries(models=True):
-            try:
-                versions = self.versions(name)
-            except OSError:
-                # No rights, a link in a circle, a bad disk: no reason to lose the other models.
-                continue
-            if versions:
-                found.append(self._reference(name, versions[-1]))
-        return found
-
-    def unreadable(self) -> dict[str, str]:
-        """Why what `models` passes over, as it cannot be listed, cannot; by name, for users.
-
-        Raises:
-            StoreError: As `models`.
-        """
-        found = {}
-        for name in self._entries(models=True):
-            try:
-                self._listed(name)
-            except StoreError as error:
-                found[name] = str(error)
-        return found
-
-    def misnamed(self) -> list[str]:
-        """The folders that hold a model as a store's do, and whose names no model can have.
-
-        Raises:
-            StoreError: As `models`.
-        """
-        found = []
-        for name in self._entries(models=False):
-            # Volumes have folders of the system's own, which nobody else may look into.
-            with suppress(OSError):
-                folders = (self.root / name / str(version) for version in self.versions(name))
-                if any((folder / checkpoints.MANIFEST).is_file() for folder in folders):
-                    found.append(name)
-        return found
-
-    def versions(self, name: str) -> list[int]:
-        """The versions of a model, oldest first; none if there is no such model."""
-        return versions_in(self.root / name)
-
-    def find(self, name: str, version: int | None = None) -> Reference:
-        """Where a version of a model lies: the newest, or the one given.
-
-        Raises:
-            ModelNotFound: It is not there; the message lists what is.
-            StoreError: Its folder cannot be listed.
-        """
-        versions = self._listed(check_name(name))
-        if not versions or (version is not None and version not in versions):
-            there = (
-                f"versions of it: {', '.join(map(str, versions))}"
-                if versions
-                else f"models there: {', '.join(found.name for found in self.models()) or 'none'}"
-            )
-            wanted = f"model '{name}'" + (f" version {version}" if version and versions else "")
-            advice = ""
-            if not versions and name in IMPORTED_MODELS:
-                advice = f"; bring it in with {self.command('model_store', 'import', name)}"
-            raise ModelNotFound(f"{self.root} holds no {wanted} ({there}){advice}")
-        return self._reference(name, versions[-1] if version is None else version)
-
-    def resolve(self, name: str) -> str:
-        """The model that a name stands for: the one of that name, else the one of that alias.
-
-        Returns:
-            The model's own name; the name as it is given where it is neither.
-
-        Raises:
-            StoreError: `store.json` or the model's folder cannot be read.
-        """
-        return self._stands_for(name, self.index())
-
-    def manifest(self, name: str, version: int | None = None) -> Manifest:
-        """The manifest of a model, without its weights.
-
-        Raises:
-            ModelNotFound, CheckpointDamaged, FormatTooNew: As `find` and `checkpoint.load`.
-        """
-        reference = self.find(name, version)
-        manifest = checkpoints.read_manifest(reference.path)
-        _check_place(reference, manifest)
-        return manifest
-
-    def inspect(self, name: str, version: int) -> Manifest:
-        """The manifest of a version whose weights have the size that it says.
-
-        Raises:
-            ModelNotFound, CheckpointDamaged, FormatTooNew: As `manifest`; or the weights have not.
-        """
-        manifest = self.manifest(name, version)
-        checkpoints.check_size(self.find(name, version).path, manifest)
-        return manifest
-
-    def load(self, name: str, version: int | None = None) -> Checkpoint:
-        """Loads a model.
-
-        Raises:
-            StoreError: As `find` and `checkpoint.load`.
-        """
-        reference = self.find(name, version)
-        checkpoint = checkpoints.load(reference.path)
-        _check_place(reference, checkpoint.manifest)
-        return checkpoint
 
     def save(
         self,
@@ -328,22 +167,6 @@ class ModelStore:
             )
             return self._publish(incoming, draft, after=version)
 
-    def check_no_alias(self, name: str) -> None:
-        """Refuses a name that is an alias of another model, which a new model would take from it.
-
-        Raises:
-            StoreError: It is one.
-        """
-        try:
-            model = self.resolve(name)
-        except CheckpointDamaged:
-            return  # Training must not be lost to a file that can be mended.
-        if model != name:
-            raise StoreError(
-                f"'{name}' is an alias of '{model}', which a model of that name would put out of "
-                f"use; choose another name, or take the alias out of {self.root / INDEX}"
-            )
-
     def check_writable(self, name: str) -> None:
         """Tries whether a version could be added to a model that is there; leaves nothing of it.
 
@@ -352,14 +175,6 @@ class ModelStore:
         """
         with incoming_version(self.root / check_name(name)):
             pass
-
-    def index(self) -> StoreIndex:
-        """The default model and the aliases; none of either where no `store.json` is.
-
-        Raises:
-            CheckpointDamaged: The file is there and not readable.
-        """
-        return read_index(self.root)
 
     def set_default(self, name: str) -> Reference:
         """Makes a model the one that answers where a request names none.
@@ -468,49 +283,9 @@ class ModelStore:
         # The shipped store names one of those before it is there.
         return default not in IMPORTED_MODELS and not self._listed(self._stands_for(default, index))
 
-    def _stands_for(self, name: str, index: StoreIndex) -> str:
-        model = index.aliases.get(name)
-        return name if model is None or self._listed(name) else model
-
     def _is_only(self, name: str) -> bool:
         """Whether the store is known to hold no other model."""
         try:
             return all(found.name == name for found in self.models())
         except StoreError:
             return False
-
-    def _entries(self, *, models: bool) -> list[str]:
-        """What lies in the root under names that models can have, or under others; sorted."""
-        try:
-            entries = [entry.name for entry in self.root.iterdir()]
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise StoreError(
-                f"the model store {self.root} cannot be read ({error.strerror}); name a folder "
-                "that this user may list, or mend the permissions of this one"
-            ) from error
-        # Unfinished training runs, for one, lie in a hidden folder beside the models.
-        shown = sorted(entry for entry in entries if not entry.startswith("."))
-        return [entry for entry in shown if bool(re.fullmatch(NAME_PATTERN, entry)) is models]
-
-    def _listed(self, name: str) -> list[int]:
-        """As `versions`, with an error for users."""
-        try:
-            return self.versions(name)
-        except OSError as error:
-            raise StoreError(
-                f"{self.root / name} cannot be read ({error.strerror}); see that it is a "
-                "folder that this user may list"
-            ) from error
-
-    def _reference(self, name: str, version: int) -> Reference:
-        return Reference(name, version, self.root / name / str(version))
-
-
-def _check_place(reference: Reference, manifest: Manifest) -> None:
-    if (manifest.name, manifest.version) != (reference.name, reference.version):
-        raise CheckpointDamaged(
-            f"{reference.path} holds {manifest.name} version {manifest.version}; "
-            "move the folder to where that belongs"
-        )

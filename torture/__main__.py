@@ -16,7 +16,7 @@ from pathlib import Path
 from model_store import ModelStore
 from model_store.cpus import available_cpus
 from model_store.imports import import_model
-from model_store.store import SHIPPED
+from model_store.shipped import SHIPPED
 from torture import checkpoints, fuzz, load
 from torture.outcome import Outcome
 from torture.scale import FULL, SMALL, Scale, changed

@@ -215,5 +215,5 @@ class Catalogue:
         )
 
     def _called(self, name: str) -> LoadedModel | None:
-        """The loaded model of that name or alias, as `ModelStore.resolve` has it: its own first."""
+        """The loaded model of that name, else of that alias, as `StoreReader.resolve` has it."""
         return self.models.get(name) or self.models.get(self.aliases.get(name, ""))

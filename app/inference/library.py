@@ -14,7 +14,8 @@ from app.inference.loader import Loader
 from app.observability.logs import fields
 from app.observability.metrics import Metrics
 from model_store.errors import StoreError
-from model_store.store import IMPORTED_MODELS, ModelStore
+from model_store.reader import StoreReader
+from model_store.shipped import IMPORTED_MODELS
 
 _logger = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class Library:
         self, loader: Loader, *, root: Path, poll_seconds: float, metrics: Metrics
     ) -> None:
         self._loader = loader
-        self._store = ModelStore(root)
+        self._store = StoreReader(root)
         self._poll_seconds = poll_seconds
         self._metrics = metrics
         self._catalogue = Catalogue()

@@ -13,10 +13,11 @@ from app.inference.engines.agreement import EngineDisagrees, check
 from app.inference.errors import EngineHung, InferenceError
 from app.observability.logs import fields
 from app.observability.metrics import Metrics
-from model_store import Checkpoint, ModelStore
+from model_store import Checkpoint
 from model_store.checkpoint import MANIFEST
 from model_store.errors import StoreError
 from model_store.files import NoSuchData, sha256_of
+from model_store.reader import StoreReader
 
 _logger = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class Loader:
 
     def __init__(
         self,
-        store: ModelStore,
+        store: StoreReader,
         *,
         default: str | None,
         make: MakeEngine,

@@ -25,9 +25,10 @@ from app.inference.supervisor import Supervisor
 from app.observability.metrics import Metrics
 from app.observability.shared import Shared
 from app.settings import Settings
-from model_store import Checkpoint, ModelStore
+from model_store import Checkpoint
 from model_store.cpus import available_cpus
 from model_store.network import Side
+from model_store.reader import StoreReader
 
 
 class Service:
@@ -57,7 +58,7 @@ class Service:
         max_batch = largest_batch(settings.max_batch, self._device)
         self._library = Library(
             Loader(
-                ModelStore(settings.model_store),
+                StoreReader(settings.model_store),
                 default=settings.default_model,
                 make=_engines(settings, self._device, device_socket),
                 max_batch=max_batch,

@@ -8,7 +8,7 @@ import torch
 from model_store import Checkpoint, ModelStore
 from model_store.network import BranchSpec, ComparatorSpec, NetworkSpec, SiameseNetwork
 from model_store.preprocessing import Preprocessing
-from model_store.store import SHIPPED
+from model_store.shipped import SHIPPED
 
 _SHIPPED = ("photos", "glyphs")
 

@@ -17,7 +17,7 @@ from benchmarks.throughput import Contender
 from model_store import ModelStore
 from model_store.images import decode
 from model_store.preprocessing import prepare
-from model_store.store import SHIPPED
+from model_store.shipped import SHIPPED
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 SIDES = (100, 200, 400, 800, 1600, 2400, 4000)

@@ -30,7 +30,7 @@ from benchmarks.processes import exit_on_signals
 from benchmarks.provenance import provenance
 from benchmarks.service import MODEL, medians
 from model_store import ModelStore
-from model_store.store import SHIPPED
+from model_store.shipped import SHIPPED
 
 OURS = PEERS[0].name
 COMPARISONS = ("ours", "pillow", "torch")

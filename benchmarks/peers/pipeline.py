@@ -16,7 +16,7 @@ from benchmarks.service import MODEL
 from model_store import ModelStore
 from model_store.images import decode_prepared
 from model_store.network import Side
-from model_store.store import SHIPPED
+from model_store.shipped import SHIPPED
 
 LARGEST_BATCH = 8
 BATCH_SECONDS = 0.005

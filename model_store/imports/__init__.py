@@ -23,7 +23,8 @@ from model_store.manifest import Manifest
 from model_store.network.lookup import find
 from model_store.network.siamese import SiameseNetwork
 from model_store.probe import Probe
-from model_store.store import ModelStore, Reference
+from model_store.reader import Reference
+from model_store.store import ModelStore
 from model_store.typicality import Typicality
 
 _FOLDER = Path(__file__).parent

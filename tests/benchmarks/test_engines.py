@@ -14,7 +14,7 @@ from benchmarks.engines.networks import CLASSICS, NAMES, load
 from benchmarks.provenance import heading, processor, provenance
 from benchmarks.throughput import Contender
 from model_store import ModelStore
-from model_store.store import SHIPPED
+from model_store.shipped import SHIPPED
 
 
 def result() -> dict[str, object]:

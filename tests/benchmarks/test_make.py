@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from model_store.store import SHIPPED
+from model_store.shipped import SHIPPED
 
 _REPOSITORY = Path(__file__).parents[2]
 

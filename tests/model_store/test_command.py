@@ -7,7 +7,7 @@ import pytest
 
 from model_store import ModelStore
 from model_store.__main__ import main
-from model_store.store import SHIPPED
+from model_store.shipped import SHIPPED
 from tests import tiny
 
 

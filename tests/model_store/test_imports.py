@@ -9,7 +9,7 @@ from model_store import ModelStore, imports
 from model_store.errors import ModelNotFound
 from model_store.imports import import_model, importable, template
 from model_store.manifest import Evaluation
-from model_store.store import IMPORTED_MODELS
+from model_store.shipped import IMPORTED_MODELS
 from tests import tiny
 
 MEASURED = (Evaluation(protocol="verification", data="mine", figures={"auc": 0.9}),)

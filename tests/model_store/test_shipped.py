@@ -8,7 +8,7 @@ import torch
 from model_store import Metric, ModelStore
 from model_store.images import decode_prepared
 from model_store.imports import importable, template
-from model_store.store import SHIPPED
+from model_store.shipped import SHIPPED
 
 
 def test_glyphs_ships_whole_calibrated_and_small():

@@ -13,7 +13,8 @@ import torch
 
 from model_store.cpus import available_cpus
 from model_store.errors import first_line
-from model_store.store import SHIPPED, ModelStore
+from model_store.shipped import SHIPPED
+from model_store.store import ModelStore
 from training.data.sources import Skipped
 from training.errors import TrainingError
 from training.progress import Reporter

@@ -9,7 +9,8 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from model_store.errors import TwinlensError
-from model_store.store import ModelStore, Reference
+from model_store.reader import Reference
+from model_store.store import ModelStore
 from training.commands import report
 from training.commands.common import (
     add_device,

@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 from model_store.errors import TwinlensError
-from model_store.store import Reference
+from model_store.reader import Reference
 from training.data.parts import open_sources
 from training.distributed import Processes
 from training.errors import EarlierRunKept, TrainingError

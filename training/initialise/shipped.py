@@ -3,7 +3,9 @@
 from model_store import checkpoint as checkpoints
 from model_store.errors import ModelNotFound
 from model_store.imports import importable, template
-from model_store.store import SHIPPED, SHIPPED_MODELS, ModelStore, Reference
+from model_store.reader import Reference
+from model_store.shipped import SHIPPED, SHIPPED_MODELS
+from model_store.store import ModelStore
 from training.initialise.named import folder_named
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from model_store.errors import StoreError
-from model_store.store import ModelStore, Reference
+from model_store.reader import Reference
+from model_store.store import ModelStore
 from training.progress import Reporter
 from training.run.folder import Published, Run
 

@@ -9,7 +9,8 @@ import torch
 
 from model_store.manifest import Provenance
 from model_store.network import SiameseNetwork
-from model_store.store import ModelStore, Reference
+from model_store.reader import Reference
+from model_store.store import ModelStore
 from training.calibration import typicality_warnings
 from training.crossing import Crossed, cross_pairs
 from training.data.sources import Skipped

@@ -16,8 +16,9 @@ from app.inference.engines import Engine, choose_device, engine_maker, largest_b
 from app.memory import spare_cores_and_memory
 from app.observability import logs
 from app.settings import read_settings
-from model_store import Checkpoint, ModelStore
+from model_store import Checkpoint
 from model_store.errors import TwinlensError
+from model_store.reader import StoreReader
 
 _LOOK_SECONDS = 0.5
 
@@ -45,7 +46,7 @@ def main(arguments: list[str]) -> int:
     spare_cores_and_memory()
     most = largest_batch(settings.max_batch, device)
     make = partial(_warm, make=engine_maker(settings, device), max_batch=most)
-    server = DeviceServer(Path(arguments[0]), ModelStore(settings.model_store), make, most)
+    server = DeviceServer(Path(arguments[0]), StoreReader(settings.model_store), make, most)
     serving = Thread(target=server.serve, name="twinlens-device-server", daemon=True)
     serving.start()
     while os.getppid() == parent and serving.is_alive():

@@ -30,8 +30,9 @@ from app.inference.device.messages import (
 from app.inference.engines import Engine
 from app.inference.slices import compute_in_long_slices
 from app.observability.logs import fields
-from model_store import Checkpoint, ModelStore
+from model_store import Checkpoint
 from model_store.errors import TwinlensError
+from model_store.reader import StoreReader
 from model_store.shortage import out_of_memory
 
 _logger = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class DeviceServer:
         max_batch: Most images of a call.
     """
 
-    def __init__(self, path: Path, store: ModelStore, make: Make, max_batch: int) -> None:
+    def __init__(self, path: Path, store: StoreReader, make: Make, max_batch: int) -> None:
         self._store = store
         self._make = make
         self._max_batch = max_batch

@@ -12,7 +12,7 @@ import pytest
 
 from model_store import ModelStore
 from model_store.imports import import_model
-from model_store.store import SHIPPED
+from model_store.shipped import SHIPPED
 from tests.app.serving import in_thread
 
 COUNT = 12

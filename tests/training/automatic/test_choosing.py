@@ -12,7 +12,8 @@ from model_store.errors import StoreError
 from model_store.images import decode_prepared
 from model_store.imports.dlib_face import PACKAGE
 from model_store.preprocessing import prepare
-from model_store.store import SHIPPED, ModelStore
+from model_store.shipped import SHIPPED
+from model_store.store import ModelStore
 from tests.training import small
 from tests.training.drawings import draw_folder
 from tests.training.trees import embedded, grown

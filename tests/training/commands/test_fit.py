@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from model_store.store import SHIPPED, ModelStore
+from model_store.shipped import SHIPPED
+from model_store.store import ModelStore
 from tests.training import small
 from tests.training.drawings import SMALL_RECIPE, draw_folder, write_recipe
 from tests.training.report.test_html import read

@@ -5,7 +5,8 @@ import shutil
 import pytest
 
 from model_store.manifest import Provenance
-from model_store.store import SHIPPED, ModelStore
+from model_store.shipped import SHIPPED
+from model_store.store import ModelStore
 from tests.training import small
 from tests.training.commands.reports import NAMES, filled, made, pictures
 from tests.training.drawings import write_recipe

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from model_store.errors import ModelNotFound
-from model_store.store import SHIPPED, ModelStore
+from model_store.shipped import SHIPPED
+from model_store.store import ModelStore
 from tests.training.small import network
 from training.crossing import can_cross
 from training.recipe import Recipe

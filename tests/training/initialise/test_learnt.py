@@ -3,7 +3,8 @@
 import pytest
 
 from model_store.manifest import Provenance
-from model_store.store import SHIPPED, SHIPPED_MODELS, ModelStore
+from model_store.shipped import SHIPPED, SHIPPED_MODELS
+from model_store.store import ModelStore
 from tests.training.small import network
 from training.data.split import SPLIT_FILE, Split
 from training.initialise import start_learnt, told_by_recipe

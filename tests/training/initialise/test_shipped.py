@@ -5,7 +5,8 @@ import pytest
 from model_store import manifest as manifests
 from model_store.checkpoint import MANIFEST
 from model_store.imports import importable, template
-from model_store.store import SHIPPED, SHIPPED_MODELS, ModelStore
+from model_store.shipped import SHIPPED, SHIPPED_MODELS
+from model_store.store import ModelStore
 from tests.training import small
 from training.initialise import is_shipped, shipped_model
 

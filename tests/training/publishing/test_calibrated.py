@@ -2,7 +2,8 @@
 
 import pytest
 
-from model_store.store import SHIPPED_MODELS, ModelStore
+from model_store.shipped import SHIPPED_MODELS
+from model_store.store import ModelStore
 from training.data.split import SPLIT_FILE, Split
 from training.errors import DataError
 from training.publishing.calibrated import (
