@@ -6,13 +6,13 @@ from fastapi import APIRouter, Request, Response
 from app.api.answers import ComparisonAnswer, ManyAnswer
 from app.api.context import context_of
 from app.api.fields import (
+    FieldNames,
     Fields,
     check_count,
     check_nested,
     embeddings_from_bytes,
     embeddings_from_json,
     is_embedding,
-    parameters_of,
 )
 from app.api.limits import Limits
 from app.api.problem import BadRequest
@@ -28,9 +28,17 @@ from model_store.network import Side
 
 router = APIRouter(tags=["compare"])
 
-_PARAMETERS = ("model",)
-_PAIR_FIELDS = ("image_a", "image_b", *_PARAMETERS)
-_MANY_FIELDS = ("query", "candidates", "embeddings", *_PARAMETERS)
+_PAIR_FIELDS = FieldNames(
+    required=("image_a", "image_b"),
+    parameters=("model",),
+    expected="image_a, image_b and optionally model",
+)
+_MANY_FIELDS = FieldNames(
+    required=("query",),
+    others=("candidates", "embeddings"),
+    parameters=("model",),
+    expected="query, candidates and optionally model",
+)
 
 # Writing so many results takes under a millisecond; more are not written on the event loop.
 _RANKED_INLINE = 1024
@@ -41,7 +49,7 @@ _RANKED_INLINE = 1024
     summary="Compare two images",
     response_model=ComparisonAnswer,
     responses=problems(),
-    openapi_extra={**COMPARE_BODY, "parameters": parameters(*_PARAMETERS)},
+    openapi_extra={**COMPARE_BODY, "parameters": parameters(*_PAIR_FIELDS.parameters)},
 )
 async def compare(request: Request) -> Response:
     """Whether two images show the same thing: score, calibrated probability, decision.
@@ -50,23 +58,15 @@ async def compare(request: Request) -> Response:
     """
     service = service_of(request)
     settings = service.settings
-    limits = Limits(settings.max_body_bytes, settings.max_image_bytes, len(_PAIR_FIELDS))
-    body = await receive(request, limits, expected="image_a, image_b and optionally model")
-    fields = Fields(
-        body,
-        parameters_of(request),
-        known=_PAIR_FIELDS,
-        required=("image_a", "image_b"),
-        parameters=_PARAMETERS,
-        max_image_bytes=settings.max_image_bytes,
-    )
+    limits = Limits(settings.max_body_bytes, settings.max_image_bytes, len(_PAIR_FIELDS.known))
+    fields = await receive(request, limits, _PAIR_FIELDS)
     work = service.inference.compare(
         await fields.image("image_a", Side.LEFT),
         await fields.image("image_b", Side.RIGHT),
         fields.text("model"),
     )
     # What was base64 is there a second time by now.
-    del body, fields
+    del fields
     comparison = await compute(request, work, 2)
     context_of(request.scope).log.update(model=comparison.model.name, images=2)
     typicality = comparison.typicality
@@ -87,7 +87,7 @@ async def compare(request: Request) -> Response:
     summary="Compare one image with many",
     response_model=ManyAnswer,
     responses=problems(),
-    openapi_extra={**MANY_BODY, "parameters": parameters(*_PARAMETERS)},
+    openapi_extra={**MANY_BODY, "parameters": parameters(*_MANY_FIELDS.parameters)},
 )
 async def compare_many(request: Request) -> Response:
     """Ranks candidates by likeness to the query, most alike first.
@@ -100,24 +100,16 @@ async def compare_many(request: Request) -> Response:
     limits = Limits(
         settings.max_many_body_bytes,
         settings.max_image_bytes,
-        settings.max_images + len(_MANY_FIELDS),
+        settings.max_images + len(_MANY_FIELDS.known),
         frozenset({"embeddings"}),
     )
-    body = await receive(request, limits, expected="query, candidates and optionally model")
-    fields = Fields(
-        body,
-        parameters_of(request),
-        known=_MANY_FIELDS,
-        required=("query",),
-        parameters=_PARAMETERS,
-        max_image_bytes=settings.max_image_bytes,
-    )
+    fields = await receive(request, limits, _MANY_FIELDS)
     name = fields.text("model")
     dimension = service.catalogue.find(name).manifest.dimension
     candidates = await _candidates(fields, service, dimension)
     query = await _query(fields)
     # Numbers of a JSON text take ten times the bytes that are counted for them.
-    del body, fields
+    del fields
     work = service.inference.compare_many(query, candidates, name)
     images = len(candidates) if isinstance(candidates, list) else 0
     images += isinstance(query, EncodedImage)

@@ -5,15 +5,19 @@ from fastapi import APIRouter, Request, Response
 
 from app.api.answers import EmbedAnswer
 from app.api.context import context_of
-from app.api.fields import Fields, parameters_of
+from app.api.fields import FieldNames
 from app.api.limits import Limits
 from app.api.schemas import EMBED_BODY, parameters, problems
 from app.api.work import compute, json_response, receive, service_of
 
 router = APIRouter(tags=["embed"])
 
-_PARAMETERS = ("model", "side")
-_FIELDS = ("images", *_PARAMETERS)
+_FIELDS = FieldNames(
+    required=("images",),
+    parameters=("model", "side"),
+    expected="images and optionally model and side",
+    raw="images",
+)
 _BINARY = "application/octet-stream"
 _JSON = ("application/json", "application/*", "*/*")
 # Characters; to read 64 KiB of commas holds up the event loop for a tenth of a second.
@@ -44,7 +48,7 @@ _HEADERS = {
         },
         **problems(),
     },
-    openapi_extra={**EMBED_BODY, "parameters": parameters(*_PARAMETERS)},
+    openapi_extra={**EMBED_BODY, "parameters": parameters(*_FIELDS.parameters)},
 )
 async def embed(request: Request) -> Response:
     """The embedding of each image: what `/compare` compares.
@@ -55,24 +59,16 @@ async def embed(request: Request) -> Response:
     service = service_of(request)
     settings = service.settings
     limits = Limits(
-        settings.max_body_bytes, settings.max_image_bytes, settings.max_images + len(_FIELDS)
+        settings.max_body_bytes,
+        settings.max_image_bytes,
+        settings.max_images + len(_FIELDS.known),
     )
-    body = await receive(
-        request, limits, expected="images and optionally model and side", raw_field="images"
-    )
-    fields = Fields(
-        body,
-        parameters_of(request),
-        known=_FIELDS,
-        required=("images",),
-        parameters=_PARAMETERS,
-        max_image_bytes=settings.max_image_bytes,
-    )
+    fields = await receive(request, limits, _FIELDS)
     service.inference.check_count(len(fields.values("images")))
     images = await fields.images("images", fields.side())
     work = service.inference.embed(images, fields.text("model"))
     # What was base64 is there a second time by now.
-    del body, fields
+    del fields
     result = await compute(request, work, len(images))
     model, rows = result.model, result.embeddings
     typicality = None if result.typicality is None else result.typicality.tolist()

@@ -5,6 +5,7 @@ import contextlib
 import re
 from array import array
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -49,15 +50,37 @@ def parameters_of(request: Request) -> list[tuple[str, str]]:
     return request.query_params.multi_items()
 
 
+@dataclass(frozen=True)
+class FieldNames:
+    """Names of the fields that a route reads.
+
+    Attributes:
+        required: Of those that must be there.
+        others: Of those that may be.
+        parameters: Of those that may be there or in the query string.
+        expected: What to send, for messages.
+        raw: Of the field that a body of type `image/*` is taken for; None where none is.
+    """
+
+    required: tuple[str, ...]
+    expected: str
+    others: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
+    raw: str | None = None
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*self.required, *self.others, *self.parameters)
+
+
 class Fields:
     """The fields of a request.
 
     Args:
         body: What was read.
         query: The query string's parameters, in order; each is one more value of a text field.
-        known: Names of the fields that the route reads.
-        required: Names of those that must be there.
-        parameters: Names of those that may be in the query string.
+        names: Of the fields that the route reads.
         max_image_bytes: Most bytes of an image that comes as base64.
 
     Raises:
@@ -68,28 +91,26 @@ class Fields:
         self,
         body: Body,
         query: Sequence[tuple[str, str]],
-        *,
-        known: Sequence[str],
-        required: Sequence[str],
-        parameters: Sequence[str],
+        names: FieldNames,
         max_image_bytes: int,
     ) -> None:
         self._body = body
         self._query = query
         self._max_image_bytes = max_image_bytes
-        unknown = [name for name in body.fields if name not in known]
-        missing = [name for name in required if name not in body.fields]
-        wants = f"this route reads {', '.join(known)} (required: {', '.join(required)})"
+        unknown = [name for name in body.fields if name not in names.known]
+        missing = [name for name in names.required if name not in body.fields]
+        required = ", ".join(names.required)
+        wants = f"this route reads {', '.join(names.known)} (required: {required})"
         if missing:
             found = _shown([*body.fields]) or "no fields"
             raise BadRequest(f"missing: {', '.join(missing)}; {wants}; the body has {found}")
         if unknown:
             raise BadRequest(f"unknown: {_shown(unknown)}; {wants}")
-        strange = [name for name, _ in query if name not in parameters]
+        strange = [name for name, _ in query if name not in names.parameters]
         if strange:
             raise BadRequest(
                 f"unknown in the query string: {_shown(strange)}; this route reads "
-                f"{', '.join(parameters)} there"
+                f"{', '.join(names.parameters)} there"
             )
 
     def values(self, name: str) -> list[object]:

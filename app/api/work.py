@@ -9,9 +9,10 @@ import orjson
 from fastapi import Request, Response
 
 from app.api.context import context_of
+from app.api.fields import FieldNames, Fields, parameters_of
 from app.api.limits import Limits
 from app.api.problem import BadRequest, BodyTooSlow, ClientGone, UnsupportedBody
-from app.api.uploads import Body, read_body
+from app.api.uploads import read_body
 from app.inference.errors import (
     DeadlinePassed,
     InvalidInput,
@@ -34,23 +35,21 @@ def service_of(request: Request) -> Service:
     return service
 
 
-async def receive(
-    request: Request, limits: Limits, *, expected: str, raw_field: str | None = None
-) -> Body:
-    """Reads the body of a request that the service is ready for.
+async def receive(request: Request, limits: Limits, names: FieldNames) -> Fields:
+    """Reads a request that the service is ready for.
 
     Args:
         request: The request.
         limits: What the body may hold.
-        expected: As `read_body`.
-        raw_field: As `read_body`.
+        names: Of the fields that the route reads.
 
     Raises:
         NotReady: No request can be served now.
         UnsupportedBody: It is compressed, or as `read_body`.
         BodyTooSlow: The body was not there in time.
         QueueFull: The requests in work leave no room for the body's bytes.
-        BadRequest, TooManyBytes: As `read_body`.
+        BadRequest: As `read_body` and `Fields`.
+        TooManyBytes: As `read_body`.
     """
     service = service_of(request)
     reason = service.hindrance()
@@ -67,13 +66,14 @@ async def receive(
     try:
         with service.metrics.timed("read"):
             async with asyncio.timeout_at(deadline):
-                return await read_body(
-                    request, limits, reservation, expected=expected, raw_field=raw_field
+                body = await read_body(
+                    request, limits, reservation, expected=names.expected, raw_field=names.raw
                 )
     except TimeoutError:
         raise BodyTooSlow(
             "the body was not there within the request's time; send it faster, or less of it"
         ) from None
+    return Fields(body, parameters_of(request), names, limits.part_bytes)
 
 
 async def compute(request: Request, work: Awaitable[T], images: int) -> T:

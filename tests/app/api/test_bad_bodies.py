@@ -7,7 +7,7 @@ import tracemalloc
 import httpx
 import pytest
 
-from app.api.fields import Fields
+from app.api.fields import FieldNames, Fields
 from app.api.uploads import Body
 from app.inference.embedder import EncodedImage
 from model_store.network import Side
@@ -58,9 +58,7 @@ def test_white_space_takes_no_memory_to_speak_of() -> None:
     fields = Fields(
         Body({"images": [text]}, len(text)),
         [],
-        known=("images",),
-        required=("images",),
-        parameters=(),
+        FieldNames(required=("images",), expected="images"),
         max_image_bytes=len(text),
     )
     found: list[EncodedImage] = []

@@ -16,7 +16,7 @@ from fastapi import Request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.fields import Fields
+from app.api.fields import FieldNames, Fields
 from app.api.form import Form
 from app.api.limits import Limits
 from app.api.multipart import MultipartReader
@@ -208,9 +208,7 @@ def test_large_images_in_json_are_decoded_beside_the_event_loop() -> None:
     fields = Fields(
         Body({"images": texts}, 12_000_000),
         [],
-        known=("images",),
-        required=("images",),
-        parameters=(),
+        FieldNames(required=("images",), expected="images"),
         max_image_bytes=3_000_000,
     )
 
