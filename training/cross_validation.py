@@ -16,7 +16,7 @@ from training.data.sources import Skipped
 from training.data.split import Split, classes_named, deal_classes
 from training.errors import DataError, Derailed
 from training.evaluation.pairs import pool_within
-from training.judging import as_stored, judge
+from training.judging import judge
 from training.learning.faster import settled_precision
 from training.naming import named
 from training.progress import Reporter
@@ -24,6 +24,7 @@ from training.recipe import Recipe
 from training.run.folder import Run, RunRecord
 from training.run.job import Job
 from training.run.session import Session
+from training.storing import as_stored
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from training.errors import RecipeError
 from training.evaluation.embedding import embed_told
 from training.evaluation.metrics import Indices
 from training.initialise import MOST_IMAGES
-from training.judging import JUDGED_IMPOSTORS, as_stored
+from training.judging import JUDGED_IMPOSTORS
 from training.progress import Reporter
 from training.recipe import Recipe
 from training.run.folder import Run, RunRecord
@@ -39,6 +39,7 @@ from training.run.job import Job
 from training.run.planning import planned_steps
 from training.run.session import Session
 from training.run.state import Standing
+from training.storing import as_stored
 
 _LEAST_CLASSES = 2
 

@@ -17,42 +17,11 @@ from training.crossing import Crossed, cross_pairs
 from training.data.folders import ImageFolder
 from training.data.parts import Parts, together
 from training.data.sides import join_sides
-from training.errors import Derailed
 from training.evaluation.embedding import embed_folder
-from training.judging import Outcome, as_stored, judge, stored_as
+from training.judging import Outcome, judge
 from training.progress import Reporter
 from training.recipe import Recipe
 from training.recipe.files import load_recipe
-
-
-def test_weights_that_a_smaller_type_has_no_room_for_are_stored_whole() -> None:
-    network = tiny.network()
-    weight = next(parameter for parameter in network.parameters() if parameter.dim() > 1)
-    with torch.no_grad():
-        weight[0] = 70_000
-        weight[1] = 1 / 3
-    dtype, why = stored_as(network, "float16")
-    assert dtype == "float32"
-    assert why is not None
-    assert "7e+04, over the 65,504 that float16 has room for" in why
-    assert stored_as(network, "float32") == ("float32", None)
-    assert as_stored(network, "float16") is network
-    assert float(weight.detach().max()) == 70_000
-    assert float(weight.detach()[1].max()) == np.float32(1 / 3)
-    with torch.no_grad():
-        weight[0] = 1
-    assert stored_as(network, "float16") == ("float16", None)
-    as_stored(network, "float16")
-    assert float(weight.detach()[1].max()) == np.float16(1 / 3)
-
-
-def test_weights_that_are_no_numbers_are_refused() -> None:
-    network = tiny.network()
-    weight = next(parameter for parameter in network.parameters() if parameter.dim() > 1)
-    with torch.no_grad():
-        weight[0] = torch.nan
-    with pytest.raises(Derailed, match=r"no numbers; begin anew .*learning_rate"):
-        as_stored(network, "float32")
 
 
 @pytest.mark.parametrize(("enough_images", "enough_classes", "used"), [(50, 4, 2), (50, 5, 50)])

@@ -17,7 +17,7 @@ from training.data.sources import Skipped
 from training.data.split import SPLIT_FILE
 from training.hardware import hardware
 from training.history import History, to_csv
-from training.judging import JUDGED_IMPOSTORS, Outcome, as_stored, judge, stored_as
+from training.judging import JUDGED_IMPOSTORS, Outcome, judge
 from training.pictures.album import small_album
 from training.pictures.curves import CURVES, curves_png
 from training.progress import Reporter
@@ -27,6 +27,7 @@ from training.publishing.warned import WARNINGS_FILE, Warned
 from training.recipe.files import to_yaml
 from training.run.folder import HISTORY_FILE, RECIPE_FILE, START_FILE
 from training.run.job import Job, Trained
+from training.storing import as_stored, stored_as
 
 _CHOSEN_BY_THEM = (
     "the starting network was chosen by classes that are among those that judge and calibrate it, "
