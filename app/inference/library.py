@@ -109,10 +109,16 @@ class Library:
             ModelLost: The store cannot give the model any more; it is not served from now on.
             StoreError, InferenceError: As `Loader.rebuild`; all is as it was.
         """
-        found = await self._change(
-            lambda current: self._loader.rebuild(current, name), retire=False
-        )
-        if name not in found.models:
+        served = False
+
+        def rebuilt(current: Catalogue) -> Catalogue:
+            nonlocal served
+            served = name in current.models
+            return self._loader.rebuild(current, name)
+
+        found = await self._change(rebuilt, retire=False)
+        # What was taken out of the store since its engine broke is lost to nobody.
+        if served and name not in found.models:
             raise ModelLost(
                 f"model '{name}' is not served any more: no version of it in the store "
                 f"{self._store.root} can be loaded{found.why_refused(name)}"

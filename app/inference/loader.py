@@ -126,10 +126,12 @@ class Loader:
 
         If the store cannot give that any more, since the model went on though its files were
         damaged or moved out, it is the newest version that can be loaded, as after a start. If
-        there is none, the catalogue is without the model.
+        there is none, the catalogue is without the model. What may pass (a volume that is gone for
+        a moment, a device process that ends) is no such reason.
 
         Raises:
-            StoreError: It cannot be loaded any more, and no other model would be left.
+            StoreError: Its files cannot be read at the moment; or it cannot be loaded any more, and
+                no other model would be left.
             InferenceError: It cannot be loaded; engines may raise others.
         """
         if name not in current.models:
@@ -139,9 +141,11 @@ class Loader:
         model: LoadedModel | None
         try:
             model = self._load(name, version, self._fingerprint(name, version))
-        except StoreError:
-            _logger.exception("model lost", extra=fields(model=name, version=version))
-            model = self._newest(name, None, at_once=True)
+        except StoreError as error:
+            if not _in_the_files(error):
+                raise
+            _logger.warning("model lost: %s", error, extra=fields(model=name, version=version))
+            model = self._newest_sound(name)
             if model is None and not models:
                 raise
         if model is not None:
@@ -212,6 +216,22 @@ class Loader:
         # nobody has looked at while this one served, may find that one damaged.
         return loaded if versions or self._hidden(name) else None
 
+    def _newest_sound(self, name: str) -> LoadedModel | None:
+        """The newest version whose files are as they should be; None where there is none.
+
+        Raises:
+            Exception: One could not be loaded for a reason that is not in its files.
+        """
+        for version in reversed(self._versions(name)):
+            files = self._fingerprint(name, version)
+            try:
+                return self._load(name, version, files)
+            except Exception as error:
+                if not _in_the_files(error):
+                    raise
+                self._refuse(name, version, files, error, _RETRY_SECONDS)
+        return None
+
     def _try(
         self, name: str, version: int, files: _Fingerprint, *, at_once: bool
     ) -> LoadedModel | None:
@@ -228,18 +248,15 @@ class Loader:
         ):
             return None
         try:
-            model = self._load(name, version, files)
+            return self._load(name, version, files)
         # Whatever is wrong with one model (also: the device's memory is full), the others and
         # the version that serves now must go on.
-        except Exception as error:
-            _logger.exception("model refused", extra=fields(model=name, version=version))
+        except Exception as error:  # noqa: BLE001 (it is logged)
             if isinstance(error, EngineHung):
                 self.hung = str(error)
             delay = _RETRY_SECONDS if known is None else 2 * known.delay
             self._refuse(name, version, files, error, delay)
             return None
-        self._refused.pop((name, version), None)
-        return model
 
     def _versions(self, name: str) -> list[int]:
         try:
@@ -271,6 +288,7 @@ class Loader:
             engine.close()
             raise
         self._files[name] = files
+        self._refused.pop((name, version), None)
         self._metrics.model_load(name, loaded=True)
         _logger.info(
             "model loaded",
@@ -288,6 +306,7 @@ class Loader:
     def _refuse(
         self, name: str, version: int, files: _Fingerprint, error: Exception, delay: float
     ) -> None:
+        _logger.error("model refused", exc_info=error, extra=fields(model=name, version=version))
         # The messages of Twinlens' own errors are for users; others may say anything.
         message = (
             str(error)

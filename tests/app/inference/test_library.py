@@ -94,6 +94,22 @@ def test_an_engine_that_has_ended_and_is_mended_gives_back_what_it_held(store) -
     run(store, scenario)
 
 
+def test_a_model_that_was_removed_before_its_engine_could_be_rebuilt_is_lost_to_nobody(
+    tmp_path,
+) -> None:
+    store = ModelStore(tmp_path)
+    for name in ("tiny", "plain"):
+        store.save(name, network())
+
+    async def scenario(service: Service) -> None:
+        shutil.rmtree(tmp_path / "plain")
+        await service.look()
+        assert sorted(service.catalogue.models) == ["tiny"]
+        await service._library.rebuild("plain")
+
+    run(store.root, scenario)
+
+
 def test_a_model_that_the_store_has_lost_ends_with_its_engine_and_the_others_go_on(
     tmp_path,
 ) -> None:

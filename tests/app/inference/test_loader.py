@@ -1,3 +1,4 @@
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -5,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from app.inference.catalogue import Catalogue
-from app.inference.errors import NotReady, UnknownModel
+from app.inference.engines import Engine
+from app.inference.errors import EngineGone, NotReady, UnknownModel
 from app.inference.loader import Loader
 from app.observability.metrics import Metrics
-from model_store import ModelStore
-from model_store.errors import ModelNotFound, StoreError
+from model_store import Checkpoint, Manifest, ModelStore, checkpoint
+from model_store.errors import CheckpointDamaged, ModelNotFound, StoreError
 from tests.app.inference.loading import loader, on_torch
 from tests.app.material import SPEC, fill_store, network
 
@@ -330,6 +332,51 @@ def test_a_model_of_which_nothing_can_be_loaded_any_more_ends_with_its_engine(
     assert found.models == {"plain": first.models["plain"]}
     assert ("tiny", 1) in [(refusal.name, refusal.version) for refusal in found.refused]
     assert subject.update(found) is found
+
+
+def test_what_may_pass_takes_no_model_away_while_its_engine_is_rebuilt(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ModelStore(tmp_path)
+    for name in ("plain", "tiny", "tiny"):
+        store.save(name, network())
+    subject = loader(store)
+    first = subject.update(Catalogue())
+
+    def unreadable(folder: Path, manifest: Manifest) -> bytes:
+        error = OSError(errno.EIO, "Input/output error")
+        raise CheckpointDamaged(f"{folder} cannot be read ({error.strerror})") from error
+
+    with monkeypatch.context() as failing:
+        failing.setattr(checkpoint, "read_weights", unreadable)
+        with pytest.raises(CheckpointDamaged, match="Input/output error"):
+            subject.rebuild(first, "tiny")
+    assert subject.rebuild(first, "tiny").models["tiny"].version == 2
+
+
+def test_an_older_version_takes_the_place_of_a_lost_one_though_its_device_ends_meanwhile(
+    tmp_path,
+) -> None:
+    store = ModelStore(tmp_path)
+    for name in ("plain", "tiny"):
+        store.save(name, network())
+    lost = store.save("tiny", network(seed=1)).path
+    ends: list[bool] = []
+
+    def make(checkpoint: Checkpoint) -> Engine:
+        if ends:
+            ends.pop()
+            raise EngineGone("the device process ended")
+        return on_torch(checkpoint)
+
+    subject = Loader(store, default=None, make=make, max_batch=2, metrics=Metrics())
+    first = subject.update(Catalogue())
+    damage(lost)
+    ends.append(True)
+    with pytest.raises(EngineGone):
+        subject.rebuild(first, "tiny")
+    found = subject.rebuild(first, "tiny")
+    assert {name: model.version for name, model in found.models.items()} == {"plain": 1, "tiny": 1}
 
 
 def test_the_last_model_is_not_done_away_with(tmp_path) -> None:
