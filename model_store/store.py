@@ -286,6 +286,9 @@ class ModelStore(StoreReader):
     def _is_only(self, name: str) -> bool:
         """Whether the store is known to hold no other model."""
         try:
+            # What cannot be listed at the moment may be the one that answers.
+            if self.unreadable().keys() - {name}:
+                return False
             return all(found.name == name for found in self.models())
         except StoreError:
             return False

@@ -306,6 +306,16 @@ def test_a_model_is_kept_where_the_default_cannot_be(tmp_path: Path):
     assert len(told.splitlines()) == 1
 
 
+def test_no_model_takes_the_default_from_one_that_cannot_be_read_at_the_moment(tmp_path: Path):
+    store = ModelStore(tmp_path / "store")
+    old = store.save("old", tiny.network()).path.parent
+    (store.root / "store.json").unlink()
+    old.rename(tmp_path / "aside")
+    old.symlink_to("old")
+    assert store.told_default(store.save("new", tiny.network())) == ""
+    assert store.index().default is None
+
+
 def test_a_first_model_that_did_not_get_to_be_the_default_is_it_when_another_comes(tmp_path: Path):
     store = ModelStore(tmp_path)
     first = store.save("first", tiny.network()).path
