@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from model_store.checkpoint import read_manifest
 from model_store.copying import copy_models
 from model_store.errors import StoreError
 from model_store.files import refusal
@@ -108,11 +109,28 @@ def _copy(source: ModelStore, store: ModelStore) -> int:
 def _tell_misnamed(store: ModelStore) -> None:
     """Names the folders that are passed over though a model is in them."""
     for name in store.misnamed():
+        folder = store.root / name
         print(
-            f"{store.root / name} holds a model and is passed over, as none can have that name; to "
-            "have it used, rename it to the name that its manifest.json gives",
+            f"{folder} holds a model and is passed over, as none can have that name; "
+            f"{_advice_on_misnamed(store, folder)}",
             file=sys.stderr,
         )
+
+
+def _advice_on_misnamed(store: ModelStore, folder: Path) -> str:
+    try:
+        newest = max(store.versions(folder.name), default=0)
+        named = read_manifest(folder / str(newest)).name
+    except (StoreError, OSError):
+        return "to have it used, rename it to the name that its manifest.json gives"
+    # Whatever lies there: a folder that is renamed to another goes into that. By the list, as some
+    # systems find a folder by its name in capitals too.
+    if named in (entry.name for entry in store.root.iterdir()):
+        return (
+            f"move it out of the store if it is a backup of {store.root / named} (to have it used "
+            "in place of that, move that out, and rename this to it)"
+        )
+    return f"to have it used, rename it to {store.root / named}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -176,8 +176,23 @@ def test_a_model_in_a_folder_of_another_name_is_named(
     (store / "glyphs").rename(store / "Glyphs.old")
     # As a backup may be called, which is no reason to keep a pod from starting.
     assert main(["list", "--check", "--store", str(store)]) == 0
-    assert f"{store / 'Glyphs.old'} holds a model and is passed over" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"{store / 'Glyphs.old'} holds a model and is passed over" in said
+    assert f"to have it used, rename it to {store / 'glyphs'}\n" in said
     assert main(["copy", str(store), "--store", str(tmp_path / "copy")]) == 1
     note, error = capsys.readouterr().err.splitlines()
     assert str(store / "Glyphs.old") in note
     assert "holds no model to copy" in error
+
+
+def test_a_backup_is_not_to_be_renamed_into_the_model_that_it_is_of(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(store / "glyphs", store / "glyphs.bak")
+    assert main(["list", "--store", str(store)]) == 0
+    said = capsys.readouterr().err
+    assert f"move it out of the store if it is a backup of {store / 'glyphs'} (" in said
+    assert "; to have it used" not in said
+    (store / "glyphs.bak" / "1" / "manifest.json").write_text("{")
+    assert main(["list", "--store", str(store)]) == 0
+    assert "to have it used, rename it to the name that its" in capsys.readouterr().err
