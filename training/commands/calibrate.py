@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from model_store.calibration import Calibration
+from model_store.files import read_data
 from model_store.manifest import Manifest
 from training.calibration import (
     calibrate,
@@ -253,7 +254,7 @@ def _files(folder: Path, sides: Sides, warned: Warned, *, described: bool) -> di
         )
     noted = described_since if described else calibrated_since
     with suppress(OSError):
-        files[CARD_FILE] = noted((folder / CARD_FILE).read_bytes())
+        files[CARD_FILE] = noted(read_data(folder / CARD_FILE))
     return files
 
 

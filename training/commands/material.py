@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from model_store.checkpoint import Checkpoint
+from model_store.files import read_data
 from model_store.network import Side
 from model_store.store import ModelStore
 from training.commands.common import (
@@ -189,7 +190,7 @@ class Bench:
         """
         path = self.checkpoint.path / SPLIT_FILE
         try:
-            split = Split.from_json(path.read_bytes())
+            split = Split.from_json(read_data(path))
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pydantic import JsonValue
 
 from model_store import checkpoint as checkpoints
+from model_store.files import read_data
 from model_store.store import ModelStore
 from training.data.split import SPLIT_FILE, Split
 from training.errors import RecipeError
@@ -34,7 +35,7 @@ def start_learnt(start: Start, store: ModelStore) -> tuple[str, ...] | None:
         return ()
     folder = folder_named(start.model, store)
     try:
-        written = Split.from_json((folder / SPLIT_FILE).read_bytes())
+        written = Split.from_json(read_data(folder / SPLIT_FILE))
     except (OSError, ValueError):
         return None
     split = told_by_recipe(written, checkpoints.read_manifest(folder).provenance.recipe)

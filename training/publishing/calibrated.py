@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from model_store.files import read_data
 from training.errors import DataError
 from training.publishing.older import card_tells_of_calibration
 from training.publishing.warned import WARNINGS_FILE
@@ -40,7 +41,7 @@ def read_calibrated(folder: Path) -> frozenset[str] | None:
     """
     path = folder / CALIBRATED_FILE
     try:
-        return frozenset(_NAMES.validate_json(path.read_bytes()))
+        return frozenset(_NAMES.validate_json(read_data(path)))
     except FileNotFoundError:
         return frozenset() if is_calibrated_since(folder) else None
     except (OSError, ValueError) as error:

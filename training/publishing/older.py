@@ -7,6 +7,8 @@ releases, which stay as they are, whatever cards say today.
 import re
 from pathlib import Path
 
+from model_store.files import read_data
+
 _HEADING = re.compile(r"#{1,6} +(.*)")
 _FENCE = "```"
 _NOTE = "Note: "
@@ -37,7 +39,7 @@ def card_tells_of_calibration(folder: Path) -> bool:
 
 def _card(folder: Path) -> str:
     try:
-        return (folder / "card.md").read_bytes().decode(errors="replace")
+        return read_data(folder / "card.md").decode(errors="replace")
     except OSError:
         return ""
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from model_store.files import read_data
 from training.publishing.older import warned_on_card
 
 WARNINGS_FILE = "warnings.json"
@@ -37,7 +38,7 @@ def read_warned(folder: Path) -> Warned:
         OSError, ValueError: The file cannot be read.
     """
     try:
-        content = (folder / WARNINGS_FILE).read_bytes()
+        content = read_data(folder / WARNINGS_FILE)
     except FileNotFoundError:
         return Warned.model_validate(warned_on_card(folder))
     return Warned.model_validate_json(content)

@@ -12,6 +12,7 @@ from typing import TypeVar
 from pydantic import JsonValue, TypeAdapter
 
 from model_store.errors import first_line
+from model_store.files import read_data
 from training.data.split import SPLIT_FILE, Split
 from training.history import History, from_csv
 from training.initialise import told_by_recipe
@@ -97,7 +98,7 @@ class _Reader:
 
     def read(self, name: str, parse: Callable[[bytes], _Read]) -> _Read | None:
         """What a file holds; None if it is not there or cannot be read."""
-        return self.tried(name, lambda: parse((self._folder / name).read_bytes()))
+        return self.tried(name, lambda: parse(read_data(self._folder / name)))
 
     def tried(self, name: str, read: Callable[[], _Read]) -> _Read | None:
         """As `read`, of a file that is read otherwise."""

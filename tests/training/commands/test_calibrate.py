@@ -1,6 +1,7 @@
 """`python -m training calibrate`, and what becomes of figures that were there."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from tests.training import small
 from tests.training.commands.running import run
 from tests.training.trees import grown, png, pngs
 from training.data.opening import open_data
+from training.data.split import SPLIT_FILE
 from training.publishing.calibrated import CALIBRATED_FILE, is_calibrated_since
 from training.publishing.warned import WARNINGS_FILE, Warned, read_warned
 
@@ -227,6 +229,18 @@ def test_what_only_a_card_tells_of_a_calibration_is_still_told_after_a_descripti
     described = store.find("plain").path
     assert is_calibrated_since(described)
     assert read_warned(described) == Warned(training=("too dark",))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs mkfifo")
+def test_nobody_waits_for_a_pipe_beside_the_model(store, images, capsys):
+    folder = store.save("plain", small.network("cosine")).path
+    for name in (WARNINGS_FILE, SPLIT_FILE):
+        os.mkfifo(folder / name)
+        assert run(store, "calibrate", "plain", "--data", images, "--far", 0.1) == 1
+        assert f"{folder / name} cannot be read" in capsys.readouterr().err
+        (folder / name).unlink()
+    os.mkfifo(folder / "card.md")
+    assert run(store, "calibrate", "plain", "--data", images, "--far", 0.1) == 0
 
 
 @pytest.mark.parametrize("far", ["0", "1", "-1", "five", "1e-310"])

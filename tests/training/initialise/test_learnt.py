@@ -1,5 +1,7 @@
 """Which classes the weights that a training starts from have seen."""
 
+import os
+
 import pytest
 
 from model_store.manifest import Provenance
@@ -31,6 +33,12 @@ def test_they_are_not_known_where_nothing_is_recorded(store, content):
     assert start_learnt(Start(model="mine"), store) is None
     assert start_learnt(Start(backbone="weights.pth"), store) is None
     assert start_learnt(Start(backbone="imagenet", right_backbone="weights.pth"), store) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs mkfifo")
+def test_nobody_waits_for_a_pipe(store):
+    os.mkfifo(store.save("mine", network()).path / SPLIT_FILE)
+    assert start_learnt(Start(model="mine"), store) is None
 
 
 @pytest.mark.parametrize(

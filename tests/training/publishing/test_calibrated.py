@@ -1,5 +1,7 @@
 """The classes that `calibrate` was given, beside the model."""
 
+import os
+
 import pytest
 
 from model_store.shipped import SHIPPED_MODELS
@@ -27,6 +29,13 @@ def test_names_are_kept_once_each(tmp_path):
 def test_a_damaged_file_is_told_of(tmp_path):
     (tmp_path / CALIBRATED_FILE).write_bytes(b'["a", 1')
     with pytest.raises(DataError, match="calibrate the model again"):
+        read_calibrated(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs mkfifo")
+def test_nobody_waits_for_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / CALIBRATED_FILE)
+    with pytest.raises(DataError, match="it is a pipe or a device"):
         read_calibrated(tmp_path)
 
 

@@ -1,5 +1,6 @@
 """What lies beside a checkpoint, spoilt by hand."""
 
+import os
 from dataclasses import fields
 
 import pytest
@@ -31,3 +32,14 @@ def test_a_training_that_derailed_has_its_history(tmp_path):
     found = read_beside(tmp_path, {})
     assert not found.problems
     assert [row.step for row in found.history] == [1, 2]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs mkfifo")
+def test_nobody_waits_for_pipes(tmp_path):
+    for name in ("card.md", "split.json", "history.csv", "warnings.json"):
+        os.mkfifo(tmp_path / name)
+    problems = read_beside(tmp_path, {}).problems
+    assert len(problems) == 4
+    assert all("it is a pipe or a device" in problem for problem in problems)
+    (tmp_path / "warnings.json").unlink()
+    assert len(read_beside(tmp_path, {}).problems) == 3
