@@ -109,8 +109,8 @@ def _copy_model(name: str, source: ModelStore, store: ModelStore) -> Copied:
         return Copied(
             name,
             new,
-            f"not copied: {', '.join(map(str, gone))}, as versions of that number were there and "
-            "were taken out (to have one all the same, copy its folder from "
+            f"not copied: {', '.join(map(str, gone))}, as numbers that were given there before are "
+            "not given again (to have one all the same, copy its folder from "
             f"{source.root / name} into {folder})",
         )
     return Copied(name, new, "" if new else "is there already")

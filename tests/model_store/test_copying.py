@@ -136,7 +136,7 @@ def test_a_number_that_was_given_is_no_other_versions(tmp_path: Path, store: Mod
         source.save("photos", tiny.network(seed=seed))
     (copied,) = copy_models(source, store)
     assert copied.references == (store.find("photos", 3),)
-    assert "not copied: 2, as versions of that number were there" in copied.told
+    assert "not copied: 2, as numbers that were given there before" in copied.told
     assert store.versions("photos") == [1, 3]
     shutil.copytree(source.root / "photos" / "2", store.root / "photos" / "2")
     assert told(copy_models(source, store)) == {"photos": "is there already"}
