@@ -106,19 +106,22 @@ class Library:
         call that never comes back, and closing it could hang too, or raise.
 
         Raises:
-            ModelLost: The store cannot give the model any more; it is not served from now on.
-            StoreError, InferenceError: As `Loader.rebuild`; all is as it was.
+            ModelLost: The store cannot give the model any more; it is not served from now on. Where
+                it was the default, nothing is ready until there is one again, as after a start.
+            StoreError, OSError, InferenceError: As `Loader.rebuild`; all is as it was.
         """
-        served = False
+        served = default = False
 
-        def rebuilt(current: Catalogue) -> Catalogue:
-            nonlocal served
-            served = name in current.models
+        def rebuild(current: Catalogue) -> Catalogue:
+            nonlocal served, default
+            served, default = name in current.models, name == current.default_model
             return self._loader.rebuild(current, name)
 
-        found = await self._change(rebuilt, retire=False)
-        # What was taken out of the store since its engine broke is lost to nobody.
+        found = await self._change(rebuild, retire=False)
+        # Who took it out of the store meanwhile wants nothing mended.
         if served and name not in found.models:
+            if default and self._missing_default(found) is not None:
+                self._has_served = False
             raise ModelLost(
                 f"model '{name}' is not served any more: no version of it in the store "
                 f"{self._store.root} can be loaded{found.why_refused(name)}"
@@ -128,7 +131,7 @@ class Library:
         """Why there is no model for those who name none; None where there was one.
 
         What has served goes on, whatever becomes of the store: the models that are left are better
-        than no service.
+        than no service. But a default that was lost with its engine is missing as after a start.
         """
         return None if self._has_served else self._missing_default(self._catalogue)
 

@@ -126,12 +126,12 @@ class Loader:
 
         If the store cannot give that any more, since the model went on though its files were
         damaged or moved out, it is the newest version that can be loaded, as after a start. If
-        there is none, the catalogue is without the model. What may pass (a volume that is gone for
-        a moment, a device process that ends) is no such reason.
+        there is none, the catalogue is without the model, and has the default that the store names
+        by now. What may pass (a read error, an engine that is gone) is no reason to give it up.
 
         Raises:
-            StoreError: Its files cannot be read at the moment; or it cannot be loaded any more, and
-                no other model would be left.
+            StoreError, OSError: It cannot be loaded any more, and no other model would be left; or
+                it could not be read, for a reason that is not in its files.
             InferenceError: It cannot be loaded; engines may raise others.
         """
         if name not in current.models:
@@ -144,13 +144,35 @@ class Loader:
         except StoreError as error:
             if not _in_the_files(error):
                 raise
-            _logger.warning("model lost: %s", error, extra=fields(model=name, version=version))
             model = self._newest_sound(name)
-            if model is None and not models:
-                raise
+            _logger.exception("model lost", extra=fields(model=name, version=version))
+            if model is None:
+                if not models:
+                    raise
+                current = self._with_index(current)
         if model is not None:
             models[name] = model
         return self._with_models(current, models)
+
+    def _newest_sound(self, name: str) -> LoadedModel | None:
+        """The newest version whose files are sound; None where there is none.
+
+        Raises:
+            Exception: Whatever hinders loading and is not in the files, so that it may pass.
+        """
+        for version in reversed(self._store.versions(name)):
+            files = self._fingerprint(name, version)
+            try:
+                model = self._load(name, version, files)
+            except Exception as error:
+                if not _in_the_files(error):
+                    raise
+                _logger.exception("model refused", extra=fields(model=name, version=version))
+                self._refuse(name, version, files, error, _RETRY_SECONDS)
+            else:
+                self._refused.pop((name, version), None)
+                return model
+        return None
 
     def _with_models(self, current: Catalogue, models: dict[str, LoadedModel]) -> Catalogue:
         """The catalogue with these models, and with what is refused by now."""
@@ -216,22 +238,6 @@ class Loader:
         # nobody has looked at while this one served, may find that one damaged.
         return loaded if versions or self._hidden(name) else None
 
-    def _newest_sound(self, name: str) -> LoadedModel | None:
-        """The newest version whose files are as they should be; None where there is none.
-
-        Raises:
-            Exception: One could not be loaded for a reason that is not in its files.
-        """
-        for version in reversed(self._versions(name)):
-            files = self._fingerprint(name, version)
-            try:
-                return self._load(name, version, files)
-            except Exception as error:
-                if not _in_the_files(error):
-                    raise
-                self._refuse(name, version, files, error, _RETRY_SECONDS)
-        return None
-
     def _try(
         self, name: str, version: int, files: _Fingerprint, *, at_once: bool
     ) -> LoadedModel | None:
@@ -248,15 +254,18 @@ class Loader:
         ):
             return None
         try:
-            return self._load(name, version, files)
+            model = self._load(name, version, files)
         # Whatever is wrong with one model (also: the device's memory is full), the others and
         # the version that serves now must go on.
-        except Exception as error:  # noqa: BLE001 (it is logged)
+        except Exception as error:
+            _logger.exception("model refused", extra=fields(model=name, version=version))
             if isinstance(error, EngineHung):
                 self.hung = str(error)
             delay = _RETRY_SECONDS if known is None else 2 * known.delay
             self._refuse(name, version, files, error, delay)
             return None
+        self._refused.pop((name, version), None)
+        return model
 
     def _versions(self, name: str) -> list[int]:
         try:
@@ -288,7 +297,6 @@ class Loader:
             engine.close()
             raise
         self._files[name] = files
-        self._refused.pop((name, version), None)
         self._metrics.model_load(name, loaded=True)
         _logger.info(
             "model loaded",
@@ -306,7 +314,6 @@ class Loader:
     def _refuse(
         self, name: str, version: int, files: _Fingerprint, error: Exception, delay: float
     ) -> None:
-        _logger.error("model refused", exc_info=error, extra=fields(model=name, version=version))
         # The messages of Twinlens' own errors are for users; others may say anything.
         message = (
             str(error)

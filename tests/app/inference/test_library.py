@@ -94,22 +94,6 @@ def test_an_engine_that_has_ended_and_is_mended_gives_back_what_it_held(store) -
     run(store, scenario)
 
 
-def test_a_model_that_was_removed_before_its_engine_could_be_rebuilt_is_lost_to_nobody(
-    tmp_path,
-) -> None:
-    store = ModelStore(tmp_path)
-    for name in ("tiny", "plain"):
-        store.save(name, network())
-
-    async def scenario(service: Service) -> None:
-        shutil.rmtree(tmp_path / "plain")
-        await service.look()
-        assert sorted(service.catalogue.models) == ["tiny"]
-        await service._library.rebuild("plain")
-
-    run(store.root, scenario)
-
-
 def test_a_model_that_the_store_has_lost_ends_with_its_engine_and_the_others_go_on(
     tmp_path,
 ) -> None:
@@ -131,5 +115,40 @@ def test_a_model_that_the_store_has_lost_ends_with_its_engine_and_the_others_go_
         labels = {"model": "plain", "result": "failed"}
         assert value("twinlens_engine_rebuilds_total", labels) == 1
         assert value("twinlens_model_version", {"model": "plain"}) is None
+
+    run(store.root, scenario)
+
+
+def test_a_default_that_is_lost_with_its_engine_is_missed_until_it_is_there_again(tmp_path) -> None:
+    store = ModelStore(tmp_path / "store")
+    for name in ("tiny", "plain"):
+        store.save(name, network())
+    elsewhere = Elsewhere()
+
+    async def scenario(service: Service) -> None:
+        with_engine(service, elsewhere, "tiny")
+        shutil.move(store.root / "tiny" / "1", tmp_path / "out")
+        elsewhere.gone = True
+        await until(lambda: "tiny" not in service.catalogue.models)
+        await until(lambda: service.hindrance() is None)
+        assert "the default model 'tiny' is not loaded" in (service.unready_reason() or "")
+        assert service.failure is None
+        shutil.move(tmp_path / "out", store.root / "tiny" / "1")
+        await service.look()
+        assert service.unready_reason() is None
+
+    run(store.root, scenario)
+
+
+def test_what_was_taken_out_of_the_store_meanwhile_is_not_mended(tmp_path) -> None:
+    store = ModelStore(tmp_path / "store")
+    for name in ("tiny", "plain"):
+        store.save(name, network())
+
+    async def scenario(service: Service) -> None:
+        shutil.rmtree(store.root / "plain")
+        await service.look()
+        await service._library.rebuild("plain")
+        assert list(service.catalogue.models) == ["tiny"]
 
     run(store.root, scenario)
