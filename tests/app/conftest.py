@@ -1,11 +1,14 @@
-"""One store and one server for most tests of the service."""
+"""One store and one server for most tests of the service, and a browser for those of the page."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
+from tests.app.browsing import Page, forget
 from tests.app.material import fill_store
 from tests.app.serving import Running, in_thread
 
@@ -33,3 +36,29 @@ def server(store: Path) -> Iterator[Running]:
 @pytest.fixture
 def client(server: Running) -> httpx.Client:
     return server.client
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Chrome]:
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("no Chromium here: install Debian's packages chromium and chromium-driver")
+    options = ChromeOptions()
+    options.binary_location = chromium
+    for argument in ("headless", "no-sandbox", "disable-gpu", "disable-background-networking"):
+        options.add_argument(f"--{argument}")
+    logs = {"browser": "ALL", "performance": "ALL"}
+    options.set_capability("goog:loggingPrefs", logs)
+    with Chrome(options, ChromeService(driver)) as chrome:
+        yield chrome
+
+
+@pytest.fixture
+def page(browser: Chrome, server: Running) -> Iterator[Page]:
+    forget(browser)
+    opened = Page(browser, server.port)
+    opened.service_is("ready")
+    yield opened
+    # Refused requests are reported there, too; an error of the script's own never may be.
+    errors = [entry["message"] for entry in browser.get_log("browser")]
+    assert not [error for error in errors if "Failed to load resource" not in error]

@@ -11,7 +11,7 @@ from threading import Thread
 
 import pytest
 from PIL import Image
-from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 
@@ -21,24 +21,6 @@ from tests.app.browsing import Balancer, Page, altered, asked, forget
 from tests.app.material import CALIBRATION, encode, network, picture, pixels
 from tests.app.serving import Running, in_thread, wait_until
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None,
-    reason="no Chromium here: install Debian's packages chromium and chromium-driver",
-)
-
-# Names of models have up to 63 letters.
-LENGTHEN = """
-    const name = "n".repeat(63);
-    fail(name, name, name);
-    document.getElementById("model").add(new Option(name, name, true, true));
-    for (const id of ["result", "unfamiliar"]) document.getElementById(id).hidden = false;
-    for (const id of ["about", "sentence", "unfamiliar"]) {
-        document.getElementById(id).textContent = name;
-    }
-"""
-
-
 # By how many pixels the first preview sticks out of its frame, on the worst side.
 OVERHANG = """
     const preview = document.querySelector(".preview");
@@ -47,29 +29,6 @@ OVERHANG = """
     return Math.max(frame.left - box.left, frame.top - box.top, box.right - frame.right,
         box.bottom - frame.bottom);
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Chrome]:
-    options = ChromeOptions()
-    options.binary_location = CHROMIUM or ""
-    for argument in ("headless", "no-sandbox", "disable-gpu", "disable-background-networking"):
-        options.add_argument(f"--{argument}")
-    logs = {"browser": "ALL", "performance": "ALL"}
-    options.set_capability("goog:loggingPrefs", logs)
-    with Chrome(options, ChromeService(DRIVER)) as chrome:
-        yield chrome
-
-
-@pytest.fixture
-def page(browser: Chrome, server: Running) -> Iterator[Page]:
-    forget(browser)
-    opened = Page(browser, server.port)
-    opened.service_is("ready")
-    yield opened
-    # Refused requests are reported there, too; an error of the script's own never may be.
-    errors = [entry["message"] for entry in browser.get_log("browser")]
-    assert not [error for error in errors if "Failed to load resource" not in error]
 
 
 @pytest.fixture(scope="module")
@@ -229,39 +188,6 @@ def test_what_is_transparent_is_shown_on_white_as_it_is_compared(page: Page, tmp
     assert seen.getpixel((seen.width // 2, seen.height // 2)) == (255, 255, 255)
 
 
-# An answer of the service, but for what is replaced in it.
-TOLD = {
-    "model": "tiny",
-    "version": 1,
-    "metric": "sigmoid_similarity",
-    "score": 1.0,
-    "probability": 0.5,
-    "threshold": 0.5,
-    "same": True,
-    "in_distribution": True,
-    "typicality_a": 0.5,
-    "typicality_b": 0.25,
-}
-
-
-def test_numbers_have_the_digits_that_tell_them_apart(page: Page):
-    for told, sentence, figures in (
-        ({"score": 0.8, "threshold": 0.75}, "0.050 above", ("0.800", "0.500 / 0.250", "0.750")),
-        ({"score": 0.99968, "threshold": 0.99971}, "0.000030 below", ("0.999680", "0.999710")),
-        ({"score": 0.00021, "threshold": 0.00034}, "0.00013 below", ("0.00021", "0.00034")),
-        ({"score": 0.99968, "threshold": 0.5}, "0.500 above", ("0.99968", "0.500")),
-        ({"score": 0.9999999, "threshold": 0.5}, "0.500 above", ("1.000",)),
-        ({"score": 0.25, "threshold": 0.25}, "at", ("0.250",)),
-        ({"score": 123.45678, "threshold": 123.4567}, "0.000080 above", ("123.456780",)),
-        ({"score": 123.45678, "threshold": 100.0}, "23.457 above", ("123.5", "100.0")),
-        ({"typicality_a": 3e-7}, "0.500 above", ("3.0e-7 / 0.250",)),
-        ({"typicality_b": 4e-5}, "0.500 above", ("0.500 / 0.000040",)),
-    ):
-        page.browser.execute_script("show(arguments[0])", {**TOLD, **told})
-        assert f"The similarity is {sentence} the threshold" in page.text("sentence")
-        assert set(figures) <= set(page.text("figures").split("\n"))
-
-
 def test_what_is_dropped_and_is_no_file_is_said(page: Page, images: list[Path], tmp_path: Path):
     page.choose(1, images[0])
     page.hand_over("drop", ".slot")
@@ -410,25 +336,6 @@ def test_a_service_that_goes_and_comes_is_followed(balanced: Page, images: list[
     balanced.service_is("ready")
     balanced.says("figures", "Probability")
     assert balanced.text("error") == ""
-
-
-def test_long_names_and_numbers_do_not_widen_the_page(page: Page):
-    command = "Emulation.setDeviceMetricsOverride"
-    narrow = {"width": 320, "height": 640, "deviceScaleFactor": 1, "mobile": True}
-    usual = {"width": 0, "height": 0, "deviceScaleFactor": 0, "mobile": False}
-    with altered(page.browser, command, narrow, usual):
-        page.browser.execute_script(LENGTHEN)
-        assert page.browser.execute_script("return document.documentElement.scrollWidth") == 320
-        for edges in ((0.99999968, 0.9999997), (0.00000032, 0.0000003)):
-            told = {**TOLD, **dict(zip(("score", "threshold"), edges, strict=True))}
-            page.browser.execute_script("show(arguments[0])", told)
-            width = "return document.documentElement.scrollWidth"
-            assert page.browser.execute_script(width) == 320
-            track, note = (
-                page.browser.find_element(By.CLASS_NAME, name).rect for name in ("track", "note")
-            )
-            assert track["x"] - 1 <= note["x"]
-            assert note["x"] + note["width"] <= track["x"] + track["width"] + 1
 
 
 @pytest.mark.parametrize("path", ["", "docs"])

@@ -416,12 +416,13 @@ function number(value, gap = 0) {
   /* An image's likeness to itself misses 1 by what float32 rounds. */
   const rest = Math.abs(1 - size) < 1e-6 ? 0 : Math.abs(1 - size);
   const least = size >= 100 ? 1 : 3;
-  return value.toFixed(Math.min(12, Math.max(least, ...[size, rest, gap].map(decimals))));
+  const needed = [size, rest, gap].map((small) => decimals(small, least));
+  return value.toFixed(Math.min(12, Math.max(least, ...needed)));
 }
 
-/* Those that two digits of what three decimals cannot tell from 0 need. */
-function decimals(small) {
-  return small > 0 && small < 0.001 ? 1 - Math.floor(Math.log10(small)) : 0;
+/* Those that two digits of what so few decimals cannot tell from 0 need. */
+function decimals(small, least) {
+  return small > 0 && small < 10 ** -least ? 1 - Math.floor(Math.log10(small)) : 0;
 }
 
 /* Never rounds to certainty. */
