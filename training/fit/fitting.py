@@ -148,6 +148,9 @@ def _published(
     if both and best is not None and best.step < standing.step:
         last = put(request.name, replace(trained, standing=replace(standing, best=None)))
         reporter.say(f"the last weights are version {last.version}; the best become the next")
+        # The version that is told of at the end is not the one that became the default.
+        if told := request.store.told_default(last):
+            reporter.say(f"'{last.name}': {told}")
     reference = put(request.name, trained)
     if job.recipe.validation.keep == "every":
         for kept in run.kept():

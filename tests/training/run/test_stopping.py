@@ -166,6 +166,13 @@ def test_both_the_last_and_the_best(fit):
     assert all(bool(torch.isfinite(tensor).all()) for tensor in weights.values())
 
 
+def test_of_both_it_is_said_that_their_model_became_the_default(fit, capsys):
+    kept = ("optimiser.learning_rate=0.3", "validation.times=12", "mean_decay=null", "seed=3")
+    store = fit(*kept, "validation.keep=both")
+    assert (store.find("m").version, store.index().default) == (2, "m")
+    assert "'m': it answers now where a request names no model" in capsys.readouterr().err
+
+
 def test_where_the_last_is_the_best_there_is_one_version(fit):
     store = fit("validation.times=1", "validation.keep=both")
     assert store.find("m").version == 1
