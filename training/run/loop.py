@@ -38,7 +38,6 @@ class Loop:
         keep: Given the weights of each validation; None where that is not wanted.
         processes: Those that train along, each in `follow`: what is agreed on here in a step is
             agreed on there too.
-        timed: Whether its steps are those that were found to fit into its time.
     """
 
     def __init__(
@@ -55,7 +54,6 @@ class Loop:
         note: Callable[[Row], None],
         keep: Callable[[Kept], None] | None,
         processes: Processes,
-        timed: bool,
     ) -> None:
         self._learner = learner
         self._plan = plan
@@ -68,7 +66,6 @@ class Loop:
         self._note = note
         self._keep = keep
         self._processes = processes
-        self._timed = timed
 
     def run(self, batches: Batches, standing: Standing) -> Standing:
         """Trains on from where a run stands.
@@ -140,12 +137,8 @@ class Loop:
         if standing.step >= self._plan.last:
             return
         if self._plan.out_of_time(standing):
-            reason = (
-                "it has taken longer than its first steps promised"
-                if self._timed
-                else "max_minutes allows no more"
-            )
-            self._say(f"step {standing.step}: the time for training is over; {reason}")
+            minutes = (self._plan.max_seconds or 0.0) / 60
+            self._say(f"step {standing.step}: the time for training is over ({minutes:.3g} min)")
         else:
             self._say(
                 f"step {standing.step}: the equal error rate has not fallen for "

@@ -197,7 +197,6 @@ class Session:
                     note=note,
                     keep=self._run.keep if self._job.recipe.validation.keep == "every" else None,
                     processes=self._processes,
-                    timed=self._job.record.minutes is not None,
                 )
                 standing = loop.run(batches, standing)
                 if not stop.asked or plan.ended(standing):

@@ -100,21 +100,18 @@ def test_patience_ends_a_run_that_gets_no_better(fit, capsys):
 
 def test_a_run_ends_when_its_time_is_over(fit, capsys):
     path = fit("validation.times=8", "max_minutes=0.0001").find("m").path
-    assert "the time for training is over; max_minutes allows no more" in capsys.readouterr().err
+    assert "the time for training is over (0.0001 min)" in capsys.readouterr().err
     with (path / "history.csv").open() as file:
         steps = [int(row["step"]) for row in csv.DictReader(file)]
     assert steps[-1] == 3, "the first validation of eight in 24 steps"
 
 
-def test_where_its_steps_were_to_fit_it_says_that_they_took_longer(
-    place, tmp_path, capsys, monkeypatch
-):
+def test_of_two_limits_the_one_that_ended_it_is_said(place, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(jobs, "steps_within", lambda *_: 24)
-    monkeypatch.setattr(Plan, "out_of_time", lambda plan, at: at.step in plan.validations)
-    words = [*fit_words(place, tmp_path / "store"), *with_recipe(place, "max_steps=24")]
+    sets = ("max_steps=24", "max_minutes=0.0001")
+    words = [*fit_words(place, tmp_path / "store"), *with_recipe(place, *sets)]
     assert main([*words, "--minutes", "1"]) == 0
-    told = capsys.readouterr().err
-    assert "is over; it has taken longer than its first steps promised" in told
+    assert "the time for training is over (0.0001 min)" in capsys.readouterr().err
 
 
 def test_it_ends_by_time_where_nobody_looks_at_it(fit, capsys):
