@@ -109,7 +109,7 @@ def test_a_one_shot_figure_says_among_how_many(content, figures, told):
 
 def test_of_many_names_it_is_said_how_many_more_there_are(content):
     text = shown(data.data(content).body)
-    assert "207 images could not be used in training" in text
+    assert "207 not used in training" in text
     assert "199.png: spoilt… and 7 more" in text
     assert "200.png" not in text
     text = shown(data.split(content).body)

@@ -163,4 +163,4 @@ def _skipped(skipped: tuple[tuple[str, str], ...]) -> Html:
     entries = [f"{key}: {reason}" for key, reason in skipped[:_SKIPPED]]
     if len(skipped) > _SKIPPED:
         entries.append(f"… and {len(skipped) - _SKIPPED:,} more")
-    return details(f"{len(skipped):,} images could not be used in training", bullets(entries))
+    return details(f"{len(skipped):,} not used in training", bullets(entries))
