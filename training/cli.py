@@ -14,7 +14,7 @@ from model_store.errors import TwinlensError
 from model_store.files import refusal
 from training.errors import Derailed
 from training.exits import EXIT_INTERRUPTED
-from training.naming import one_line
+from training.naming import lines_joined, one_line
 
 _COMMANDS = {
     "fit": "train a model on a folder of images",
@@ -60,10 +60,9 @@ def _told(error: TwinlensError) -> str:
 
     Others have line breaks from libraries, or from names of folders, which are to begin no line.
     """
-    lines = str(error).split("\n")
     if isinstance(error, Derailed):
-        return "\n".join(map(one_line, lines))
-    return " ".join(one_line(line.strip()) for line in lines)
+        return "\n".join(map(one_line, str(error).split("\n")))
+    return lines_joined(str(error))
 
 
 @contextmanager

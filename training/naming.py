@@ -29,6 +29,11 @@ def one_line(text: str) -> str:
     return _BREAKS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def lines_joined(text: str) -> str:
+    """A text of several lines in one, each of them as `one_line` has it."""
+    return " ".join(one_line(line.strip()) for line in text.split("\n"))
+
+
 def composed(name: str) -> str:
     """A name in Unicode's composed form (NFC).
 

@@ -33,6 +33,7 @@ from training.evaluation.wording import plain, ways_of
 from training.exits import EXIT_INTERRUPTED
 from training.fit import MINUTES, FitRequest, fit, fit_along
 from training.memory import shortage_told
+from training.naming import lines_joined
 from training.outputs import check_file
 from training.pictures.chart import percent
 from training.progress import Reporter
@@ -178,7 +179,7 @@ def _reported(options: argparse.Namespace) -> bool:
             report.run(parser.parse_args([*words, "--device", options.device]))
     # The model is made, whatever becomes of its report.
     except TwinlensError as error:
-        print(f"note: there is no report: {error}", file=sys.stderr)
+        print(f"note: there is no report: {lines_joined(str(error))}", file=sys.stderr)
         return False
     return True
 

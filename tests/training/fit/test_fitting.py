@@ -14,6 +14,7 @@ from PIL import Image
 from tests import tiny
 from tests.training.drawings import SMALL_RECIPE, draw_folder, leave_one
 from training.data.split import Split
+from training.errors import TrainingError
 from training.publishing.warned import read_warned
 from training.recipe.files import load_recipe
 
@@ -291,6 +292,15 @@ class TestWithoutARecipe:
         said = capsys.readouterr()
         assert "there is no report: there is not enough memory; free some\n" in said.err
         assert "training report m --data" in said.out
+
+    def test_why_there_is_no_report_is_told_in_a_line(self, command, store, capsys, monkeypatch):
+        def refusing(_: object) -> int:
+            raise TrainingError("cannot read a\n  b\x1b[2J")
+
+        monkeypatch.setattr("training.commands.fit.fit", lambda *_: store.save("m", tiny.network()))
+        monkeypatch.setattr("training.commands.report.run", refusing)
+        assert command(recipe=False) == 0
+        assert "there is no report: cannot read a b\\x1b[2J\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)])
