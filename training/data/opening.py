@@ -75,13 +75,23 @@ def open_data(path: Path) -> OpenedData:
 
 @dataclass(frozen=True)
 class _Tree:
-    """A listing on the way to becoming an `ImageFolder`."""
+    """A listing on the way to becoming an `ImageFolder`.
+
+    Attributes:
+        files: What is listed.
+        images: Below the folders gone into.
+        folders: Likewise.
+        refused: Under their names in the whole source.
+        others: Of the whole source.
+        within: The folders gone into.
+    """
 
     files: Source
     images: tuple[PurePosixPath, ...]
     folders: tuple[PurePosixPath, ...]
     refused: tuple[Skipped, ...]
     others: OtherFiles
+    within: tuple[str, ...] = ()
 
     @staticmethod
     def of(source: Source) -> "_Tree":
@@ -114,11 +124,20 @@ class _Tree:
                 if path.parts[0] == top and len(path.parts) > 1
             )
 
+        # What is refused beside all of them is told with each: it would be told with none.
+        beside = {(*self.within, other) for other in self.tops() if other != top}
+        depth = len(self.within) + 1
         return replace(
             self,
             files=self.files.below(top),
             images=inside(self.images),
             folders=inside(self.folders),
+            refused=tuple(
+                entry
+                for entry in self.refused
+                if PurePosixPath(entry.key).parts[:depth] not in beside
+            ),
+            within=(*self.within, top),
         )
 
     def level(self) -> int:

@@ -164,6 +164,17 @@ def test_hidden_images_are_told(tmp_path):
         open_data(grown(tmp_path / "all", pngs([".NET/1.png"])))
 
 
+@pytest.mark.parametrize("around", ["", "around/"])
+def test_what_is_hidden_in_one_part_is_not_told_of_another(tmp_path, around):
+    parts = [f"{around}{part}/{key}" for part in ("train", "val") for key in TWO]
+    hidden = [f"{around}{part}.NET/1.png" for part in ("train/", "val/a/", "")]
+    opened = open_data(grown(tmp_path, pngs([*parts, *hidden])))
+    told = [[entry.key for entry in part.skipped] for part in (opened.train, opened.validation)]
+    both = f"{around}.NET"
+    assert told[0] == [both, f"{around}train/.NET"]
+    assert told[1] == [both, f"{around}val/a/.NET"]
+
+
 def test_what_is_hidden_and_cannot_be_looked_into_is_no_error(tmp_path):
     root = grown(tmp_path, pngs(TWO))
     (root / ".round").symlink_to(root / ".round")
