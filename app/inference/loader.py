@@ -163,15 +163,11 @@ class Loader:
         for version in reversed(self._store.versions(name)):
             files = self._fingerprint(name, version)
             try:
-                model = self._load(name, version, files)
+                return self._load(name, version, files)
             except Exception as error:
                 if not _in_the_files(error):
                     raise
-                _logger.exception("model refused", extra=fields(model=name, version=version))
                 self._refuse(name, version, files, error, _RETRY_SECONDS)
-            else:
-                self._refused.pop((name, version), None)
-                return model
         return None
 
     def _with_models(self, current: Catalogue, models: dict[str, LoadedModel]) -> Catalogue:
@@ -254,18 +250,15 @@ class Loader:
         ):
             return None
         try:
-            model = self._load(name, version, files)
+            return self._load(name, version, files)
         # Whatever is wrong with one model (also: the device's memory is full), the others and
         # the version that serves now must go on.
-        except Exception as error:
-            _logger.exception("model refused", extra=fields(model=name, version=version))
+        except Exception as error:  # noqa: BLE001 (it is logged)
             if isinstance(error, EngineHung):
                 self.hung = str(error)
             delay = _RETRY_SECONDS if known is None else 2 * known.delay
             self._refuse(name, version, files, error, delay)
             return None
-        self._refused.pop((name, version), None)
-        return model
 
     def _versions(self, name: str) -> list[int]:
         try:
@@ -297,6 +290,7 @@ class Loader:
             engine.close()
             raise
         self._files[name] = files
+        self._refused.pop((name, version), None)
         self._metrics.model_load(name, loaded=True)
         _logger.info(
             "model loaded",
@@ -314,6 +308,7 @@ class Loader:
     def _refuse(
         self, name: str, version: int, files: _Fingerprint, error: Exception, delay: float
     ) -> None:
+        _logger.error("model refused", exc_info=error, extra=fields(model=name, version=version))
         # The messages of Twinlens' own errors are for users; others may say anything.
         message = (
             str(error)

@@ -44,6 +44,14 @@ def network(
     return tiny.seeded(made, spec, seed)
 
 
+def store_of(root: Path, *names: str) -> ModelStore:
+    """A store with a version for each name, in order."""
+    store = ModelStore(root)
+    for name in names:
+        store.save(name, network())
+    return store
+
+
 def fill_store(root: Path) -> ModelStore:
     """A store with calibrated, uncalibrated, asymmetric and two-sided models, and a broken one."""
     store = ModelStore(root)

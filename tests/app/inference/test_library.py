@@ -11,10 +11,9 @@ from app.inference.catalogue import Catalogue
 from app.inference.errors import NotReady, UnknownModel
 from app.inference.loader import Loader
 from app.inference.service import Service
-from model_store import ModelStore
 from tests.app.inference.services import image, run, with_engine
 from tests.app.inference.supervision import Elsewhere, until
-from tests.app.material import fill_store, network
+from tests.app.material import fill_store, network, store_of
 from tests.app.serving import wait_until
 
 
@@ -97,9 +96,7 @@ def test_an_engine_that_has_ended_and_is_mended_gives_back_what_it_held(store) -
 def test_a_model_that_the_store_has_lost_ends_with_its_engine_and_the_others_go_on(
     tmp_path,
 ) -> None:
-    store = ModelStore(tmp_path / "store")
-    for name in ("tiny", "plain"):
-        store.save(name, network())
+    store = store_of(tmp_path / "store", "tiny", "plain")
     elsewhere = Elsewhere()
 
     async def scenario(service: Service) -> None:
@@ -120,9 +117,7 @@ def test_a_model_that_the_store_has_lost_ends_with_its_engine_and_the_others_go_
 
 
 def test_a_default_that_is_lost_with_its_engine_is_missed_until_it_is_there_again(tmp_path) -> None:
-    store = ModelStore(tmp_path / "store")
-    for name in ("tiny", "plain"):
-        store.save(name, network())
+    store = store_of(tmp_path / "store", "tiny", "plain")
     elsewhere = Elsewhere()
 
     async def scenario(service: Service) -> None:
@@ -141,9 +136,7 @@ def test_a_default_that_is_lost_with_its_engine_is_missed_until_it_is_there_agai
 
 
 def test_what_was_taken_out_of_the_store_meanwhile_is_not_mended(tmp_path) -> None:
-    store = ModelStore(tmp_path / "store")
-    for name in ("tiny", "plain"):
-        store.save(name, network())
+    store = store_of(tmp_path / "store", "tiny", "plain")
 
     async def scenario(service: Service) -> None:
         shutil.rmtree(store.root / "plain")

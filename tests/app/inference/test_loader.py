@@ -14,7 +14,7 @@ from model_store import ModelStore, checkpoint
 from model_store.errors import CheckpointDamaged, ModelNotFound, StoreError
 from model_store.manifest import Manifest
 from tests.app.inference.loading import loader, on_torch
-from tests.app.material import SPEC, fill_store, network
+from tests.app.material import SPEC, fill_store, network, store_of
 
 
 def damage(path: Path) -> None:
@@ -300,9 +300,7 @@ def test_an_engine_that_was_rebuilt_is_not_made_once_more_at_the_next_look(tmp_p
 def test_an_engine_is_not_rebuilt_of_what_was_moved_out_but_of_the_newest_that_is_left(
     tmp_path,
 ) -> None:
-    store = ModelStore(tmp_path / "store")
-    for name in ("plain", "tiny", "tiny"):
-        store.save(name, network())
+    store = store_of(tmp_path / "store", "plain", "tiny", "tiny")
     subject = loader(store)
     first = subject.update(Catalogue())
     shutil.move(store.root / "tiny" / "2", tmp_path / "out")
@@ -316,9 +314,7 @@ def test_an_engine_is_not_rebuilt_of_what_was_moved_out_but_of_the_newest_that_i
 def test_a_model_of_which_nothing_can_be_loaded_any_more_ends_with_its_engine(
     tmp_path, loss: str
 ) -> None:
-    store = ModelStore(tmp_path / "store")
-    for name in ("plain", "tiny"):
-        store.save(name, network())
+    store = store_of(tmp_path / "store", "plain", "tiny")
     path = store.save("tiny", network(seed=1)).path
     subject = loader(store)
     first = subject.update(Catalogue())
@@ -339,9 +335,7 @@ def test_a_model_of_which_nothing_can_be_loaded_any_more_ends_with_its_engine(
 def test_a_version_that_cannot_be_read_for_a_moment_is_not_given_up(
     tmp_path, monkeypatch: pytest.MonkeyPatch, damaged: bool
 ) -> None:
-    store = ModelStore(tmp_path / "store")
-    for name in ("plain", "tiny", "tiny"):
-        store.save(name, network())
+    store = store_of(tmp_path / "store", "plain", "tiny", "tiny")
     subject = loader(store)
     first = subject.update(Catalogue())
     if damaged:
@@ -360,9 +354,7 @@ def test_a_version_that_cannot_be_read_for_a_moment_is_not_given_up(
 
 
 def test_a_device_process_that_ends_again_does_not_take_the_older_version_away(tmp_path) -> None:
-    store = ModelStore(tmp_path / "store")
-    for name in ("plain", "tiny", "tiny"):
-        store.save(name, network())
+    store = store_of(tmp_path / "store", "plain", "tiny", "tiny")
     subject = loader(store)
     first = subject.update(Catalogue())
     damage(store.root / "tiny" / "2")
