@@ -97,10 +97,11 @@ class Fields:
         self._body = body
         self._query = query
         self._max_image_bytes = max_image_bytes
-        unknown = [name for name in body.fields if name not in names.known]
+        known = names.known
+        unknown = [name for name in body.fields if name not in known]
         missing = [name for name in names.required if name not in body.fields]
         required = ", ".join(names.required)
-        wants = f"this route reads {', '.join(names.known)} (required: {required})"
+        wants = f"this route reads {', '.join(known)} (required: {required})"
         if missing:
             found = _shown([*body.fields]) or "no fields"
             raise BadRequest(f"missing: {', '.join(missing)}; {wants}; the body has {found}")
