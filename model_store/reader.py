@@ -13,7 +13,7 @@ from pathlib import Path
 from model_store import checkpoint as checkpoints
 from model_store.checkpoint import Checkpoint
 from model_store.errors import CheckpointDamaged, ModelNotFound, StoreError
-from model_store.index import INDEX, StoreIndex, read_index
+from model_store.index import StoreIndex, read_index
 from model_store.manifest import NAME_PATTERN, Manifest, check_name
 from model_store.shipped import IMPORTED_MODELS, SHIPPED
 from model_store.versions import versions_in
@@ -178,22 +178,6 @@ class StoreReader:
             CheckpointDamaged: The file is there and not readable.
         """
         return read_index(self.root)
-
-    def check_no_alias(self, name: str) -> None:
-        """Refuses a name that is an alias of another model, which a new model would take from it.
-
-        Raises:
-            StoreError: It is one.
-        """
-        try:
-            model = self.resolve(name)
-        except CheckpointDamaged:
-            return  # Training must not be lost to a file that can be mended.
-        if model != name:
-            raise StoreError(
-                f"'{name}' is an alias of '{model}', which a model of that name would put out of "
-                f"use; choose another name, or take the alias out of {self.root / INDEX}"
-            )
 
     def _stands_for(self, name: str, index: StoreIndex) -> str:
         model = index.aliases.get(name)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from model_store import checkpoint as checkpoints
 from model_store.calibration import Calibration
-from model_store.errors import StoreError
+from model_store.errors import CheckpointDamaged, StoreError
 from model_store.files import write_durably
 from model_store.index import INDEX, StoreIndex, update_index
 from model_store.manifest import (
@@ -166,6 +166,22 @@ class ModelStore(StoreReader):
                 }
             )
             return self._publish(incoming, draft, after=version)
+
+    def check_no_alias(self, name: str) -> None:
+        """Refuses a name that is an alias of another model, which a new model would take from it.
+
+        Raises:
+            StoreError: It is one.
+        """
+        try:
+            model = self.resolve(name)
+        except CheckpointDamaged:
+            return  # Training must not be lost to a file that can be mended.
+        if model != name:
+            raise StoreError(
+                f"'{name}' is an alias of '{model}', which a model of that name would put out of "
+                f"use; choose another name, or take the alias out of {self.root / INDEX}"
+            )
 
     def check_writable(self, name: str) -> None:
         """Tries whether a version could be added to a model that is there; leaves nothing of it.
