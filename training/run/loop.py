@@ -136,9 +136,9 @@ class Loop:
     def _say_the_end(self, standing: Standing) -> None:
         if standing.step >= self._plan.last:
             return
-        if self._plan.out_of_time(standing):
-            minutes = (self._plan.max_seconds or 0.0) / 60
-            self._say(f"step {standing.step}: the time for training is over ({minutes:.3g} min)")
+        limit = self._plan.max_seconds
+        if limit is not None and self._plan.out_of_time(standing):
+            self._say(f"step {standing.step}: the time for training is over ({limit / 60:.3g} min)")
         else:
             self._say(
                 f"step {standing.step}: the equal error rate has not fallen for "
