@@ -241,4 +241,7 @@ def apply_normalisation(
     Returns:
         As `normalise`.
     """
-    return torch.addcmul(shift, batch.to(torch.float32), scale).permute(0, 3, 1, 2)
+    pixels = batch.permute(0, 3, 1, 2).to(torch.float32)
+    # Turned first: OpenVINO would otherwise go through the pixels three values at a time, which
+    # takes a tenth of what all of EfficientNet-Lite0 does.
+    return torch.addcmul(shift[:, None, None], pixels, scale[:, None, None])
