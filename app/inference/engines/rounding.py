@@ -9,40 +9,22 @@ of what is left goes, as in the correction of biases after quantisation (Nagel e
 *Data-Free Quantization Through Weight Equalization and Bias Correction*, section 4.2).
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 import openvino as ov
 from openvino import opset13 as ops
 
 from app.inference.engines.base import UInt8Batch
-from app.inference.engines.openvino_runtime import runtime
-
-Floats = npt.NDArray[np.float64]
+from app.inference.engines.convolutions import (
+    Filters,
+    Floats,
+    convolutions,
+    join_normalisation,
+    results,
+)
 
 _FRACTION_BITS = 7
 """Behind the leading one, in bfloat16."""
-
-_CONVOLUTIONS = ("Convolution", "GroupConvolution")
-
-
-@dataclass(frozen=True)
-class _Filters:
-    """A convolution of the model.
-
-    Attributes:
-        node: The convolution.
-        weights: (filters, inputs of a filter, taps).
-        added: What is added to each filter's result; None where nothing is.
-        inputs: Index of the channel that each of a filter's inputs is, (filters, inputs).
-    """
-
-    node: ov.Node
-    weights: Floats
-    added: ov.Node | None
-    inputs: npt.NDArray[np.int64]
 
 
 def rounded(model: ov.Model, images: UInt8Batch) -> ov.Model:
@@ -56,8 +38,8 @@ def rounded(model: ov.Model, images: UInt8Batch) -> ov.Model:
         RuntimeError: OpenVINO cannot compute the network.
     """
     model = model.clone()
-    _join_normalisation(model)
-    found = list(_convolutions(model))
+    join_normalisation(model)
+    found = list(convolutions(model))
     for filters, (mean, variance) in zip(found, _seen(model, found, images), strict=True):
         _round(filters, mean, variance)
     model.validate_nodes_and_infer_types()
@@ -117,69 +99,22 @@ def settle(exact: Floats, values: Floats, mean: Floats, variance: Floats, off: F
     return values.reshape(filters, -1, taps)
 
 
-def _join_normalisation(model: ov.Model) -> None:
-    """Multiplies what normalises a convolution's result into its weights, as compiling would."""
-    try:
-        # Only OpenVINO's own tools are promised this.
-        from openvino._offline_transformations import apply_moc_transformations
-    except ImportError as error:
-        raise RuntimeError(f"this version of OpenVINO cannot prepare it: {error}") from error
-    apply_moc_transformations(model, False)
-
-
-def _convolutions(model: ov.Model) -> Iterator[_Filters]:
-    for node in model.get_ordered_ops():
-        kind = node.get_type_name()
-        if kind not in _CONVOLUTIONS or not _is_constant(node.input_value(1).get_node()):
-            continue
-        shape = tuple(node.input_value(1).get_shape())
-        groups, shape = (shape[0], shape[1:]) if kind == "GroupConvolution" else (1, shape)
-        filters, inputs = groups * shape[0], shape[1]
-        weights = np.array(node.input_value(1).get_node().data, np.float64)
-        first = np.repeat(np.arange(groups), shape[0]) * inputs
-        yield _Filters(
-            node,
-            weights.reshape(filters, inputs, -1),
-            _added(node, filters),
-            first[:, None] + np.arange(inputs),
-        )
-
-
-def _added(node: ov.Node, filters: int) -> ov.Node | None:
-    """The constant that is added to a convolution's result, one number for each filter."""
-    targets = list(node.output(0).get_target_inputs())
-    if len(targets) != 1 or targets[0].get_node().get_type_name() != "Add":
-        return None
-    other = targets[0].get_node().input_value(1 - targets[0].get_index()).get_node()
-    if not _is_constant(other) or list(other.get_output_shape(0)) != [1, filters, 1, 1]:
-        return None
-    return other
-
-
-def _is_constant(node: ov.Node) -> bool:
-    return bool(node.get_type_name() == "Constant")
-
-
-def _seen(
-    model: ov.Model, found: list[_Filters], images: UInt8Batch
-) -> list[tuple[Floats, Floats]]:
+def _seen(model: ov.Model, found: list[Filters], images: UInt8Batch) -> list[tuple[Floats, Floats]]:
     """Mean and variance of each channel that a convolution takes, for each of them."""
     axes = ops.constant(np.array([0, 2, 3]))
-    results = []
+    wanted = []
     for filters in found:
         inputs = filters.node.input_value(0)
-        results += [
+        wanted += [
             ops.reduce_mean(inputs, axes, False).output(0),
             ops.reduce_mean(ops.multiply(inputs, inputs), axes, False).output(0),
         ]
-    observed = ov.Model(results, model.get_parameters())
-    compiled = runtime().compile_model(observed, "CPU", {"INFERENCE_PRECISION_HINT": ov.Type.f32})
-    values = [np.array(value, np.float64) for value in compiled({0: images}).values()]
+    values = results(model, wanted, images)
     pairs = zip(values[::2], values[1::2], strict=True)
     return [(mean, np.maximum(square - mean**2, 0)) for mean, square in pairs]
 
 
-def _round(filters: _Filters, mean: Floats, variance: Floats) -> None:
+def _round(filters: Filters, mean: Floats, variance: Floats) -> None:
     """Gives a convolution weights of bfloat16."""
     exact = filters.weights
     off = np.zeros(len(exact))
