@@ -14,7 +14,8 @@ from app.inference.engines import make_engine
 from app.inference.engines.conversion import ConversionFailed
 from app.inference.engines.converted import ConvertedModels
 from app.inference.errors import InferenceError
-from app.settings import read_settings
+from app.settings import Settings, read_settings
+from model_store import Checkpoint
 from model_store.errors import StoreError, TwinlensError
 from model_store.reader import StoreReader
 
@@ -32,16 +33,7 @@ def main(arguments: list[str]) -> int:
         folder = ConvertedModels(settings.engine_cache)
         for reference in references:
             try:
-                checkpoint = store.load(reference.name)
-                for side in checkpoint.network.sides:
-                    folder.put(checkpoint, side)
-                    # Where it is served there may be another CPU; float32 is for all of them.
-                    with contextlib.suppress(ConversionFailed):
-                        folder.put(checkpoint, side, "bfloat16")
-                # It finds out, and keeps, in which precision.
-                make_engine(
-                    checkpoint, engine="openvino", device="cpu", cache=settings.engine_cache
-                ).close()
+                _convert(store.load(reference.name), folder, settings)
             except InferenceError as error:
                 print(f"{reference.name}: stays with PyTorch: {error}")
             except StoreError as error:
@@ -59,6 +51,24 @@ def main(arguments: list[str]) -> int:
         )
         return EXIT_USAGE
     return status
+
+
+def _convert(checkpoint: Checkpoint, folder: ConvertedModels, settings: Settings) -> None:
+    """One model, for every precision that it may be served in.
+
+    Raises:
+        InferenceError: OpenVINO cannot run it.
+        OSError: The folder cannot be written to, or others could write to it.
+    """
+    for side in checkpoint.network.sides:
+        folder.put(checkpoint, side)
+        # Where it is served there may be another CPU; float32 is for all of them.
+        for precision in ("bfloat16", "int8"):
+            if precision in ("bfloat16", settings.precision):
+                with contextlib.suppress(ConversionFailed):
+                    folder.put(checkpoint, side, precision)
+    # It finds out, and keeps, in which precision.
+    make_engine(checkpoint, engine="openvino", device="cpu", cache=settings.engine_cache).close()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -20,7 +20,7 @@ from model_store.manifest import check_name
 from model_store.shipped import SHIPPED
 
 EngineName = Literal["auto", "torch", "openvino"]
-PrecisionName = Literal["auto", "float32", "float16", "bfloat16"]
+PrecisionName = Literal["auto", "float32", "float16", "bfloat16", "int8"]
 
 _PREFIX = "TWINLENS_"
 _KIB = 1024
@@ -103,8 +103,8 @@ class Settings(BaseSettings):
     precision: PrecisionName = Field(
         "auto",
         description="Number format networks are computed in: float32; on CUDA float16 or "
-        "bfloat16; with openvino bfloat16. auto: half precision where it is much faster and agrees "
-        "with float32.",
+        "bfloat16; with openvino bfloat16 or int8. auto: half precision where it is much faster "
+        "and agrees with float32; never int8.",
     )
     engine_cache: Path = Field(
         default_factory=lambda: _user_cache() / "twinlens" / "engines",

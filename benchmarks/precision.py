@@ -42,7 +42,7 @@ _SHIPPED = (
     f"groceries={_GROCERIES}",
 )
 _REFERENCE = "torch float32"
-_PRECISIONS: tuple[PrecisionName, ...] = ("float32", "bfloat16")
+_PRECISIONS: tuple[PrecisionName, ...] = ("float32", "bfloat16", "int8")
 _BATCH = 16
 
 

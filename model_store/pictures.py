@@ -23,7 +23,9 @@ _BLUR = 1.0
 _PAPER = (128, 128)
 
 
-def drawn(spec: Preprocessing, subject: Literal["scene", "face"] = "scene") -> UInt8Image:
+def drawn(
+    spec: Preprocessing, subject: Literal["scene", "face"] = "scene", count: int = COUNT
+) -> UInt8Image:
     """Pictures prepared for a network: drawings in ink where it looks for ink, else scenes.
 
     A network that looks for faces gets one in every other picture, as it goes another way where it
@@ -34,11 +36,12 @@ def drawn(spec: Preprocessing, subject: Literal["scene", "face"] = "scene") -> U
     Args:
         spec: What the network takes.
         subject: What it looks for, if not for ink.
+        count: How many; the first ones are the same, however many there are.
 
     Returns:
-        uint8 (COUNT, height, width, channels), the same at every call.
+        uint8 (count, height, width, channels), the same at every call.
     """
-    return np.stack([prepare(_picture(number, spec, subject), spec) for number in range(COUNT)])
+    return np.stack([prepare(_picture(number, spec, subject), spec) for number in range(count)])
 
 
 def _picture(number: int, spec: Preprocessing, subject: str) -> Image.Image:

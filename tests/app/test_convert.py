@@ -52,6 +52,13 @@ def test_what_is_converted_is_not_converted_again(store, tmp_path, monkeypatch, 
     engine.close()
 
 
+def test_eight_bits_are_converted_where_they_are_asked_for(store, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TWINLENS_PRECISION", "int8")
+    assert main(["convert"]) == 0
+    assert "one: converted" in capsys.readouterr().out
+    assert len(list((tmp_path / "converted").iterdir())) == 9
+
+
 def test_what_cannot_be_converted_is_said_and_passed_over(store, monkeypatch, capsys):
     def fail(made, side):
         raise ConversionFailed("OpenVINO cannot run this network")

@@ -34,8 +34,10 @@ BOUNDS: Mapping[str, Bound] = {
     "float32": Bound(mean=0.99999, worst=0.9999, length=0.001),
     "float16": Bound(mean=0.9999, worst=0.9995, length=0.005),
     # EfficientNet-Lite0, with its narrow depthwise layers, is the hardest of the backbones here:
-    # 0.9997 on the drawn pictures in the mean and at worst, 0.9997 and 0.9989 on photos.
+    # 0.9997 on the drawn pictures in the mean and at worst, 0.9997 and 0.9989 on photos; in int8
+    # 0.9988 and 0.9985, 0.9977 and 0.9870.
     "bfloat16": Bound(mean=0.998, worst=0.995, length=0.03),
+    "int8": Bound(mean=0.995, worst=0.99, length=0.04),
 }
 """By precision."""
 

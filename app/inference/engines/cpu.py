@@ -60,17 +60,18 @@ def make_cpu_engine(
         raise InferenceError(
             "TWINLENS_PRECISION=float16 is for CUDA devices; on the CPU set TWINLENS_PRECISION=auto"
         )
+    rounding = precision in ("bfloat16", "int8")
     if engine == "torch":
-        if precision == "bfloat16":
+        if rounding:
             raise InferenceError(
-                "TWINLENS_PRECISION=bfloat16 is for TWINLENS_ENGINE=openvino; with "
+                f"TWINLENS_PRECISION={precision} is for TWINLENS_ENGINE=openvino; with "
                 "TWINLENS_ENGINE=torch set TWINLENS_PRECISION=auto"
             )
         return TorchCpuEngine(checkpoint.network, threads, "set by ENGINE")
     try:
         return _openvino(checkpoint, precision, threads, cache)
     except InferenceError as error:
-        if engine == "openvino" or precision == "bfloat16":
+        if engine == "openvino" or rounding:
             raise
         _logger.warning(
             "PyTorch runs this model, more slowly than OpenVINO would: %s",

@@ -8,6 +8,7 @@ import torch
 from app.inference.engines.agreement import EngineDisagrees, check
 from app.inference.engines.base import Engine
 from app.inference.engines.torch_cuda import TorchCudaEngine
+from app.inference.errors import InferenceError
 from app.observability.logs import fields
 from app.settings import PrecisionName
 from model_store import Checkpoint
@@ -25,7 +26,14 @@ def make_cuda_engine(checkpoint: Checkpoint, *, device: str, precision: Precisio
         checkpoint: The network.
         device: `cuda:0` and the like.
         precision: As the `PRECISION` setting.
+
+    Raises:
+        InferenceError: There is no such precision on a device.
     """
+    if precision == "int8":
+        raise InferenceError(
+            "TWINLENS_PRECISION=int8 is for the CPU; on CUDA devices set TWINLENS_PRECISION=auto"
+        )
     network = checkpoint.network
     if precision != "auto":
         return TorchCudaEngine(network, device, precision, "precision set by PRECISION")

@@ -43,7 +43,7 @@ class OpenVinoEngine:
 
     Args:
         models: A branch for each side, as `conversion.convert` makes them.
-        precision: `float32` or `bfloat16`.
+        precision: `float32`, `bfloat16` or `int8`.
         threads: Calls computed at once.
         reason: Why it was chosen.
 

@@ -16,7 +16,8 @@ from model_store.network import Side
 PIECE = 4
 """Images in a large piece: from there on the images a second of one thread hardly grow."""
 
-_TYPES = {"float32": ov.Type.f32, "bfloat16": ov.Type.bf16}
+# Eight bits are in the model itself.
+_TYPES = {"float32": ov.Type.f32, "bfloat16": ov.Type.bf16, "int8": ov.Type.f32}
 
 _Requests = SimpleQueue[ov.InferRequest]
 
@@ -27,7 +28,7 @@ class Plan:
 
     Attributes:
         models: A branch for each side, as `conversion.convert` makes them.
-        precision: `float32` or `bfloat16`.
+        precision: `float32`, `bfloat16` or `int8`.
     """
 
     models: Mapping[Side, ov.Model]

@@ -44,8 +44,13 @@ def test_the_engine_says_what_it_is_and_why(tmp_path: Path) -> None:
     assert (exact.precision, exact.reason) == ("float32", "precision set by PRECISION")
     plain = make_engine(checkpoint, engine="torch", **options)
     assert (plain.name, plain.reason) == ("torch", "set by ENGINE")
-    with pytest.raises(InferenceError, match="set TWINLENS_PRECISION=auto"):
-        make_engine(checkpoint, engine="torch", precision="bfloat16", **options)
+    for precision in ("bfloat16", "int8"):
+        with pytest.raises(
+            InferenceError, match=f"{precision} is for .* set TWINLENS_PRECISION=au"
+        ):
+            make_engine(checkpoint, engine="torch", precision=precision, **options)
+    with pytest.raises(InferenceError, match="int8 is for the CPU; on CUDA devices set"):
+        make_engine(checkpoint, engine="auto", precision="int8", **{**options, "device": "cuda:0"})
     for name in ("auto", "openvino", "torch"):
         with pytest.raises(InferenceError, match="float16 is for CUDA devices; on the CPU set"):
             make_engine(checkpoint, engine=name, precision="float16", **options)
@@ -53,6 +58,22 @@ def test_the_engine_says_what_it_is_and_why(tmp_path: Path) -> None:
         make_engine(checkpoint, engine="openvino", **{**options, "device": "cuda:0"})
     for engine in (chosen, exact, plain):
         engine.close()
+
+
+@pytest.mark.usefixtures("once")
+def test_eight_bits_are_for_who_asks_for_them_and_have_to_be_right(
+    tmp_path: Path, monkeypatch
+) -> None:
+    checkpoint = saved(tmp_path, network())
+    options = {"device": "cpu", "threads": 1, "cache": tmp_path / "cache"}
+    for name in ("auto", "openvino"):
+        engine = make_engine(checkpoint, engine=name, precision="int8", **options)
+        assert (engine.name, engine.precision) == ("openvino", "int8")
+        assert engine.reason == "precision set by PRECISION"
+        engine.close()
+    monkeypatch.setitem(agreement.BOUNDS, "int8", Bound(mean=1.1, worst=1.1, length=0))
+    with pytest.raises(EngineDisagrees, match="in int8 computes other features"):
+        make_engine(checkpoint, engine="auto", precision="int8", **options)
 
 
 @pytest.mark.usefixtures("once")

@@ -23,6 +23,7 @@ from app.inference.engines.agreement import EngineDisagrees
 from app.inference.engines.base import Concurrency
 from app.inference.engines.beside import ALL_TO_DECODING, decode_a_photo
 from app.inference.engines.openvino_cpu import OpenVinoEngine, suited
+from app.inference.engines.quantising import quantised
 from model_store.network import BranchSpec, ComparatorSpec, NetworkSpec, Side
 from model_store.network.backbones import dlib_face
 from model_store.preprocessing import Preprocessing, prepare
@@ -37,11 +38,14 @@ def engine_for(models: Mapping[Side, ov.Model], threads: int = 2, precision: str
     return OpenVinoEngine(models, precision=precision, threads=threads, reason="")
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
 def test_features_do_not_depend_on_batch_mates_and_are_the_networks(precision: str) -> None:
     made = network()
-    engine = engine_for(in_openvino(), precision=precision)
     batch = np.stack([prepare(pixels(seed), made.preprocessing) for seed in range(13)])
+    models = in_openvino()
+    if precision == "int8":
+        models = {side: quantised(model, batch) for side, model in models.items()}
+    engine = engine_for(models, precision=precision)
     together = engine.features(batch, Side.LEFT)
     alone = np.concatenate([engine.features(image[None], Side.LEFT) for image in batch])
     backwards = engine.features(batch[::-1], Side.RIGHT)[::-1]
