@@ -49,6 +49,7 @@ class Library:
         self._last_failure: str | None = None
         self.failure: str | None = None
         self._has_served = False
+        self._lost_default = False
         self._thread = ThreadPoolExecutor(1, "twinlens-load")
         self._loading: asyncio.Task[None] | None = None
         # Whoever makes a catalogue from the present one must be alone until it is in place.
@@ -121,7 +122,7 @@ class Library:
         # Who took it out of the store meanwhile wants nothing mended.
         if served and name not in found.models:
             if default and self._missing_default(found) is not None:
-                self._has_served = False
+                self._lost_default = True
             raise ModelLost(
                 f"model '{name}' is not served any more: no version of it in the store "
                 f"{self._store.root} can be loaded{found.why_refused(name)}"
@@ -133,7 +134,9 @@ class Library:
         What has served goes on, whatever becomes of the store: the models that are left are better
         than no service. But a default that was lost with its engine is missing as after a start.
         """
-        return None if self._has_served else self._missing_default(self._catalogue)
+        if self._has_served and not self._lost_default:
+            return None
+        return self._missing_default(self._catalogue)
 
     def hindrance(self) -> str | None:
         """Why there is no model at all; None where there is one."""
@@ -200,7 +203,8 @@ class Library:
         old = self._catalogue
         self._catalogue = catalogue
         missing = self._missing_default(catalogue)
-        self._has_served |= bool(catalogue.models) and missing is None
+        if catalogue.models and missing is None:
+            self._has_served, self._lost_default = True, False
         versions = {name: model.version for name, model in catalogue.models.items()}
         self._metrics.model_versions(versions)
         self._metrics.distributions.serve(

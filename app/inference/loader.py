@@ -24,6 +24,9 @@ _logger = logging.getLogger(__name__)
 MakeEngine = Callable[[Checkpoint], Engine]
 """Makes an engine of a checkpoint, not yet warm; may raise `InferenceError`."""
 
+_NOT_THERE = (NoSuchData, FileNotFoundError, NotADirectoryError, IsADirectoryError)
+"""Causes of which another try cannot get rid before the files change."""
+
 _RETRY_SECONDS = 5.0
 _LONGEST_RETRY_SECONDS = 600.0
 
@@ -149,7 +152,9 @@ class Loader:
             if model is None:
                 if not models:
                     raise
-                current = self._with_index(current)
+                # A store that seems to have lost every model says nothing of what the default is.
+                if self._store.models():
+                    current = self._with_index(current)
         if model is not None:
             models[name] = model
         return self._with_models(current, models)
@@ -325,7 +330,7 @@ def _in_the_files(error: Exception) -> bool:
     """Whether loading the same files again could only end the same way."""
     if isinstance(error, StoreError):
         cause = error.__cause__
-        return isinstance(cause, NoSuchData) or not isinstance(cause, OSError)
+        return isinstance(cause, _NOT_THERE) or not isinstance(cause, OSError)
     return isinstance(error, _Unsound)
 
 

@@ -20,3 +20,10 @@ def loader(store: ModelStore, default: str | None = None, make: MakeEngine = on_
         max_batch=2,
         metrics=Metrics(),
     )
+
+
+def damage(path: Path) -> None:
+    """Flips a bit of a version's weights."""
+    data = bytearray((path / "weights.safetensors").read_bytes())
+    data[-1] ^= 1
+    (path / "weights.safetensors").write_bytes(data)

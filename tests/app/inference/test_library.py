@@ -8,7 +8,7 @@ import pytest
 
 from app.inference import library
 from app.inference.catalogue import Catalogue
-from app.inference.errors import NotReady, UnknownModel
+from app.inference.errors import EngineHung, NotReady, UnknownModel
 from app.inference.loader import Loader
 from app.inference.service import Service
 from tests.app.inference.services import image, run, with_engine
@@ -131,6 +131,30 @@ def test_a_default_that_is_lost_with_its_engine_is_missed_until_it_is_there_agai
         shutil.move(tmp_path / "out", store.root / "tiny" / "1")
         await service.look()
         assert service.unready_reason() is None
+
+    run(store.root, scenario)
+
+
+def test_a_lost_default_does_not_have_a_further_model_that_hangs_end_what_serves(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = store_of(tmp_path / "store", "tiny", "plain")
+    elsewhere = Elsewhere()
+
+    async def scenario(service: Service) -> None:
+        with_engine(service, elsewhere, "tiny")
+        shutil.move(store.root / "tiny" / "1", tmp_path / "out")
+        elsewhere.gone = True
+        await until(lambda: "tiny" not in service.catalogue.models)
+
+        def hang(_: object) -> object:
+            raise EngineHung("it has not answered for 600 s")
+
+        monkeypatch.setattr(service._library._loader, "_make", hang)
+        store.save("further", network(seed=3))
+        await service.look()
+        assert service.failure is None
+        assert "the default model 'further' is not loaded" in (service.unready_reason() or "")
 
     run(store.root, scenario)
 

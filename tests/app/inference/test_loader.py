@@ -1,26 +1,16 @@
-import errno
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 
 from app.inference.catalogue import Catalogue
-from app.inference.engines import Engine
-from app.inference.errors import EngineGone, NotReady, UnknownModel
+from app.inference.errors import NotReady, UnknownModel
 from app.inference.loader import Loader
 from app.observability.metrics import Metrics
-from model_store import ModelStore, checkpoint
-from model_store.errors import CheckpointDamaged, ModelNotFound, StoreError
-from model_store.manifest import Manifest
-from tests.app.inference.loading import loader, on_torch
-from tests.app.material import SPEC, fill_store, network, store_of
-
-
-def damage(path: Path) -> None:
-    data = bytearray((path / "weights.safetensors").read_bytes())
-    data[-1] ^= 1
-    (path / "weights.safetensors").write_bytes(data)
+from model_store import ModelStore
+from model_store.errors import StoreError
+from tests.app.inference.loading import damage, loader, on_torch
+from tests.app.material import SPEC, fill_store, network
 
 
 def test_what_can_be_loaded_is_and_the_rest_is_reported(tmp_path) -> None:
@@ -286,95 +276,3 @@ def test_a_refusal_goes_with_the_version_it_is_of(tmp_path) -> None:
     shutil.rmtree(tmp_path / "tiny" / "2")
     third = subject.update(second)
     assert [refusal.name for refusal in third.refused] == ["broken"]
-
-
-def test_an_engine_that_was_rebuilt_is_not_made_once_more_at_the_next_look(tmp_path) -> None:
-    subject = loader(fill_store(tmp_path))
-    first = subject.update(Catalogue())
-    second = subject.rebuild(first, "tiny")
-    assert second.models["tiny"].engine is not first.models["tiny"].engine
-    assert second.models["plain"] is first.models["plain"]
-    assert subject.update(second) is second
-
-
-def test_an_engine_is_not_rebuilt_of_what_was_moved_out_but_of_the_newest_that_is_left(
-    tmp_path,
-) -> None:
-    store = store_of(tmp_path / "store", "plain", "tiny", "tiny")
-    subject = loader(store)
-    first = subject.update(Catalogue())
-    shutil.move(store.root / "tiny" / "2", tmp_path / "out")
-    second = subject.rebuild(first, "tiny")
-    assert second.models["tiny"].version == 1
-    assert second.models["plain"] is first.models["plain"]
-    assert subject.update(second) is second
-
-
-@pytest.mark.parametrize("loss", ["moved out", "damaged"])
-def test_a_model_of_which_nothing_can_be_loaded_any_more_ends_with_its_engine(
-    tmp_path, loss: str
-) -> None:
-    store = store_of(tmp_path / "store", "plain", "tiny")
-    path = store.save("tiny", network(seed=1)).path
-    subject = loader(store)
-    first = subject.update(Catalogue())
-    damage(store.root / "tiny" / "1")
-    if loss == "damaged":
-        damage(path)
-    else:
-        shutil.move(path, tmp_path / "out")
-    going_on = subject.update(first)
-    assert going_on.models["tiny"] is first.models["tiny"]
-    found = subject.rebuild(going_on, "tiny")
-    assert found.models == {"plain": first.models["plain"]}
-    assert ("tiny", 1) in [(refusal.name, refusal.version) for refusal in found.refused]
-    assert subject.update(found) is found
-
-
-@pytest.mark.parametrize("damaged", [False, True])
-def test_a_version_that_cannot_be_read_for_a_moment_is_not_given_up(
-    tmp_path, monkeypatch: pytest.MonkeyPatch, damaged: bool
-) -> None:
-    store = store_of(tmp_path / "store", "plain", "tiny", "tiny")
-    subject = loader(store)
-    first = subject.update(Catalogue())
-    if damaged:
-        damage(store.root / "tiny" / "2")
-    unreadable = 1 if damaged else 2
-    real = checkpoint.read_weights
-
-    def flaky(folder: Path, manifest: Manifest) -> object:
-        if manifest.version == unreadable:
-            raise CheckpointDamaged(f"{folder} cannot be read") from OSError(errno.EIO, "EIO")
-        return real(folder, manifest)
-
-    monkeypatch.setattr(checkpoint, "read_weights", flaky)
-    with pytest.raises(CheckpointDamaged, match="cannot be read"):
-        subject.rebuild(first, "tiny")
-
-
-def test_a_device_process_that_ends_again_does_not_take_the_older_version_away(tmp_path) -> None:
-    store = store_of(tmp_path / "store", "plain", "tiny", "tiny")
-    subject = loader(store)
-    first = subject.update(Catalogue())
-    damage(store.root / "tiny" / "2")
-    make = subject._make
-
-    def gone(_: object) -> Engine:
-        raise EngineGone("the device process ended")
-
-    subject._make = gone
-    with pytest.raises(EngineGone):
-        subject.rebuild(first, "tiny")
-    subject._make = make
-    assert subject.rebuild(first, "tiny").models["tiny"].version == 1
-
-
-def test_the_last_model_is_not_done_away_with(tmp_path) -> None:
-    store = ModelStore(tmp_path / "store")
-    path = store.save("tiny", network()).path
-    subject = loader(store)
-    first = subject.update(Catalogue())
-    shutil.move(path, tmp_path / "out")
-    with pytest.raises(ModelNotFound):
-        subject.rebuild(first, "tiny")
