@@ -249,7 +249,8 @@ class ModelStore(StoreReader):
         Which of several is to be it, is for the user to say.
         """
         # Asked before it is there: of two that are published at once, one becomes the default.
-        first = self._is_only(draft.name)
+        hidden = self._hidden_beside(draft.name)
+        first = not hidden and self._is_only(draft.name)
         self._keep_only(draft.name)
         reference = self._reference(draft.name, publish_version(incoming, draft, after=after))
 
@@ -266,9 +267,13 @@ class ModelStore(StoreReader):
 
         # The model is there, whether or not it can be made the default.
         try:
-            if lacks_default(self.index()):
+            index = self.index()
+            if lacks_default(index):
                 made_default = update_index(self.root, with_default).default == draft.name
                 return replace(reference, made_default=made_default)
+            if hidden and index.default is None and after is None:
+                choose = self.command("model_store", "default", "NAME")
+                return replace(reference, index_error=f"{hidden}; choose what answers: {choose}")
         except StoreError as error:
             return replace(reference, index_error=str(error))
         return reference
@@ -300,11 +305,15 @@ class ModelStore(StoreReader):
         return default not in IMPORTED_MODELS and not self._listed(self._stands_for(default, index))
 
     def _is_only(self, name: str) -> bool:
-        """Whether the store is known to hold no other model."""
+        """Whether the store holds no other model, as far as can be seen."""
         try:
-            # What cannot be listed at the moment may be the one that answers.
-            if self.unreadable().keys() - {name}:
-                return False
             return all(found.name == name for found in self.models())
         except StoreError:
             return False
+
+    def _hidden_beside(self, name: str) -> str:
+        """Why others cannot be listed at the moment, of which one may be what answers."""
+        with suppress(StoreError):
+            found = self.unreadable()
+            return "; ".join(reason for other, reason in found.items() if other != name)
+        return ""

@@ -312,8 +312,11 @@ def test_no_model_takes_the_default_from_one_that_cannot_be_read_at_the_moment(t
     (store.root / "store.json").unlink()
     old.rename(tmp_path / "aside")
     old.symlink_to("old")
-    assert store.told_default(store.save("new", tiny.network())) == ""
+    told = store.told_default(store.save("new", tiny.network()))
+    assert f"{old} cannot be read" in told
+    assert "choose what answers: python -m model_store default NAME" in told
     assert store.index().default is None
+    assert store.told_default(store.save("new", tiny.network())) == told
 
 
 def test_a_first_model_that_did_not_get_to_be_the_default_is_it_when_another_comes(tmp_path: Path):
