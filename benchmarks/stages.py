@@ -17,7 +17,7 @@ import orjson
 import torch
 
 from app.inference.engines import make_engine
-from app.settings import EngineName, Settings
+from app.settings import EngineName, PrecisionName, Settings
 from benchmarks.output import add_outputs, write_outputs
 from benchmarks.photos import load_photos
 from model_store import ModelStore
@@ -30,6 +30,12 @@ T = TypeVar("T")
 
 _PHOTOS = 32
 _BATCHES = (1, 4, 8)
+_ENGINES: tuple[tuple[EngineName, PrecisionName], ...] = (
+    ("openvino", "float32"),
+    ("openvino", "bfloat16"),
+    ("openvino", "int8"),
+    ("torch", "float32"),
+)
 
 
 def best(work: Callable[[T], object], items: Sequence[T], turns: int) -> float:
@@ -56,12 +62,11 @@ def measure(model: str, turns: int) -> dict[str, float]:
         "decode": best(lambda file: decode(file, spec=spec), files, turns),
         "resize and crop": best(lambda image: prepare(image, spec), images, turns),
     }
-    engines: tuple[EngineName, ...] = ("openvino", "torch")
-    for name in engines:
+    for name, precision in _ENGINES:
         engine = make_engine(
             store.load(model),
             engine=name,
-            precision="float32",
+            precision=precision,
             device="cpu",
             threads=1,
             cache=settings.engine_cache,
@@ -70,7 +75,7 @@ def measure(model: str, turns: int) -> dict[str, float]:
         for size in _BATCHES:
             batches = [prepared[start : start + size] for start in range(0, _PHOTOS, size)]
             took = best(partial(engine.features, side=Side.LEFT), batches, turns)
-            found[f"forward, {name} float32, batch {size}"] = took / size
+            found[f"forward, {name} {precision}, batch {size}"] = took / size
         rows = engine.features(prepared[:1], Side.LEFT)
         engine.close()
     answer = {"model": model, "version": 1, "dimension": rows.shape[1], "embeddings": rows}
