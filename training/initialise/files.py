@@ -71,18 +71,16 @@ def _unusual(tensor: torch.Tensor) -> str | None:
 
 
 def _tensors_in(content: object, deepest: int = _WRAPPED_DEEPEST) -> dict[str, torch.Tensor]:
-    """Those under a customary key; without such, those that stand loose, as a figure may beside it.
+    """Those under a customary key, or those that stand loose if these are more: figures may, too.
 
     Not endlessly deep: a dictionary may be its own content.
     """
     if not isinstance(content, dict):
         return {}
-    for key in _WRAPPERS if deepest else ():
-        wrapped = _tensors_in(content.get(key), deepest - 1)
-        if wrapped:
-            return wrapped
-    return {
+    loose = {
         name: value
         for name, value in content.items()
         if isinstance(name, str) and isinstance(value, torch.Tensor)
     }
+    wrapped = (_tensors_in(content.get(key), deepest - 1) for key in _WRAPPERS if deepest)
+    return max(next(filter(None, wrapped), {}), loose, key=len)

@@ -107,13 +107,16 @@ def fill(module: nn.Module, tensors: Tensors, *, part: str, source: str) -> Matc
     with torch.no_grad():
         for name, theirs in names.items():
             target, tensor = own[name], tensors[theirs]
-            if _is_grey_of(target, tensor):
-                tensor = tensor.sum(dim=1, keepdim=True)
-                summed.append(name)
-            if target.shape != tensor.shape:
+            grey = _is_grey_of(target, tensor)
+            if not grey and target.shape != tensor.shape:
                 misshapen.append(Misshapen(name, tuple(target.shape), tuple(tensor.shape)))
                 continue
-            target.copy_(_checked(tensor, target.dtype, f"{theirs} of {source}"))
+            # Not all types can be summed, and a sum may be too large for one.
+            tensor = _checked(tensor, target.dtype, f"{theirs} of {source}")
+            if grey:
+                tensor = tensor.sum(dim=1, keepdim=True)
+                summed.append(name)
+            target.copy_(tensor)
             matched.append(name)
     if not matched:
         raise TrainingError(

@@ -16,7 +16,10 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> object:  # noqa: FBT001, FBT002
         try:
-            return super().construct_object(node, deep)
+            made = super().construct_object(node, deep)
+            # In hexadecimal a number may be longer than Python writes out in decimal.
+            if isinstance(made, int):
+                str(made)
         except (yaml.YAMLError, RecursionError):
             raise
         except Exception as error:
@@ -25,6 +28,7 @@ class _Loader(yaml.SafeLoader):
             kind = node.tag.rpartition(":")[2]
             problem = f"a value cannot be read as {kind}; if it is text, put it in quotes"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
+        return made
 
 
 def read_yaml(text: str | bytes) -> object:

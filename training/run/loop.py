@@ -13,7 +13,7 @@ from training.errors import Derailed
 from training.guard.guardian import Guardian
 from training.history import Row
 from training.learning.learner import Learner, Learnt
-from training.progress import Task
+from training.progress import Task, duration
 from training.run.interruption import StopRequest
 from training.run.planning import Plan
 from training.run.state import Kept, Standing
@@ -138,7 +138,7 @@ class Loop:
             return
         limit = self._plan.max_seconds
         if limit is not None and self._plan.out_of_time(standing):
-            self._say(f"step {standing.step}: the time for training is over ({limit / 60:.3g} min)")
+            self._say(f"step {standing.step}: the time for training is over ({duration(limit)})")
         else:
             self._say(
                 f"step {standing.step}: the equal error rate has not fallen for "

@@ -1,3 +1,4 @@
+import os
 import unicodedata
 
 import numpy as np
@@ -138,6 +139,8 @@ def test_what_is_no_image_is_counted_and_what_systems_hide_is_not_seen(tmp_path)
         "__MACOSX/.a/1.png": b"x",
         ".git/config": b"x",
         ".snapshots/monday/a/1.png": b"x",
+        ".Trash-1000/files/1.png": b"x",
+        "a/.ipynb_checkpoints/1.png": b"x",
     }
     for path in (grown(tmp_path / "folder", files), zipped(tmp_path / "data.zip", files)):
         folder = whole(path)
@@ -155,10 +158,10 @@ def test_hidden_images_are_told(tmp_path):
     for path in (grown(tmp_path / "folder", files), zipped(tmp_path / "data.zip", files)):
         assert [item.key for item in whole(path).items] == TWO
         told = dict(line.rsplit(": ", 1) for line in open_sources(path, None).not_used())
-        rename = "rename it, without the dot in front, to use"
+        folder, rename = "a hidden folder with images in it", "rename it, without the dot in front"
         assert told == {
-            "not used: .NET, .new": f"a hidden folder with images in it; {rename} them",
-            "not used: a/.x.png, a/.y.png": f"a hidden image; {rename} it",
+            "not used: .NET, .new": f"{folder}; if they are data, {rename}",
+            "not used: a/.x.png, a/.y.png": f"a hidden image; if it is data, {rename}",
         }
     with pytest.raises(DataError, match=r"no images; not read: 1, such as \.NET \(a hidden "):
         open_data(grown(tmp_path / "all", pngs([".NET/1.png"])))
@@ -180,10 +183,14 @@ def test_what_is_hidden_and_cannot_be_looked_into_is_no_error(tmp_path):
     (root / ".round").symlink_to(root / ".round")
     (root / ".nowhere").symlink_to(tmp_path / "gone")
     (root / ".above").symlink_to(root)
-    (root / ".closed").mkdir(mode=0)
+    grown(root, pngs([".closed/1.png"]))
+    (root / ".closed").chmod(0)
     folder = whole(root)
+    (root / ".closed").chmod(0o700)
     assert [item.key for item in folder.items] == TWO
-    assert [entry.key for entry in folder.skipped] == [".above"]
+    # Root may look into it all the same.
+    closed = [] if os.geteuid() else [".closed"]
+    assert [entry.key for entry in folder.skipped] == [".above", *closed]
 
 
 def test_an_empty_class_and_misplaced_images_are_named(tmp_path):

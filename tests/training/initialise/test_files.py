@@ -46,6 +46,7 @@ ITSELF.update(model=ITSELF)
         {"model": {"layers": 3}, "net": torch.ones(1), "network": WEIGHTS},
         {"model": {"layers": 3}, **WEIGHTS},
         {"model": ITSELF, **WEIGHTS},
+        {"net": {"lr": torch.tensor(0.1)}, **WEIGHTS},
     ],
 )
 def test_what_stands_beside_the_weights_is_not_taken_for_them(tmp_path, content):

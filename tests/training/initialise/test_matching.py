@@ -95,6 +95,20 @@ def test_one_channel_takes_the_sum_over_three():
         torch.testing.assert_close(ours(grey), colour, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize(("kind", "value"), [(torch.float8_e4m3fn, 1.5), (torch.float16, 3e4)])
+def test_three_channels_are_summed_in_the_type_that_is_wanted(kind, value):
+    ours = nn.Conv2d(1, 4, 3)
+    tensors = {"weight": torch.full((4, 3, 3, 3), value).to(kind), "bias": torch.zeros(4)}
+    assert fill(ours, tensors, part="backbone", source="x").summed == ("weight",)
+    assert bool((ours.weight == 3 * float(tensors["weight"].flatten()[0])).all())
+
+
+def test_three_channels_of_another_kind_than_weights_are_refused_as_what_they_are():
+    tensors = {"weight": torch.ones(4, 3, 3, 3).to(torch.int8), "bias": torch.zeros(4)}
+    with pytest.raises(TrainingError, match="weight of x is of the type int8"):
+        fill(nn.Conv2d(1, 4, 3), tensors, part="backbone", source="x")
+
+
 class TestValues:
     @pytest.mark.parametrize("kind", [torch.int8, torch.int64, torch.bool, torch.complex64])
     def test_those_of_another_kind_than_weights_are_refused(self, kind):

@@ -14,6 +14,7 @@ from training.run.folder import Run, RunRecord
 NOT_WHAT_THEY_SEEM = [
     "2024-13-45",
     "9" * 5000,
+    "0x" + "f" * 5000,
     "!!int ''",
     "!!float abc",
     "!!bool abc",

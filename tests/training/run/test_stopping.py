@@ -100,7 +100,7 @@ def test_patience_ends_a_run_that_gets_no_better(fit, capsys):
 
 def test_a_run_ends_when_its_time_is_over(fit, capsys):
     path = fit("validation.times=8", "max_minutes=0.0001").find("m").path
-    assert "the time for training is over (0.0001 min)" in capsys.readouterr().err
+    assert "the time for training is over (0 s)" in capsys.readouterr().err
     with (path / "history.csv").open() as file:
         steps = [int(row["step"]) for row in csv.DictReader(file)]
     assert steps[-1] == 3, "the first validation of eight in 24 steps"
@@ -111,7 +111,7 @@ def test_of_two_limits_the_one_that_ended_it_is_said(place, tmp_path, capsys, mo
     sets = ("max_steps=24", "max_minutes=0.0001")
     words = [*fit_words(place, tmp_path / "store"), *with_recipe(place, *sets)]
     assert main([*words, "--minutes", "1"]) == 0
-    assert "the time for training is over (0.0001 min)" in capsys.readouterr().err
+    assert "the time for training is over (0 s)" in capsys.readouterr().err
 
 
 def test_it_ends_by_time_where_nobody_looks_at_it(fit, capsys):

@@ -15,6 +15,8 @@ HIDDEN_DEPTH = 2
 """So deep below a hidden folder an image may lie: it may be a class, or a group of some."""
 
 _JUNK = frozenset({"__MACOSX"})
+_SYSTEMS = frozenset({".AppleDouble", ".@__thumb", ".ipynb_checkpoints", ".thumbnails", *_JUNK})
+"""Folders in which systems and tools keep copies of what is elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -97,14 +99,14 @@ def hidden_image(key: str) -> Skipped | None:
     parts = PurePosixPath(key).parts
     first = next(number for number, part in enumerate(parts) if hidden(part))
     inside = len(parts) - 1 - first
-    systems = any(part in _JUNK or part.startswith("._") for part in parts)
+    systems = any(part in _SYSTEMS or part.startswith(("._", ".Trash")) for part in parts)
     if systems or inside > HIDDEN_DEPTH or PurePosixPath(key).suffix.lower() not in SUFFIXES:
         return None
     if not inside:
-        return Skipped(key, "a hidden image; rename it, without the dot in front, to use it")
+        return Skipped(key, "a hidden image; if it is data, rename it, without the dot in front")
     return Skipped(
         "/".join(parts[: first + 1]),
-        "a hidden folder with images in it; rename it, without the dot in front, to use them",
+        "a hidden folder with images in it; if they are data, rename it, without the dot in front",
     )
 
 
