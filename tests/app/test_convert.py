@@ -11,6 +11,7 @@ from app.inference.engines.conversion import ConversionFailed
 from model_store import ModelStore
 from model_store.network import Side
 from model_store.pictures import COUNT, drawn
+from tests.app.inference.conversions import eight_bits
 from tests.app.material import network
 
 
@@ -52,6 +53,7 @@ def test_what_is_converted_is_not_converted_again(store, tmp_path, monkeypatch, 
     engine.close()
 
 
+@eight_bits
 def test_eight_bits_are_converted_where_they_are_asked_for(store, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TWINLENS_PRECISION", "int8")
     assert main(["convert"]) == 0

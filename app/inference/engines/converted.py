@@ -14,6 +14,7 @@ from pathlib import Path
 import openvino as ov
 
 from app.inference.engines.conversion import ConversionFailed, convert
+from app.inference.engines.eight_bits import adds_up
 from app.inference.engines.openvino_runtime import runtime
 from app.inference.engines.quantising import quantised
 from app.inference.engines.rounding import rounded
@@ -73,8 +74,9 @@ class ConvertedModels:
                 whose convolutions are.
 
         Raises:
-            ConversionFailed: It cannot be converted.
+            ConversionFailed: It cannot be converted, or this CPU cannot compute it.
         """
+        _check_possible(precision)
         key = _key(checkpoint, side, precision)
         about = fields(model=checkpoint.manifest.name, folder=str(self._folder / key))
         model = self._read(key)
@@ -106,9 +108,10 @@ class ConvertedModels:
         """Converts a branch ahead of its use, unless the folder has it.
 
         Raises:
-            ConversionFailed: It cannot be converted.
+            ConversionFailed: It cannot be converted, or this CPU cannot compute it.
             OSError: The folder cannot be written to, or others could write to it.
         """
+        _check_possible(precision)
         key = _key(checkpoint, side, precision)
         if self._read(key) is None:
             self._write(key, self._made(checkpoint, side, precision))
@@ -173,6 +176,15 @@ class ConvertedModels:
             too_many = number > _KEPT and idle > _UNUSED_SECONDS
             if too_many or (size > _KEPT_BYTES and idle > _IDLE_SECONDS):
                 shutil.rmtree(entry, ignore_errors=True)
+
+
+def _check_possible(precision: str) -> None:
+    """Also of what is there already: a CPU that could has made it."""
+    if precision == "int8" and not adds_up():
+        raise ConversionFailed(
+            "this CPU loses a part of what products of eight bits come to (it has no VNNI), so "
+            "that TWINLENS_PRECISION=int8 is not for it; set TWINLENS_PRECISION=auto"
+        )
 
 
 def _size(folder: Path) -> int:

@@ -6,11 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import openvino as ov
+import pytest
 
 from app.inference.engines import conversion
+from app.inference.engines.eight_bits import adds_up
 from model_store import Checkpoint, ModelStore
 from model_store.network import SiameseNetwork, Side
 from tests.app.material import network
+
+eight_bits = pytest.mark.skipif(
+    not adds_up(), reason="this CPU has no dot products of eight bits (VNNI)"
+)
 
 
 def saved(folder: Path, made: SiameseNetwork) -> Checkpoint:

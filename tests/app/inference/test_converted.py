@@ -25,7 +25,7 @@ from model_store import Checkpoint, ModelStore
 from model_store.locks import locked
 from model_store.network import SiameseNetwork, Side
 from model_store.probe import Probe
-from tests.app.inference.conversions import cosine, in_openvino, saved
+from tests.app.inference.conversions import cosine, eight_bits, in_openvino, saved
 from tests.app.material import network, picture
 
 
@@ -112,7 +112,7 @@ def test_what_a_killed_process_left_goes_and_what_another_writes_stays(tmp_path:
 
 
 @pytest.mark.usefixtures("once")
-@pytest.mark.parametrize("precision", ["auto", "int8"])
+@pytest.mark.parametrize("precision", ["auto", pytest.param("int8", marks=eight_bits)])
 def test_a_service_answers_from_it(tmp_path: Path, precision: str) -> None:
     store = ModelStore(tmp_path / "store")
     store.save("tiny", network())

@@ -12,7 +12,7 @@ from app.inference.engines.agreement import Bound, EngineDisagrees
 from app.inference.engines.openvino_cpu import OpenVinoEngine
 from app.inference.errors import InferenceError
 from model_store import Checkpoint
-from tests.app.inference.conversions import saved
+from tests.app.inference.conversions import eight_bits, saved
 from tests.app.material import network
 
 
@@ -60,6 +60,7 @@ def test_the_engine_says_what_it_is_and_why(tmp_path: Path) -> None:
         engine.close()
 
 
+@eight_bits
 @pytest.mark.usefixtures("once")
 def test_eight_bits_are_for_who_asks_for_them_and_have_to_be_right(
     tmp_path: Path, monkeypatch

@@ -28,7 +28,7 @@ from model_store.network import BranchSpec, ComparatorSpec, NetworkSpec, Side
 from model_store.network.backbones import dlib_face
 from model_store.preprocessing import Preprocessing, prepare
 from model_store.probe import Probe
-from tests.app.inference.conversions import cosine, in_openvino
+from tests.app.inference.conversions import cosine, eight_bits, in_openvino
 from tests.app.material import network, pixels
 from tests.app.serving import wait_until
 from tests.tiny import seeded
@@ -38,7 +38,9 @@ def engine_for(models: Mapping[Side, ov.Model], threads: int = 2, precision: str
     return OpenVinoEngine(models, precision=precision, threads=threads, reason="")
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+@pytest.mark.parametrize(
+    "precision", ["float32", "bfloat16", pytest.param("int8", marks=eight_bits)]
+)
 def test_features_do_not_depend_on_batch_mates_and_are_the_networks(precision: str) -> None:
     made = network()
     batch = np.stack([prepare(pixels(seed), made.preprocessing) for seed in range(13)])

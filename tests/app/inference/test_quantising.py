@@ -17,7 +17,7 @@ from app.inference.engines.converted import ConvertedModels
 from app.inference.engines.openvino_runtime import runtime
 from app.inference.engines.quantising import grid, quantised
 from model_store.network import Side
-from tests.app.inference.conversions import saved
+from tests.app.inference.conversions import eight_bits, saved
 from tests.app.material import network
 
 
@@ -68,6 +68,7 @@ def _one(weights: np.ndarray) -> ov.Model:
     return ov.Model([ops.convolution(pixels, ops.constant(weights), *kept).output(0)], [images])
 
 
+@eight_bits
 def test_a_convolution_is_what_a_loop_over_whole_numbers_makes_of_it() -> None:
     rng = np.random.default_rng(0)
     weights = rng.normal(size=(5, 3, 2, 2)).astype(np.float32)
@@ -117,6 +118,7 @@ def _deep() -> tuple[ov.Model, np.ndarray, np.ndarray]:
     return to_openvino(made, torch.from_numpy(images[:2])), images[:8], images[8:]
 
 
+@eight_bits
 def test_a_network_in_eight_bits_errs_little_on_pictures_it_was_not_made_by() -> None:
     exact, by, others = _deep()
     wanted = _computed(exact, others)
@@ -124,6 +126,7 @@ def test_a_network_in_eight_bits_errs_little_on_pictures_it_was_not_made_by() ->
     assert 0 < np.abs(found - wanted).max() < 0.02 * np.abs(wanted).max()
 
 
+@eight_bits
 def test_its_features_are_right_in_the_mean() -> None:
     exact, by, _ = _deep()
     wanted = _computed(exact, by).mean(0)[:24]
@@ -139,9 +142,8 @@ def test_what_it_was_made_of_stays_as_it_was() -> None:
     assert not any(node.get_type_name() == "FakeQuantize" for node in exact.get_ops())
 
 
+@eight_bits
 def test_every_convolution_is_computed_in_eight_bits() -> None:
-    if "INT8" not in runtime().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        pytest.skip("this CPU does not compute in eight bits")
     exact, by, _ = _deep()
     types = {}
     for name, model in (("exact", exact), ("eight", quantised(exact, by))):
@@ -156,6 +158,7 @@ def test_every_convolution_is_computed_in_eight_bits() -> None:
     assert set(types["eight"]) <= {"i8", "u8"}
 
 
+@eight_bits
 def test_filters_of_nothing_give_nothing() -> None:
     weights = np.zeros((2, 3, 2, 2), np.float32)
     weights[1] = 1
@@ -174,6 +177,7 @@ class _Linear(nn.Module):
         return self.linear(images.to(torch.float32).flatten(1))
 
 
+@eight_bits
 def test_a_network_without_convolutions_is_refused(tmp_path: Path, monkeypatch) -> None:
     linear = to_openvino(_Linear().eval(), torch.zeros(2, 2, 2, 3, dtype=torch.uint8))
     monkeypatch.setattr(converted, "convert", lambda network, side: linear)
@@ -182,6 +186,7 @@ def test_a_network_without_convolutions_is_refused(tmp_path: Path, monkeypatch) 
         models.get(saved(tmp_path, network()), Side.LEFT, "int8")
 
 
+@eight_bits
 @pytest.mark.usefixtures("once")
 def test_it_is_kept_beside_the_exact_one(tmp_path: Path, monkeypatch) -> None:
     checkpoint = saved(tmp_path, network())
