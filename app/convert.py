@@ -14,7 +14,7 @@ from app.inference.engines import make_engine
 from app.inference.engines.conversion import ConversionFailed
 from app.inference.engines.converted import ConvertedModels
 from app.inference.errors import InferenceError
-from app.settings import Settings, read_settings
+from app.settings import PrecisionName, Settings, read_settings
 from model_store import Checkpoint
 from model_store.errors import StoreError, TwinlensError
 from model_store.reader import StoreReader
@@ -35,7 +35,12 @@ def main(arguments: list[str]) -> int:
             try:
                 _convert(store.load(reference.name), folder, settings)
             except InferenceError as error:
-                print(f"{reference.name}: stays with PyTorch: {error}")
+                if settings.precision == "int8":
+                    # Who serves in eight bits alone has nothing to fall back on.
+                    print(f"error: {reference.name}: {error}", file=sys.stderr)
+                    status = EXIT_USAGE
+                else:
+                    print(f"{reference.name}: stays with PyTorch: {error}")
             except StoreError as error:
                 print(f"error: {reference.name}: {error}", file=sys.stderr)
                 status = EXIT_USAGE
@@ -57,18 +62,25 @@ def _convert(checkpoint: Checkpoint, folder: ConvertedModels, settings: Settings
     """One model, for every precision that it may be served in.
 
     Raises:
-        InferenceError: OpenVINO cannot run it.
+        InferenceError: OpenVINO cannot run it, or not in eight bits where these are asked for.
         OSError: The folder cannot be written to, or others could write to it.
     """
     for side in checkpoint.network.sides:
         folder.put(checkpoint, side)
         # Where it is served there may be another CPU; float32 is for all of them.
-        for precision in ("bfloat16", "int8"):
-            if precision in ("bfloat16", settings.precision):
-                with contextlib.suppress(ConversionFailed):
-                    folder.put(checkpoint, side, precision)
-    # It finds out, and keeps, in which precision.
-    make_engine(checkpoint, engine="openvino", device="cpu", cache=settings.engine_cache).close()
+        with contextlib.suppress(ConversionFailed):
+            folder.put(checkpoint, side, "bfloat16")
+        if settings.precision == "int8":
+            folder.put(checkpoint, side, "int8")
+    # The one finds out, and keeps, in which precision; the other whether it could be served.
+    asked: tuple[PrecisionName, ...] = (
+        ("auto", "int8") if settings.precision == "int8" else ("auto",)
+    )
+    for precision in asked:
+        cache = settings.engine_cache
+        make_engine(
+            checkpoint, engine="openvino", device="cpu", precision=precision, cache=cache
+        ).close()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,7 +6,9 @@ import os
 import pytest
 
 from app.__main__ import main
-from app.inference.engines import converted, cpu, make_engine
+from app.exits import EXIT_USAGE
+from app.inference.engines import agreement, converted, cpu, make_engine
+from app.inference.engines.agreement import Bound
 from app.inference.engines.conversion import ConversionFailed
 from model_store import ModelStore
 from model_store.network import Side
@@ -59,6 +61,17 @@ def test_eight_bits_are_converted_where_they_are_asked_for(store, tmp_path, monk
     assert main(["convert"]) == 0
     assert "one: converted" in capsys.readouterr().out
     assert len(list((tmp_path / "converted").iterdir())) == 9
+
+
+@eight_bits
+def test_what_could_not_be_served_in_eight_bits_is_an_error(store, monkeypatch, capsys):
+    monkeypatch.setenv("TWINLENS_PRECISION", "int8")
+    monkeypatch.setitem(agreement.BOUNDS, "int8", Bound(mean=1.1, worst=1.1, length=0))
+    assert main(["convert"]) == EXIT_USAGE
+    told = capsys.readouterr()
+    for name in ("one", "two"):
+        assert f"error: {name}: openvino on cpu in int8 computes other features" in told.err
+    assert "converted" not in told.out
 
 
 def test_what_cannot_be_converted_is_said_and_passed_over(store, monkeypatch, capsys):

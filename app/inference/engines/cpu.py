@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
+_ROUNDED = ("bfloat16", "int8")
+
 _WORTH_ROUNDING = 1.3
 """How many times faster bfloat16 must be to be chosen: CPUs that compute it by themselves are 1.8
 times as fast and more, the others no faster than in float32 or slower. What a busy machine adds to
@@ -60,9 +62,8 @@ def make_cpu_engine(
         raise InferenceError(
             "TWINLENS_PRECISION=float16 is for CUDA devices; on the CPU set TWINLENS_PRECISION=auto"
         )
-    rounding = precision in ("bfloat16", "int8")
     if engine == "torch":
-        if rounding:
+        if precision in _ROUNDED:
             raise InferenceError(
                 f"TWINLENS_PRECISION={precision} is for TWINLENS_ENGINE=openvino; with "
                 "TWINLENS_ENGINE=torch set TWINLENS_PRECISION=auto"
@@ -71,7 +72,7 @@ def make_cpu_engine(
     try:
         return _openvino(checkpoint, precision, threads, cache)
     except InferenceError as error:
-        if engine == "openvino" or rounding:
+        if engine == "openvino" or precision in _ROUNDED:
             raise
         _logger.warning(
             "PyTorch runs this model, more slowly than OpenVINO would: %s",
@@ -93,7 +94,12 @@ def _openvino(
         ) from error
     converted = ConvertedModels(cache)
     if precision != "auto":
-        return _checked(converted, checkpoint, precision, threads, "precision set by PRECISION")
+        try:
+            return _checked(converted, checkpoint, precision, threads, "precision set by PRECISION")
+        except EngineDisagrees as error:
+            if precision not in _ROUNDED:
+                raise
+            raise EngineDisagrees(f"{error}; set TWINLENS_PRECISION=auto") from error
     return _fastest(converted, checkpoint, threads)
 
 

@@ -73,7 +73,9 @@ def test_eight_bits_are_for_who_asks_for_them_and_have_to_be_right(
         assert engine.reason == "precision set by PRECISION"
         engine.close()
     monkeypatch.setitem(agreement.BOUNDS, "int8", Bound(mean=1.1, worst=1.1, length=0))
-    with pytest.raises(EngineDisagrees, match="in int8 computes other features"):
+    with pytest.raises(
+        EngineDisagrees, match=r"in int8 computes other features.*; set TWINLENS_PRECISION=auto$"
+    ):
         make_engine(checkpoint, engine="auto", precision="int8", **options)
 
 
