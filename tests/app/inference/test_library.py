@@ -11,6 +11,7 @@ from app.inference.catalogue import Catalogue
 from app.inference.errors import EngineHung, NotReady, UnknownModel
 from app.inference.loader import Loader
 from app.inference.service import Service
+from model_store import ModelStore
 from tests.app.inference.services import image, run, with_engine
 from tests.app.inference.supervision import Elsewhere, until
 from tests.app.material import fill_store, network, store_of
@@ -93,17 +94,22 @@ def test_an_engine_that_has_ended_and_is_mended_gives_back_what_it_held(store) -
     run(store, scenario)
 
 
+async def lose(service: Service, store: ModelStore, model: str) -> None:
+    """Has a model's only version moved out of the store, and then its engine end."""
+    elsewhere = Elsewhere()
+    with_engine(service, elsewhere, model)
+    shutil.move(store.root / model / "1", store.root.parent / "out")
+    elsewhere.gone = True
+    await until(lambda: model not in service.catalogue.models)
+
+
 def test_a_model_that_the_store_has_lost_ends_with_its_engine_and_the_others_go_on(
     tmp_path,
 ) -> None:
     store = store_of(tmp_path / "store", "tiny", "plain")
-    elsewhere = Elsewhere()
 
     async def scenario(service: Service) -> None:
-        with_engine(service, elsewhere, "plain")
-        shutil.move(store.root / "plain" / "1", tmp_path / "out")
-        elsewhere.gone = True
-        await until(lambda: "plain" not in service.catalogue.models)
+        await lose(service, store, "plain")
         await until(lambda: service.hindrance() is None)
         assert (await service.inference.embed([image(1)])).embeddings.shape == (1, 16)
         with pytest.raises(UnknownModel, match="no model 'plain'"):
@@ -118,13 +124,9 @@ def test_a_model_that_the_store_has_lost_ends_with_its_engine_and_the_others_go_
 
 def test_a_default_that_is_lost_with_its_engine_is_missed_until_it_is_there_again(tmp_path) -> None:
     store = store_of(tmp_path / "store", "tiny", "plain")
-    elsewhere = Elsewhere()
 
     async def scenario(service: Service) -> None:
-        with_engine(service, elsewhere, "tiny")
-        shutil.move(store.root / "tiny" / "1", tmp_path / "out")
-        elsewhere.gone = True
-        await until(lambda: "tiny" not in service.catalogue.models)
+        await lose(service, store, "tiny")
         await until(lambda: service.hindrance() is None)
         assert "the default model 'tiny' is not loaded" in (service.unready_reason() or "")
         assert service.failure is None
@@ -139,13 +141,9 @@ def test_a_lost_default_does_not_have_a_further_model_that_hangs_end_what_serves
     tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = store_of(tmp_path / "store", "tiny", "plain")
-    elsewhere = Elsewhere()
 
     async def scenario(service: Service) -> None:
-        with_engine(service, elsewhere, "tiny")
-        shutil.move(store.root / "tiny" / "1", tmp_path / "out")
-        elsewhere.gone = True
-        await until(lambda: "tiny" not in service.catalogue.models)
+        await lose(service, store, "tiny")
 
         def hang(_: object) -> object:
             raise EngineHung("it has not answered for 600 s")
