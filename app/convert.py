@@ -8,13 +8,14 @@ times, is what this is for.
 import argparse
 import contextlib
 import sys
+from functools import partial
 
 from app.exits import EXIT_USAGE
 from app.inference.engines import make_engine
 from app.inference.engines.conversion import ConversionFailed
 from app.inference.engines.converted import ConvertedModels
 from app.inference.errors import InferenceError
-from app.settings import PrecisionName, Settings, read_settings
+from app.settings import Settings, read_settings
 from model_store import Checkpoint
 from model_store.errors import StoreError, TwinlensError
 from model_store.reader import StoreReader
@@ -72,15 +73,13 @@ def _convert(checkpoint: Checkpoint, folder: ConvertedModels, settings: Settings
             folder.put(checkpoint, side, "bfloat16")
         if settings.precision == "int8":
             folder.put(checkpoint, side, "int8")
-    # The one finds out, and keeps, in which precision; the other whether it could be served.
-    asked: tuple[PrecisionName, ...] = (
-        ("auto", "int8") if settings.precision == "int8" else ("auto",)
+    make = partial(
+        make_engine, checkpoint, engine="openvino", device="cpu", cache=settings.engine_cache
     )
-    for precision in asked:
-        cache = settings.engine_cache
-        make_engine(
-            checkpoint, engine="openvino", device="cpu", precision=precision, cache=cache
-        ).close()
+    # It finds out, and keeps, in which precision.
+    make().close()
+    if settings.precision == "int8":
+        make(precision="int8").close()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -32,37 +32,28 @@ class Filters:
     inputs: npt.NDArray[np.int64]
 
 
-def join_normalisation(model: ov.Model) -> None:
-    """Multiplies what normalises a convolution's result into its weights, as compiling would.
+def opened(model: ov.Model) -> tuple[ov.Model, list[Filters]]:
+    """A copy to change, and its convolutions with constant weights, as compiling would have them.
+
+    What normalises a convolution's result is multiplied into its weights.
+
+    Args:
+        model: As `conversion.convert` makes it.
+
+    Returns:
+        The convolutions are those of the copy, each after all that it depends on.
 
     Raises:
         RuntimeError: This version of OpenVINO cannot.
     """
+    model = model.clone()
     try:
         # Only OpenVINO's own tools are promised this.
         from openvino._offline_transformations import apply_moc_transformations
     except ImportError as error:
         raise RuntimeError(f"this version of OpenVINO cannot prepare it: {error}") from error
     apply_moc_transformations(model, False)
-
-
-def convolutions(model: ov.Model) -> Iterator[Filters]:
-    """Those with constant weights, each after all that it depends on."""
-    for node in model.get_ordered_ops():
-        kind = node.get_type_name()
-        if kind not in _CONVOLUTIONS or not _is_constant(node.input_value(1).get_node()):
-            continue
-        shape = tuple(node.input_value(1).get_shape())
-        groups, shape = (shape[0], shape[1:]) if kind == "GroupConvolution" else (1, shape)
-        filters, inputs = groups * shape[0], shape[1]
-        weights = np.array(node.input_value(1).get_node().data, np.float64)
-        first = np.repeat(np.arange(groups), shape[0]) * inputs
-        yield Filters(
-            node,
-            weights.reshape(filters, inputs, -1),
-            _added(node, filters),
-            first[:, None] + np.arange(inputs),
-        )
+    return model, list(_convolutions(model))
 
 
 def results(model: ov.Model, wanted: Sequence[ov.Output], images: UInt8Batch) -> list[Floats]:
@@ -79,6 +70,24 @@ def results(model: ov.Model, wanted: Sequence[ov.Output], images: UInt8Batch) ->
     observed = ov.Model(list(wanted), model.get_parameters())
     compiled = runtime().compile_model(observed, "CPU", {"INFERENCE_PRECISION_HINT": ov.Type.f32})
     return [np.array(value, np.float64) for value in compiled({0: images}).values()]
+
+
+def _convolutions(model: ov.Model) -> Iterator[Filters]:
+    for node in model.get_ordered_ops():
+        kind = node.get_type_name()
+        if kind not in _CONVOLUTIONS or not _is_constant(node.input_value(1).get_node()):
+            continue
+        shape = tuple(node.input_value(1).get_shape())
+        groups, shape = (shape[0], shape[1:]) if kind == "GroupConvolution" else (1, shape)
+        filters, inputs = groups * shape[0], shape[1]
+        weights = np.array(node.input_value(1).get_node().data, np.float64)
+        first = np.repeat(np.arange(groups), shape[0]) * inputs
+        yield Filters(
+            node,
+            weights.reshape(filters, inputs, -1),
+            _added(node, filters),
+            first[:, None] + np.arange(inputs),
+        )
 
 
 def _added(node: ov.Node, filters: int) -> ov.Node | None:

@@ -21,8 +21,7 @@ from app.inference.engines.base import UInt8Batch
 from app.inference.engines.convolutions import (
     Filters,
     Floats,
-    convolutions,
-    join_normalisation,
+    opened,
     results,
 )
 from app.inference.engines.openvino_runtime import runtime
@@ -42,9 +41,7 @@ def quantised(model: ov.Model, images: UInt8Batch) -> ov.Model:
     Raises:
         RuntimeError: It has no convolutions, or OpenVINO cannot compute it.
     """
-    model = model.clone()
-    join_normalisation(model)
-    found = list(convolutions(model))
+    model, found = opened(model)
     if not found:
         raise RuntimeError("it has no convolutions, and eight bits are for those")
     lowest, highest, means = _seen(model, found, images)
@@ -53,7 +50,8 @@ def quantised(model: ov.Model, images: UInt8Batch) -> ov.Model:
         source = filters.node.input_value(0)
         known = source.get_node().get_name(), source.get_index()
         # Those that take the same share one, or it would be computed twice.
-        grids[known] = grids.get(known) or _fake(source, *grid(low, high), levels=_LEVELS)
+        if known not in grids:
+            grids[known] = _fake(source, *grid(low, high), levels=_LEVELS)
         filters.node.input(0).replace_source_output(grids[known].output(0))
         weights = filters.node.input_value(1)
         most = _largest(filters).astype(np.float32)

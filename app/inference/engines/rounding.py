@@ -18,8 +18,7 @@ from app.inference.engines.base import UInt8Batch
 from app.inference.engines.convolutions import (
     Filters,
     Floats,
-    convolutions,
-    join_normalisation,
+    opened,
     results,
 )
 
@@ -37,9 +36,7 @@ def rounded(model: ov.Model, images: UInt8Batch) -> ov.Model:
     Raises:
         RuntimeError: OpenVINO cannot compute the network.
     """
-    model = model.clone()
-    join_normalisation(model)
-    found = list(convolutions(model))
+    model, found = opened(model)
     for filters, (mean, variance) in zip(found, _seen(model, found, images), strict=True):
         _round(filters, mean, variance)
     model.validate_nodes_and_infer_types()
