@@ -3,7 +3,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 
 from model_store import ModelStore, imports
 from model_store.errors import ModelNotFound
@@ -120,14 +119,3 @@ def test_every_importable_model_has_its_manifest():
     assert importable() == sorted(IMPORTED_MODELS)
     for name in importable():
         assert template(name).name == name
-
-
-def test_imported_weights_give_what_the_reference_network_gives(imported: ModelStore):
-    """The mean and spread of efficientnet-lite-pytorch 0.1.0 on the same input and weights."""
-    backbone = imported.load("photos").network.branches[0].backbone
-    images = torch.linspace(0, 5000, 3 * 224 * 224).sin().view(1, 3, 224, 224)
-    with torch.inference_mode():
-        features = backbone(images)
-    assert features.shape == (1, 1280, 7, 7)
-    assert features.mean().item() == pytest.approx(0.111177, rel=1e-3)
-    assert features.std().item() == pytest.approx(0.494929, rel=1e-3)

