@@ -24,8 +24,7 @@ _logger = logging.getLogger(__name__)
 MakeEngine = Callable[[Checkpoint], Engine]
 """Makes an engine of a checkpoint, not yet warm; may raise `InferenceError`."""
 
-_NOT_THERE = (NoSuchData, FileNotFoundError, NotADirectoryError, IsADirectoryError)
-"""Causes of which another try cannot get rid before the files change."""
+_NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 _RETRY_SECONDS = 5.0
 _LONGEST_RETRY_SECONDS = 600.0
@@ -145,7 +144,7 @@ class Loader:
         try:
             model = self._load(name, version, self._fingerprint(name, version))
         except StoreError as error:
-            if not _in_the_files(error):
+            if not _lost(error):
                 raise
             model = self._newest_sound(name)
             _logger.exception("model lost", extra=fields(model=name, version=version))
@@ -170,7 +169,7 @@ class Loader:
             try:
                 return self._load(name, version, files)
             except Exception as error:
-                if not _in_the_files(error):
+                if not _lost(error):
                     raise
                 self._refuse(name, version, files, error, _RETRY_SECONDS)
         return None
@@ -330,8 +329,18 @@ def _in_the_files(error: Exception) -> bool:
     """Whether loading the same files again could only end the same way."""
     if isinstance(error, StoreError):
         cause = error.__cause__
-        return isinstance(cause, _NOT_THERE) or not isinstance(cause, OSError)
+        return isinstance(cause, NoSuchData) or not isinstance(cause, OSError)
     return isinstance(error, _Unsound)
+
+
+def _lost(error: Exception) -> bool:
+    """Whether a version is not to be had from the files as they are.
+
+    A file that is not there may be there again, with the times that it had: it is looked for again.
+    """
+    return _in_the_files(error) or (
+        isinstance(error, StoreError) and isinstance(error.__cause__, _NOT_THERE)
+    )
 
 
 class _Unsound(InferenceError):

@@ -1,6 +1,7 @@
 """When the loader tries again what it could not load."""
 
 import itertools
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -9,9 +10,10 @@ from app.inference import loader as module
 from app.inference.catalogue import Catalogue
 from app.inference.engines import Engine
 from app.inference.errors import EngineHung
-from model_store import Checkpoint, ModelStore
+from model_store import Checkpoint, ModelStore, checkpoint
 from model_store.errors import StoreError
 from model_store.files import NoSuchData
+from model_store.manifest import Manifest
 from tests.app.inference.loading import loader, on_torch
 from tests.app.material import fill_store, network
 
@@ -47,6 +49,35 @@ def test_what_failed_for_a_reason_outside_its_files_is_tried_again(
     found = subject.update(found, at_once=True)
     assert found.models["tiny"].version == 1
     assert not found.refused
+
+
+def test_a_file_that_was_missing_for_a_moment_is_looked_for_again(
+    tmp_path, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ModelStore(tmp_path / "store")
+    store.save("tiny", network())
+    subject = loader(store)
+    first = subject.update(Catalogue())
+    weights = store.save("tiny", network(seed=1)).path / "weights.safetensors"
+    real = checkpoint.read_weights
+
+    def away(folder: Path, manifest: Manifest) -> object:
+        monkeypatch.setattr(checkpoint, "read_weights", real)
+        weights.rename(tmp_path / "aside")
+        try:
+            return real(folder, manifest)
+        finally:
+            (tmp_path / "aside").rename(weights)
+
+    monkeypatch.setattr(checkpoint, "read_weights", away)
+    clock.now = 100
+    found = subject.update(first)
+    assert found.models["tiny"].version == 1
+    assert "weights.safetensors" in found.refused[0].error
+    clock.now = 104
+    assert subject.update(found).models["tiny"].version == 1
+    clock.now = 105
+    assert subject.update(found).models["tiny"].version == 2
 
 
 def test_what_was_refused_is_tried_again_when_a_file_of_it_is_touched(
