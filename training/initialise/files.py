@@ -71,9 +71,10 @@ def _unusual(tensor: torch.Tensor) -> str | None:
 
 
 def _tensors_in(content: object, deepest: int = _WRAPPED_DEEPEST) -> dict[str, torch.Tensor]:
-    """Those under a customary key, or those that stand loose if these are more: figures may, too.
+    """Those under a customary key or those that stand loose: whichever have the most values.
 
-    Not endlessly deep: a dictionary may be its own content.
+    Figures may stand beside the weights, as tensors of one value. Not endlessly deep: a dictionary
+    may be its own content.
     """
     if not isinstance(content, dict):
         return {}
@@ -82,5 +83,9 @@ def _tensors_in(content: object, deepest: int = _WRAPPED_DEEPEST) -> dict[str, t
         for name, value in content.items()
         if isinstance(name, str) and isinstance(value, torch.Tensor)
     }
-    wrapped = (_tensors_in(content.get(key), deepest - 1) for key in _WRAPPERS if deepest)
-    return max(next(filter(None, wrapped), {}), loose, key=len)
+    wrapped = [_tensors_in(content.get(key), deepest - 1) for key in _WRAPPERS if deepest]
+    return max(*wrapped, loose, key=_values) if wrapped else loose
+
+
+def _values(tensors: dict[str, torch.Tensor]) -> int:
+    return sum(tensor.numel() for tensor in tensors.values())

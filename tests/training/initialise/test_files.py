@@ -47,6 +47,8 @@ ITSELF.update(model=ITSELF)
         {"model": {"layers": 3}, **WEIGHTS},
         {"model": ITSELF, **WEIGHTS},
         {"net": {"lr": torch.tensor(0.1)}, **WEIGHTS},
+        {"model": {"lr": torch.tensor(0.1)}, "network": WEIGHTS},
+        {"state_dict": WEIGHTS, **{name: torch.tensor(0.1) for name in ("epoch", "loss", "lr")}},
     ],
 )
 def test_what_stands_beside_the_weights_is_not_taken_for_them(tmp_path, content):
