@@ -14,6 +14,7 @@ from app.exits import EXIT_USAGE
 from app.inference.engines import make_engine
 from app.inference.engines.conversion import ConversionFailed
 from app.inference.engines.converted import ConvertedModels
+from app.inference.engines.cpu import asked_for
 from app.inference.errors import InferenceError
 from app.settings import Settings, read_settings
 from model_store import Checkpoint
@@ -36,8 +37,7 @@ def main(arguments: list[str]) -> int:
             try:
                 _convert(store.load(reference.name), folder, settings)
             except InferenceError as error:
-                if settings.precision == "int8":
-                    # Who serves in eight bits alone has nothing to fall back on.
+                if asked_for(settings.engine, settings.precision):
                     print(f"error: {reference.name}: {error}", file=sys.stderr)
                     status = EXIT_USAGE
                 else:
@@ -63,7 +63,7 @@ def _convert(checkpoint: Checkpoint, folder: ConvertedModels, settings: Settings
     """One model, for every precision that it may be served in.
 
     Raises:
-        InferenceError: OpenVINO cannot run it, or not in eight bits where these are asked for.
+        InferenceError: OpenVINO cannot run it, or the service would not as it is set.
         OSError: The folder cannot be written to, or others could write to it.
     """
     for side in checkpoint.network.sides:
@@ -73,13 +73,11 @@ def _convert(checkpoint: Checkpoint, folder: ConvertedModels, settings: Settings
             folder.put(checkpoint, side, "bfloat16")
         if settings.precision == "int8":
             folder.put(checkpoint, side, "int8")
-    make = partial(
-        make_engine, checkpoint, engine="openvino", device="cpu", cache=settings.engine_cache
-    )
+    make = partial(make_engine, checkpoint, device="cpu", cache=settings.engine_cache)
     # It finds out, and keeps, in which precision.
-    make().close()
-    if settings.precision == "int8":
-        make(precision="int8").close()
+    make(engine="openvino").close()
+    if asked_for(settings.engine, settings.precision):
+        make(engine=settings.engine, precision=settings.precision).close()
 
 
 def _parser() -> argparse.ArgumentParser:

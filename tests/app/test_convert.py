@@ -1,6 +1,7 @@
 """`python -m app convert`, and a start that finds what it made."""
 
 import logging
+import math
 import os
 
 import pytest
@@ -10,6 +11,7 @@ from app.exits import EXIT_USAGE
 from app.inference.engines import agreement, converted, cpu, make_engine
 from app.inference.engines.agreement import Bound
 from app.inference.engines.conversion import ConversionFailed
+from app.inference.engines.eight_bits import adds_up
 from model_store import ModelStore
 from model_store.network import Side
 from model_store.pictures import COUNT, drawn
@@ -72,6 +74,40 @@ def test_what_could_not_be_served_in_eight_bits_is_an_error(store, monkeypatch, 
     for name in ("one", "two"):
         assert f"error: {name}: openvino on cpu in int8 computes other features" in told.err
     assert "converted" not in told.out
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision", "harmed", "told"),
+    [
+        ("auto", "bfloat16", "bfloat16", "in bfloat16 computes other features"),
+        ("openvino", "float32", "float32", "in float32 computes other features"),
+        ("openvino", "auto", "float32", "in float32 computes other features"),
+        ("torch", "int8", None, "int8 is for TWINLENS_ENGINE=openvino"),
+    ],
+)
+def test_what_the_service_would_refuse_as_it_is_set_is_an_error(
+    store, monkeypatch, capsys, engine, precision, harmed, told
+):
+    if precision == "int8" and not adds_up():
+        pytest.skip("this CPU has no dot products of eight bits (VNNI)")
+    monkeypatch.setenv("TWINLENS_ENGINE", engine)
+    monkeypatch.setenv("TWINLENS_PRECISION", precision)
+    monkeypatch.setattr(cpu, "_WORTH_ROUNDING", math.inf)  # So that `auto` takes float32.
+    if harmed is not None:
+        monkeypatch.setitem(agreement.BOUNDS, harmed, Bound(mean=1.1, worst=1.1, length=0))
+    assert main(["convert"]) == EXIT_USAGE
+    said = capsys.readouterr()
+    for name in ("one", "two"):
+        assert f"error: {name}: " in said.err
+    assert told in said.err
+    assert "converted" not in said.out
+
+
+def test_what_stays_with_pytorch_is_said_where_the_service_takes_that(store, monkeypatch, capsys):
+    monkeypatch.setenv("TWINLENS_PRECISION", "float32")
+    monkeypatch.setitem(agreement.BOUNDS, "float32", Bound(mean=1.1, worst=1.1, length=0))
+    assert main(["convert"]) == 0
+    assert capsys.readouterr().out.count("stays with PyTorch") == 2
 
 
 def test_what_cannot_be_converted_is_said_and_passed_over(store, monkeypatch, capsys):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 _ROUNDED = ("bfloat16", "int8")
+_OTHERWISE = "TWINLENS_PRECISION=auto"
 
 _WORTH_ROUNDING = 1.3
 """How many times faster bfloat16 must be to be chosen: CPUs that compute it by themselves are 1.8
@@ -36,6 +37,16 @@ _MEASURED_SECONDS = 1.0
 _TRIALS = (6, 60)
 """At least and at most, as many as the time allows. It is measured once and kept, so it may take
 long enough to find each precision undisturbed."""
+
+
+def asked_for(engine: EngineName, precision: PrecisionName) -> bool:
+    """Whether settings name OpenVINO, or what it alone computes in: nothing takes its place then.
+
+    Args:
+        engine: As the `ENGINE` setting.
+        precision: As the `PRECISION` setting.
+    """
+    return engine == "openvino" or precision in _ROUNDED
 
 
 def make_cpu_engine(
@@ -60,19 +71,21 @@ def make_cpu_engine(
     """
     if precision == "float16":
         raise InferenceError(
-            "TWINLENS_PRECISION=float16 is for CUDA devices; on the CPU set TWINLENS_PRECISION=auto"
+            f"TWINLENS_PRECISION=float16 is for CUDA devices; on the CPU set {_OTHERWISE}"
         )
     if engine == "torch":
         if precision in _ROUNDED:
             raise InferenceError(
                 f"TWINLENS_PRECISION={precision} is for TWINLENS_ENGINE=openvino; with "
-                "TWINLENS_ENGINE=torch set TWINLENS_PRECISION=auto"
+                f"TWINLENS_ENGINE=torch set {_OTHERWISE}"
             )
         return TorchCpuEngine(checkpoint.network, threads, "set by ENGINE")
     try:
         return _openvino(checkpoint, precision, threads, cache)
     except InferenceError as error:
-        if engine == "openvino" or precision in _ROUNDED:
+        if precision in _ROUNDED and _OTHERWISE not in str(error):
+            raise InferenceError(f"{error}; with PyTorch set {_OTHERWISE}, too") from error
+        if asked_for(engine, precision):
             raise
         _logger.warning(
             "PyTorch runs this model, more slowly than OpenVINO would: %s",
@@ -99,7 +112,7 @@ def _openvino(
         except EngineDisagrees as error:
             if precision not in _ROUNDED:
                 raise
-            raise EngineDisagrees(f"{error}; set TWINLENS_PRECISION=auto") from error
+            raise EngineDisagrees(f"{error}; set {_OTHERWISE}") from error
     return _fastest(converted, checkpoint, threads)
 
 

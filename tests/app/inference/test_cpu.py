@@ -7,7 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from app.inference.engines import agreement, cpu, gains, make_engine, openvino_streams
+from app.inference.engines import (
+    agreement,
+    conversion,
+    cpu,
+    gains,
+    make_engine,
+    openvino_streams,
+)
 from app.inference.engines.agreement import Bound, EngineDisagrees
 from app.inference.engines.openvino_cpu import OpenVinoEngine
 from app.inference.errors import InferenceError
@@ -77,6 +84,28 @@ def test_eight_bits_are_for_who_asks_for_them_and_have_to_be_right(
         EngineDisagrees, match=r"in int8 computes other features.*; set TWINLENS_PRECISION=auto$"
     ):
         make_engine(checkpoint, engine="auto", precision="int8", **options)
+
+
+@eight_bits
+def test_what_keeps_a_network_from_eight_bits_is_told_with_all_that_must_be_set(
+    tmp_path: Path, monkeypatch
+) -> None:
+    def fail(*_: object) -> ov.Model:
+        raise RuntimeError("unsupported operation")
+
+    monkeypatch.setattr(conversion, "to_openvino", fail)
+    checkpoint = saved(tmp_path, network())
+    options = {"device": "cpu", "threads": 1, "cache": tmp_path / "cache"}
+    for precision in ("bfloat16", "int8"):
+        for name in ("auto", "openvino"):
+            with pytest.raises(
+                InferenceError,
+                match=r"unsupported .*TWINLENS_ENGINE=torch.*TWINLENS_PRECISION=auto, too$",
+            ):
+                make_engine(checkpoint, engine=name, precision=precision, **options)
+    # And what it says to set is what helps.
+    make_engine(checkpoint, engine="torch", precision="auto", **options).close()
+    make_engine(checkpoint, engine="auto", precision="auto", **options).close()
 
 
 @pytest.mark.usefixtures("once")
