@@ -180,7 +180,15 @@ class ConvertedModels:
 
 def _check_possible(precision: str) -> None:
     """Also of what is there already: a CPU that could has made it."""
-    if precision == "int8" and not adds_up():
+    if precision != "int8":
+        return
+    try:
+        possible = adds_up()
+    except RuntimeError as error:
+        raise ConversionFailed(
+            f"OpenVINO cannot compute in eight bits here ({error}); set TWINLENS_PRECISION=auto"
+        ) from error
+    if not possible:
         raise ConversionFailed(
             "this CPU loses a part of what products of eight bits come to (it has no VNNI), so "
             "that TWINLENS_PRECISION=int8 is not for it; set TWINLENS_PRECISION=auto"

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import openvino as ov
 
 from app.inference.engines.base import UInt8Batch
-from app.inference.engines.openvino_runtime import runtime
+from app.inference.engines.openvino_runtime import in_float32
 
 Floats = npt.NDArray[np.float64]
 
@@ -68,8 +68,7 @@ def results(model: ov.Model, wanted: Sequence[ov.Output], images: UInt8Batch) ->
         RuntimeError: OpenVINO cannot compute the network.
     """
     observed = ov.Model(list(wanted), model.get_parameters())
-    compiled = runtime().compile_model(observed, "CPU", {"INFERENCE_PRECISION_HINT": ov.Type.f32})
-    return [np.array(value, np.float64) for value in compiled({0: images}).values()]
+    return [value.astype(np.float64) for value in in_float32(observed)([images])]
 
 
 def _convolutions(model: ov.Model) -> Iterator[Filters]:

@@ -2,9 +2,14 @@
 
 import functools
 import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+import numpy.typing as npt
 import openvino as ov
+
+from app.inference.slices import starting_threads_that_compute
 
 _lock = threading.Lock()
 
@@ -22,6 +27,27 @@ def runtime() -> ov.Core:
     """
     with _lock:
         return _load()
+
+
+def in_float32(
+    model: ov.Model,
+) -> Callable[[Sequence[npt.NDArray[np.generic]]], list[npt.NDArray[np.float32]]]:
+    """What computes a model that is not served, in float32: from its inputs to its results.
+
+    The runtime's threads are started by whatever is computed first, and those of that are to serve,
+    too.
+
+    Raises:
+        RuntimeError: OpenVINO cannot compile it; or, when called, not compute it.
+    """
+    with starting_threads_that_compute():
+        compiled = runtime().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": ov.Type.f32})
+
+    def compute(inputs: Sequence[npt.NDArray[np.generic]]) -> list[npt.NDArray[np.float32]]:
+        with starting_threads_that_compute():
+            return [np.array(value, np.float32) for value in compiled(list(inputs)).values()]
+
+    return compute
 
 
 @functools.cache

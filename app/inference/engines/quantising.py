@@ -24,7 +24,7 @@ from app.inference.engines.convolutions import (
     opened,
     results,
 )
-from app.inference.engines.openvino_runtime import runtime
+from app.inference.engines.openvino_runtime import in_float32
 
 _LEVELS = 256
 _WEIGHT_LEVELS = 255
@@ -39,12 +39,15 @@ def quantised(model: ov.Model, images: UInt8Batch) -> ov.Model:
         images: Pictures of the kind that the network is for, (N, height, width, channels).
 
     Raises:
-        RuntimeError: It has no convolutions, or OpenVINO cannot compute it.
+        RuntimeError: It has no convolutions, does not come to finite numbers, or OpenVINO cannot
+            compute it.
     """
     model, found = opened(model)
     if not found:
         raise RuntimeError("it has no convolutions, and eight bits are for those")
     lowest, highest, means = _seen(model, found, images)
+    if not np.isfinite([*lowest, *highest]).all():
+        raise RuntimeError("it comes to numbers that are not finite; train it again")
     grids: dict[tuple[str, int], ov.Node] = {}
     for filters, low, high in zip(found, lowest, highest, strict=True):
         source = filters.node.input_value(0)
@@ -141,10 +144,10 @@ def _correct(
         unknown.append(missing)
         corrected.append(_mean(whole.output(0)))
     observed = ov.Model(corrected, [*model.get_parameters(), *unknown])
-    compiled = runtime().compile_model(observed, "CPU", {"INFERENCE_PRECISION_HINT": ov.Type.f32})
+    compute = in_float32(observed)
     values = [np.zeros(tuple(missing.get_shape()), np.float32) for missing in unknown]
     for number, mean in enumerate(means):
-        off = mean - np.array(compiled([images, *values])[number], np.float64)
+        off = mean - compute([images, *values])[number].astype(np.float64)
         values[number] += off.reshape(values[number].shape).astype(np.float32)
     for missing, value in zip(unknown, values, strict=True):
         known = ops.constant(value).output(0)

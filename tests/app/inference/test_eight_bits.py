@@ -33,6 +33,19 @@ def test_a_cpu_without_vnni_is_known_by_what_it_computes(most: str) -> None:
     assert found.stdout.strip() == "False"
 
 
+@pytest.mark.usefixtures("once")
+def test_a_cpu_that_cannot_be_asked_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> bool:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(converted, "adds_up", fail)
+    models = ConvertedModels(tmp_path / "cache")
+    with pytest.raises(ConversionFailed, match=r"\(no memory\); set TWINLENS_PRECISION=auto"):
+        models.put(saved(tmp_path, network()), Side.LEFT, "int8")
+
+
 @eight_bits
 @pytest.mark.usefixtures("once")
 def test_neither_what_is_to_be_made_nor_what_is_there_is_for_such_a_cpu(

@@ -1,5 +1,6 @@
 """OpenVINO and signals, in a process of their own: what goes wrong ends it."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -90,6 +91,32 @@ def test_nothing_is_reported_to_its_makers(ended: Ended) -> None:
 def test_a_signal_is_handled_after_an_engine_ended_in_another_thread(ended: Ended) -> None:
     assert ended.status == 0, (ended.status, ended.errors)
     assert ended.said[1:] == ["['SIGTERM']"]
+
+
+_FIRST = """
+import os
+from app.inference.engines.eight_bits import adds_up
+from app.inference.engines.openvino_runtime import runtime
+
+runtime()
+before = set(os.listdir("/proc/self/task"))
+adds_up()
+started = set(os.listdir("/proc/self/task")) - before
+print([os.sched_getscheduler(int(thread)) for thread in started])
+"""
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or os.sched_getscheduler(0) != os.SCHED_OTHER,
+    reason="needs Linux, which alone has SCHED_BATCH, and a process of its usual policy",
+)
+def test_threads_started_before_anything_is_served_are_marked_too():
+    """They are those that a lone image is computed on later."""
+    done = subprocess.run(
+        [sys.executable, "-c", _FIRST], capture_output=True, text=True, timeout=120, check=True
+    )
+    policies = ast.literal_eval(done.stdout)
+    assert set(policies) == {os.SCHED_BATCH}
 
 
 def test_all_threads_have_the_same_one():

@@ -68,6 +68,19 @@ def _one(weights: np.ndarray) -> ov.Model:
     return ov.Model([ops.convolution(pixels, ops.constant(weights), *kept).output(0)], [images])
 
 
+def test_numbers_that_are_not_finite_are_refused() -> None:
+    weights = np.full((2, 2, 1, 1), 3e38, np.float32)
+    weights[1] *= -1
+    first = _one(weights)
+    every = ops.constant(np.ones((1, 2, 1, 1), np.float32))
+    given = first.output(0).get_node().input_value(0)
+    second = ops.convolution(given, every, *([1, 1], [0, 0], [0, 0], [1, 1]))
+    model = ov.Model([second.output(0)], first.get_parameters())
+    images = np.full((1, 8, 8, 2), 255, np.uint8)
+    with pytest.raises(RuntimeError, match="not finite"):
+        quantised(model, images)
+
+
 @eight_bits
 def test_a_convolution_is_what_a_loop_over_whole_numbers_makes_of_it() -> None:
     rng = np.random.default_rng(0)
