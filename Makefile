@@ -86,7 +86,7 @@ bench-engines: $(VENV)/.benchmarks  ## Measure the CPU engine beside others (the
 	@$(BIN)/python -m model_store import photos
 	$(BIN)/python -m benchmarks.engines --json engines.json --plot engines.png
 
-bench-precision: $(READY)  ## Measure what bfloat16 does to figures and decisions (a minute; reads TWINLENS_DATA).
+bench-precision: $(READY)  ## Measure what bfloat16 and int8 do to figures and decisions (a minute; reads TWINLENS_DATA).
 	@$(BIN)/python -m model_store import photos
 	$(BIN)/python -m benchmarks.precision --json precision.json
 

@@ -7,6 +7,7 @@ because whatever else the machine does can only slow a turn down.
 import argparse
 import json
 import math
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import perf_counter
@@ -17,6 +18,7 @@ import orjson
 import torch
 
 from app.inference.engines import make_engine
+from app.inference.errors import InferenceError
 from app.settings import EngineName, PrecisionName, Settings
 from benchmarks.output import add_outputs, write_outputs
 from benchmarks.photos import load_photos
@@ -63,14 +65,18 @@ def measure(model: str, turns: int) -> dict[str, float]:
         "resize and crop": best(lambda image: prepare(image, spec), images, turns),
     }
     for name, precision in _ENGINES:
-        engine = make_engine(
-            store.load(model),
-            engine=name,
-            precision=precision,
-            device="cpu",
-            threads=1,
-            cache=settings.engine_cache,
-        )
+        try:
+            engine = make_engine(
+                store.load(model),
+                engine=name,
+                precision=precision,
+                device="cpu",
+                threads=1,
+                cache=settings.engine_cache,
+            )
+        except InferenceError as error:
+            print(f"{model}: {error}", file=sys.stderr)
+            continue
         engine.warm_up(max(_BATCHES))
         for size in _BATCHES:
             batches = [prepared[start : start + size] for start in range(0, _PHOTOS, size)]
