@@ -89,7 +89,10 @@ class Settings(BaseSettings):
         description="Model that answers where a request names none; unset: the store's default.",
     )
     store_poll_seconds: float = Field(
-        5.0, ge=0, description="Seconds between looks for new models and versions; 0 for never."
+        5.0,
+        ge=0,
+        description="Seconds between looks for new models and versions; 0 for never once what is "
+        "there at the start is loaded.",
     )
 
     device: Literal["auto", "cpu", "cuda"] = Field(

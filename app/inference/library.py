@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from app.inference.catalogue import Catalogue, LoadedModel
@@ -21,6 +23,8 @@ _logger = logging.getLogger(__name__)
 
 # A model may have to be loaded and warmed up.
 _LOOK_SECONDS = 120.0
+_AGAIN_SECONDS = 5.0
+"""After which the only look is taken again if the store could not be read in it."""
 
 
 class Library:
@@ -29,7 +33,8 @@ class Library:
     Args:
         loader: Looks through the store.
         root: Where the store is, for messages.
-        poll_seconds: Time between two looks; 0 for only one.
+        poll_seconds: Time between two looks; 0 for only one, taken again as long as something
+            cannot be loaded for a reason that may pass.
         metrics: Where versions go on record.
 
     Attributes:
@@ -87,9 +92,7 @@ class Library:
         """
         if self._loading is None:
             raise NotReady("no models are being loaded yet; ask again in a few seconds")
-        looking = asyncio.ensure_future(
-            self._change(lambda current: self._loader.update(current, at_once=True))
-        )
+        looking = asyncio.ensure_future(self._update(at_once=True))
         try:
             async with asyncio.timeout(_LOOK_SECONDS):
                 # What is found later is served all the same.
@@ -100,11 +103,15 @@ class Library:
                 "GET /models for what is loaded"
             ) from None
 
-    async def rebuild(self, name: str) -> None:
-        """Puts a new engine in place of a model's.
+    async def rebuild(self, name: str, begun: Callable[[], None] = lambda: None) -> None:
+        """Puts a new engine in place of a model's. A look in progress gives way to that.
 
         The old engine is not closed unless what computes for it has ended: it may be in use by a
         call that never comes back, and closing it could hang too, or raise.
+
+        Args:
+            name: The model.
+            begun: Called when it is its turn: when what was being loaded, if anything, is.
 
         Raises:
             ModelLost: The store cannot give the model any more; it is not served from now on. Where
@@ -118,7 +125,11 @@ class Library:
             served, default = name in current.models, name == current.default_model
             return self._loader.rebuild(current, name)
 
-        found = await self._change(rebuild, retire=False)
+        self._loader.give_way.set()
+        try:
+            found = await self._change(rebuild, retire=False, begun=begun)
+        finally:
+            self._loader.give_way.clear()
         # Who took it out of the store meanwhile wants nothing mended.
         if served and name not in found.models:
             if default and self._missing_default(found) is not None:
@@ -162,7 +173,7 @@ class Library:
         said: str | None = None
         while self.failure is None:
             try:
-                await self._change(self._loader.update)
+                await self._update()
                 self._last_failure = None
             except StoreError as error:
                 self._last_failure = str(error)
@@ -175,16 +186,35 @@ class Library:
             if reason is not None and reason != said:
                 _logger.warning("%s", reason)
             said = reason
-            if not self._poll_seconds:
+            wait = self._poll_seconds or self._until_it_may_pass()
+            if wait is None:
                 return
-            await asyncio.sleep(self._poll_seconds)
+            await asyncio.sleep(wait)
+
+    def _until_it_may_pass(self) -> float | None:
+        """Seconds after which what could not be loaded may be; None where that takes a change."""
+        if self._last_failure is not None:
+            return _AGAIN_SECONDS
+        retry = self._loader.retry
+        return None if retry is None else max(0.0, retry - time.monotonic())
+
+    async def _update(self, *, at_once: bool = False) -> Catalogue:
+        while True:
+            found = await self._change(partial(self._loader.update, at_once=at_once))
+            if not self._loader.gave_way:
+                return found
 
     async def _change(
-        self, make: Callable[[Catalogue], Catalogue], *, retire: bool = True
+        self,
+        make: Callable[[Catalogue], Catalogue],
+        *,
+        retire: bool = True,
+        begun: Callable[[], None] = lambda: None,
     ) -> Catalogue:
         """Puts in place what the loading thread makes of the present catalogue."""
         loop = asyncio.get_running_loop()
         async with self._changing:
+            begun()
             found = await loop.run_in_executor(self._thread, make, self._catalogue)
             if found is not self._catalogue:
                 replaced = self._switch(found)

@@ -1,22 +1,21 @@
 """Brings a catalogue up to date with the store: new versions in beside the old, then a switch."""
 
-import contextlib
 import logging
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from app.inference.catalogue import Catalogue, LoadedModel, Refusal
 from app.inference.engines import Engine
 from app.inference.engines.agreement import EngineDisagrees, check
 from app.inference.errors import EngineHung, InferenceError
+from app.inference.fingerprint import Fingerprint, fingerprint
 from app.observability.logs import fields
 from app.observability.metrics import Metrics
 from model_store import Checkpoint
-from model_store.checkpoint import MANIFEST
 from model_store.errors import StoreError
-from model_store.files import NoSuchData, sha256_of
+from model_store.files import NoSuchData
 from model_store.reader import StoreReader
 
 _logger = logging.getLogger(__name__)
@@ -28,8 +27,6 @@ _NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 _RETRY_SECONDS = 5.0
 _LONGEST_RETRY_SECONDS = 600.0
-
-_Fingerprint = tuple[str | None, tuple[tuple[str, int, int], ...]]
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class _Refused:
         delay: Seconds from this try to the next.
     """
 
-    files: _Fingerprint
+    files: Fingerprint
     error: str
     retry: float | None
     delay: float
@@ -62,6 +59,10 @@ class Loader:
 
     Attributes:
         hung: Why the last look tried no further models; None where nothing hung.
+        give_way: Set by whoever waits for a look to end: it then loads no further models.
+        gave_way: Whether the last look left something out for that reason.
+        retry: Monotonic time from which a look may load what could not be loaded before; None
+            where that takes a change of its files.
     """
 
     def __init__(
@@ -80,10 +81,13 @@ class Loader:
         self._metrics = metrics
         self._refused: dict[tuple[str, int], _Refused] = {}
         # Of each model, as its files were before it was loaded.
-        self._files: dict[str, _Fingerprint] = {}
+        self._files: dict[str, Fingerprint] = {}
         self._warned: str | None = None
         self._index_read = False
         self.hung: str | None = None
+        self.give_way = threading.Event()
+        self.gave_way = False
+        self.retry: float | None = None
 
     def update(self, current: Catalogue, *, at_once: bool = False) -> Catalogue:
         """The catalogue that should take the current one's place; the same one if all is as it was.
@@ -93,7 +97,8 @@ class Loader:
         change; but where the reason was not in them (memory was short, a device process died), it
         is, after ever longer times. A model of which no version can be loaded goes on as it was. If
         what computes hangs, nothing further is tried in this look.
-        A store that cannot be read, or that seems to have lost every model, changes nothing.
+        A store that cannot be read, or that seems to have lost every model, changes nothing. It
+        ends early if `give_way` is set, and is to be done again then.
 
         Args:
             current: What is loaded.
@@ -102,7 +107,7 @@ class Loader:
         Raises:
             StoreError: The store cannot be read, and nothing is loaded that could go on.
         """
-        self.hung = None
+        self.hung, self.gave_way = None, False
         try:
             names = [reference.name for reference in self._store.models()]
         except StoreError as error:
@@ -121,6 +126,9 @@ class Loader:
             if model is not None:
                 models[name] = model
         found = self._with_models(self._with_index(current), models)
+        self.retry = min(
+            (each.retry for each in self._refused.values() if each.retry is not None), default=None
+        )
         return current if found == current else found
 
     def rebuild(self, current: Catalogue, name: str) -> Catalogue:
@@ -239,7 +247,7 @@ class Loader:
         return loaded if versions or self._hidden(name) else None
 
     def _try(
-        self, name: str, version: int, files: _Fingerprint, *, at_once: bool
+        self, name: str, version: int, files: Fingerprint, *, at_once: bool
     ) -> LoadedModel | None:
         """A version, unless it cannot be loaded, or was refused and nothing has changed."""
         if self.hung is not None:
@@ -252,6 +260,9 @@ class Loader:
             and not at_once
             and (known.retry is None or known.retry > time.monotonic())
         ):
+            return None
+        if self.give_way.is_set():
+            self.gave_way = True
             return None
         try:
             return self._load(name, version, files)
@@ -270,8 +281,8 @@ class Loader:
         except OSError:
             return []
 
-    def _fingerprint(self, name: str, version: int) -> _Fingerprint:
-        return _fingerprint(self._store.root / name / str(version))
+    def _fingerprint(self, name: str, version: int) -> Fingerprint:
+        return fingerprint(self._store.root / name / str(version))
 
     def _hidden(self, name: str) -> bool:
         """Whether a model is there and cannot be looked at."""
@@ -282,7 +293,7 @@ class Loader:
             return True
         return False
 
-    def _load(self, name: str, version: int, files: _Fingerprint) -> LoadedModel:
+    def _load(self, name: str, version: int, files: Fingerprint) -> LoadedModel:
         checkpoint = self._store.load(name, version)
         # Where none is stored the network is asked, which has to be before an engine takes it over.
         _ = checkpoint.reference
@@ -310,7 +321,7 @@ class Loader:
         return LoadedModel(checkpoint.manifest, checkpoint.network, engine, checkpoint.typicality)
 
     def _refuse(
-        self, name: str, version: int, files: _Fingerprint, error: Exception, delay: float
+        self, name: str, version: int, files: Fingerprint, error: Exception, delay: float
     ) -> None:
         _logger.error("model refused", exc_info=error, extra=fields(model=name, version=version))
         # The messages of Twinlens' own errors are for users; others may say anything.
@@ -368,23 +379,3 @@ def _check(engine: Engine, checkpoint: Checkpoint) -> None:
             f"{error}; choose another engine, use the versions of PyTorch and Twinlens that it was "
             "saved with, or train or import it again"
         ) from error
-
-
-def _fingerprint(folder: Path) -> _Fingerprint:
-    """Changes when a file of the folder does.
-
-    Names, sizes and times alone would not: builds that can be repeated give every file the same
-    time. Numbers of inodes would, but some network volumes give a file a new one at any time.
-    """
-    manifest, digest = folder / MANIFEST, None
-    with contextlib.suppress(OSError):
-        # It has the digests of the others.
-        digest = sha256_of(manifest) if manifest.is_file() else None
-    found = []
-    try:
-        for file in sorted(folder.iterdir()):
-            status = file.stat()
-            found.append((file.name, status.st_size, status.st_mtime_ns))
-    except OSError:
-        pass
-    return digest, tuple(found)

@@ -14,6 +14,8 @@ _logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.25
 _REBUILD_SECONDS = 120.0
+_TURN_SECONDS = 600.0
+"""Most that is waited for a model that is just being loaded, as it is for one on a device."""
 _TRUST_SECONDS = 600.0
 
 
@@ -23,8 +25,8 @@ class Supervisor:
     Args:
         batcher: What is watched.
         decoder: Likewise.
-        rebuild: Puts a new engine in place of a model's; raises `ModelLost` where it has done away
-            with the model instead.
+        rebuild: Puts a new engine in place of a model's, and calls what it is given when it begins;
+            raises `ModelLost` where it has done away with the model instead.
         lanes: Of each model that serves now, one.
         watchdog_seconds: A call of an engine that takes longer counts as hung, and so does the
             decoder if each of its threads is at one image for longer.
@@ -40,7 +42,7 @@ class Supervisor:
         batcher: Batcher,
         decoder: Decoder,
         *,
-        rebuild: Callable[[str], Awaitable[None]],
+        rebuild: Callable[[str, Callable[[], None]], Awaitable[None]],
         lanes: Callable[[], Iterable[Lane]],
         watchdog_seconds: float,
         metrics: Metrics,
@@ -81,7 +83,8 @@ class Supervisor:
 
     async def _mend(self, fault: Fault) -> str | None:
         """None once it is mended or worth another try, else why it is not."""
-        now = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        now = loop.time()
         # What ends one model's engine may end those of others, each of which is mended once; but
         # what has ended of itself is started anew by whoever started it, however often.
         trusted = now - self._mended.get(fault.model, -_TRUST_SECONDS) >= _TRUST_SECONDS
@@ -89,8 +92,10 @@ class Supervisor:
             return f"{fault.reason}, again after it was mended; the process ends"
         if fault.model is not None:
             try:
-                async with asyncio.timeout(_REBUILD_SECONDS):
-                    await self._rebuild(fault.model)
+                async with asyncio.timeout(_TURN_SECONDS) as limit:
+                    await self._rebuild(
+                        fault.model, lambda: limit.reschedule(loop.time() + _REBUILD_SECONDS)
+                    )
             except EngineGone as error:
                 _logger.warning("not mended yet: %s", error)
                 return None

@@ -75,13 +75,21 @@ async def supervision(
     rebuild: Callable[[str], Awaitable[None]],
     watchdog_seconds: float,
     lanes: Callable[[], list[Lane]] = list,
+    turn: float = 0.0,
 ) -> AsyncIterator[tuple[Batcher, Decoder, Supervisor]]:
+    """Of which a rebuilding has to wait for its turn, in seconds."""
+
+    async def in_turn(model: str, begun: Callable[[], None]) -> None:
+        await asyncio.sleep(turn)
+        begun()
+        await rebuild(model)
+
     batcher = Batcher(max_batch=4, threads=2, callers=Callers(), metrics=metrics)
     decoder = Decoder(threads=1, max_pixels=1_000_000, metrics=metrics)
     supervisor = Supervisor(
         batcher,
         decoder,
-        rebuild=rebuild,
+        rebuild=in_turn,
         lanes=lanes,
         watchdog_seconds=watchdog_seconds,
         metrics=metrics,
@@ -100,11 +108,12 @@ def supervised(
     rebuild: Callable[[str], Awaitable[None]],
     watchdog_seconds: float = 0.5,
     lanes: Callable[[], list[Lane]] = list,
+    turn: float = 0.0,
 ) -> Metrics:
     metrics = Metrics()
 
     async def main() -> None:
-        async with supervision(metrics, rebuild, watchdog_seconds, lanes) as (
+        async with supervision(metrics, rebuild, watchdog_seconds, lanes, turn) as (
             batcher,
             _,
             supervisor,

@@ -7,11 +7,16 @@ import threading
 import pytest
 
 from app.inference import library
-from app.inference.catalogue import Catalogue
+from app.inference import loader as module
+from app.inference.catalogue import Catalogue, LoadedModel
 from app.inference.errors import EngineHung, NotReady, UnknownModel
+from app.inference.library import Library
 from app.inference.loader import Loader
 from app.inference.service import Service
+from app.observability.metrics import Metrics
 from model_store import ModelStore
+from model_store.errors import CheckpointDamaged
+from tests.app.inference.loading import loader
 from tests.app.inference.services import image, run, with_engine
 from tests.app.inference.supervision import Elsewhere, until
 from tests.app.material import fill_store, network, store_of
@@ -21,7 +26,7 @@ from tests.app.serving import wait_until
 def test_a_look_that_fails_is_no_harm(store, monkeypatch: pytest.MonkeyPatch) -> None:
     looks = 0
 
-    def fails(loader: Loader, current: Catalogue) -> Catalogue:
+    def fails(loader: Loader, current: Catalogue, *, at_once: bool) -> Catalogue:
         nonlocal looks
         looks += 1
         raise RuntimeError("a bug")
@@ -81,6 +86,75 @@ def test_an_engine_is_not_mended_while_somebody_looks(tmp_path) -> None:
         assert service.catalogue.models["plain"].engine is not old
 
     run(tmp_path, scenario)
+
+
+def test_a_look_gives_way_to_the_mending_of_an_engine_and_goes_on(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = store_of(tmp_path / "store", "one", "three", "two")
+    gate = threading.Event()
+    done: list[tuple[str, int]] = []
+    real = Loader._load
+
+    def load(self: Loader, name: str, version: int, files: tuple) -> LoadedModel:
+        if version == 2:
+            assert gate.wait(30)
+        done.append((name, version))
+        return real(self, name, version, files)
+
+    async def scenario(service: Service) -> None:
+        for seed, name in enumerate(("one", "two")):
+            store.save(name, network(seed=10 + seed))
+        done.clear()
+        monkeypatch.setattr(Loader, "_load", load)
+        looking = asyncio.create_task(service.look())
+        await until(service._library._changing.locked)
+        mending = asyncio.create_task(service._library.rebuild("three"))
+        await asyncio.sleep(0.05)
+        gate.set()
+        await asyncio.gather(looking, mending)
+        assert done == [("one", 2), ("three", 1), ("two", 2)]
+        assert {service.catalogue.models[name].version for name in ("one", "two")} == {2}
+
+    run(store.root, scenario)
+
+
+@pytest.mark.parametrize("store_is_there", [True, False])
+def test_the_only_look_is_not_over_while_what_could_not_be_loaded_may_be(
+    store, monkeypatch: pytest.MonkeyPatch, store_is_there: bool
+) -> None:
+    monkeypatch.setattr(library, "_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0.01)
+    failures = iter(["the device process ended"])
+    real = Loader._load
+
+    def load(self: Loader, name: str, version: int, files: tuple) -> LoadedModel:
+        for failure in failures if name == "tiny" else ():
+            raise RuntimeError(failure)
+        return real(self, name, version, files)
+
+    def update(self: Loader, current: Catalogue, *, at_once: bool = False) -> Catalogue:
+        monkeypatch.setattr(Loader, "update", looked)
+        raise CheckpointDamaged("the store cannot be read")
+
+    looked = Loader.update
+    if store_is_there:
+        monkeypatch.setattr(Loader, "_load", load)
+    else:
+        monkeypatch.setattr(Loader, "update", update)
+
+    async def scenario() -> None:
+        metrics = Metrics()
+        subject = Library(loader(ModelStore(store)), root=store, poll_seconds=0, metrics=metrics)
+        subject.start()
+        await subject.first_look()
+        assert len(subject.catalogue.models) < 4
+        await asyncio.wait_for(subject._loading, 30)
+        assert sorted(subject.catalogue.models) == ["ordered", "plain", "sided", "tiny"]
+        assert [each.name for each in subject.catalogue.refused] == ["broken"]
+        await subject.close()
+
+    asyncio.run(scenario())
 
 
 def test_an_engine_that_has_ended_and_is_mended_gives_back_what_it_held(store) -> None:

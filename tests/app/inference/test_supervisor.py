@@ -166,6 +166,27 @@ def test_rebuilding_that_fails_is_the_end(how: str, monkeypatch: pytest.MonkeyPa
     assert metrics.registry.get_sample_value("twinlens_engine_rebuilds_total", labels) == 1
 
 
+@pytest.mark.parametrize("patience", [0.01, 600.0])
+def test_waiting_for_a_model_that_is_being_loaded_is_not_the_time_of_rebuilding(
+    patience: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_REBUILD_SECONDS", 0.1)
+    monkeypatch.setattr(module, "_TURN_SECONDS", patience)
+    rebuilt: list[str] = []
+
+    async def rebuild(model: str) -> None:
+        rebuilt.append(model)
+
+    async def scenario(batcher: Batcher, supervisor: Supervisor) -> None:
+        with pytest.raises(EngineFailed):
+            await submit(batcher, lane(FaultyEngine(["die"])), grey(1))
+        await until(lambda: bool(rebuilt) or supervisor.failure is not None)
+        assert (supervisor.failure is None) == (patience > 1)
+
+    supervised(scenario, rebuild, turn=0.3)
+    assert rebuilt == (["mean"] if patience > 1 else [])
+
+
 def test_a_device_for_which_no_thread_can_be_started_is_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
