@@ -206,9 +206,11 @@ class DeviceServer:
     def _let_go(self, held: _Held) -> None:
         with self._lock:
             held.holders -= 1
-            if held.holders or self._engines.get(held.key) is not held:
+            if held.holders:
                 return
-            del self._engines[held.key]
+            # Another one may have taken its place meanwhile.
+            if self._engines.get(held.key) is held:
+                del self._engines[held.key]
         with self._making:
             held.engine.close()
 

@@ -146,6 +146,26 @@ def test_who_still_has_an_engine_that_was_replaced_goes_on_with_it(tmp_path: Pat
             engine.close()
 
 
+def test_one_that_was_replaced_is_closed_after_its_last_holder(tmp_path: Path) -> None:
+    store = fill_store(tmp_path / "store")
+    manifest = store.manifest("tiny")
+    with served(tmp_path, store) as (path, made):
+        # As two front-ends do whose version's files were copied over themselves.
+        both = RemoteEngines(path), RemoteEngines(path)
+        before = [each.make(manifest) for each in both]
+        after = [each.make(manifest) for each in both]
+        assert len(made) == 2
+        before[0].close()
+        before[1].features(batch_of(1), Side.LEFT)
+        assert not made[0].closed.is_set()
+        before[1].close()
+        assert made[0].closed.wait(10)
+        for engine in after:
+            engine.features(batch_of(1), Side.LEFT)
+            engine.close()
+        assert made[1].closed.wait(10)
+
+
 def test_lone_images_do_not_wait_for_each_other(tmp_path: Path) -> None:
     store = fill_store(tmp_path / "store")
     with served(tmp_path, store) as (path, made), ThreadPoolExecutor(4) as callers:
