@@ -12,8 +12,9 @@ from training.data.sources import Skipped, Source, open_source
 from training.errors import DataError
 from training.naming import composed, one_line
 
-_TRAIN = "train"
+_TRAIN = ("train", "training")
 _VALIDATION = ("val", "valid", "validation")
+_OF_SPLITS = frozenset({*_TRAIN, *_VALIDATION, "test", "testing"})
 _LAYOUTS = (
     "expected class/image, group/class/image, or either of these below train/ and val/ "
     "(a folder, or a zip of it)"
@@ -26,7 +27,7 @@ class OpenedData:
 
     Attributes:
         whole: All of it, where the folders make no split.
-        train: What lies under `train/`.
+        train: What lies under `train/` or `training/`.
         validation: What lies under `val/`, `valid/` or `validation/`.
         left_out: Top folders beside those, not used.
     """
@@ -42,13 +43,14 @@ def open_data(path: Path) -> OpenedData:
 
     A single folder around everything is looked through. Where there is a `train/` folder but no
     validation folder, `train/` is the whole. A `train/` that holds images but no folders of them
-    is a class of that name.
+    is a class of that name, if there are classes of other names beside it.
 
     Args:
         path: A folder, a zip archive, or a folder in an archive (`data.zip/inner/folder`).
 
     Raises:
-        DataError: Nothing usable is there; the message names the path and what is expected.
+        DataError: Nothing usable is there, or the parts of a split are, of which none trains; the
+            message names the path and what is expected.
     """
     source = open_source(path)
     tree = _Tree.of(source)
@@ -57,8 +59,9 @@ def open_data(path: Path) -> OpenedData:
     tops = tree.tops()
     # Of names that differ in case alone the one without capitals is taken: it is sorted last.
     by_name = {top.lower(): top for top in tops}
-    train = by_name.pop(_TRAIN, None)
-    if train is None or not by_name or not tree.below(train).tops():
+    train = next((by_name[name] for name in _TRAIN if name in by_name), None)
+    if train is None or len(by_name) == 1 or not tree.below(train).tops():
+        _check_no_parts(tree)
         return OpenedData(whole=tree.folder(tree.level()))
     validation = next((by_name[name] for name in _VALIDATION if name in by_name), None)
     left_out = tuple(top for top in tops if top not in (train, validation))
@@ -70,6 +73,26 @@ def open_data(path: Path) -> OpenedData:
         train=learnt.folder(level),
         validation=tree.below(validation).folder(level),
         left_out=left_out,
+    )
+
+
+def _check_no_parts(tree: "_Tree") -> None:
+    """Refuses folders all called as parts of a split are, which would count as classes or groups.
+
+    What is one class in two parts would be two then, one of which may train while the other
+    judges.
+
+    Raises:
+        DataError: All are, and there are two or more.
+    """
+    tops = tree.tops()
+    if len(tops) < 2 or not _OF_SPLITS.issuperset(top.lower() for top in tops):
+        return
+    where = tree.files.path
+    raise DataError(
+        f"{where}: {', '.join(tops)} are called as the parts of a split are, but there is no "
+        f"train/ with class folders in it; give one of them, such as {where / tops[0]}, or rename "
+        "them if they are classes or groups"
     )
 
 

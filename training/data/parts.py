@@ -140,7 +140,7 @@ def open_sources(data: Path, holdout: Path | None, right: Path | None = None) ->
     if holdout is not None:
         if kept is not None:
             raise DataError(
-                f"{data} brings its own validation part; give --data {data / 'train'} to train on "
+                f"{data} brings its own validation part; give --data {train.source} to train on "
                 "with --holdout, or leave --holdout out"
             )
         apart = open_data(holdout)

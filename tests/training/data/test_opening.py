@@ -77,9 +77,10 @@ def test_a_folder_inside_a_zip_is_named_as_if_it_were_on_disk(tmp_path):
     assert found.read(found.items[0]) == files["top/catalogue/a/9.png"]
 
 
+@pytest.mark.parametrize("train", ["train", "training", "Training"])
 @pytest.mark.parametrize("name", ["val", "valid", "validation", "Val"])
-def test_train_and_validation_folders_are_told_apart(tmp_path, name):
-    files = pngs(["train/a/1.png", "train/b/1.png", f"{name}/c/1.png", "catalogue/a/1.png"])
+def test_train_and_validation_folders_are_told_apart(tmp_path, train, name):
+    files = pngs([f"{train}/a/1.png", f"{train}/b/1.png", f"{name}/c/1.png", "catalogue/a/1.png"])
     opened = open_data(zipped(tmp_path / "data.zip", {f"w/{key}": files[key] for key in files}))
     assert opened.whole is None
     assert [entry.name for entry in opened.train.classes] == ["a", "b"]
@@ -101,6 +102,26 @@ def test_train_without_validation_is_the_whole_and_the_rest_is_named(tmp_path):
     opened = open_data(grown(tmp_path, pngs(["train/a/1.png", "train/b/1.png", "test/a/1.png"])))
     assert [item.key for item in opened.whole.items] == ["a/1.png", "b/1.png"]
     assert opened.left_out == ("test",)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["val/a/1.png", "test/a/1.png"],
+        ["Validation/a/1.png", "testing/a/1.png", "around.txt"],
+        ["train/1.png", "val/1.png"],
+        ["train/1.png", "Train/1.png"],
+    ],
+)
+def test_parts_of_a_split_of_which_none_trains_are_no_groups_or_classes(tmp_path, names):
+    """One person in two parts counted as two, and one of them trained while the other judged."""
+    tops = ", ".join(sorted({name.split("/")[0] for name in names if "/" in name}))
+    path = zipped(tmp_path / "data.zip", {f"w/{key}": png for key, png in pngs(names).items()})
+    with pytest.raises(DataError, match=f"{tops} are called as .* no train/ .* give one") as error:
+        open_data(path)
+    assert str(path / "w") in str(error.value)
+    one = pngs(name for name in names if name.startswith(tops.split(",")[0]))
+    assert whole(zipped(tmp_path / "one.zip", one)).items
 
 
 def test_a_class_may_be_called_train(tmp_path):

@@ -1,6 +1,7 @@
 """Parts of a folder, put together and thinned out."""
 
 import json
+import re
 import unicodedata
 from pathlib import Path
 
@@ -125,7 +126,11 @@ class TestSources:
         sources = open_sources(data, None)
         assert (names(sources.train), names(sources.holdout)) == (["a", "b"], ["c"])
         assert list(sources.not_used()) == [r"not used: spare\nparts"]
-        with pytest.raises(DataError, match="brings its own validation part"):
+        inside_it = re.escape(str(data / "train"))
+        with pytest.raises(DataError, match=f"brings its own .* part; give --data {inside_it} "):
+            open_sources(data, holdout)
+        (data / "train").rename(data / "training")
+        with pytest.raises(DataError, match=f"brings its own .* part; give --data {inside_it}ing "):
             open_sources(data, holdout)
         data = grown(tmp_path / "whole", pngs(inside))
         kept = grown(tmp_path / "other", pngs(["train/k/1.png", "more/k/1.png"]))
