@@ -15,7 +15,7 @@ from app.api.cors import Cors
 from app.api.gate import Gate, routes_of
 from app.api.guard import Guard, is_open
 from app.api.middleware import InFlight, RequestMiddleware
-from app.api.schemas import problems
+from app.api.schemas import complete_answers, problems
 from app.api.siblings import Siblings
 from app.inference.service import Service
 from app.observability.metrics import Metrics
@@ -129,7 +129,7 @@ def create_app(
 
 
 def _complete_document(app: FastAPI, *, asks_for_keys: bool) -> None:
-    """Puts what no route names into the OpenAPI document: error answers, and how keys are sent."""
+    """Puts what no route names into the OpenAPI document: common answers, and how keys are sent."""
     generate = app.openapi
 
     def openapi() -> dict[str, object]:
@@ -143,6 +143,7 @@ def _complete_document(app: FastAPI, *, asks_for_keys: bool) -> None:
                     for operation in operations.values():
                         operation["security"] = [{name: []} for name in _KEYS]
                         operation["responses"]["401"] = problems(401)[401]
+        complete_answers(document)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

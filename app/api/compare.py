@@ -10,6 +10,7 @@ from app.api.fields import (
     Fields,
     check_count,
     check_nested,
+    embedding_from_json,
     embeddings_from_bytes,
     embeddings_from_json,
     is_embedding,
@@ -108,9 +109,10 @@ async def compare_many(request: Request) -> Response:
     dimension = service.catalogue.find(name).manifest.dimension
     candidates = await _candidates(fields, service, dimension)
     query = await _query(fields)
+    sent_in = "embeddings" if fields.values("embeddings") else "candidates"
     # Numbers of a JSON text take ten times the bytes that are counted for them.
     del fields
-    work = service.inference.compare_many(query, candidates, name)
+    work = service.inference.compare_many(query, candidates, name, label=sent_in)
     images = len(candidates) if isinstance(candidates, list) else 0
     images += isinstance(query, EncodedImage)
     comparison = await compute(request, work, images)
@@ -168,8 +170,7 @@ def _query_is_an_embedding(fields: Fields) -> bool:
 
 async def _query(fields: Fields) -> EncodedImage | Embeddings:
     if _query_is_an_embedding(fields):
-        rows: Embeddings = embeddings_from_json("query", [fields.values("query")])
-        return np.ascontiguousarray(rows[0])
+        return embedding_from_json("query", fields.values("query"))
     return await fields.image("query", Side.LEFT)
 
 

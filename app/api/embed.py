@@ -42,7 +42,10 @@ _HEADERS = {
             "little-endian float32, row by row, the shape in headers.",
             "content": {_BINARY: {"schema": {"type": "string", "format": "binary"}}},
             "headers": {
-                name: {"description": text, "schema": {"type": "string"}}
+                name: {
+                    "description": f"{text} Beside raw float32 only.",
+                    "schema": {"type": "string"},
+                }
                 for name, text in _HEADERS.items()
             },
         },

@@ -223,6 +223,24 @@ def check_nested(label: str, values: Sequence[object]) -> None:
         raise BadRequest(f"{label}: do not mix embeddings and images; send them in two requests")
 
 
+def embedding_from_json(label: str, values: list[object]) -> Embeddings:
+    """One embedding, given as a list of numbers.
+
+    Returns:
+        float32 (dimension,); numbers beyond float32's range become infinite.
+
+    Raises:
+        BadRequest: Not a list of numbers.
+    """
+    # `/embed` answers with a list of embeddings, even if it is one.
+    if values and is_embedding(values[0]):
+        raise BadRequest(
+            f"{label}: a list of lists stands where one embedding should; send one list of "
+            "numbers: […]"
+        )
+    return np.array(_numbers(label, values), np.float32)
+
+
 def embeddings_from_json(label: str, values: list[object]) -> Embeddings:
     """Embeddings given as lists of numbers.
 

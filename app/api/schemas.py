@@ -138,9 +138,17 @@ _PROBLEMS = {
     415: "Not an image type, or not a body type, that is read.",
     422: "An image that cannot be decoded, or is over the pixel limit.",
     429: "The queue is full, or the key's rate is used up; `Retry-After` says when to come back.",
+    431: "Headers, the request's target among them, over the limit of bytes.",
     500: "The model failed on this image.",
     503: "Not ready, or draining.",
     504: "The request's time was over.",
+}
+_TRY_AGAIN = (429, 503)
+_RETRY_AFTER = {
+    "Retry-After": {
+        "description": "Seconds after which to come back.",
+        "schema": {"type": "integer", "minimum": 0},
+    }
 }
 _OF_IMAGES = (400, 404, 408, 413, 415, 422, 429, 500, 503, 504)
 
@@ -155,6 +163,32 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         status: {
             "description": _PROBLEMS[status],
             "content": {"application/problem+json": reference},
+            **({"headers": _RETRY_AFTER} if status in _TRY_AGAIN else {}),
         }
         for status in statuses or _OF_IMAGES
     }
+
+
+_REQUEST_ID = {
+    "X-Request-ID": {
+        "description": "The request's id: its own if it sent one, as the log names it.",
+        "schema": {"type": "string"},
+    }
+}
+
+
+def complete_answers(document: dict[str, Any]) -> None:
+    """Adds to an OpenAPI document what every route answers with, and none names itself."""
+    document["components"]["headers"] = _REQUEST_ID
+    references = {name: {"$ref": f"#/components/headers/{name}"} for name in _REQUEST_ID}
+    # Too many parameters and too long headers are refused before any route is asked.
+    everywhere = problems(400, 431)
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            answers = operation["responses"]
+            for status, answer in everywhere.items():
+                answers.setdefault(str(status), answer)
+            operation["responses"] = {
+                status: {**answer, "headers": {**answer.get("headers", {}), **references}}
+                for status, answer in sorted(answers.items())
+            }

@@ -141,6 +141,7 @@ class Inference:
         query: EncodedImage | Embeddings,
         candidates: Sequence[EncodedImage] | Embeddings,
         model: str | None = None,
+        label: str = "candidates",
     ) -> Comparison:
         """Compares one query with many candidates and ranks them.
 
@@ -148,6 +149,7 @@ class Inference:
             query: An image, or an embedding (dimension,).
             candidates: Images, or embeddings (N, dimension).
             model: A name or alias; None for the default model.
+            label: What messages call the candidates.
 
         Raises:
             InvalidInput: No candidate, too many images, or embeddings that are not the model's.
@@ -161,7 +163,7 @@ class Inference:
                 _check_width(chosen, "query", query[None])
                 check_values("query", query[None])
             if isinstance(candidates, np.ndarray):
-                _check_width(chosen, "candidates", candidates)
+                _check_width(chosen, label, candidates)
             else:
                 images.extend(candidates)
             rows = await self._embed(chosen, images) if images else _nothing(chosen)
@@ -169,7 +171,7 @@ class Inference:
             right = candidates
             if not isinstance(right, np.ndarray):
                 right = rows.embeddings[len(rows.embeddings) - len(right) :]
-            found = await self._judge(chosen, left, right)
+            found = await self._judge(chosen, left, right, label)
             return _with_typicality(found, rows, query_sent=isinstance(query, EncodedImage))
 
     def _model(self, name: str | None) -> AbstractContextManager[LoadedModel]:
@@ -184,12 +186,14 @@ class Inference:
             self._metrics.distributions.typicality(model.manifest, rows.typicality)
         return rows
 
-    async def _judge(self, model: LoadedModel, left: Embeddings, right: Embeddings) -> Comparison:
+    async def _judge(
+        self, model: LoadedModel, left: Embeddings, right: Embeddings, label: str = "candidates"
+    ) -> Comparison:
         with self._metrics.timed("score"):
             if right.size <= _VALUES_INLINE:
-                found = _rank(model, judge(model, left, right))
+                found = _rank(model, judge(model, left, right, label))
             else:
-                found = await in_thread(lambda: _rank(model, judge(model, left, right)))
+                found = await in_thread(lambda: _rank(model, judge(model, left, right, label)))
         self._metrics.distributions.scores(model.manifest, found.judgement.scores)
         return found
 

@@ -37,7 +37,9 @@ class Judgement:
     threshold: float | None
 
 
-def judge(model: LoadedModel, left: Embeddings, right: Embeddings) -> Judgement:
+def judge(
+    model: LoadedModel, left: Embeddings, right: Embeddings, label: str = "candidates"
+) -> Judgement:
     """Compares one embedding with others.
 
     Where the order of two images of one kind would change the score, both orders are averaged, so
@@ -47,6 +49,7 @@ def judge(model: LoadedModel, left: Embeddings, right: Embeddings) -> Judgement:
         model: Whose comparator and calibration are used.
         left: (dimension,), the query, on the left side.
         right: (N, dimension), on the right side.
+        label: What messages call those on the right.
 
     Raises:
         InvalidInput: One of the embeddings on the right has values that are not finite, or values
@@ -57,7 +60,7 @@ def judge(model: LoadedModel, left: Embeddings, right: Embeddings) -> Judgement:
     step = max(1, _VALUES_AT_ONCE // right.shape[1])
     for start in range(0, len(right), step):
         block = right[start : start + step]
-        check_values("candidates", block, first=start)
+        check_values(label, block, first=start)
         part = scores[start : start + len(block)]
         part[:] = comparator.one_with_many(left, block)
         if model.network.shares_weights and not model.manifest.symmetric:

@@ -262,14 +262,30 @@ def test_embeddings_that_are_too_large_are_refused_and_not_counted(
 
 def test_queries_that_are_none(client: httpx.Client) -> None:
     rows = [[1.0] * DIMENSION]
-    for query in ([1.0] * 3, [1.0, "x"], [[1.0] * DIMENSION], {}, 7):
-        problem(client.post("/compare/many", json={"query": query, "candidates": rows}), 400)
+    numbers = "query: an embedding must hold numbers only"
+    for query, told in (
+        ([1.0] * 3, "those sent have 3"),
+        ([1.0, "x"], numbers),
+        ([1.0, [1.0]], numbers),
+        # As /embed gives it: one bracket too many.
+        (rows, "query: a list of lists stands where one embedding should"),
+        (True, numbers),
+        ({}, numbers),
+        (7, "those sent have 1;"),
+    ):
+        answer = client.post("/compare/many", json={"query": query, "candidates": rows})
+        problem(answer, 400, told)
 
 
 def test_raw_candidates_that_do_not_fit(client: httpx.Client) -> None:
     for raw in (b"", bytes(4 * DIMENSION - 1), np.full(DIMENSION, np.nan, "<f4").tobytes()):
         answer = client.post("/compare/many", files=[("query", GOOD), ("embeddings", raw)])
-        problem(answer, 400, "embeddings" if len(raw) % 64 or not raw else "candidates")
+        problem(answer, 400, "embeddings")
+    wrong = np.ones((3, DIMENSION), "<f4")
+    wrong[2, 0] = np.nan
+    files = [("query", GOOD), ("embeddings", wrong.tobytes())]
+    answer = client.post("/compare/many", files=files)
+    problem(answer, 400, "embeddings[2]: an embedding must hold finite numbers")
     both = [("query", GOOD), ("embeddings", bytes(64)), ("candidates", GOOD)]
     problem(client.post("/compare/many", files=both), 400, "one of the two")
     twice = [("query", GOOD), ("embeddings", bytes(64)), ("embeddings", bytes(64))]

@@ -74,6 +74,33 @@ def test_the_openapi_document_promises_no_errors_but_problems(client: httpx.Clie
     assert (name["name"], name["in"], name["required"]) == ("name", "path", True)
 
 
+def test_the_openapi_document_tells_what_every_route_may_answer(client: httpx.Client) -> None:
+    document = client.get("/openapi.json").json()
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            answers = operation["responses"]
+            assert {"200", "400", "431"} <= answers.keys(), path
+            for status, answer in answers.items():
+                named = {*answer["headers"]}
+                assert "X-Request-ID" in named, (path, status)
+                assert ("Retry-After" in named) is (status in {"429", "503"}), (path, status)
+    references = {
+        part.split('"')[0] for part in json.dumps(document).split('"#/components/headers/')[1:]
+    }
+    assert references == document["components"]["headers"].keys()
+    raw = document["paths"]["/embed"]["post"]["responses"]["200"]["headers"]
+    assert all(
+        "raw float32 only" in header["description"]
+        for name, header in raw.items()
+        if name.startswith("X-Twinlens-")
+    )
+    # As it says, of a route that reads no parameter at all.
+    assert client.get(f"/livez?{'&' * 64}").status_code == 400
+    refused = client.get("/livez", headers={"x-long": "x" * 100_000})
+    assert refused.status_code == 431
+    assert refused.headers["x-request-id"]
+
+
 def test_the_openapi_document_tells_of_every_field_of_an_answer_that_it_is_there(
     client: httpx.Client,
 ) -> None:
