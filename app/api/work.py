@@ -124,11 +124,11 @@ def _deadline(request: Request) -> float:
 async def _paid(request: Request, prepared: Awaitable[tuple[Awaitable[T], int]]) -> T:
     """What comes of the work; the request's key pays for its images.
 
-    But for the first, which is paid for already; it gets them back if the request is refused before
-    they are looked at.
+    But for the first, which is paid for already, and is given back where there is none. It gets the
+    others back if the request is refused before they are looked at.
     """
     work, images = await prepared
-    bucket, further = context_of(request.scope).bucket, max(0, images - 1)
+    bucket, further = context_of(request.scope).bucket, images - 1
     if bucket is None:
         return await work
     bucket.charge(further)
