@@ -96,6 +96,7 @@ def create_app(
     keyring = None if settings.api_keys is None else Keyring(settings.api_keys)
     if keyring is not None:
         metrics.api_keys_stale.set_function(lambda: float(keyring.stale))
+    routers = (compare.router, embed.router, models.router, admin.router, health.router)
     taking_images = routes_of((compare.router, embed.router))
     # The last one added is the outermost: also what is refused has an id and a line in the log,
     # and a browser asks by OPTIONS, without a key, whether it may ask.
@@ -107,6 +108,7 @@ def create_app(
         images_per_second=settings.rate_limit,
         host=settings.host,
         processes=settings.processes,
+        routes=routes_of(routers),
     )
     origins = [origin for part in settings.cors_origins.split(",") if (origin := part.strip())]
     if origins:
@@ -121,7 +123,7 @@ def create_app(
     if tracing is not None:
         app.add_middleware(tracing.around)
     problem.install(app)
-    for router in (compare.router, embed.router, models.router, admin.router, health.router):
+    for router in routers:
         app.include_router(router)
     web.install(app)
     _complete_document(app, asks_for_keys=keyring is not None)

@@ -1,5 +1,7 @@
 """`POST /compare` and `POST /compare/many`."""
 
+from collections.abc import Awaitable
+
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
@@ -20,7 +22,7 @@ from app.api.problem import BadRequest
 from app.api.records import json_records
 from app.api.schemas import COMPARE_BODY, MANY_BODY, parameters, problems
 from app.api.work import compute, json_response, receive, service_of
-from app.inference.compare import Comparison
+from app.inference.compare import Comparison, Inference
 from app.inference.embedder import EncodedImage
 from app.inference.engines.base import Embeddings
 from app.inference.service import Service
@@ -61,14 +63,10 @@ async def compare(request: Request) -> Response:
     settings = service.settings
     limits = Limits(settings.max_body_bytes, settings.max_image_bytes, len(_PAIR_FIELDS.known))
     fields = await receive(request, limits, _PAIR_FIELDS)
-    work = service.inference.compare(
-        await fields.image("image_a", Side.LEFT),
-        await fields.image("image_b", Side.RIGHT),
-        fields.text("model"),
-    )
-    # What was base64 is there a second time by now.
+    work = _pair(fields, service.inference)
+    # Only for as long as images are made of them: what was base64 is there a second time then.
     del fields
-    comparison = await compute(request, work, 2)
+    comparison = await compute(request, work)
     context_of(request.scope).log.update(model=comparison.model.name, images=2)
     typicality = comparison.typicality
     return json_response(
@@ -105,21 +103,32 @@ async def compare_many(request: Request) -> Response:
         frozenset({"embeddings"}),
     )
     fields = await receive(request, limits, _MANY_FIELDS)
+    work = _one_with_many(fields, service)
+    # As above; numbers of a JSON text even take ten times the bytes that are counted for them.
+    del fields
+    comparison = await compute(request, work)
+    candidates = len(comparison.ranking)
+    context_of(request.scope).log.update(model=comparison.model.name, candidates=candidates)
+    if candidates <= _RANKED_INLINE:
+        return _ranked(comparison)
+    return await in_thread(lambda: _ranked(comparison))
+
+
+async def _pair(fields: Fields, inference: Inference) -> tuple[Awaitable[Comparison], int]:
+    left = await fields.image("image_a", Side.LEFT)
+    right = await fields.image("image_b", Side.RIGHT)
+    return inference.compare(left, right, fields.text("model")), 2
+
+
+async def _one_with_many(fields: Fields, service: Service) -> tuple[Awaitable[Comparison], int]:
     name = fields.text("model")
     dimension = service.catalogue.find(name).manifest.dimension
     candidates = await _candidates(fields, service, dimension)
     query = await _query(fields)
     sent_in = "embeddings" if fields.values("embeddings") else "candidates"
-    # Numbers of a JSON text take ten times the bytes that are counted for them.
-    del fields
-    work = service.inference.compare_many(query, candidates, name, label=sent_in)
     images = len(candidates) if isinstance(candidates, list) else 0
     images += isinstance(query, EncodedImage)
-    comparison = await compute(request, work, images)
-    context_of(request.scope).log.update(model=comparison.model.name, candidates=len(candidates))
-    if len(candidates) <= _RANKED_INLINE:
-        return _ranked(comparison)
-    return await in_thread(lambda: _ranked(comparison))
+    return service.inference.compare_many(query, candidates, name, label=sent_in), images
 
 
 def _ranked(comparison: Comparison) -> Response:

@@ -1,14 +1,17 @@
 """`POST /embed`."""
 
+from collections.abc import Awaitable
+
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
 from app.api.answers import EmbedAnswer
 from app.api.context import context_of
-from app.api.fields import FieldNames
+from app.api.fields import FieldNames, Fields
 from app.api.limits import Limits
 from app.api.schemas import EMBED_BODY, parameters, problems
 from app.api.work import compute, json_response, receive, service_of
+from app.inference.compare import Embedded, Inference
 
 router = APIRouter(tags=["embed"])
 
@@ -67,15 +70,13 @@ async def embed(request: Request) -> Response:
         settings.max_images + len(_FIELDS.known),
     )
     fields = await receive(request, limits, _FIELDS)
-    service.inference.check_count(len(fields.values("images")))
-    images = await fields.images("images", fields.side())
-    work = service.inference.embed(images, fields.text("model"))
-    # What was base64 is there a second time by now.
+    work = _work(fields, service.inference)
+    # Only for as long as images are made of them: what was base64 is there a second time then.
     del fields
-    result = await compute(request, work, len(images))
+    result = await compute(request, work)
     model, rows = result.model, result.embeddings
     typicality = None if result.typicality is None else result.typicality.tolist()
-    context_of(request.scope).log.update(model=model.name, images=len(images))
+    context_of(request.scope).log.update(model=model.name, images=len(rows))
     if _wants_binary(",".join(request.headers.getlist("accept"))):
         listed = ",".join(f"{value:.6g}" for value in typicality or ())
         values = (str(rows.shape[1]), str(rows.shape[0]), model.name, str(model.version), listed)
@@ -94,6 +95,12 @@ async def embed(request: Request) -> Response:
             "in_distribution": result.in_distribution,
         }
     )
+
+
+async def _work(fields: Fields, inference: Inference) -> tuple[Awaitable[Embedded], int]:
+    inference.check_count(len(fields.values("images")))
+    images = await fields.images("images", fields.side())
+    return inference.embed(images, fields.text("model")), len(images)
 
 
 def _wants_binary(accept: str) -> bool:

@@ -1,7 +1,7 @@
 """Asks every request for its key before anything of its body is read."""
 
 import ipaddress
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -44,6 +44,7 @@ class Guard:
         images_per_second: For keys that have no limit of their own; 0 for none.
         host: The address that the service listens on.
         processes: How many the service has; each lets in its share of a key's images.
+        routes: By method and path; what is refused here is counted under them.
     """
 
     def __init__(
@@ -54,8 +55,10 @@ class Guard:
         images_per_second: float,
         host: str,
         processes: int = 1,
+        routes: Mapping[tuple[str, str], object] | None = None,
     ) -> None:
         self._app = app
+        self._routes = routes or {}
         self._keyring = keyring
         self._paid = frozenset(paid)
         self._images_per_second = images_per_second
@@ -75,6 +78,8 @@ class Guard:
             return
         status, slug, detail, headers = refusal
         context.problem = slug
+        # Nothing further in will find it.
+        scope["route"] = self._routes.get((scope["method"], scope["path"]))
         answer = problem(status, slug, detail, request_id=context.request_id, headers=headers)
         await answer(scope, receive, send)
 

@@ -76,32 +76,22 @@ async def receive(request: Request, limits: Limits, names: FieldNames) -> Fields
     return Fields(body, parameters_of(request), names, limits.part_bytes)
 
 
-async def compute(request: Request, work: Awaitable[T], images: int) -> T:
+async def compute(request: Request, prepared: Awaitable[tuple[Awaitable[T], int]]) -> T:
     """Awaits the work for a request, unless its time is over or its client leaves before.
-
-    The request's key pays for the images, but for the first, which is paid for already; it gets
-    them back if the request is refused before they are looked at.
 
     Args:
         request: The request.
-        work: What is awaited.
-        images: How many it is about.
+        prepared: Gives the work, and how many images it is about. To make images of base64 takes
+            long where there is much of it, and is as little wanted once nobody waits for it.
 
     Raises:
         DeadlinePassed: The time is over; the work was cancelled.
         ClientGone: The client left; the work was cancelled.
     """
     deadline = _deadline(request)
-    bucket, further = context_of(request.scope).bucket, max(0, images - 1)
-    if bucket is not None:
-        bucket.charge(further)
     try:
         async with asyncio.timeout_at(deadline):
-            return await _while_connected(request, work)
-    except _UNSERVED:
-        if bucket is not None:
-            bucket.give_back(further)
-        raise
+            return await _while_connected(request, _paid(request, prepared))
     except TimeoutError:
         raise DeadlinePassed(
             "the request's time was over before its answer was there; send fewer images, allow "
@@ -129,6 +119,24 @@ def _deadline(request: Request) -> float:
             raise BadRequest("X-Request-Timeout must be a number of seconds above 0")
         seconds = min(seconds, wanted)
     return context.arrived + seconds
+
+
+async def _paid(request: Request, prepared: Awaitable[tuple[Awaitable[T], int]]) -> T:
+    """What comes of the work; the request's key pays for its images.
+
+    But for the first, which is paid for already, and is given back where there is none. It gets the
+    others back if the request is refused before they are looked at.
+    """
+    work, images = await prepared
+    bucket, further = context_of(request.scope).bucket, images - 1
+    if bucket is None:
+        return await work
+    bucket.charge(further)
+    try:
+        return await work
+    except _UNSERVED:
+        bucket.give_back(further)
+        raise
 
 
 async def _while_connected(request: Request, work: Awaitable[T]) -> T:

@@ -38,7 +38,7 @@ class Bucket:
         return max(1, math.ceil((1 - self._tokens) / self._rate))
 
     def charge(self, images: int) -> None:
-        """Pays for a request's further images."""
+        """Pays for a request's further images; of -1, gives back the first where there is none."""
         self._tokens -= images
 
     def give_back(self, images: int) -> None:

@@ -14,11 +14,12 @@ from app.security import keys
 from app.security.keys import Scope, new_key, write_keys
 from model_store import ModelStore
 from tests.app.material import DIMENSION, fill_store, network, picture
-from tests.app.serving import Running, in_thread, metric
+from tests.app.serving import Running, in_thread, metric, wait_until
 
 READ, _READ = new_key("reader")
 ADMIN, _ADMIN = new_key("admin", Scope.ADMIN)
 SLOW, _SLOW = new_key("slow", images_per_second=0.001)
+SPENT, _SPENT = new_key("spent", images_per_second=0.001)
 OPEN = ("/livez", "/readyz", "/metrics", "/", "/docs", "/openapi.json", "/static/page.js")
 
 
@@ -26,7 +27,7 @@ OPEN = ("/livez", "/readyz", "/metrics", "/", "/docs", "/openapi.json", "/static
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     root = tmp_path_factory.mktemp("guarded")
     fill_store(root / "models")
-    write_keys(root / "keys.json", (_READ, _ADMIN, _SLOW))
+    write_keys(root / "keys.json", (_READ, _ADMIN, _SLOW, _SPENT))
     with in_thread(
         root / "models",
         store_poll_seconds=0,
@@ -52,6 +53,31 @@ def test_no_key_no_answer(guarded: Running) -> None:
         headers = {"x-api-key": bad.encode("latin-1")}
         assert guarded.client.get("/models", headers=headers).status_code == 401
     assert guarded.client.get("/nowhere").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "key", "status", "route"),
+    [
+        ("POST", "/embed", "", 401, "/embed"),
+        ("HEAD", "/models", "", 401, "/models"),
+        ("POST", "/admin/reload", READ, 403, "/admin/reload"),
+        ("POST", "/compare", SPENT, 429, "/compare"),
+        ("GET", "/nowhere", "", 401, "other"),
+        ("GET", "/compare/many", "", 401, "other"),
+    ],
+    # Without: keys differ from process to process, and tests may not.
+    ids=["no key", "HEAD", "not allowed", "too many", "no such route", "no such method"],
+)
+def test_what_is_refused_at_the_door_is_counted_where_it_was_asked_for(
+    guarded: Running, method: str, path: str, key: str, status: int, route: str
+) -> None:
+    named = "ANY" if route == "other" else method
+    labels = {"route": route, "method": named, "status": str(status)}
+    embed(guarded, SPENT)
+    before = metric(guarded, "twinlens_requests_total", **labels)
+    answer = guarded.client.request(method, path, headers={"x-api-key": key})
+    assert answer.status_code == status
+    wait_until(lambda: metric(guarded, "twinlens_requests_total", **labels) == before + 1)
 
 
 def test_the_document_says_how_a_key_is_sent(guarded: Running, client: httpx.Client) -> None:

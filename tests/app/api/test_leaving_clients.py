@@ -1,13 +1,18 @@
 """Clients that leave: their work is dropped, and nobody else is taken for gone."""
 
+import base64
 import concurrent.futures
 import socket
 import threading
 import time
+from collections.abc import Callable
 
+import orjson
 import pytest
 
 from app import protocol
+from app.api import fields
+from app.inference import threads
 from tests.app.material import MeanEngine, picture
 from tests.app.serving import (
     LIVE,
@@ -112,3 +117,70 @@ def test_a_client_that_sends_everything_and_leaves_at_once_is_not_decoded_for(
             connection.sendall(head.encode() + body)
     left.set()
     wait_until(lambda: counts() == (gone + 2, dropped + 4, decoded))
+
+
+_TEXT = base64.b64encode(picture(1)).decode()
+_IN_JSON = pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/embed", {"images": [_TEXT] * 3}),
+        ("/compare", {"image_a": _TEXT, "image_b": _TEXT}),
+        ("/compare/many", {"query": _TEXT, "candidates": [_TEXT] * 2}),
+    ],
+)
+Before = Callable[[Callable[[], None]], list[str]]
+
+
+@pytest.fixture
+def before_the_first(monkeypatch: pytest.MonkeyPatch) -> Before:
+    """Has something done before the first image's base64; gives the images of which it is made."""
+    monkeypatch.setattr(threads, "_INLINE_BYTES", 1)
+    decode = fields._from_base64
+
+    def put(wait: Callable[[], None]) -> list[str]:
+        begun: list[str] = []
+
+        def decode_later(label: str, value: object, max_bytes: int) -> bytes:
+            begun.append(label)
+            if len(begun) == 1:
+                wait()
+            return decode(label, value, max_bytes)
+
+        monkeypatch.setattr(fields, "_from_base64", decode_later)
+        return begun
+
+    return put
+
+
+@_IN_JSON
+def test_once_the_time_is_over_no_more_base64_is_decoded(
+    small: Running, before_the_first: Before, path: str, body: dict[str, object]
+) -> None:
+    begun = before_the_first(lambda: time.sleep(1.5))
+    answer = small.client.post(path, json=body, headers={"x-request-timeout": "1"})
+    assert answer.status_code == 504, answer.text
+    assert len(begun) == 1
+
+
+@_IN_JSON
+def test_once_the_client_has_left_no_more_base64_is_decoded(
+    small: Running, before_the_first: Before, path: str, body: dict[str, object]
+) -> None:
+    gone = metric(small, "twinlens_rejections_total", reason="client-gone")
+    decoding, left = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        decoding.set()
+        assert left.wait(30)
+
+    begun = before_the_first(wait)
+    connections = small.server.server_state.connections
+    others = set(connections)
+    text = orjson.dumps(body)
+    with half_request(small.port, text, "application/json", path) as connection:
+        connection.sendall(text)
+        assert decoding.wait(30)
+    wait_until(lambda: not set(connections) - others)
+    left.set()
+    wait_until(lambda: metric(small, "twinlens_rejections_total", reason="client-gone") == gone + 1)
+    assert len(begun) == 1
