@@ -80,7 +80,8 @@ class SocketSiblings:
         self._whole = Shared(self._whole_exposition)
         self._kept = True
         self._listening = False
-        self._silent_since: dict[int, float] = {}
+        # Since when, and what waits for them to answer.
+        self._silent: dict[int, tuple[float, asyncio.Task[None]]] = {}
 
     async def open(self, service: Service) -> None:
         """Begins to answer the others, on behalf of this process's service.
@@ -104,6 +105,8 @@ class SocketSiblings:
         """Answers them no more."""
         if self._server is not None:
             self._server.close()
+        for other in list(self._silent):
+            self._heard(other)
 
     async def exposition(self) -> str:
         """The metrics of all processes as one service's, in Prometheus' text format.
@@ -181,12 +184,34 @@ class SocketSiblings:
         try:
             hindrance = await self._ask(other, "hindrance", _READY_SECONDS)
         except SiblingSilent as error:
-            since = self._silent_since.setdefault(other, asked)
+            if other not in self._silent:
+                self._silent[other] = asked, asyncio.create_task(self._wait_for_word(other))
+            since, _ = self._silent[other]
             return str(error) if asked - since >= _HUNG_SECONDS else None
         except SiblingError:
             hindrance = ""
-        self._silent_since.pop(other, None)
+        self._heard(other)
         return hindrance or None
+
+    async def _wait_for_word(self, other: int) -> None:
+        """Returns once a silent one answers or has ended, and its silence is forgotten.
+
+        The next probe that comes here may be long after, in another busy moment of the same one.
+        """
+        while True:
+            try:
+                await self._ask(other, "hindrance", _HUNG_SECONDS)
+            except SiblingSilent:
+                continue
+            except SiblingError:
+                pass
+            self._silent.pop(other, None)
+            return
+
+    def _heard(self, other: int) -> None:
+        silence = self._silent.pop(other, None)
+        if silence is not None:
+            silence[1].cancel()
 
     async def _exposition_of(self, other: int) -> str | None:
         try:

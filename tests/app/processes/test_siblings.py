@@ -234,6 +234,41 @@ def test_one_that_hangs_makes_the_service_unready(
     asyncio.run(run())
 
 
+def test_two_busy_moments_are_no_hanging_though_nobody_has_asked_in_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_READY_SECONDS", 0.05)
+    monkeypatch.setattr(module, "_HUNG_SECONDS", 0.5)
+
+    async def run() -> None:
+        free, answered = asyncio.Event(), asyncio.Event()
+
+        async def busy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.closing(writer):
+                await reader.readline()
+                await free.wait()
+                writer.write(b"OK 0\n")
+                answered.set()
+
+        async with running(tmp_path, Store(), Store()) as (one, two):
+            await two.close()
+            Folder(tmp_path).socket(1).unlink(missing_ok=True)
+            server = await asyncio.start_unix_server(busy, Folder(tmp_path).socket(1))
+            assert await one.unready_reason() is None
+            free.set()
+            await answered.wait()
+            # Another process's probes are answered meanwhile, of which this one knows nothing.
+            await asyncio.sleep(0.6)
+            free.clear()
+            assert await one.unready_reason() is None
+            await asyncio.sleep(0.6)
+            assert "front-end 1 did not answer" in (await one.unready_reason() or "")
+            free.set()
+            server.close()
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("reply", [b"OK 100\ntwinlens_ready 1", b"", b"OK\n", b"nonsense"])
 def test_half_an_answer_is_none(tmp_path: Path, reply: bytes) -> None:
     async def run() -> None:
