@@ -31,6 +31,12 @@ _ANSWERING = """\
 twinlens_processes_answering {}
 """
 
+# For one that hangs, which cannot say so.
+_UNREADY = """\
+# TYPE twinlens_ready gauge
+twinlens_ready 0.0
+"""
+
 # In place of what the front-ends tell: the device process and the parent tell nothing.
 _USAGE = """\
 # HELP process_virtual_memory_bytes Virtual memory size in bytes, of all processes.
@@ -128,8 +134,10 @@ class SocketSiblings:
         await asyncio.gather(*map(self._look_of, self._others))
 
     async def _whole_exposition(self) -> str:
-        own, found = await asyncio.gather(
-            self._own.get(), asyncio.gather(*map(self._exposition_of, self._others))
+        own, found, unready = await asyncio.gather(
+            self._own.get(),
+            asyncio.gather(*map(self._exposition_of, self._others)),
+            self.unready_reason(),
         )
         answering, silent = [own], []
         for other, text in zip(self._others, found, strict=True):
@@ -137,8 +145,9 @@ class SocketSiblings:
                 answering.append(text)
             elif (record := _read(self._folder.record(other))) is not None:
                 silent.append(record)
+        told = answering if unready is None else [*answering, _UNREADY]
         # The interpreter is shared with requests in work, which a thread leaves turns to.
-        merged = await asyncio.to_thread(self._merged, answering, silent)
+        merged = await asyncio.to_thread(self._merged, told, silent)
         return merged + _ANSWERING.format(float(len(answering)))
 
     def _merged(self, answering: list[str], silent: list[str]) -> str:
