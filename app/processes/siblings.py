@@ -31,6 +31,12 @@ _ANSWERING = """\
 twinlens_processes_answering {}
 """
 
+# For one that hangs, which cannot say so.
+_UNREADY = """\
+# TYPE twinlens_ready gauge
+twinlens_ready 0.0
+"""
+
 # In place of what the front-ends tell: the device process and the parent tell nothing.
 _USAGE = """\
 # HELP process_virtual_memory_bytes Virtual memory size in bytes, of all processes.
@@ -80,7 +86,8 @@ class SocketSiblings:
         self._whole = Shared(self._whole_exposition)
         self._kept = True
         self._listening = False
-        self._silent_since: dict[int, float] = {}
+        # Since when, and what waits for them to answer.
+        self._silent: dict[int, tuple[float, asyncio.Task[None]]] = {}
 
     async def open(self, service: Service) -> None:
         """Begins to answer the others, on behalf of this process's service.
@@ -104,6 +111,8 @@ class SocketSiblings:
         """Answers them no more."""
         if self._server is not None:
             self._server.close()
+        for other in list(self._silent):
+            self._heard(other)
 
     async def exposition(self) -> str:
         """The metrics of all processes as one service's, in Prometheus' text format.
@@ -125,8 +134,10 @@ class SocketSiblings:
         await asyncio.gather(*map(self._look_of, self._others))
 
     async def _whole_exposition(self) -> str:
-        own, found = await asyncio.gather(
-            self._own.get(), asyncio.gather(*map(self._exposition_of, self._others))
+        own, found, unready = await asyncio.gather(
+            self._own.get(),
+            asyncio.gather(*map(self._exposition_of, self._others)),
+            self.unready_reason(),
         )
         answering, silent = [own], []
         for other, text in zip(self._others, found, strict=True):
@@ -134,8 +145,9 @@ class SocketSiblings:
                 answering.append(text)
             elif (record := _read(self._folder.record(other))) is not None:
                 silent.append(record)
+        told = answering if unready is None else [*answering, _UNREADY]
         # The interpreter is shared with requests in work, which a thread leaves turns to.
-        merged = await asyncio.to_thread(self._merged, answering, silent)
+        merged = await asyncio.to_thread(self._merged, told, silent)
         return merged + _ANSWERING.format(float(len(answering)))
 
     def _merged(self, answering: list[str], silent: list[str]) -> str:
@@ -181,12 +193,34 @@ class SocketSiblings:
         try:
             hindrance = await self._ask(other, "hindrance", _READY_SECONDS)
         except SiblingSilent as error:
-            since = self._silent_since.setdefault(other, asked)
+            if other not in self._silent:
+                self._silent[other] = asked, asyncio.create_task(self._wait_for_word(other))
+            since, _ = self._silent[other]
             return str(error) if asked - since >= _HUNG_SECONDS else None
         except SiblingError:
             hindrance = ""
-        self._silent_since.pop(other, None)
+        self._heard(other)
         return hindrance or None
+
+    async def _wait_for_word(self, other: int) -> None:
+        """Returns once a silent one answers or has ended, and its silence is forgotten.
+
+        The next probe that comes here may be long after, in another busy moment of the same one.
+        """
+        while True:
+            try:
+                await self._ask(other, "hindrance", _HUNG_SECONDS)
+            except SiblingSilent:
+                continue
+            except SiblingError:
+                pass
+            self._silent.pop(other, None)
+            return
+
+    def _heard(self, other: int) -> None:
+        silence = self._silent.pop(other, None)
+        if silence is not None:
+            silence[1].cancel()
 
     async def _exposition_of(self, other: int) -> str | None:
         try:

@@ -5,7 +5,7 @@ import socket
 import time
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Lock
+from threading import Lock, get_ident
 
 import numpy as np
 
@@ -44,6 +44,10 @@ class DeviceFailed(RuntimeError):
     """A call failed in the device process."""
 
 
+class _NobodyListens(InferenceError):
+    """There is no device process, or it has not come so far."""
+
+
 class _Line:
     """A connection that holds an engine, and the memory for one call at a time over it."""
 
@@ -61,7 +65,7 @@ class _Line:
         self.images = memory.images(shape)
         self._features = memory.features(dimension)
         _answered(connection)
-        # How long a call may take is the watchdog's to say.
+        # `ended` would wait for as long, too.
         connection.settimeout(None)
 
     @property
@@ -69,10 +73,19 @@ class _Line:
         """Where the images lie."""
         return int(self.images.ctypes.data)
 
-    def compute(self, count: int, side: Side) -> Features:
-        """The features of the first images that lie in the memory."""
-        send(self._connection, Compute(count, side))
-        _answered(self._connection)
+    def compute(self, count: int, side: Side, seconds: float | None) -> Features:
+        """The features of the first images that lie in the memory.
+
+        Raises:
+            TimeoutError: They took longer than so many seconds. What comes late would be taken for
+                the next answer.
+        """
+        self._connection.settimeout(seconds)
+        try:
+            send(self._connection, Compute(count, side))
+            _answered(self._connection)
+        finally:
+            self._connection.settimeout(None)
         return self._features[:count].copy()
 
     def ended(self) -> bool:
@@ -116,6 +129,7 @@ class RemoteEngine:
     def __init__(self, path: Path, manifest: Manifest, instead: int = 0) -> None:
         self._path = path
         self._manifest = manifest
+        self._maker = get_ident()
         first, loaded = self._connected(instead, patience=_PATIENCE_SECONDS)
         self.number = loaded.number
         self.name = loaded.name
@@ -161,21 +175,28 @@ class RemoteEngine:
         Raises:
             DeviceFailed: It failed there.
             EngineGone: The device process has ended.
+            EngineHung: It does not answer; the engine is closed.
         """
+        # How long a call may take is the watchdog's to say, which sees none of the thread that made
+        # the engine: that one tries it before it is anybody's.
+        seconds = _HUNG_SECONDS if get_ident() == self._maker else None
         try:
             own = self._rooms.get(int(batch.ctypes.data))
             if own is not None:
-                return own.compute(len(batch), side)
+                return own.compute(len(batch), side, seconds)
             line = self._spare.get()
             try:
                 parts = []
                 for start in range(0, len(batch), line.most):
                     part = batch[start : start + line.most]
                     line.images[: len(part)] = part
-                    parts.append(line.compute(len(part), side))
+                    parts.append(line.compute(len(part), side, seconds))
                 return parts[0] if len(parts) == 1 else np.concatenate(parts)
             finally:
                 self._spare.put(line)
+        except TimeoutError as error:
+            self.close()
+            raise self._hung() from error
         except OSError as error:
             raise EngineGone(f"the device process does not answer ({error})") from error
 
@@ -262,7 +283,7 @@ def _connect(path: Path, patience: float) -> socket.socket:
         except OSError as error:
             connection.close()
             if time.monotonic() >= end:
-                raise InferenceError(
+                raise _NobodyListens(
                     f"no device process listens on {path} ({error}); its log has the reason"
                 ) from error
             time.sleep(_AGAIN_SECONDS)
@@ -293,6 +314,7 @@ class RemoteEngines:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._numbers: dict[tuple[str, int], int] = {}
+        self._unheard_since: float | None = None
 
     def make(self, manifest: Manifest) -> RemoteEngine:
         """An engine for a model; another one each time, since nobody asks twice without need.
@@ -301,6 +323,16 @@ class RemoteEngines:
             InferenceError: It cannot be had; `EngineHung` where nothing can be had at all.
         """
         key = (manifest.name, manifest.version)
-        engine = RemoteEngine(self._path, manifest, self._numbers.get(key, 0))
+        since, self._unheard_since = self._unheard_since, None
+        if since is None:
+            since = time.monotonic()
+        try:
+            engine = RemoteEngine(self._path, manifest, self._numbers.get(key, 0))
+        except _NobodyListens as error:
+            self._unheard_since = since
+            # It may hang as it starts, which nobody else notices.
+            if time.monotonic() - since >= _HUNG_SECONDS:
+                raise EngineHung(f"{error}; so it has been for {_HUNG_SECONDS:g} s") from error
+            raise
         self._numbers[key] = engine.number
         return engine

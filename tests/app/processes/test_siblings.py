@@ -208,7 +208,8 @@ def test_one_that_hangs_makes_the_service_unready(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_READY_SECONDS", 0.05)
-    monkeypatch.setattr(module, "_HUNG_SECONDS", 0.2)
+    monkeypatch.setattr(module, "_METRICS_SECONDS", 0.05)
+    monkeypatch.setattr(module, "_HUNG_SECONDS", 2.0)
 
     async def run() -> None:
         async with running(tmp_path, Store(), Store()) as (one, two):
@@ -218,18 +219,57 @@ def test_one_that_hangs_makes_the_service_unready(
             assert await one.unready_reason() is None, "nobody listens"
             server = await asyncio.start_unix_server(mute, Folder(tmp_path).socket(1))
             assert await one.unready_reason() is None, "it may be busy for a moment"
-            await asyncio.sleep(0.2)
+            assert readiness(await one.exposition()) == 1
+            await asyncio.sleep(2.0)
             assert "front-end 1 did not answer" in (await one.unready_reason() or "")
+            told = await one.exposition()
+            assert (readiness(told), answering(told)) == (0, 1)
             server.close()
             Folder(tmp_path).socket(1).unlink(missing_ok=True)
             again = siblings_of(tmp_path, 1, 2)
             await again.open(Store())  # type: ignore[arg-type]
             assert await one.unready_reason() is None
+            assert readiness(await one.exposition()) == 1
             await again.close()
             Folder(tmp_path).socket(1).unlink(missing_ok=True)
             busy = await asyncio.start_unix_server(mute, Folder(tmp_path).socket(1))
             assert await one.unready_reason() is None, "it has answered in between"
             busy.close()
+
+    asyncio.run(run())
+
+
+def test_two_busy_moments_are_no_hanging_though_nobody_has_asked_in_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_READY_SECONDS", 0.05)
+    monkeypatch.setattr(module, "_HUNG_SECONDS", 0.5)
+
+    async def run() -> None:
+        free, answered = asyncio.Event(), asyncio.Event()
+
+        async def busy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.closing(writer):
+                await reader.readline()
+                await free.wait()
+                writer.write(b"OK 0\n")
+                answered.set()
+
+        async with running(tmp_path, Store(), Store()) as (one, two):
+            await two.close()
+            Folder(tmp_path).socket(1).unlink(missing_ok=True)
+            server = await asyncio.start_unix_server(busy, Folder(tmp_path).socket(1))
+            assert await one.unready_reason() is None
+            free.set()
+            await answered.wait()
+            # Another process's probes are answered meanwhile, of which this one knows nothing.
+            await asyncio.sleep(0.6)
+            free.clear()
+            assert await one.unready_reason() is None
+            await asyncio.sleep(0.6)
+            assert "front-end 1 did not answer" in (await one.unready_reason() or "")
+            free.set()
+            server.close()
 
     asyncio.run(run())
 

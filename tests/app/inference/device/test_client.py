@@ -4,21 +4,24 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 
 from app.inference.device import client
-from app.inference.device.client import RemoteEngine
-from app.inference.device.messages import Loaded, Message, receive, send
+from app.inference.device.client import RemoteEngine, RemoteEngines
+from app.inference.device.messages import Done, Failed, Loaded, Message, receive, send
 from app.inference.engines.base import Concurrency
-from app.inference.errors import EngineHung
+from app.inference.errors import EngineGone, EngineHung, InferenceError
 from app.inference.service import Service
 from app.observability.metrics import Metrics
 from app.settings import Settings
-from tests.app.inference.device.served import MOST
+from model_store.network import Side
+from tests.app.inference.device.served import MOST, batch_of
 from tests.app.material import fill_store
 
 
@@ -61,8 +64,69 @@ def test_a_device_process_that_hangs_is_not_waited_for_for_ever(
         RemoteEngine(path, manifest)
 
 
-def test_where_no_model_can_be_had_of_a_device_process_that_hangs_the_front_end_ends(
+def test_whoever_makes_an_engine_does_not_wait_for_its_calls_for_ever_and_others_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of others are watched by the watchdog, which knows how long one may take."""
+    manifest = fill_store(tmp_path / "store").manifest("tiny")
+    path = tmp_path / "device.sock"
+    with ThreadPoolExecutor(1) as making, ThreadPoolExecutor(1) as using:
+        with mute(path, [LOADED, Done()]):
+            engine = making.submit(RemoteEngine, path, manifest).result(20)
+            monkeypatch.setattr(client, "_HUNG_SECONDS", 0.1)
+            used = using.submit(engine.features, batch_of(1), Side.LEFT)
+            with pytest.raises(TimeoutError):
+                used.result(0.5)
+        with pytest.raises(EngineGone):
+            used.result(20)
+        monkeypatch.setattr(client, "_HUNG_SECONDS", 600.0)
+        path.unlink()
+        with mute(path, [LOADED, Done()]):
+            engine = making.submit(RemoteEngine, path, manifest).result(20)
+            monkeypatch.setattr(client, "_HUNG_SECONDS", 0.1)
+            with pytest.raises(EngineHung, match=r"not answered for 0\.1 s"):
+                making.submit(engine.features, batch_of(1), Side.LEFT).result(20)
+            # What comes late would be taken for the next answer.
+            with pytest.raises(EngineGone):
+                using.submit(engine.features, batch_of(1), Side.LEFT).result(20)
+
+
+def test_where_nobody_has_listened_for_ten_minutes_the_device_process_counts_as_hung(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=0.0)
+
+    def sleep(seconds: float) -> None:
+        clock.now += seconds
+
+    monkeypatch.setattr(client, "time", SimpleNamespace(monotonic=lambda: clock.now, sleep=sleep))
+    monkeypatch.setattr(client, "_AGAIN_SECONDS", 10.0)
+    manifest = fill_store(tmp_path / "store").manifest("tiny")
+    path = tmp_path / "device.sock"
+    engines = RemoteEngines(path)
+
+    def tries() -> float:
+        """Until there is no more hope, as the loader does; gives how long that took."""
+        begun = clock.now
+        for _ in range(20):
+            with pytest.raises(InferenceError, match="no device process listens") as failure:
+                engines.make(manifest)
+            if isinstance(failure.value, EngineHung):
+                return clock.now - begun
+            sleep(5)
+        raise AssertionError("it is tried for ever")
+
+    assert 600 <= tries() <= 700
+    damaged = Failed("its weights are damaged")
+    with mute(path, [damaged]), pytest.raises(InferenceError, match="are damaged"):
+        engines.make(manifest)
+    # As it has listened in between, it may take as long again.
+    assert 600 <= tries() <= 700
+
+
+@pytest.mark.parametrize("says", [[], [LOADED, Done()]], ids=["at once", "in a call"])
+def test_where_no_model_can_be_had_of_a_device_process_that_hangs_the_front_end_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: list[Message]
 ) -> None:
     """With the status by which the parent knows to replace the device process as well."""
     monkeypatch.setattr(client, "_HUNG_SECONDS", 0.1)
@@ -80,5 +144,5 @@ def test_where_no_model_can_be_had_of_a_device_process_that_hangs_the_front_end_
         finally:
             await service.close()
 
-    with mute(path, []):
+    with mute(path, says):
         asyncio.run(used())
