@@ -70,12 +70,13 @@ def check_folds(parts: Parts, recipe: Recipe, store: ModelStore, *, held_out: bo
             f"{folds} is for a network of one branch, of which one version is kept: set "
             "validation.keep to last or best"
         )
-    if recipe.max_steps == 0 or not starts_unseen(recipe, store):
+    whole = parts.learnt
+    if recipe.max_steps == 0 or not starts_unseen(recipe, store, whole.class_names):
         raise RecipeError(
             f"{folds} is for networks that are trained, from weights that cannot have seen these "
-            "images: none, those of ImageNet or dlib, or a model that Twinlens ships"
+            "images: none, those of ImageNet or dlib, or a model that Twinlens ships and that was "
+            "trained on no classes of these names"
         )
-    whole = parts.learnt
     names = deal_classes(whole, recipe.calibration.folds, recipe.seed)
     if min(len(part) for part in names) < _LEAST_CLASSES:
         raise RecipeError(

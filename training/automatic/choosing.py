@@ -1,5 +1,6 @@
 """From what images look like, and what starting networks make of them, to a recipe."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +65,7 @@ class Chosen:
 def choose(
     folder: ImageFolder,
     *,
+    names: Collection[str],
     device: torch.device,
     seed: int,
     reporter: Reporter,
@@ -73,10 +75,11 @@ def choose(
 
     Starting networks are compared by how well they tell the classes apart before any training:
     what is fitted to two thirds of the classes is judged on the last third, in turn. Ink on paper
-    is also tried with the model `glyphs` that ships.
+    is also tried with the model `glyphs` that ships, unless that knows the classes.
 
     Args:
         folder: The images to train on, and no others: what is held out takes no part.
+        names: Of all classes, those held out among them.
         device: Where it will be trained.
         seed: Of the draws.
         reporter: Told what is done.
@@ -98,7 +101,7 @@ def choose(
     tried = [] if faces is None else try_faces(trials, faces)
     if looks.all_ink:
         try:
-            tried = try_ink(trials, looks)
+            tried = try_ink(trials, looks, names)
         except StoreError as error:
             reporter.say(f"note: the model glyphs cannot be tried: {error}")
     shape = _shape(looks, device)

@@ -1,6 +1,7 @@
 """Trying starting networks on images of a folder, before anything is trained."""
 
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from model_store.cpus import available_cpus
 from model_store.errors import StoreError
 from model_store.network.backbones.dlib_face import DlibFace
 from model_store.preprocessing import Preprocessing
+from model_store.store import ModelStore
 from training.automatic.candidates import (
     LAYERS,
     Layer,
@@ -24,9 +26,10 @@ from training.automatic.trial import Booleans, Merit, deal, merit
 from training.data.folders import ImageFolder
 from training.data.pixels import PixelsInMemory, load_pixels
 from training.data.training_set import Integers
-from training.initialise import shipped_model
+from training.initialise import shipped_model, start_learnt
 from training.progress import Reporter
 from training.randomness import Stream, numpy_generator
+from training.recipe import Start
 from training.recipe.files import load_recipe
 
 GLYPHS, PHOTOS, FACES = "glyphs", "photos", "faces"
@@ -130,13 +133,29 @@ class Trials:
         return Sample(pixels.images, folder.labels, folds[folder.labels], on_right)
 
 
-def try_ink(trials: Trials, looks: Looks) -> list[Tried]:
-    """The model `glyphs` as it ships.
+def try_ink(trials: Trials, looks: Looks, names: Collection[str]) -> list[Tried]:
+    """The model `glyphs` as it ships, unless it was trained on classes of these names.
+
+    It would be preferred for what it knows of them, to networks that know none.
+
+    Args:
+        trials: What every trial needs.
+        looks: Of the images.
+        names: Of all classes, those held out among them.
 
     Raises:
         StoreError: It was taken out of the store, or is damaged.
     """
-    checkpoint = checkpoints.load(shipped_model(GLYPHS).path)
+    place = shipped_model(GLYPHS).path
+    known = set(names).intersection(start_learnt(Start(model=str(place)), ModelStore()) or ())
+    if known:
+        trials.reporter.say(
+            f"note: the model glyphs is not tried: {len(known):,} of the {len(set(names)):,} "
+            "classes have names that it was trained on, which would flatter it (--recipe glyphs "
+            f"--set start.model={place} starts from it all the same)"
+        )
+        return []
+    checkpoint = checkpoints.load(place)
     spec = checkpoint.manifest.preprocessing
     overrides: tuple[str, ...] = (f"start.model={checkpoint.path}", *_GENTLE)
     if looks.dark_paper:

@@ -93,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
         bench.reporter.say(
             "note: impostor pairs are of any two classes, across groups as well as within"
         )
-    data = f"{folder.name}, {options.classes} classes: {folder.described()}"
+    data = bench.described(folder)
     if sides.gallery is not None:
         data += f"; against {sides.gallery.folder.name}: {sides.gallery.folder.described()}"
     scored = scored_pairs(bench, sides, options)
@@ -118,6 +118,10 @@ def run(options: argparse.Namespace) -> int:
             f"note: what version {before.version} says of its own kind of images is kept: "
             f"described by {before.typicality.images:,} others, {before.typicality.data}"
         )
+    if trained := bench.told_trained(folder):
+        # Said before. Whoever meets the threshold later is to know what it is worth.
+        flatter = "if they are the same, threshold and probabilities flatter the model"
+        warnings = (f"{trained}; {flatter} (calibrate --classes new takes others)", *warnings)
     reference = bench.store.revise(
         bench.name,
         before.version,

@@ -92,6 +92,7 @@ def run(options: argparse.Namespace) -> int:
         deal_folds(folder, options.folds, usual.seed)
         chosen = choose(
             folder,
+            names=folder.class_names,
             device=device,
             seed=usual.seed,
             reporter=reporter,

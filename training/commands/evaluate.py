@@ -127,6 +127,8 @@ def _write_json(options: argparse.Namespace, bench: Bench, measured: Measured) -
         "protocol": options.protocol,
         "data": measured.data,
         "data_digest": measured.digest,
+        "classes_trained_on": measured.trained_on,
+        "calibrated_on": measured.flattered if options.protocol == "verification" else None,
         "skipped": skipped,
         **measured.figures.to_json(),
     }

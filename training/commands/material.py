@@ -115,20 +115,48 @@ class Bench:
         Raises:
             DataError: They cannot be told, or are not there.
         """
+        folder = self._asked_for()
+        # Where pairs are crossed, each is scored by what was fitted to others.
+        if self._options.classes != CROSSED and (told := self.told_trained(folder)):
+            advice = " (--classes new takes the others)" if self._options.classes == "all" else ""
+            self.reporter.say(f"note: {told}; if they are the same, the figures flatter it{advice}")
+        return folder
+
+    def trained_on(self, folder: ImageFolder) -> int | None:
+        """How many classes of a folder have names that the model was trained on, in whatever data.
+
+        Returns:
+            None where nothing is recorded of what it was trained on.
+
+        Raises:
+            DataError: What is recorded of it cannot be read.
+        """
+        split = self.split()
+        return None if split is None else len(set(split.learnt).intersection(folder.class_names))
+
+    def told_trained(self, folder: ImageFolder) -> str:
+        """The same in words; empty if it is none, as far as known."""
+        seen = self.trained_on(folder)
+        if not seen:
+            return ""
+        total = len(folder.classes)
+        return f"{seen:,} of {total:,} classes have names that the model was trained on"
+
+    def described(self, folder: ImageFolder) -> str:
+        """A folder in words, for whoever later reads what was made of it.
+
+        Raises:
+            DataError: As `trained_on`.
+        """
+        told = self.told_trained(folder)
+        data = f"{folder.name}, {self._options.classes} classes: {folder.described()}"
+        return f"{data}; {told}" if told else data
+
+    def _asked_for(self) -> ImageFolder:
         folder = self._opened(self._options.data, self._options.right)
         split = self.split()
         choice = self._options.classes
-        if choice == CROSSED:
-            return folder
-        if choice == "all":
-            trained = set(split.learnt) if split else set()
-            seen = sum(name in trained for name in folder.class_names)
-            if seen:
-                self.reporter.say(
-                    f"note: {seen} of {len(folder.classes)} classes have names that the model was "
-                    "trained on; if they are the same, the figures flatter it (--classes new takes "
-                    "the others)"
-                )
+        if choice in (CROSSED, "all"):
             return folder
         if split is None:
             raise DataError(

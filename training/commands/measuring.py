@@ -41,6 +41,8 @@ class Measured:
         skipped: Images that could not be used.
         flattered: Whether the model's calibration has seen these classes, so that figures of its
             worth are none for others.
+        trained_on: How many of these classes have names that the model was trained on; None where
+            that is not known.
     """
 
     figures: Figures
@@ -49,6 +51,7 @@ class Measured:
     pictures: Pictures
     skipped: tuple[Skipped, ...] = ()
     flattered: bool = False
+    trained_on: int | None = None
 
 
 def measure(bench: Bench, options: argparse.Namespace) -> Measured:
@@ -70,12 +73,13 @@ def measure(bench: Bench, options: argparse.Namespace) -> Measured:
             "note: the model is calibrated on classes that are among these; its calibration error "
             "and the rates at its threshold are flattering here"
         )
-    data = f"{folder.name}, {options.classes} classes: {folder.described()}"
+    data = bench.described(folder)
     if sides.gallery is not None:
         gallery = sides.gallery.folder
         data += f"; gallery {gallery.name}: {gallery.described()}"
     figures, pictures = _PROTOCOLS[options.protocol](bench, sides, options)
-    return Measured(figures, data, digest, pictures, sides.skipped, flattered)
+    trained_on = bench.trained_on(folder)
+    return Measured(figures, data, digest, pictures, sides.skipped, flattered, trained_on)
 
 
 def _verification(

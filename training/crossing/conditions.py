@@ -1,9 +1,11 @@
 """Where pairs can be crossed: how a network is made, and from how many classes."""
 
+from collections.abc import Collection
+
 from model_store.store import ModelStore
 from training.data.folders import ImageFolder
 from training.errors import DataError
-from training.initialise import is_shipped
+from training.initialise import is_shipped, start_learnt
 from training.recipe import Recipe
 from training.recipe.sections import DLIB, IMAGENET
 
@@ -11,7 +13,7 @@ _LEAST_CLASSES = 3
 """Two that are left out together, and one that a projection is fitted to meanwhile."""
 
 
-def can_cross(recipe: Recipe, store: ModelStore) -> bool:
+def can_cross(recipe: Recipe, store: ModelStore, names: Collection[str]) -> bool:
     """Whether nothing is fitted to its user's images but, at most, a projection in closed form.
 
     Not where it starts from weights that may have seen these images before.
@@ -19,6 +21,7 @@ def can_cross(recipe: Recipe, store: ModelStore) -> bool:
     Args:
         recipe: How the network is made.
         store: Where a model to start from is looked for.
+        names: Of the classes.
 
     Raises:
         StoreError: It is not there.
@@ -29,7 +32,7 @@ def can_cross(recipe: Recipe, store: ModelStore) -> bool:
         and not turned
         and len(recipe.network.branches) == 1
         and recipe.finish.projection is None
-        and starts_unseen(recipe, store)
+        and starts_unseen(recipe, store, names)
     )
 
 
@@ -52,12 +55,14 @@ def check_crossing(folder: ImageFolder, recipe: Recipe) -> None:
         )
 
 
-def starts_unseen(recipe: Recipe, store: ModelStore) -> bool:
+def starts_unseen(recipe: Recipe, store: ModelStore, names: Collection[str]) -> bool:
     """Whether the weights that training starts from cannot have seen its user's images.
 
     Arguments and errors as of `can_cross`.
     """
     start = recipe.start
     if start.model is not None:
-        return is_shipped(start.model, store)
+        learnt = start_learnt(start, store)
+        known = learnt is None or not set(names).isdisjoint(learnt)
+        return is_shipped(start.model, store) and not known
     return start.backbone in (None, IMAGENET, DLIB)

@@ -40,6 +40,11 @@ class Sources:
         """What the classes that validate and calibrate are taken from."""
         return self.holdout or self.train
 
+    @property
+    def class_names(self) -> frozenset[str]:
+        """Of all classes, held out or not."""
+        return frozenset({*self.train.class_names, *self.judging.class_names})
+
     def not_used(self) -> Iterator[str]:
         """Lines that say what is left alone, as far as names tell it without reading a file."""
         if self.left_out:

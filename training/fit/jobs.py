@@ -17,7 +17,7 @@ from training.errors import RecipeError
 from training.fit.inspection import check_pairs, inspect
 from training.fit.names import check_kept_names
 from training.fit.request import MINUTES, FitRequest
-from training.initialise import check_whitening, start_learnt, told_by_recipe
+from training.initialise import check_whitening, is_shipped, start_learnt, told_by_recipe
 from training.learning.faster import settled_precision
 from training.progress import Reporter
 from training.recipe import Recipe
@@ -55,7 +55,7 @@ def new_job(
     recipe = load_recipe(name, request.overrides, chosen=() if chosen is None else chosen.overrides)
     check_kept_names(request.name, recipe, request.store)
     check_whitening(recipe)
-    crossed = _crosses(recipe, request.store)
+    crossed = _crosses(recipe, request.store, sources)
     if crossed:
         recipe = _without_folds(recipe)
     closed, crossed = crossed, crossed or recipe.calibration.folds > 0
@@ -77,8 +77,9 @@ def new_job(
     known = told_of_start({*split.validation, *split.calibration}, split.start_learnt)
     warnings = inspection.warnings
     if known:
+        own = recipe.start.model is not None and not is_shipped(recipe.start.model, request.store)
         advice = "; the seed and the shares that it was trained with keep the same classes aside"
-        warnings = (*warnings, known + (advice if split.start_learnt else ""))
+        warnings = (*warnings, known + (advice if own and split.start_learnt else ""))
     for warning in warnings:
         reporter.say(f"warning: {warning}")
     parts = parts.without(inspection.unusable)
@@ -116,7 +117,7 @@ def continued_job(request: FitRequest, run: Run, sources: Sources) -> Job:
         wanted = load_recipe(request.recipe or str(run.path / RECIPE_FILE), request.overrides)
         if wanted.precision == "auto":
             wanted = wanted.model_copy(update={"precision": recipe.precision})
-        if wanted.calibration.folds and _crosses(wanted, request.store):
+        if wanted.calibration.folds and _crosses(wanted, request.store, sources):
             wanted = _without_folds(wanted)
         if record.minutes is not None:
             cut = {"max_steps": recipe.max_steps, "max_minutes": recipe.max_minutes}
@@ -134,9 +135,9 @@ def continued_job(request: FitRequest, run: Run, sources: Sources) -> Job:
     return Job(recipe, split, record, parts, sources.name)
 
 
-def _crosses(recipe: Recipe, store: ModelStore) -> bool:
+def _crosses(recipe: Recipe, store: ModelStore, sources: Sources) -> bool:
     """Whether all classes calibrate without another training."""
-    return recipe.split.calibration > 0 and can_cross(recipe, store)
+    return recipe.split.calibration > 0 and can_cross(recipe, store, sources.class_names)
 
 
 def _without_folds(recipe: Recipe) -> Recipe:
@@ -154,7 +155,7 @@ def _chosen(request: FitRequest, sources: Sources, reporter: Reporter) -> Chosen
     check_kept_names(request.name, usual, request.store)
     # What is chosen for few images, unless it is said how many steps to take.
     closed = usual.model_copy(update={"max_steps": 0}) if usual.max_steps is None else usual
-    can_be_crossed = usual.split.calibration > 0 and can_cross(closed, request.store)
+    can_be_crossed = _crosses(closed, request.store, sources)
 
     def divided(*, crossed: bool) -> Parts:
         return make_parts(sources, make_split(sources, usual.split, usual.seed, crossed=crossed))
@@ -176,6 +177,7 @@ def _chosen(request: FitRequest, sources: Sources, reporter: Reporter) -> Chosen
     check_pairs(parts, closed if untrained else usual, crossed=crossed, held_out=held_out)
     chosen = choose(
         parts.train,
+        names=sources.class_names,
         device=request.device,
         seed=usual.seed,
         reporter=reporter,

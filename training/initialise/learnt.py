@@ -24,18 +24,19 @@ def start_learnt(start: Start, store: ModelStore) -> tuple[str, ...] | None:
 
     Returns:
         None where nothing is recorded; none of weights that cannot have seen their user's images:
-        drawn ones, those of ImageNet or dlib, or a model that Twinlens ships.
+        drawn ones, those of ImageNet or dlib, also as models that Twinlens brings in. Of those
+        that come with it all are public, and a user may have the same data: names tell.
 
     Raises:
         StoreError: There is no such model, or its manifest cannot be read.
     """
     if start.model is None:
         return () if _cannot_have_seen(start) else None
-    if is_shipped(start.model, store):
-        return ()
     folder = folder_named(start.model, store)
     try:
         written = Split.from_json(read_data(folder / SPLIT_FILE))
+    except FileNotFoundError:
+        return () if is_shipped(start.model, store) else None
     except (OSError, ValueError):
         return None
     split = told_by_recipe(written, checkpoints.read_manifest(folder).provenance.recipe)

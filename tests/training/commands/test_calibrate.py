@@ -10,7 +10,7 @@ from tests.training import small
 from tests.training.commands.running import run
 from tests.training.trees import grown, png, pngs
 from training.data.opening import open_data
-from training.data.split import SPLIT_FILE
+from training.data.split import SPLIT_FILE, split_classes
 from training.publishing.calibrated import CALIBRATED_FILE, is_calibrated_since
 from training.publishing.warned import WARNINGS_FILE, Warned, read_warned
 
@@ -151,6 +151,7 @@ def test_evaluating_on_the_calibrations_own_images_is_pointed_out(store, images,
     assert run(store, *words) == 0
     assert "calibrated on classes that are among these" in capsys.readouterr().err
     figures = json.loads(target.read_text())
+    assert figures["calibrated_on"] is True
     assert figures["calibration_error"] >= 0
     assert figures["at_threshold"]["far"] == store.manifest("plain").calibration.far
 
@@ -212,6 +213,31 @@ def test_what_is_warned_of_is_kept_as_data(store, images, tmp_path, capsys):
     told = capsys.readouterr().err
     assert "take it away" in told
     assert "embedding" not in told
+
+
+def test_classes_trained_on_are_kept_in_mind(store, tmp_path, capsys):
+    """The likeliest mistake: a model calibrated on what it was trained on, told of as if not."""
+    names = [f"c{n}/{image}.png" for n in range(12) for image in range(4)]
+    many = grown(tmp_path / "many", pngs(names))
+    split = split_classes(open_data(many).whole, validation=0.25, calibration=0.25, seed=0)
+    store.save("trained", small.network("cosine"), files={SPLIT_FILE: split.to_json()})
+    words = ("calibrate", "trained", "--data", many, "--far", 0.1)
+    assert run(store, *words) == 0
+    told = "6 of 12 classes have names that the model was trained on"
+    # Once: when it is done, nobody need be told again.
+    assert capsys.readouterr().err.count(told) == 1
+    manifest = store.manifest("trained")
+    data = f"many, all classes: 48 images of 12 classes; {told}"
+    assert (manifest.calibration.data, manifest.typicality.data) == (data, data)
+    warned = read_warned(store.find("trained").path).calibration
+    assert warned[0].startswith(f"{told}; if they are the same, threshold and probabilities")
+    assert run(store, *words, "--classes", "new") == 0
+    assert "trained on" not in store.manifest("trained").calibration.data
+    assert "trained on" not in " ".join(read_warned(store.find("trained").path).calibration)
+    # A description leaves what is said of the calibration.
+    assert run(store, *words[:-2], "--describe-only") == 0
+    assert "trained on" not in " ".join(read_warned(store.find("trained").path).calibration)
+    assert told in store.manifest("trained").typicality.data
 
 
 def test_what_only_a_card_tells_of_a_calibration_is_still_told_after_a_description(store, tmp_path):

@@ -37,6 +37,8 @@ def test_the_json_has_the_figures_of_the_contract(store, images, tmp_path, capsy
     assert keys <= figures.keys()
     assert (figures["model"], figures["version"]) == ("plain", 1)
     assert figures["protocol"] == protocol
+    assert figures["classes_trained_on"] is None, "nothing is recorded of what it was trained on"
+    assert figures["calibrated_on"] is (False if protocol == "verification" else None)
     assert figures["data"] == "images, all classes: 36 images of 12 classes in 2 groups"
     assert str(tmp_path) not in target.read_text()
     if protocol == "verification":
@@ -177,10 +179,20 @@ def trained(store, images):
     return split
 
 
-def test_classes_trained_on_are_pointed_out(store, images, trained, capsys):
+def test_classes_trained_on_are_pointed_out(store, images, trained, tmp_path, capsys):
+    told = "6 of 12 classes have names that the model was trained on"
+    target = tmp_path / "figures.json"
     words = ("evaluate", "trained", "--data", images, "--protocol", "verification")
-    assert run(store, *words) == 0
-    assert "6 of 12 classes have names that the model was trained on" in capsys.readouterr().err
+    assert run(store, *words, "--json", target, "--record") == 0
+    assert f"note: {told}; if they are the same, the figures flatter" in capsys.readouterr().err
+    # Whoever finds the figures later is to know it, too.
+    (recorded,) = store.manifest("trained").evaluations
+    assert recorded.data == f"images, all classes: 36 images of 12 classes in 2 groups; {told}"
+    found = json.loads(target.read_text())
+    assert (found["data"], found["classes_trained_on"]) == (recorded.data, 6)
+    assert found["calibrated_on"] is False
+    assert run(store, *words, "--json", target, "--classes", "new") == 0
+    assert json.loads(target.read_text())["classes_trained_on"] == 0
 
 
 @pytest.mark.parametrize("choice", ["train", "validation", "calibration"])

@@ -1,6 +1,7 @@
 """Where pairs can be crossed, and where what calibrates might have seen the images."""
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,12 @@ class TestCanCross:
             "by relative folder": "glyphs/1",
         }.get(named, "glyphs")
         recipe = load_recipe("glyphs", ["max_steps=0", f"start.model={model}"])
-        assert can_cross(recipe, store)
+        assert can_cross(recipe, store, "ab")
+
+    def test_not_what_ships_where_it_was_trained_on_classes_of_these_names(self):
+        recipe = load_recipe("glyphs", ["max_steps=0", f"start.model={SHIPPED / 'glyphs' / '1'}"])
+        assert not can_cross_at_home(recipe, ["a", "Greek/character01"])
+        assert can_cross_at_home(recipe, ["a", "Avesta/character01"])
 
     def test_a_model_of_the_users_own_may_have_seen_the_images(self, tmp_path: Path):
         store = ModelStore(tmp_path)
@@ -56,7 +62,7 @@ class TestCanCross:
             place = store.save(name, network()).path
             for model in (name, str(place)):
                 recipe = load_recipe("glyphs", ["max_steps=0", f"start.model={model}"])
-                assert not can_cross(recipe, store)
+                assert not can_cross(recipe, store, "ab")
 
     def test_a_later_version_of_what_ships_is_a_users(self, tmp_path, monkeypatch):
         shutil.copytree(SHIPPED / "glyphs" / "1", tmp_path / "glyphs" / "1")
@@ -65,7 +71,7 @@ class TestCanCross:
         monkeypatch.setattr("training.initialise.shipped.SHIPPED", tmp_path)
         for model, shipped in ((place.with_name("1"), True), (place, False)):
             recipe = load_recipe("glyphs", ["max_steps=0", f"start.model={model}"])
-            assert can_cross(recipe, store) is shipped
+            assert can_cross(recipe, store, "ab") is shipped
 
     def test_where_what_ships_was_taken_away_what_has_its_name_is_a_users(
         self, tmp_path, monkeypatch
@@ -74,13 +80,13 @@ class TestCanCross:
         store.save("glyphs", network())
         monkeypatch.setattr("training.initialise.shipped.SHIPPED", tmp_path / "nothing")
         recipe = load_recipe("glyphs", ["max_steps=0", "start.model=glyphs"])
-        assert not can_cross(recipe, store)
+        assert not can_cross(recipe, store, "ab")
 
     def test_one_that_is_not_there_is_said_to_be_missing(self, tmp_path):
         recipe = load_recipe("glyphs", ["max_steps=0", "start.model=nothing"])
         with pytest.raises(ModelNotFound, match="nothing"):
-            can_cross(recipe, ModelStore(tmp_path))
+            can_cross(recipe, ModelStore(tmp_path), "ab")
 
 
-def can_cross_at_home(recipe: Recipe) -> bool:
-    return can_cross(recipe, ModelStore())
+def can_cross_at_home(recipe: Recipe, names: Collection[str] = "ab") -> bool:
+    return can_cross(recipe, ModelStore(), names)

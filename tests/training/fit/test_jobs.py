@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from model_store import ModelStore
+from model_store.shipped import SHIPPED
 from tests.training import small
 from tests.training.drawings import draw_folder, write_recipe
 from training.automatic import USUAL
@@ -123,6 +124,27 @@ def test_a_start_that_has_seen_classes_which_judge_is_warned_of_and_recorded(tmp
     assert any(each.startswith(warning) for each in job.record.warnings)
     assert job.split.start_learnt == other.train
     assert not job.split.all_new
+
+
+def test_a_model_that_ships_is_warned_of_where_it_was_trained_on_classes_of_these_names(tmp_path):
+    """Nothing is trained, so that all would calibrate as classes that no network was trained on."""
+    drawn = draw_folder(tmp_path / "drawn", classes=12, images=4)
+    named = [f"{group}/character{n:02}" for group in ("Greek", "Latin") for n in range(1, 7)]
+    for place, name in zip(sorted(drawn.iterdir()), named, strict=True):
+        (tmp_path / "d" / name).parent.mkdir(parents=True, exist_ok=True)
+        place.rename(tmp_path / "d" / name)
+    name = str(write_recipe(tmp_path / "r.yaml"))
+    store, cpu = ModelStore(tmp_path / "store"), torch.device("cpu")
+    overrides = ["max_steps=0", f"start.model={SHIPPED / 'glyphs' / '1'}"]
+    overrides += ["data.turned_classes=false"]
+    request = FitRequest(tmp_path / "d", "m", store, cpu, recipe=name, overrides=overrides)
+    job = new_job(request, open_sources(tmp_path / "d", None), Reporter(io.StringIO()))
+    assert not job.split.crossed
+    assert not job.split.all_new
+    judging = len({*job.split.validation, *job.split.calibration})
+    (warning,) = [each for each in job.record.warnings if "the model it starts from" in each]
+    assert warning.startswith(f"{judging} of the {judging} classes that judge and calibrate have")
+    assert warning.endswith("the figures flatter it"), "no seed sets aside what it does not know"
 
 
 @pytest.mark.parametrize(("minutes", "most"), [(20.0, 0.5), (0.4, 0.4), (None, 0.5)])

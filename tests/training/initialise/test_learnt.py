@@ -1,6 +1,7 @@
 """Which classes the weights that a training starts from have seen."""
 
 import os
+import shutil
 
 import pytest
 
@@ -91,8 +92,27 @@ def test_the_shipped_models_are_those_that_are_committed_and_no_others_of_their_
     assert start_learnt(Start(model=name), store) is None
 
 
-@pytest.mark.parametrize(
-    "start", [Start(), Start(backbone="imagenet"), Start(model=str(SHIPPED / "glyphs" / "1"))]
-)
+@pytest.mark.parametrize("start", [Start(), Start(backbone="imagenet")])
 def test_what_anybody_can_have_has_seen_none(store, start):
     assert start_learnt(start, store) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "one"),
+    [("glyphs", 964, "Greek/character01"), ("groceries", 81, "Golden-Delicious")],
+)
+def test_what_ships_has_seen_public_data_that_its_user_may_have(store, name, classes, one):
+    shipped = SHIPPED / name / "1"
+    shutil.copytree(shipped, store.root / name / "1")
+    for model in (str(shipped), name):
+        learnt = start_learnt(Start(model=model), store)
+        assert len(learnt) == classes
+        assert one in learnt
+
+
+def test_what_is_brought_in_has_seen_none_though_no_split_is_beside_it(store, monkeypatch):
+    place = store.save("photos", network()).path
+    monkeypatch.setattr("training.initialise.shipped.template", lambda _: store.manifest("photos"))
+    assert start_learnt(Start(model="photos"), store) == ()
+    (place / SPLIT_FILE).write_text("{}")
+    assert start_learnt(Start(model="photos"), store) is None
