@@ -106,8 +106,25 @@ def test_the_gpu_file_reserves_one():
     assert app["environment"]["TWINLENS_DEVICE"] == "cuda"
 
 
+def test_the_memory_of_a_replica_is_what_the_documentation_says():
+    documentation = (REPOSITORY / "docs" / "deploy.md").read_text()
+    (said,) = re.findall(r"no limit; (\d+)g, (\d+)g on a GPU", documentation)
+    assert said == (memory("docker-compose.yml"), memory("docker-compose.gpu.yml"))
+    (three,) = re.findall(r"single process takes ([\d.]+) GB", documentation)
+    (allowed,) = re.findall(r"what the models take \(([\d.]+) GB", documentation)
+    assert three == allowed
+    # With the bodies of one process, half as much again, and 1 GB for each of two threads.
+    assert float(said[0]) >= (float(three) + 0.5) * 1.5 + 2
+
+
+def memory(file: str) -> str:
+    """The gigabytes that a replica may use unless the operator says otherwise."""
+    (default,) = re.findall(r"\$\{TWINLENS_MEMORY:-(\d+)g\}", (REPOSITORY / file).read_text())
+    return default
+
+
 def test_on_a_gpu_there_is_memory_for_eight_front_ends():
-    # Idle they took 4 GiB, and may hold 2 GiB of bodies; those of one process are at home in 4.
+    # Idle they took 4.3 GiB, and may hold 2 GiB of bodies; those of one process are at home in 6.
     app = composition("docker-compose.yml", "docker-compose.gpu.yml")["services"]["app"]
     assert int(app["mem_limit"]) >= 12 << 30
 

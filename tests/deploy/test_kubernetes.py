@@ -9,7 +9,7 @@ import yaml
 
 from app.settings import Settings
 from tests.deploy.stores import check_filling
-from tests.deploy.tools import DEPLOY, tool
+from tests.deploy.tools import DEPLOY, REPOSITORY, tool
 
 KUBERNETES = DEPLOY / "kubernetes"
 STORES = ("", "store-claim", "store-sync")
@@ -55,6 +55,19 @@ def test_a_pod_has_the_time_that_draining_takes():
     pause = int(pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
     drain = Settings.model_fields["drain_seconds"].default
     assert pod["terminationGracePeriodSeconds"] >= pause + drain + 5
+
+
+@pytest.mark.parametrize(
+    ("overlay", "composition"), [("cpu", "docker-compose.yml"), ("gpu", "docker-compose.gpu.yml")]
+)
+def test_a_pod_has_the_memory_that_a_replica_takes(overlay, composition):
+    resources = deployment(built(overlay))["containers"][0]["resources"]
+    asked, most = (
+        int(resources[kind]["memory"].removesuffix("Gi")) for kind in ("requests", "limits")
+    )
+    # 1.6 GB with the models of the image, before the first request.
+    assert 2 <= asked <= most
+    assert f"{{TWINLENS_MEMORY:-{most}g}}" in (REPOSITORY / composition).read_text()
 
 
 def test_all_three_probes_ask_the_right_question():
