@@ -59,7 +59,8 @@ async def read_body(
             reads none.
 
     Raises:
-        UnsupportedBody: Of a media type that is not read, or with a part that is encoded.
+        UnsupportedBody: Of a media type that is not read, with a part that is encoded, or
+            compressed on its way.
         BodyTooLarge, TooManyBytes: Over a limit.
         BadRequest: Empty, cut short, or not what its media type says; or that is too long.
         QueueFull: The requests in work leave no room for its bytes.
@@ -74,6 +75,8 @@ async def read_body(
     media_type, options = parse_options_header(header)
     # The server leaves blanks behind it.
     length = request.headers.get("content-length", "").rstrip()
+    if not length:
+        _check_transfer(request)
     # `int` takes leading zeros for digits, and no more than 4,300 of these.
     declared = int(length.lstrip("0") or 0) if length.isdecimal() else 0
     if declared > limits.body_bytes:
@@ -99,6 +102,16 @@ async def read_body(
     if not body.size:
         raise BadRequest(f"the body is empty; send {_MEDIA_TYPES} with the fields {expected}")
     return body
+
+
+def _check_transfer(request: Request) -> None:
+    """Refuses what the server undoes only the chunks of: the rest would be read as it came."""
+    codings = ", ".join(request.headers.getlist("transfer-encoding"))
+    if codings.strip(" \t,").lower() not in ("", "chunked"):
+        raise UnsupportedBody(
+            f"a body with Transfer-Encoding '{codings[:100]}' is not read here; send it as it is, "
+            "with its Content-Length or with Transfer-Encoding 'chunked'"
+        )
 
 
 class _Pieces:

@@ -27,7 +27,7 @@ from app.inference.admission import Admission
 from app.inference.embedder import EncodedImage
 from model_store.network import Side
 from tests.app.material import DIMENSION, picture
-from tests.app.serving import Running, in_thread
+from tests.app.serving import LIVE, Running, in_thread
 
 LIMITS = Limits(body_bytes=1 << 30, part_bytes=1 << 20, parts=4, whole=frozenset({"embeddings"}))
 
@@ -272,3 +272,31 @@ def test_two_requests_in_one_go_each_get_their_own_answer(server: Running) -> No
     first, second = received.split(b"HTTP/1.1 200 OK")[1:]
     assert first.count(b'"index"') == 3
     assert second.count(b'"index"') == 5
+
+
+@pytest.mark.parametrize(
+    ("codings", "status"),
+    [
+        (["gzip, chunked"], 415),
+        (["gzip", "chunked"], 415),
+        (["chunked"], 200),
+        ([", Chunked "], 200),
+    ],
+)
+def test_of_transfer_codings_only_chunks_are_read(
+    server: Running, codings: list[str], status: int
+) -> None:
+    lines = "".join(f"Transfer-Encoding: {coding}\r\n" for coding in codings)
+    head = f"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n{lines}\r\n"
+    image = picture(1)
+    body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(image), image)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(head.encode() + body + LIVE)
+        answers = b""
+        while answers.count(b"HTTP/1.1 ") < 2 and (piece := connection.recv(65536)):
+            answers += piece
+    assert answers.startswith(b"HTTP/1.1 %d" % status)
+    assert (b"Transfer-Encoding 'gzip, chunked' is not read here" in answers) is (status == 415)
+    # Where the body ends is known all the same, and what comes behind it is answered.
+    assert answers.rpartition(b"HTTP/1.1 ")[2].startswith(b"200")
+    assert answers.count(b"HTTP/1.1 ") == 2
