@@ -75,7 +75,7 @@ def choose(
 
     Starting networks are compared by how well they tell the classes apart before any training:
     what is fitted to two thirds of the classes is judged on the last third, in turn. Ink on paper
-    is also tried with the model `glyphs` that ships, unless that knows the classes.
+    is also tried with the model `glyphs` that ships.
 
     Args:
         folder: The images to train on, and no others: what is held out takes no part.

@@ -134,9 +134,7 @@ class Trials:
 
 
 def try_ink(trials: Trials, looks: Looks, names: Collection[str]) -> list[Tried]:
-    """The model `glyphs` as it ships, unless it was trained on classes of these names.
-
-    It would be preferred for what it knows of them, to networks that know none.
+    """The model `glyphs` as it ships; if it was trained on classes of these names, that is told.
 
     Args:
         trials: What every trial needs.
@@ -146,16 +144,14 @@ def try_ink(trials: Trials, looks: Looks, names: Collection[str]) -> list[Tried]
     Raises:
         StoreError: It was taken out of the store, or is damaged.
     """
-    place = shipped_model(GLYPHS).path
-    known = set(names).intersection(start_learnt(Start(model=str(place)), ModelStore()) or ())
+    checkpoint = checkpoints.load(shipped_model(GLYPHS).path)
+    learnt = start_learnt(Start(model=str(checkpoint.path)), ModelStore())
+    known = set(names).intersection(learnt or ())
+    what = "the model glyphs"
     if known:
-        trials.reporter.say(
-            f"note: the model glyphs is not tried: {len(known):,} of the {len(set(names)):,} "
-            "classes have names that it was trained on, which would flatter it (--recipe glyphs "
-            f"--set start.model={place} starts from it all the same)"
+        what += (
+            f" (flattered: {len(known):,} of these {len(set(names)):,} names are of its training)"
         )
-        return []
-    checkpoint = checkpoints.load(place)
     spec = checkpoint.manifest.preprocessing
     overrides: tuple[str, ...] = (f"start.model={checkpoint.path}", *_GENTLE)
     if looks.dark_paper:
@@ -165,7 +161,7 @@ def try_ink(trials: Trials, looks: Looks, names: Collection[str]) -> list[Tried]
         overrides = (*overrides, *_WITHOUT_GROUPS)
     sample = trials.sample(spec, "trying glyphs")
     found = sample.merit([model_features(checkpoint, sample.images)], whitened=False)
-    return [] if found is None else [Tried("the model glyphs", GLYPHS, overrides, found)]
+    return [] if found is None else [Tried(what, GLYPHS, overrides, found)]
 
 
 def find_faces(trials: Trials) -> DlibFace | None:
