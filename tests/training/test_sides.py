@@ -11,10 +11,11 @@ from model_store.network import Side
 from model_store.store import ModelStore
 from tests.training.drawings import SMALL_RECIPE, draw_folder, write_recipe
 from tests.training.small import network
-from tests.training.trees import grown, pngs
+from tests.training.trees import grown, pngs, zipped
 from training.cli import main
 from training.data.batch import Batch
 from training.data.opening import open_data
+from training.data.parts import open_sources
 from training.data.sampling import ClassTable
 from training.data.sampling.balanced_pairs import BalancedPairs
 from training.data.sampling.classes_by_images import ClassesByImages
@@ -79,6 +80,18 @@ class TestJoining:
         other = open_data(grown(tmp_path / "other", pngs(["q/1.png", "r/1.png"]))).whole
         with pytest.raises(DataError, match="no class in common"):
             join_sides(sides[0], other)
+
+    @pytest.mark.parametrize("named", ["photos", "link", "data.zip/photos"])
+    def test_one_folder_on_both_sides_is_refused(self, tmp_path, sides, named):
+        """Images were paired with themselves, and had the best scores there are."""
+        files = pngs(["photos/a/1.png", "photos/a/2.png", "photos/b/1.png", "more/a/1.png"])
+        zipped(tmp_path / "data.zip", files)
+        (tmp_path / "link").symlink_to(tmp_path / "photos")
+        inside = tmp_path / "data.zip" if named.startswith("data.zip") else tmp_path
+        with pytest.raises(DataError, match=r"on both sides, .* give --right the pictures of"):
+            open_sources(tmp_path / named, None, inside / "photos")
+        if inside != tmp_path:
+            assert open_sources(tmp_path / named, None, inside / "more").train.two_sided
 
 
 def table() -> ClassTable:

@@ -18,8 +18,15 @@ def join_sides(left: ImageFolder, right: ImageFolder) -> ImageFolder:
         right: Images that are the second, such as catalogue pictures.
 
     Raises:
-        DataError: They have no class in common.
+        DataError: They have no class in common, or are the same folder.
     """
+    if left.source.resolve() == right.source.resolve():
+        # The sides' images are told apart by side, so that nothing later would see it.
+        raise DataError(
+            f"{left.source} is on both sides, where every image would be paired with itself, which "
+            "flatters any model; give --right the pictures of the other side, or leave it out and "
+            "take a recipe of one branch, which compares the images of --data among themselves"
+        )
     shared = set(left.class_names) & set(right.class_names)
     if not shared:
         raise DataError(

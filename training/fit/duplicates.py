@@ -1,4 +1,4 @@
-"""Images that are there more than once: under two class names, or in two parts."""
+"""Images that are there more than once: under two class names, on two sides, or in two parts."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from model_store.cpus import available_cpus
+from model_store.network import Side
 from training.data.fingerprints import Fingerprints, near_pairs, take_fingerprints
 from training.data.folders import ImageFolder
 from training.data.parts import Parts, Unusable
@@ -34,6 +35,9 @@ class _Part:
 
     def class_of(self, position: int) -> str:
         return self.folder.classes[self.prints.items[position].label].name
+
+    def side_of(self, position: int) -> Side:
+        return self.prints.items[position].side
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ def _some(folder: ImageFolder, seed: int) -> list[int]:
 
 
 def _same_file(parts: Sequence[_Part]) -> Iterator[str]:
-    """One file more than once: under two class names, or in two parts."""
+    """One file more than once: under two class names, on two sides, or in two parts."""
     places: dict[str, list[tuple[_Part, int]]] = defaultdict(list)
     for part in parts:
         for position, digest in enumerate(part.prints.digests):
@@ -118,6 +122,13 @@ def _same_file(parts: Sequence[_Part]) -> Iterator[str]:
         yield (
             f"{len(two_classes)} file(s) are under two class names, so that one of the two is "
             f"wrong: {named([_places(where) for where in two_classes])}; take one of each away"
+        )
+    two_sides = [w for w in repeated if len({part.side_of(at) for part, at in w}) > 1]
+    if two_sides:
+        yield (
+            f"{len(two_sides)} file(s) are on both sides, where images are paired with themselves, "
+            f"so that figures flatter: {named([_places(where) for where in two_sides])}; take one "
+            "of each away"
         )
     two_parts = [w for w in repeated if len({part.purpose for part, _ in w}) > 1]
     if two_parts:

@@ -4,8 +4,8 @@ import yaml
 from PIL import Image
 
 from tests.training.drawings import SMALL_RECIPE, draw_folder
-from tests.training.trees import grown, pngs, whole
-from training.data.parts import Parts
+from tests.training.trees import grown, png, pngs, whole
+from training.data.parts import Parts, open_sources
 from training.fit import duplicates
 from training.fit.duplicates import search
 from training.progress import Reporter
@@ -28,6 +28,18 @@ def test_one_file_in_two_parts(said, drawings, by_name):
     assert len(told) == 2
     assert f"{train}/00.png (training) = {validation}/c.png (validation)" in told[1]
     assert "flatter" in told[1]
+
+
+def test_one_file_on_both_sides(tmp_path):
+    """Paired with itself, it has the best score there is."""
+    files = pngs(["a/1.png", "a/2.png", "b/1.png", "b/2.png"])
+    photos = grown(tmp_path / "photos", files)
+    shop = grown(tmp_path / "shop", {"a/x.png": files["a/1.png"], "b/x.png": png(9)})
+    parts = Parts(open_sources(photos, None, shop).train, None, None)
+    recipe = parse_recipe(yaml.safe_load(SMALL_RECIPE), "small")
+    (told,) = search(parts, recipe, Reporter(io.StringIO())).warnings
+    assert told.startswith("1 file(s) are on both sides")
+    assert "left/a/1.png (training) = right/a/x.png (training); take one" in told
 
 
 def test_of_many_pictures_that_look_the_same_all_are_counted_and_a_few_named(
