@@ -40,16 +40,20 @@ def _no_collector(small: Running) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    # The log of a test keeps the traces that are logged.
-    monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
-    before = left()
-    yield
-    # A request ends a moment after its answer.
-    end = time.monotonic() + 5
-    while left() - before and time.monotonic() < end:
-        time.sleep(0.01)
-    assert not left() - before
+def _nothing_is_left() -> Iterator[None]:
+    # The log of a test keeps the traces that are logged. Loggers remember what they may log, and
+    # by this they forget it.
+    logging.disable(logging.CRITICAL)
+    try:
+        before = left()
+        yield
+        # A request ends a moment after its answer.
+        end = time.monotonic() + 5
+        while left() - before and time.monotonic() < end:
+            time.sleep(0.01)
+        assert not left() - before
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _part(name: str, content: bytes) -> bytes:
