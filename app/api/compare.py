@@ -62,10 +62,7 @@ async def compare(request: Request) -> Response:
     service = service_of(request)
     settings = service.settings
     limits = Limits(settings.max_body_bytes, settings.max_image_bytes, len(_PAIR_FIELDS.known))
-    fields = await receive(request, limits, _PAIR_FIELDS)
-    work = _pair(fields, service.inference)
-    # Only for as long as images are made of them: what was base64 is there a second time then.
-    del fields
+    work = _pair(await receive(request, limits, _PAIR_FIELDS), service.inference)
     comparison = await compute(request, work)
     context_of(request.scope).log.update(model=comparison.model.name, images=2)
     typicality = comparison.typicality
@@ -102,10 +99,7 @@ async def compare_many(request: Request) -> Response:
         settings.max_images + len(_MANY_FIELDS.known),
         frozenset({"embeddings"}),
     )
-    fields = await receive(request, limits, _MANY_FIELDS)
-    work = _one_with_many(fields, service)
-    # As above; numbers of a JSON text even take ten times the bytes that are counted for them.
-    del fields
+    work = _one_with_many(await receive(request, limits, _MANY_FIELDS), service)
     comparison = await compute(request, work)
     candidates = len(comparison.ranking)
     context_of(request.scope).log.update(model=comparison.model.name, candidates=candidates)

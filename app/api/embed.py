@@ -69,10 +69,7 @@ async def embed(request: Request) -> Response:
         settings.max_image_bytes,
         settings.max_images + len(_FIELDS.known),
     )
-    fields = await receive(request, limits, _FIELDS)
-    work = _work(fields, service.inference)
-    # Only for as long as images are made of them: what was base64 is there a second time then.
-    del fields
+    work = _work(await receive(request, limits, _FIELDS), service.inference)
     result = await compute(request, work)
     model, rows = result.model, result.embeddings
     typicality = None if result.typicality is None else result.typicality.tolist()

@@ -82,7 +82,9 @@ async def compute(request: Request, prepared: Awaitable[tuple[Awaitable[T], int]
     Args:
         request: The request.
         prepared: Gives the work, and how many images it is about. To make images of base64 takes
-            long where there is much of it, and is as little wanted once nobody waits for it.
+            long where there is much of it, and is as little wanted once nobody waits for it. What
+            was received should be known to it alone: base64 is there a second time once images are
+            made of it, and numbers of a JSON text take ten times the bytes that are counted.
 
     Raises:
         DeadlinePassed: The time is over; the work was cancelled.
