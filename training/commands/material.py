@@ -1,6 +1,7 @@
 """What evaluation and calibration work on: a model, and classes of images embedded by it."""
 
 import argparse
+import functools
 from pathlib import Path
 
 import torch
@@ -131,7 +132,7 @@ class Bench:
         Raises:
             DataError: What is recorded of it cannot be read.
         """
-        split = self.split()
+        split = self.split
         return None if split is None else len(set(split.learnt).intersection(folder.class_names))
 
     def told_trained(self, folder: ImageFolder) -> str:
@@ -154,7 +155,7 @@ class Bench:
 
     def _asked_for(self) -> ImageFolder:
         folder = self._opened(self._options.data, self._options.right)
-        split = self.split()
+        split = self.split
         choice = self._options.classes
         if choice in (CROSSED, "all"):
             return folder
@@ -206,10 +207,11 @@ class Bench:
         names = set(folder.class_names)
         calibrating = read_calibrated(self.checkpoint.path)
         if calibrating is None:
-            split = self.split()
+            split = self.split
             calibrating = frozenset(() if split is None else split.calibrating)
         return not names.isdisjoint(calibrating)
 
+    @functools.cached_property
     def split(self) -> Split | None:
         """Which classes served what when the model was trained; None where it does not say.
 
