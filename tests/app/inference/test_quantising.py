@@ -14,7 +14,7 @@ from torch import nn
 from app.inference.engines import converted
 from app.inference.engines.conversion import ConversionFailed, to_openvino
 from app.inference.engines.converted import ConvertedModels
-from app.inference.engines.openvino_runtime import runtime
+from app.inference.engines.openvino_runtime import in_float32, runtime
 from app.inference.engines.quantising import grid, quantised
 from model_store.network import Side
 from tests.app.inference.conversions import eight_bits, saved
@@ -55,8 +55,7 @@ def test_a_grid_reaches_as_far_as_it_must_and_hardly_further(low: float, width: 
 
 
 def _computed(model: ov.Model, images: np.ndarray) -> np.ndarray:
-    compiled = runtime().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": ov.Type.f32})
-    return np.array(compiled(images)[0], np.float64)
+    return in_float32(model)([images])[0].astype(np.float64)
 
 
 def _one(weights: np.ndarray) -> ov.Model:

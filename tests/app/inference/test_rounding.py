@@ -15,7 +15,7 @@ from openvino import opset13 as ops
 from app.inference.engines import converted
 from app.inference.engines.conversion import ConversionFailed
 from app.inference.engines.converted import ConvertedModels
-from app.inference.engines.openvino_runtime import runtime
+from app.inference.engines.openvino_runtime import in_float32
 from app.inference.engines.rounding import nearest, rounded, settle
 from model_store.network import Side
 from tests.app.inference.conversions import saved
@@ -99,8 +99,7 @@ def _edges(weights: np.ndarray, added: np.ndarray, mixing: np.ndarray) -> ov.Mod
 
 
 def _computed(model: ov.Model, images: np.ndarray) -> np.ndarray:
-    compiled = runtime().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": ov.Type.f32})
-    return np.array(compiled(images)[0])
+    return in_float32(model)([images])[0]
 
 
 def test_a_rounded_network_errs_far_less_than_one_of_nearest_values() -> None:
