@@ -84,7 +84,7 @@ def whiten(
                 )
             part.append(pooled.double().cpu())
             done += len(batch)
-            on_progress(min(len(chosen), done))
+            on_progress(done // (1 + mirrored))
     labels = np.concatenate([np.tile(images.table.labels[rows], 1 + mirrored) for rows in sides])
     whitening = set_whitened(
         [branch.get_submodule("projection") for branch in network.branches],

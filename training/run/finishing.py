@@ -89,7 +89,7 @@ def _seen(
     with torch.inference_mode():
         for batch in views(images, chosen, device, mirrored=mirrored):
             parts.append(network.features(batch).double().cpu())
-            on_progress(min(len(chosen), sum(map(len, parts))))
+            on_progress(sum(map(len, parts)) // (1 + mirrored))
     labels = np.tile(images.table.labels[chosen], 1 + mirrored)
     return torch.cat(parts), torch.from_numpy(labels)
 

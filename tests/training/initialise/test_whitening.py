@@ -171,6 +171,18 @@ class TestWhiten:
         wanted = away @ projection(fit_whitening(away, labels), away, 16).T
         assert found.numpy() == pytest.approx(wanted.numpy(), rel=1e-3, abs=1e-3)
 
+    def test_an_image_is_done_once_its_mirror_image_is(self, images):
+        told: list[int] = []
+        whiten(
+            _network(),
+            images,
+            mirrored=True,
+            seed=0,
+            device=torch.device("cpu"),
+            on_progress=told.append,
+        )
+        assert told == [12, 24]
+
     def test_a_projection_wider_than_the_features_is_refused(self, images):
         features = _network().branches[0].get_submodule("projection.0").in_features
         _whiten(_network(projection=features), images)

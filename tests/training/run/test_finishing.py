@@ -6,6 +6,7 @@ import torch
 import yaml
 
 from model_store.network import SiameseNetwork
+from tests import tiny
 from tests.training.drawings import SMALL_RECIPE, draw_folder, fit_words, fitting_place, with_recipe
 from tests.training.rows import rows_of_classes
 from training.cli import main
@@ -80,6 +81,23 @@ def test_a_network_computes_what_its_features_times_the_matrix_are(tmp_path, nor
     assert after.numpy() == pytest.approx(wanted.numpy(), rel=1e-3, abs=2e-3)
     for name, tensor in network.branches[0].backbone.state_dict().items():
         assert torch.equal(tensor, backbone[name])
+
+
+def test_an_image_is_done_once_its_mirror_image_is(tmp_path):
+    recipe = parse_recipe(yaml.safe_load(SMALL_RECIPE), "small")
+    folder = open_data(draw_folder(tmp_path / "d", classes=6, images=4)).whole
+    pixels = load_pixels(folder, recipe.preprocessing, budget=1 << 30, workers=1)
+    told: list[int] = []
+    finish(
+        tiny.seeded(recipe.network, recipe.preprocessing),
+        TrainingSet(pixels, turned_classes=False),
+        projection="whitening",
+        mirrored=True,
+        seed=0,
+        device=torch.device("cpu"),
+        on_progress=told.append,
+    )
+    assert told == [12, 24]
 
 
 def test_a_run_ends_with_it(tmp_path, capsys):
