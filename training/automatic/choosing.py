@@ -75,7 +75,7 @@ def choose(
 
     Starting networks are compared by how well they tell the classes apart before any training:
     what is fitted to two thirds of the classes is judged on the last third, in turn. Ink on paper
-    is also tried with the model `glyphs` that ships.
+    is also tried with the model `glyphs` that ships, and cut out of its paper.
 
     Args:
         folder: The images to train on, and no others: what is held out takes no part.
@@ -107,6 +107,8 @@ def choose(
     shape = _shape(looks, device)
     try:
         tried += try_imagenet(trials, shape)
+        if looks.all_ink:
+            tried += try_imagenet(trials, shape.inked(looks))
     except StoreError as error:
         reporter.say(f"note: ImageNet weights cannot be tried: {error}")
         if not tried:
