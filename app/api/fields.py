@@ -232,12 +232,6 @@ def embedding_from_json(label: str, values: list[object]) -> Embeddings:
     Raises:
         BadRequest: Not a list of numbers.
     """
-    # `/embed` answers with a list of embeddings, even if it is one.
-    if values and is_embedding(values[0]):
-        raise BadRequest(
-            f"{label}: a list of lists stands where one embedding should; send one list of "
-            "numbers: […]"
-        )
     return np.array(_numbers(label, values), np.float32)
 
 
@@ -299,11 +293,18 @@ def check_count(label: str, count: int, limit: int) -> None:
 
 
 def _numbers(label: str, value: object) -> "array[float]":
-    # NumPy would make texts of all numbers that a text stands among, each as long as that one: of
-    # 200 kB, 800 MB.
-    if isinstance(value, list) and not all(isinstance(number, bool) for number in value):
-        with contextlib.suppress(TypeError):
-            return array("f", value)
+    if isinstance(value, list):
+        # `/embed` answers with a list of embeddings, even if it is one.
+        if value and is_embedding(value[0]):
+            raise BadRequest(
+                f"{label}: a list of lists stands where one embedding should; send one list of "
+                "numbers: […]"
+            )
+        # NumPy would make texts of all numbers that a text stands among, each as long as that one:
+        # of 200 kB, 800 MB.
+        if not all(isinstance(number, bool) for number in value):
+            with contextlib.suppress(TypeError):
+                return array("f", value)
     raise BadRequest(f"{label}: an embedding must hold numbers only")
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,7 @@ _logger = logging.getLogger(__name__)
 # A model may have to be loaded and warmed up.
 _LOOK_SECONDS = 120.0
 _AGAIN_SECONDS = 5.0
-"""After which the only look is taken again if the store could not be read in it."""
+"""After which the only look is taken again if it has failed as a whole."""
 
 
 class Library:
@@ -34,7 +35,7 @@ class Library:
         loader: Looks through the store.
         root: Where the store is, for messages.
         poll_seconds: Time between two looks; 0 for only one, taken again as long as something
-            cannot be loaded for a reason that may pass.
+            cannot be read or loaded for a reason that may pass.
         metrics: Where versions go on record.
 
     Attributes:
@@ -186,17 +187,16 @@ class Library:
             if reason is not None and reason != said:
                 _logger.warning("%s", reason)
             said = reason
-            wait = self._poll_seconds or self._until_it_may_pass()
-            if wait is None:
+            wait = self._poll_seconds or self._until_more_may_be_found()
+            if wait == math.inf:
                 return
             await asyncio.sleep(wait)
 
-    def _until_it_may_pass(self) -> float | None:
-        """Seconds after which what could not be loaded may be; None where that takes a change."""
+    def _until_more_may_be_found(self) -> float:
+        """In seconds; infinite where that takes a change of the store."""
         if self._last_failure is not None:
             return _AGAIN_SECONDS
-        retry = self._loader.retry
-        return None if retry is None else max(0.0, retry - time.monotonic())
+        return self._loader.retry - time.monotonic()
 
     async def _update(self, *, at_once: bool = False) -> Catalogue:
         while True:

@@ -1,6 +1,7 @@
 """Brings a catalogue up to date with the store: new versions in beside the old, then a switch."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -36,14 +37,14 @@ class _Refused:
     Attributes:
         files: As they were.
         error: Why, for users.
-        retry: Monotonic time from which it is worth another try with the same files; None for
+        retry: Monotonic time from which it is worth another try with the same files; infinite for
             never.
         delay: Seconds from this try to the next.
     """
 
     files: Fingerprint
     error: str
-    retry: float | None
+    retry: float
     delay: float
 
 
@@ -61,8 +62,8 @@ class Loader:
         hung: Why the last look tried no further models; None where nothing hung.
         give_way: Set by whoever waits for a look to end: it then loads no further models.
         gave_way: Whether the last look left something out for that reason.
-        retry: Monotonic time from which a look may load what could not be loaded before; None
-            where that takes a change of its files.
+        retry: Monotonic time from which a look may find what the last one could not read or load;
+            infinite where that takes a change of the store.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class Loader:
         self.hung: str | None = None
         self.give_way = threading.Event()
         self.gave_way = False
-        self.retry: float | None = None
+        self.retry = math.inf
 
     def update(self, current: Catalogue, *, at_once: bool = False) -> Catalogue:
         """The catalogue that should take the current one's place; the same one if all is as it was.
@@ -108,6 +109,7 @@ class Loader:
             StoreError: The store cannot be read, and nothing is loaded that could go on.
         """
         self.hung, self.gave_way = None, False
+        self.retry = time.monotonic() + _RETRY_SECONDS
         try:
             names = [reference.name for reference in self._store.models()]
         except StoreError as error:
@@ -121,14 +123,12 @@ class Loader:
             self._warn(f"{self._store.root} holds no model any more; what is loaded goes on")
             return current
         models = {name: current.models[name] for name in hidden}
+        self.retry = math.inf
         for name in names:
             model = self._newest(name, current.models.get(name), at_once=at_once)
             if model is not None:
                 models[name] = model
         found = self._with_models(self._with_index(current), models)
-        self.retry = min(
-            (each.retry for each in self._refused.values() if each.retry is not None), default=None
-        )
         return current if found == current else found
 
     def rebuild(self, current: Catalogue, name: str) -> Catalogue:
@@ -213,6 +213,7 @@ class Loader:
             index = self._store.index()
         except StoreError as error:
             self._warn(f"{error}; default and aliases stay as they are")
+            self.retry = min(self.retry, time.monotonic() + _RETRY_SECONDS)
             default = self._default or current.default
             # What the store chose is not known if it was never read.
             unknown = None if default is not None or self._index_read else str(error)
@@ -255,11 +256,8 @@ class Loader:
         known = self._refused.get((name, version))
         if known is not None and known.files != files:
             known = None
-        if (
-            known is not None
-            and not at_once
-            and (known.retry is None or known.retry > time.monotonic())
-        ):
+        if known is not None and not at_once and known.retry > time.monotonic():
+            self.retry = min(self.retry, known.retry)
             return None
         if self.give_way.is_set():
             self.gave_way = True
@@ -331,7 +329,8 @@ class Loader:
             else f"{type(error).__name__}: {error}"
         )
         delay = min(delay, _LONGEST_RETRY_SECONDS)
-        retry = None if _in_the_files(error) else time.monotonic() + delay
+        retry = math.inf if _in_the_files(error) else time.monotonic() + delay
+        self.retry = min(self.retry, retry)
         self._refused[name, version] = _Refused(files, message, retry, delay)
         self._metrics.model_load(name, loaded=False)
 

@@ -124,7 +124,7 @@ def run(options: argparse.Namespace) -> int:
                 )
         if options.right is None and options.gallery is None:
             notes += _about_one_side(manifest.provenance.command)
-        measured = _measured(bench, options, beside.split, notes, recipe)
+        measured = _measured(bench, options, notes, recipe)
     with bench.reporter.task("writing", TOTAL) as task:
         content = Content(
             manifest=manifest,
@@ -174,7 +174,6 @@ def _about_one_side(command: str) -> list[str]:
 def _measured(
     bench: Bench,
     options: argparse.Namespace,
-    split: Split | None,
     notes: list[str],
     recipe: Recipe | None,
 ) -> Measured:
@@ -217,12 +216,8 @@ def _measured(
                 "flatters the model"
             )
         notes.append(note)
-    seen = set(shown.class_names).intersection(split.learnt if split else ())
-    if seen and crossed is None:
-        notes.append(
-            f"{len(seen):,} of the {len(shown.classes):,} classes measured have names that the "
-            "model was trained on: if they are the same, the figures flatter it"
-        )
+    if crossed is None and (told := bench.told_trained(shown)):
+        notes.append(f"{told}: if they are the same, the figures flatter it")
     sides = bench.sides(folder) if crossed is None else Sides(crossed.embedded, None)
     if sides.gallery is not None:
         data += f"; gallery {sides.gallery.folder.name}: {sides.gallery.folder.described()}"

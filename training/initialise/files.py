@@ -84,7 +84,7 @@ def _tensors_in(content: object, deepest: int = _WRAPPED_DEEPEST) -> dict[str, t
         if isinstance(name, str) and isinstance(value, torch.Tensor)
     }
     wrapped = [_tensors_in(content.get(key), deepest - 1) for key in _WRAPPERS if deepest]
-    return max(*wrapped, loose, key=_values) if wrapped else loose
+    return max([*wrapped, loose], key=_values)
 
 
 def _values(tensors: dict[str, torch.Tensor]) -> int:

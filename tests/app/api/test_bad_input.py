@@ -230,7 +230,7 @@ _ROW = [1.0] * DIMENSION
         ([["1.0"] * DIMENSION], "candidates[0]: an embedding must hold numbers only"),
         ([[None] * DIMENSION], "candidates[0]: an embedding must hold numbers only"),
         ([[True] * DIMENSION], "candidates[0]: an embedding must hold numbers only"),
-        ([[[1.0]] * DIMENSION], "candidates[0]: an embedding must hold numbers only"),
+        ([[_ROW]], "candidates[0]: a list of lists stands where one embedding should"),
         ([_ROW, _ROW, [1e39] * DIMENSION], "candidates[2]: an embedding must hold finite numbers"),
         ([[]], "candidates[0]: every embedding"),
         ([{}], "candidates: must be an image as base64"),

@@ -15,7 +15,6 @@ from app.inference.loader import Loader
 from app.inference.service import Service
 from app.observability.metrics import Metrics
 from model_store import ModelStore
-from model_store.errors import CheckpointDamaged
 from tests.app.inference.loading import loader
 from tests.app.inference.services import image, run, with_engine
 from tests.app.inference.supervision import Elsewhere, until
@@ -119,39 +118,32 @@ def test_a_look_gives_way_to_the_mending_of_an_engine_and_goes_on(
     run(store.root, scenario)
 
 
-@pytest.mark.parametrize("store_is_there", [True, False])
-def test_the_only_look_is_not_over_while_what_could_not_be_loaded_may_be(
-    store, monkeypatch: pytest.MonkeyPatch, store_is_there: bool
+@pytest.mark.parametrize(
+    "hindered", ["store/tiny/1/weights.safetensors", "store/store.json", "store"]
+)
+def test_the_only_look_is_not_over_while_what_could_not_be_had_may_be(
+    tmp_path, monkeypatch: pytest.MonkeyPatch, hindered: str
 ) -> None:
     monkeypatch.setattr(library, "_AGAIN_SECONDS", 0.01)
     monkeypatch.setattr(module, "_RETRY_SECONDS", 0.01)
-    failures = iter(["the device process ended"])
-    real = Loader._load
-
-    def load(self: Loader, name: str, version: int, files: tuple) -> LoadedModel:
-        for failure in failures if name == "tiny" else ():
-            raise RuntimeError(failure)
-        return real(self, name, version, files)
-
-    def update(self: Loader, current: Catalogue, *, at_once: bool = False) -> Catalogue:
-        monkeypatch.setattr(Loader, "update", looked)
-        raise CheckpointDamaged("the store cannot be read")
-
-    looked = Loader.update
-    if store_is_there:
-        monkeypatch.setattr(Loader, "_load", load)
-    else:
-        monkeypatch.setattr(Loader, "update", update)
+    store = fill_store(tmp_path / "store")
+    place = tmp_path / hindered
+    aside = place.rename(tmp_path / "aside")
+    # A folder where a file should be, or the other way round.
+    place.touch() if aside.is_dir() else place.mkdir()
 
     async def scenario() -> None:
         metrics = Metrics()
-        subject = Library(loader(ModelStore(store)), root=store, poll_seconds=0, metrics=metrics)
+        subject = Library(loader(store), root=store.root, poll_seconds=0, metrics=metrics)
         subject.start()
         await subject.first_look()
-        assert len(subject.catalogue.models) < 4
+        assert subject.catalogue.default_model is None
+        place.unlink() if aside.is_dir() else place.rmdir()
+        aside.rename(place)
         await asyncio.wait_for(subject._loading, 30)
         assert sorted(subject.catalogue.models) == ["ordered", "plain", "sided", "tiny"]
         assert [each.name for each in subject.catalogue.refused] == ["broken"]
+        assert subject.catalogue.default_model == "tiny"
         await subject.close()
 
     asyncio.run(scenario())

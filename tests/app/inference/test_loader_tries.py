@@ -1,6 +1,7 @@
 """When the loader tries again what it could not load."""
 
 import itertools
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -138,6 +139,34 @@ def test_between_two_tries_there_are_ten_minutes_at_most(tmp_path, clock: Simple
         found = subject.update(found)
     assert tried[:4] == [0, 5, 15, 35]
     assert [later - before for before, later in itertools.pairwise(tried)][-3:] == [600] * 3
+
+
+def test_a_look_tells_from_when_the_next_may_find_what_it_missed(
+    tmp_path, clock: SimpleNamespace
+) -> None:
+    store = ModelStore(tmp_path / "store")
+    for seed in (0, 1, 2):
+        store.save("tiny", network(seed=seed))
+    short = {2, 3}
+
+    def make(checkpoint: Checkpoint) -> Engine:
+        if checkpoint.manifest.version in short:
+            raise RuntimeError("memory is short")
+        return on_torch(checkpoint)
+
+    subject = loader(store, make=make)
+    found = subject.update(Catalogue())
+    assert (found.models["tiny"].version, subject.retry) == (1, 5)
+    clock.now = 3
+    aside = store.root.rename(tmp_path / "aside")
+    subject.update(found)
+    assert subject.retry == 8, "a store that seems to be lost may be there again"
+    aside.rename(store.root)
+    short.clear()
+    clock.now = 8
+    found = subject.update(found)
+    assert found.models["tiny"].version == 3
+    assert subject.retry == math.inf, "nobody wants version 2 any more"
 
 
 def test_when_the_device_hangs_each_further_model_waits_for_the_next_look(
