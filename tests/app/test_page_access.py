@@ -1,0 +1,31 @@
+"""The page for who reads, hears or steers it otherwise than most, in a real browser."""
+
+from pathlib import Path
+
+from tests.app.browsing import Page
+from tests.app.material import picture
+
+# Where signs of the first image's caption begin, in pixels from the left.
+PLACES = """
+    const walker = document.createTreeWalker(document.getElementById("name-0"), 4);
+    const places = {};
+    while (walker.nextNode()) {
+        [...walker.currentNode.data].forEach((sign, at) => {
+            const range = document.createRange();
+            range.setStart(walker.currentNode, at);
+            range.setEnd(walker.currentNode, at + 1);
+            places[sign] ??= range.getBoundingClientRect().left;
+        });
+    }
+    return places;
+"""
+
+
+def test_a_name_from_right_to_left_leaves_the_size_behind_it(page: Page, tmp_path: Path):
+    image = tmp_path / "אבג"
+    image.write_bytes(picture(1))
+    page.choose(0, image)
+    page.until(lambda: page.names()[0] == image.name)
+    places = page.browser.execute_script(PLACES)
+    assert places["ג"] < places["א"] < places["·"] < places["B"]
+    assert all(places[digit] > places["·"] for digit in places if digit.isdigit())
