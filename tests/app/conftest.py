@@ -2,13 +2,15 @@
 
 import shutil
 from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import httpx
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
-from tests.app.browsing import Page, forget
+from tests.app.browsing import Balancer, Page, forget
 from tests.app.material import fill_store
 from tests.app.serving import Running, in_thread
 
@@ -62,3 +64,15 @@ def page(browser: Chrome, server: Running) -> Iterator[Page]:
     # Refused requests are reported there, too; an error of the script's own never may be.
     errors = [entry["message"] for entry in browser.get_log("browser")]
     assert not [error for error in errors if "Failed to load resource" not in error]
+
+
+@pytest.fixture
+def balanced(browser: Chrome, server: Running) -> Iterator[Page]:
+    """The page through `Balancer`, which reaches nothing else yet."""
+    Balancer.client = server.client
+    Balancer.reached = ()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Balancer) as balancer:
+        Thread(target=balancer.serve_forever, daemon=True).start()
+        yield Page(browser, balancer.server_port)
+        browser.get("about:blank")
+        balancer.shutdown()

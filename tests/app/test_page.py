@@ -4,10 +4,7 @@ import io
 import os
 import shutil
 import time
-from collections.abc import Iterator
-from http.server import ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from PIL import Image
@@ -298,18 +295,6 @@ def test_a_service_that_is_gone_is_said(browser: Chrome, store: Path, images: li
     page.says("error-title", "The service cannot be reached")
     assert page.text("result") == ""
     page.service_is("not reachable")
-
-
-@pytest.fixture
-def balanced(browser: Chrome, server: Running) -> Iterator[Page]:
-    """The page through `Balancer`, which reaches nothing else yet."""
-    Balancer.client = server.client
-    Balancer.reached = ()
-    with ThreadingHTTPServer(("127.0.0.1", 0), Balancer) as balancer:
-        Thread(target=balancer.serve_forever, daemon=True).start()
-        yield Page(browser, balancer.server_port)
-        browser.get("about:blank")
-        balancer.shutdown()
 
 
 def test_a_balancer_without_a_server_is_not_ready(balanced: Page):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.app.browsing import Page
+from tests.app.browsing import Balancer, Page, asked, forget
 from tests.app.material import picture
 
 # Where signs of the first image's caption begin, in pixels from the left.
@@ -20,6 +20,12 @@ PLACES = """
     return places;
 """
 
+COUNT_CHANGES = """
+    window.changes = 0;
+    const count = (records) => { window.changes += records.length; };
+    new MutationObserver(count).observe(document.getElementById("service"), { childList: true });
+"""
+
 
 def test_a_name_from_right_to_left_leaves_the_size_behind_it(page: Page, tmp_path: Path):
     image = tmp_path / "אבג"
@@ -29,3 +35,14 @@ def test_a_name_from_right_to_left_leaves_the_size_behind_it(page: Page, tmp_pat
     places = page.browser.execute_script(PLACES)
     assert places["ג"] < places["א"] < places["·"] < places["B"]
     assert all(places[digit] > places["·"] for digit in places if digit.isdigit())
+
+
+def test_a_state_is_told_once_for_as_long_as_it_lasts(balanced: Page):
+    balanced.service_is("not ready")
+    balanced.browser.execute_script(COUNT_CHANGES)
+    forget(balanced.browser)
+    for _ in range(2):
+        balanced.until(lambda: f"{balanced.address}readyz" in asked(balanced.browser))
+    Balancer.reached = ("/",)
+    balanced.service_is("ready")
+    assert balanced.browser.execute_script("return window.changes") == 1

@@ -142,7 +142,8 @@ async function connect() {
 }
 
 function say(state, kind = "") {
-  find("service").textContent = state;
+  /* Screen readers say whatever is written there, also what was there already. */
+  if (find("service").textContent !== state) find("service").textContent = state;
   find("service").className = `service ${kind}`;
 }
 
