@@ -11,7 +11,7 @@ import pytest
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
 from tests.app.browsing import Balancer, Page, forget
-from tests.app.material import fill_store
+from tests.app.material import fill_store, picture
 from tests.app.serving import Running, in_thread
 
 
@@ -76,3 +76,12 @@ def balanced(browser: Chrome, server: Running) -> Iterator[Page]:
         yield Page(browser, balancer.server_port)
         browser.get("about:blank")
         balancer.shutdown()
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """To `tiny` the first and the second are different, and the first and the third the same."""
+    paths = [tmp_path_factory.mktemp("pictures") / f"picture {place}.png" for place in range(3)]
+    for seed, path in zip((1, 3, 2), paths, strict=True):
+        path.write_bytes(picture(seed))
+    return paths

@@ -28,15 +28,6 @@ OVERHANG = """
 """
 
 
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """To `tiny` the first and the second are different, and the first and the third the same."""
-    paths = [tmp_path_factory.mktemp("pictures") / f"picture {place}.png" for place in range(3)]
-    for seed, path in zip((1, 3, 2), paths, strict=True):
-        path.write_bytes(picture(seed))
-    return paths
-
-
 def answer(running: Running, left: Path, right: Path, model: str = "tiny") -> dict:
     files = {"image_a": left.read_bytes(), "image_b": right.read_bytes()}
     return running.client.post("/compare", files=files, data={"model": model}).json()

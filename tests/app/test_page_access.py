@@ -27,6 +27,24 @@ COUNT_CHANGES = """
 """
 
 
+def live(page: Page) -> set[int]:
+    """The elements whose changes screen readers tell."""
+    tree = page.browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    return {
+        node["backendDOMNodeId"]
+        for node in tree
+        for attribute in node.get("properties", ())
+        if attribute["name"] == "live"
+    }
+
+
+def test_answers_come_where_screen_readers_already_listen(page: Page, images: list[Path]):
+    listening = live(page)
+    page.hand_over("drop", ".slot", *images[:2])
+    page.says("figures", "Probability")
+    assert live(page) == listening
+
+
 def test_a_name_from_right_to_left_leaves_the_size_behind_it(page: Page, tmp_path: Path):
     image = tmp_path / "אבג"
     image.write_bytes(picture(1))
