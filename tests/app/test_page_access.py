@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from tests.app.browsing import Balancer, Page, asked, forget
+from selenium.webdriver.common.by import By
+
+from tests.app.browsing import Balancer, Page, altered, asked, forget
 from tests.app.material import picture
 
 # Where signs of the first image's caption begin, in pixels from the left.
@@ -25,6 +27,23 @@ COUNT_CHANGES = """
     const count = (records) => { window.changes += records.length; };
     new MutationObserver(count).observe(document.getElementById("service"), { childList: true });
 """
+
+
+NARROW = {"width": 320, "height": 640, "deviceScaleFactor": 1, "mobile": True}
+USUAL = {"width": 0, "height": 0, "deviceScaleFactor": 0, "mobile": False}
+
+
+def test_names_of_files_are_whole_on_a_narrow_page(page: Page, tmp_path: Path):
+    with altered(page.browser, "Emulation.setDeviceMetricsOverride", NARROW, USUAL):
+        for name in ("IMG_20260611_142355 edited.png", f"{'n' * 200}.png"):
+            image = tmp_path / name
+            image.write_bytes(picture(1))
+            page.choose(0, image)
+            page.until(lambda image=image: page.names()[0] == image.name)
+            for element in ("#name-0", "html"):
+                shown = page.browser.find_element(By.CSS_SELECTOR, element)
+                width = shown.get_property("clientWidth")
+                assert shown.get_property("scrollWidth") == width
 
 
 def live(page: Page) -> set[int]:
