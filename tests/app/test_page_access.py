@@ -1,7 +1,9 @@
 """The page for who reads, hears or steers it otherwise than most, in a real browser."""
 
+import io
 from pathlib import Path
 
+from PIL import Image
 from selenium.webdriver.common.by import By
 
 from tests.app.browsing import Balancer, Page, altered, asked, forget
@@ -44,6 +46,19 @@ def test_names_of_files_are_whole_on_a_narrow_page(page: Page, tmp_path: Path):
                 shown = page.browser.find_element(By.CSS_SELECTOR, element)
                 width = shown.get_property("clientWidth")
                 assert shown.get_property("scrollWidth") == width
+
+
+def test_a_score_is_still_drawn_in_the_colours_of_a_reader(page: Page, images: list[Path]):
+    features = [{"name": "forced-colors", "value": "active"}]
+    command = "Emulation.setEmulatedMedia"
+    with altered(page.browser, command, {"features": features}, {"features": []}):
+        page.hand_over("drop", ".slot", *images[:2])
+        page.says("figures", "Probability")
+        for element in (".track", ".tick", ".needle", "#compare"):
+            drawn = page.browser.find_element(By.CSS_SELECTOR, element).screenshot_as_png
+            seen = Image.open(io.BytesIO(drawn)).convert("L")
+            # The page is white then, and what is drawn on it is not.
+            assert min(seen.getpixel((place, seen.height // 2)) for place in range(2)) < 128
 
 
 def live(page: Page) -> set[int]:
