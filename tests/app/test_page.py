@@ -64,6 +64,10 @@ def test_another_model_is_asked_at_once(page: Page, server: Running, images: lis
     assert page.text("decision") == "Not decided"
     assert shown(answer(server, *images[:2], "plain")) in page.text("figures")
     assert page.text("gauge") == ""
+    assert "order" not in page.text("about")
+    # It matters to a model which image is the first, and nothing else on the page says so.
+    chosen.select_by_value("sided")
+    page.says("about", "the first image is on its left side")
 
 
 def test_models_that_change_come_and_go_are_listed_anew(

@@ -225,7 +225,9 @@ function about(model) {
   const calibrated = model.calibration
     ? `Calibrated for ${percent(model.calibration.target_far)} false accepts.`
     : "Not calibrated: it gives a score, but no probability and no decision.";
-  return `${model.description} ${calibrated}`.trim();
+  const order = model.symmetric ? ""
+    : "The order counts: the first image is on its left side, the second on its right.";
+  return `${model.description} ${calibrated} ${order}`.trim();
 }
 
 find("model").addEventListener("change", changed);
