@@ -1,8 +1,10 @@
 """The page for who reads, hears or steers it otherwise than most, in a real browser."""
 
 import io
+import re
 from pathlib import Path
 
+import pytest
 from PIL import Image
 from selenium.webdriver.common.by import By
 
@@ -59,6 +61,29 @@ def test_a_score_is_still_drawn_in_the_colours_of_a_reader(page: Page, images: l
             seen = Image.open(io.BytesIO(drawn)).convert("L")
             # The page is white then, and what is drawn on it is not.
             assert min(seen.getpixel((place, seen.height // 2)) for place in range(2)) < 128
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance as WCAG defines it, of a colour such as `rgb(0, 0, 0)`."""
+    shares = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    linear = [
+        share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares
+    ]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_edges_of_fields_can_be_seen(page: Page, scheme: str):
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    command = "Emulation.setEmulatedMedia"
+    with altered(page.browser, command, {"features": features}, {"features": []}):
+        ground = page.browser.find_element(By.TAG_NAME, "body")
+        for name in ("model", "key"):
+            edge = page.browser.find_element(By.ID, name).value_of_css_property("border-top-color")
+            around = ground.value_of_css_property("background-color")
+            darker, lighter = sorted((luminance(edge), luminance(around)))
+            # WCAG 2.2, success criterion 1.4.11.
+            assert (lighter + 0.05) / (darker + 0.05) >= 3
 
 
 def live(page: Page) -> set[int]:
