@@ -1,6 +1,5 @@
-"""One store and one server for most tests of the service, and a browser for those of the page."""
+"""One store and one server for most tests of the service, and the page that they serve."""
 
-import shutil
 from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -8,7 +7,7 @@ from threading import Thread
 
 import httpx
 import pytest
-from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver import Chrome
 
 from tests.app.browsing import Balancer, Page, forget
 from tests.app.material import fill_store, picture
@@ -38,21 +37,6 @@ def server(store: Path) -> Iterator[Running]:
 @pytest.fixture
 def client(server: Running) -> httpx.Client:
     return server.client
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Chrome]:
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("no Chromium here: install Debian's packages chromium and chromium-driver")
-    options = ChromeOptions()
-    options.binary_location = chromium
-    for argument in ("headless", "no-sandbox", "disable-gpu", "disable-background-networking"):
-        options.add_argument(f"--{argument}")
-    logs = {"browser": "ALL", "performance": "ALL"}
-    options.set_capability("goog:loggingPrefs", logs)
-    with Chrome(options, ChromeService(driver)) as chrome:
-        yield chrome
 
 
 @pytest.fixture

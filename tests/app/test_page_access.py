@@ -1,14 +1,13 @@
 """The page for who reads, hears or steers it otherwise than most, in a real browser."""
 
 import io
-import re
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from selenium.webdriver.common.by import By
 
-from tests.app.browsing import Balancer, Page, altered, asked, forget
+from tests.app.browsing import NARROW, USUAL, Balancer, Page, altered, asked, contrast, forget
 from tests.app.material import picture
 
 # Where signs of the first image's caption begin, in pixels from the left.
@@ -31,10 +30,6 @@ COUNT_CHANGES = """
     const count = (records) => { window.changes += records.length; };
     new MutationObserver(count).observe(document.getElementById("service"), { childList: true });
 """
-
-
-NARROW = {"width": 320, "height": 640, "deviceScaleFactor": 1, "mobile": True}
-USUAL = {"width": 0, "height": 0, "deviceScaleFactor": 0, "mobile": False}
 
 
 def test_names_of_files_are_whole_on_a_narrow_page(page: Page, tmp_path: Path):
@@ -63,15 +58,6 @@ def test_a_score_is_still_drawn_in_the_colours_of_a_reader(page: Page, images: l
             assert min(seen.getpixel((place, seen.height // 2)) for place in range(2)) < 128
 
 
-def luminance(colour: str) -> float:
-    """Relative luminance as WCAG defines it, of a colour such as `rgb(0, 0, 0)`."""
-    shares = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
-    linear = [
-        share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares
-    ]
-    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_edges_of_fields_can_be_seen(page: Page, scheme: str):
     features = [{"name": "prefers-color-scheme", "value": scheme}]
@@ -80,10 +66,8 @@ def test_edges_of_fields_can_be_seen(page: Page, scheme: str):
         ground = page.browser.find_element(By.TAG_NAME, "body")
         for name in ("model", "key"):
             edge = page.browser.find_element(By.ID, name).value_of_css_property("border-top-color")
-            around = ground.value_of_css_property("background-color")
-            darker, lighter = sorted((luminance(edge), luminance(around)))
             # WCAG 2.2, success criterion 1.4.11.
-            assert (lighter + 0.05) / (darker + 0.05) >= 3
+            assert contrast(edge, ground.value_of_css_property("background-color")) >= 3
 
 
 def live(page: Page) -> set[int]:

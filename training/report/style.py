@@ -30,7 +30,8 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 h2 { margin: 0 0 12px; font-size: 1.3rem; letter-spacing: -.01em; }
 h3 { margin: 24px 0 6px; font-size: 1.02rem; }
 h4, h5, h6 { margin: 18px 0 4px; }
-p { margin: 0 0 12px; overflow-wrap: anywhere; }
+p { margin: 0 0 12px; }
+p, li { overflow-wrap: anywhere; }
 section > :last-child { margin-bottom: 0; }
 .lead { font-size: 1.08rem; }
 .quiet { color: var(--soft); font-size: .94rem; }
@@ -54,7 +55,7 @@ td:first-child { min-width: 9em; }
   overflow-wrap: normal; }
 td.number { white-space: nowrap; }
 .advice { display: block; color: var(--warn); font-size: .86rem; line-height: 1.4; }
-.untold { opacity: .5; text-decoration: line-through; text-decoration-thickness: 1px; }
+.untold { color: var(--soft); text-decoration: line-through; text-decoration-thickness: 1px; }
 .warning, .warnings li { background: var(--warn-soft); border-left: 4px solid var(--warn);
   border-radius: 6px; padding: 8px 14px; }
 .warnings { list-style: none; padding: 0; margin: 0; display: grid; gap: 8px; }
@@ -85,6 +86,7 @@ footer { max-width: 1120px; margin: 0 auto; padding: 0 24px 40px; color: var(--s
   section { border: 0; border-radius: 0; padding: 0; margin-top: 20pt; }
   main, .top, footer { max-width: none; padding-left: 0; padding-right: 0; }
   figure, tr, .tile, .warnings li, h2, h3 { break-inside: avoid; }
+  figure img { width: auto; max-width: 100%; max-height: 220mm; }
   h2, h3 { break-after: avoid; }
   .tile, .warnings li, .warning, pre { print-color-adjust: exact;
     -webkit-print-color-adjust: exact; }
