@@ -107,3 +107,13 @@ def test_a_state_is_told_once_for_as_long_as_it_lasts(balanced: Page):
     Balancer.reached = ("/",)
     balanced.service_is("ready")
     assert balanced.browser.execute_script("return window.changes") == 1
+
+
+def test_text_is_as_large_as_its_reader_wants_it(page: Page):
+    # What a reader has set in the browser is the size of the root.
+    page.browser.execute_script("document.documentElement.style.fontSize = '32px'")
+    lead = page.browser.find_element(By.CLASS_NAME, "lead")
+    assert lead.value_of_css_property("font-size") == "32px"
+    with altered(page.browser, "Emulation.setDeviceMetricsOverride", NARROW, USUAL):
+        html = page.browser.find_element(By.TAG_NAME, "html")
+        assert html.get_property("scrollWidth") == html.get_property("clientWidth")

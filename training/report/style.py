@@ -10,7 +10,7 @@ STYLE = """
 * { box-sizing: border-box; }
 html { scroll-behavior: smooth; }
 body { margin: 0; background: var(--ground); color: var(--ink);
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
+  font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
 main, .top { max-width: 1120px; margin: 0 auto; padding: 0 24px; }
 .top { padding-top: 28px; }
 .top p { margin: 0; color: var(--soft); font-size: .92rem; }
@@ -76,7 +76,7 @@ pre { background: var(--well); border-radius: 10px; padding: 12px 16px; overflow
   max-height: 26em; margin: 0 0 12px; }
 footer { max-width: 1120px; margin: 0 auto; padding: 0 24px 40px; color: var(--soft);
   font-size: .86rem; }
-@media (max-width: 600px) { section { padding: 16px 14px; border-radius: 12px; }
+@media (max-width: 37.5em) { section { padding: 16px 14px; border-radius: 12px; }
   main, .top { padding-left: 12px; padding-right: 12px; } nav { position: static; } }
 @media print {
   :root { color-scheme: light; --ground: #fff; --card: #fff; --ink: #000; --soft: #444;

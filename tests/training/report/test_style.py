@@ -62,3 +62,10 @@ def test_a_tall_picture_is_on_one_sheet_of_paper(
     paper = {"paperWidth": width, "paperHeight": 11.69 if width == 8.27 else 11}
     printed = base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", paper)["data"])
     assert len(re.findall(rb"/Type */Page\b", printed)) == 1
+
+
+def test_text_is_as_large_as_its_reader_wants_it(browser: Chrome, shown: Callable[..., None]):
+    shown(paragraph("text"))
+    # What a reader has set in the browser is the size of the root.
+    browser.execute_script("document.documentElement.style.fontSize = '32px'")
+    assert browser.find_element(By.TAG_NAME, "p").value_of_css_property("font-size") == "32px"
