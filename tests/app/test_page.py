@@ -326,7 +326,7 @@ def test_nothing_is_fetched_from_elsewhere(browser: Chrome, server: Running, pat
     page.service_is("ready")
     if path:
         browser.get(page.address + path)
-        page.until(lambda: browser.find_elements(By.CSS_SELECTOR, ".opblock"))
+        page.until(lambda: browser.find_elements(By.CSS_SELECTOR, "main .opblock"))
     urls = set(asked(browser))
     assert len(urls) > 3
     assert all(url.startswith((page.address, "data:", "blob:")) for url in urls)
