@@ -8,7 +8,7 @@ STYLE = """
   --ground: #0e1514; --card: #172120; --ink: #e8efee; --soft: #9bacaa; --line: #2d3a39;
   --accent: #2dd4bf; --well: #1f2b2a; --warn: #ffc56b; --warn-soft: #3a2b12; } }
 * { box-sizing: border-box; }
-html { scroll-behavior: smooth; }
+@media (prefers-reduced-motion: no-preference) { html { scroll-behavior: smooth; } }
 body { margin: 0; background: var(--ground); color: var(--ink);
   font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
 main, .top { max-width: 1120px; margin: 0 auto; padding: 0 24px; }
@@ -26,7 +26,7 @@ a:hover { text-decoration: underline; }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; border-radius: 4px; }
 main { padding-bottom: 56px; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 16px;
-  padding: 22px 26px 24px; margin-top: 22px; scroll-margin-top: 60px; }
+  padding: 22px 26px 24px; margin-top: 22px; scroll-margin-top: 5rem; }
 h2 { margin: 0 0 12px; font-size: 1.3rem; letter-spacing: -.01em; }
 h3 { margin: 24px 0 6px; font-size: 1.02rem; }
 h4, h5, h6 { margin: 18px 0 4px; }

@@ -11,7 +11,7 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
 from tests.app.browsing import NARROW, USUAL, altered, contrast
-from training.report.html import Html, bullets, element, paragraph, picture
+from training.report.html import Html, bullets, element, joined, paragraph, picture
 from training.report.markdown import inline
 from training.report.style import STYLE
 
@@ -20,9 +20,10 @@ from training.report.style import STYLE
 def shown(browser: Chrome) -> Callable[..., None]:
     """Shows what stands in a section of a report."""
 
-    def show(*children: Html) -> None:
-        page = element("main", element("section", *children)).text
-        whole = f"<!doctype html><style>{STYLE}</style>{page}".encode()
+    def show(*children: Html, above: Html | None = None) -> None:
+        head = element("meta", name="viewport", content="width=device-width").text
+        body = joined([*filter(None, [above]), element("main", element("section", *children))])
+        whole = f"<!doctype html>{head}<style>{STYLE}</style>{body.text}".encode()
         browser.get(f"data:text/html;base64,{base64.b64encode(whole).decode()}")
 
     return show
@@ -50,6 +51,35 @@ def test_what_is_struck_out_can_be_read(browser: Chrome, shown: Callable[..., No
             ground.value_of_css_property("background-color"),
         )
         assert contrast(*colours) >= 4.5
+
+
+# From here on the links stay in sight; those of a report are as long as seven of the longest.
+JUST_STICKY = {**NARROW, "width": 620, "mobile": False}
+TOP = "return document.querySelector('h2').getBoundingClientRect().top"
+BOTTOM = "return document.querySelector('nav').getBoundingClientRect().bottom"
+
+
+def test_headings_are_not_behind_the_links_that_lead_to_them(
+    browser: Chrome, shown: Callable[..., None]
+):
+    nav = element("nav", bullets(["Map of embeddings"] * 7))
+    filling = [paragraph("text")] * 40
+    part = element("section", element("h2", "Map of embeddings"), *filling)
+    with altered(browser, "Emulation.setDeviceMetricsOverride", JUST_STICKY, USUAL):
+        shown(*filling, part, above=nav)
+        go = "document.querySelector('section section').scrollIntoView({ behavior: 'instant' })"
+        browser.execute_script(go)
+        assert 60 < browser.execute_script(BOTTOM) <= browser.execute_script(TOP) < 320
+
+
+def test_nothing_glides_for_who_wants_no_motion(browser: Chrome, shown: Callable[..., None]):
+    command = "Emulation.setEmulatedMedia"
+    for wish, behaviour in (("reduce", "auto"), ("no-preference", "smooth")):
+        features = [{"name": "prefers-reduced-motion", "value": wish}]
+        with altered(browser, command, {"features": features}, {"features": []}):
+            shown(paragraph("text"))
+            html = browser.find_element(By.TAG_NAME, "html")
+            assert html.value_of_css_property("scroll-behavior") == behaviour
 
 
 @pytest.mark.parametrize("width", [8.27, 8.5])
