@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
@@ -25,6 +26,10 @@ HAND_OVER = """
         : new DragEvent(kind, { ...options, dataTransfer: transfer });
     document.querySelector(selector).dispatchEvent(event);
 """
+
+NARROW = {"width": 320, "height": 640, "deviceScaleFactor": 1, "mobile": True}
+USUAL = {"width": 0, "height": 0, "deviceScaleFactor": 0, "mobile": False}
+"""A small phone's screen, and the window again, for Emulation.setDeviceMetricsOverride."""
 
 
 class Page:
@@ -88,6 +93,20 @@ def altered(browser: Chrome, command: str, what: dict, at_the_end: dict) -> Iter
         yield
     finally:
         browser.execute_cdp_cmd(command, at_the_end)
+
+
+def contrast(one: str, other: str) -> float:
+    """As WCAG defines it, of two colours such as `rgb(0, 0, 0)`."""
+    darker, lighter = sorted((_luminance(one), _luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    shares = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    linear = [
+        share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares
+    ]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def forget(browser: Chrome) -> None:

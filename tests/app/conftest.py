@@ -1,15 +1,16 @@
-"""One store and one server for most tests of the service, and a browser for those of the page."""
+"""One store and one server for most tests of the service, and the page that they serve."""
 
-import shutil
 from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import httpx
 import pytest
-from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver import Chrome
 
-from tests.app.browsing import Page, forget
-from tests.app.material import fill_store
+from tests.app.browsing import Balancer, Page, forget
+from tests.app.material import fill_store, picture
 from tests.app.serving import Running, in_thread
 
 
@@ -38,21 +39,6 @@ def client(server: Running) -> httpx.Client:
     return server.client
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Chrome]:
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("no Chromium here: install Debian's packages chromium and chromium-driver")
-    options = ChromeOptions()
-    options.binary_location = chromium
-    for argument in ("headless", "no-sandbox", "disable-gpu", "disable-background-networking"):
-        options.add_argument(f"--{argument}")
-    logs = {"browser": "ALL", "performance": "ALL"}
-    options.set_capability("goog:loggingPrefs", logs)
-    with Chrome(options, ChromeService(driver)) as chrome:
-        yield chrome
-
-
 @pytest.fixture
 def page(browser: Chrome, server: Running) -> Iterator[Page]:
     forget(browser)
@@ -62,3 +48,24 @@ def page(browser: Chrome, server: Running) -> Iterator[Page]:
     # Refused requests are reported there, too; an error of the script's own never may be.
     errors = [entry["message"] for entry in browser.get_log("browser")]
     assert not [error for error in errors if "Failed to load resource" not in error]
+
+
+@pytest.fixture
+def balanced(browser: Chrome, server: Running) -> Iterator[Page]:
+    """The page through `Balancer`, which reaches nothing else yet."""
+    Balancer.client = server.client
+    Balancer.reached = ()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Balancer) as balancer:
+        Thread(target=balancer.serve_forever, daemon=True).start()
+        yield Page(browser, balancer.server_port)
+        browser.get("about:blank")
+        balancer.shutdown()
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """To `tiny` the first and the second are different, and the first and the third the same."""
+    paths = [tmp_path_factory.mktemp("pictures") / f"picture {place}.png" for place in range(3)]
+    for seed, path in zip((1, 3, 2), paths, strict=True):
+        path.write_bytes(picture(seed))
+    return paths

@@ -4,10 +4,7 @@ import io
 import os
 import shutil
 import time
-from collections.abc import Iterator
-from http.server import ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from PIL import Image
@@ -29,15 +26,6 @@ OVERHANG = """
     return Math.max(frame.left - box.left, frame.top - box.top, box.right - frame.right,
         box.bottom - frame.bottom);
 """
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """To `tiny` the first and the second are different, and the first and the third the same."""
-    paths = [tmp_path_factory.mktemp("pictures") / f"picture {place}.png" for place in range(3)]
-    for seed, path in zip((1, 3, 2), paths, strict=True):
-        path.write_bytes(picture(seed))
-    return paths
 
 
 def answer(running: Running, left: Path, right: Path, model: str = "tiny") -> dict:
@@ -76,6 +64,10 @@ def test_another_model_is_asked_at_once(page: Page, server: Running, images: lis
     assert page.text("decision") == "Not decided"
     assert shown(answer(server, *images[:2], "plain")) in page.text("figures")
     assert page.text("gauge") == ""
+    assert "order" not in page.text("about")
+    # It matters to a model which image is the first, and nothing else on the page says so.
+    chosen.select_by_value("sided")
+    page.says("about", "the first image is on its left side")
 
 
 def test_models_that_change_come_and_go_are_listed_anew(
@@ -300,18 +292,6 @@ def test_a_service_that_is_gone_is_said(browser: Chrome, store: Path, images: li
     page.service_is("not reachable")
 
 
-@pytest.fixture
-def balanced(browser: Chrome, server: Running) -> Iterator[Page]:
-    """The page through `Balancer`, which reaches nothing else yet."""
-    Balancer.client = server.client
-    Balancer.reached = ()
-    with ThreadingHTTPServer(("127.0.0.1", 0), Balancer) as balancer:
-        Thread(target=balancer.serve_forever, daemon=True).start()
-        yield Page(browser, balancer.server_port)
-        browser.get("about:blank")
-        balancer.shutdown()
-
-
 def test_a_balancer_without_a_server_is_not_ready(balanced: Page):
     balanced.service_is("not ready")
     assert balanced.text("about") == ""
@@ -346,7 +326,7 @@ def test_nothing_is_fetched_from_elsewhere(browser: Chrome, server: Running, pat
     page.service_is("ready")
     if path:
         browser.get(page.address + path)
-        page.until(lambda: browser.find_elements(By.CSS_SELECTOR, ".opblock"))
+        page.until(lambda: browser.find_elements(By.CSS_SELECTOR, "main .opblock"))
     urls = set(asked(browser))
     assert len(urls) > 3
     assert all(url.startswith((page.address, "data:", "blob:")) for url in urls)

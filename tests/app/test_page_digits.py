@@ -2,7 +2,7 @@
 
 from selenium.webdriver.common.by import By
 
-from tests.app.browsing import Page, altered
+from tests.app.browsing import NARROW, USUAL, Page, altered
 
 # Names of models have up to 63 letters.
 LENGTHEN = """
@@ -54,9 +54,7 @@ def test_numbers_have_the_digits_that_tell_them_apart(page: Page):
 
 def test_long_names_and_numbers_do_not_widen_the_page(page: Page):
     command = "Emulation.setDeviceMetricsOverride"
-    narrow = {"width": 320, "height": 640, "deviceScaleFactor": 1, "mobile": True}
-    usual = {"width": 0, "height": 0, "deviceScaleFactor": 0, "mobile": False}
-    with altered(page.browser, command, narrow, usual):
+    with altered(page.browser, command, NARROW, USUAL):
         page.browser.execute_script(LENGTHEN)
         assert page.browser.execute_script("return document.documentElement.scrollWidth") == 320
         for edges in ((0.99999968, 0.9999997), (0.00000032, 0.0000003)):

@@ -90,13 +90,19 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[Child]], *, wide: int
 
     def cells(tag: str, row: Sequence[Child]) -> list[Html]:
         return [
-            element(tag, cell, class_=None if column < wide else "number")
+            # A cell without a text is no heading of anything.
+            element(tag if cell else "td", cell, class_=None if column < wide else "number")
             for column, cell in enumerate(row)
         ]
 
     head = [element("thead", element("tr", *cells("th", headings)))] if any(headings) else []
     body = element("tbody", *(element("tr", *cells("td", row)) for row in rows))
     return element("div", element("table", *head, body), class_="scroll")
+
+
+def listing(text: Child) -> Html:
+    """Lines as they are, which also a keyboard can scroll."""
+    return element("pre", text, tabindex="0")
 
 
 def details(summary: str, *children: Child) -> Html:

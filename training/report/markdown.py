@@ -7,7 +7,7 @@ else stays the text it is.
 import re
 from collections.abc import Callable, Iterator
 
-from training.report.html import Html, bullets, element, joined, paragraph, table
+from training.report.html import Html, bullets, element, joined, listing, paragraph, table
 
 _HEADING = re.compile(r"(#{1,6}) +(.*)")
 _PICTURE = re.compile(r"!\[[^\]]*\]\([^)]*\)")
@@ -36,7 +36,7 @@ def _blocks(lines: list[str]) -> Iterator[Html]:
         heading = _HEADING.fullmatch(line)
         if line.startswith(_FENCE):
             end = _end(lines, place + 1, lambda text: not text.startswith(_FENCE))
-            yield element("pre", element("code", "\n".join(lines[place + 1 : end])))
+            yield listing(element("code", "\n".join(lines[place + 1 : end])))
             place = end + 1
         elif heading:
             yield element(f"h{min(6, len(heading[1]) + 2)}", inline(heading[2]))

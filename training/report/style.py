@@ -8,9 +8,9 @@ STYLE = """
   --ground: #0e1514; --card: #172120; --ink: #e8efee; --soft: #9bacaa; --line: #2d3a39;
   --accent: #2dd4bf; --well: #1f2b2a; --warn: #ffc56b; --warn-soft: #3a2b12; } }
 * { box-sizing: border-box; }
-html { scroll-behavior: smooth; }
+@media (prefers-reduced-motion: no-preference) { html { scroll-behavior: smooth; } }
 body { margin: 0; background: var(--ground); color: var(--ink);
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
+  font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
 main, .top { max-width: 1120px; margin: 0 auto; padding: 0 24px; }
 .top { padding-top: 28px; }
 .top p { margin: 0; color: var(--soft); font-size: .92rem; }
@@ -26,11 +26,12 @@ a:hover { text-decoration: underline; }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; border-radius: 4px; }
 main { padding-bottom: 56px; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 16px;
-  padding: 22px 26px 24px; margin-top: 22px; scroll-margin-top: 60px; }
+  padding: 22px 26px 24px; margin-top: 22px; scroll-margin-top: 5rem; }
 h2 { margin: 0 0 12px; font-size: 1.3rem; letter-spacing: -.01em; }
 h3 { margin: 24px 0 6px; font-size: 1.02rem; }
 h4, h5, h6 { margin: 18px 0 4px; }
-p { margin: 0 0 12px; overflow-wrap: anywhere; }
+p { margin: 0 0 12px; }
+p, li { overflow-wrap: anywhere; }
 section > :last-child { margin-bottom: 0; }
 .lead { font-size: 1.08rem; }
 .quiet { color: var(--soft); font-size: .94rem; }
@@ -54,7 +55,7 @@ td:first-child { min-width: 9em; }
   overflow-wrap: normal; }
 td.number { white-space: nowrap; }
 .advice { display: block; color: var(--warn); font-size: .86rem; line-height: 1.4; }
-.untold { opacity: .5; text-decoration: line-through; text-decoration-thickness: 1px; }
+.untold { color: var(--soft); text-decoration: line-through; text-decoration-thickness: 1px; }
 .warning, .warnings li { background: var(--warn-soft); border-left: 4px solid var(--warn);
   border-radius: 6px; padding: 8px 14px; }
 .warnings { list-style: none; padding: 0; margin: 0; display: grid; gap: 8px; }
@@ -75,7 +76,7 @@ pre { background: var(--well); border-radius: 10px; padding: 12px 16px; overflow
   max-height: 26em; margin: 0 0 12px; }
 footer { max-width: 1120px; margin: 0 auto; padding: 0 24px 40px; color: var(--soft);
   font-size: .86rem; }
-@media (max-width: 600px) { section { padding: 16px 14px; border-radius: 12px; }
+@media (max-width: 37.5em) { section { padding: 16px 14px; border-radius: 12px; }
   main, .top { padding-left: 12px; padding-right: 12px; } nav { position: static; } }
 @media print {
   :root { color-scheme: light; --ground: #fff; --card: #fff; --ink: #000; --soft: #444;
@@ -85,6 +86,7 @@ footer { max-width: 1120px; margin: 0 auto; padding: 0 24px 40px; color: var(--s
   section { border: 0; border-radius: 0; padding: 0; margin-top: 20pt; }
   main, .top, footer { max-width: none; padding-left: 0; padding-right: 0; }
   figure, tr, .tile, .warnings li, h2, h3 { break-inside: avoid; }
+  figure img { width: auto; max-width: 100%; max-height: 220mm; }
   h2, h3 { break-after: avoid; }
   .tile, .warnings li, .warning, pre { print-color-adjust: exact;
     -webkit-print-color-adjust: exact; }

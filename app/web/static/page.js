@@ -18,7 +18,7 @@ function put(index, file) {
   slot.querySelector(".prompt").hidden = file !== null;
   slot.querySelector(".remove").hidden = file === null;
   slot.querySelector(".blind").hidden = true;
-  slot.querySelector(".name").textContent = file ? `${file.name} · ${size(file.size)}` : "No image yet";
+  slot.querySelector(".name").replaceChildren(...(file ? titled(file) : ["No image yet"]));
   preview.hidden = file === null;
   if (file) {
     preview.src = URL.createObjectURL(file);
@@ -27,6 +27,13 @@ function put(index, file) {
     preview.removeAttribute("src");
   }
   hold(index);
+}
+
+/* A name that is written from right to left must not take the size along. */
+function titled(file) {
+  const name = document.createElement("bdi");
+  name.textContent = file.name;
+  return [name, ` · ${size(file.size)}`];
 }
 
 /* What the input holds is told by screen readers, and where the mouse rests. It is no more than a name:
@@ -135,7 +142,8 @@ async function connect() {
 }
 
 function say(state, kind = "") {
-  find("service").textContent = state;
+  /* Screen readers say whatever is written there, also what was there already. */
+  if (find("service").textContent !== state) find("service").textContent = state;
   find("service").className = `service ${kind}`;
 }
 
@@ -217,7 +225,9 @@ function about(model) {
   const calibrated = model.calibration
     ? `Calibrated for ${percent(model.calibration.target_far)} false accepts.`
     : "Not calibrated: it gives a score, but no probability and no decision.";
-  return `${model.description} ${calibrated}`.trim();
+  const order = model.symmetric ? ""
+    : "The order counts: the first image is on its left side, the second on its right.";
+  return `${model.description} ${calibrated} ${order}`.trim();
 }
 
 find("model").addEventListener("change", changed);

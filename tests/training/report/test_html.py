@@ -77,6 +77,11 @@ def test_tables_and_lists_escape_their_cells():
     assert read(bullets(["<b>"])).tags == ["ul", "li"]
 
 
+def test_a_column_without_a_heading_has_none_that_is_empty():
+    tags = read(table(("", "b"), [("1", "2")])).tags
+    assert (tags.count("th"), tags.count("td")) == (1, 3)
+
+
 def test_small_pictures_are_png_and_large_ones_jpeg():
     assert data_address(compact(Image.new("RGB", (9, 9)))).startswith("data:image/png;base64,")
     noise = Image.effect_noise((900, 900), 80).convert("RGB")

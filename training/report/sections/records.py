@@ -5,7 +5,7 @@ from training.evaluation.wording import rows_of, told_calibrated_by
 from training.naming import one_line
 from training.report import markdown
 from training.report.content import Content, Section
-from training.report.html import Child, bullets, details, element, joined, paragraph, table
+from training.report.html import Child, bullets, details, element, joined, listing, paragraph, table
 
 _WARNINGS = "Warnings"
 
@@ -62,7 +62,7 @@ def start(content: Content) -> Section:
     """What the weights were before training."""
     lines = content.beside.start
     if lines:
-        body = element("pre", "\n".join(lines))
+        body = listing("\n".join(lines))
     else:
         body = paragraph("No report on start weights is kept with this model.", class_="quiet")
     return Section("start", "Start weights", body)
