@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from app.api.guard import is_loopback
-from app.descriptors import raise_limit
+from app.descriptors import open_standard_streams, raise_limit
 from app.exits import EXIT_USAGE
 from app.inference.engines import choose_device
 from app.main import create_app
@@ -41,6 +41,7 @@ def main(arguments: list[str]) -> int:
     """Serves, or does what the arguments say; returns the process's exit status."""
     if arguments:
         return _command(arguments)
+    open_standard_streams()
     try:
         settings = read_settings()
         choose_device(settings.device)

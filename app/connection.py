@@ -67,5 +67,7 @@ def hold_little(transport: Transport, size: int) -> None:
 def has_left(transport: Transport) -> bool:
     """Whether the other end sends no more, even if there is something of it still to be read."""
     poller = select.poll()
-    poller.register(transport.get_extra_info("socket"), getattr(select, "POLLRDHUP", 0))
+    # macOS has no other name for it, and tells nothing of what it is not asked for.
+    asked = getattr(select, "POLLRDHUP", select.POLLHUP)
+    poller.register(transport.get_extra_info("socket"), asked)
     return bool(poller.poll(0))

@@ -1,6 +1,7 @@
-"""How many files a process may have open, of which each connection is one."""
+"""How many files a process may have open, of which each connection is one; and the first three."""
 
 import contextlib
+import os
 import sys
 
 if sys.platform != "win32":
@@ -11,6 +12,20 @@ if sys.platform != "win32":
 _MOST = 20_000
 # The rest is for models, and for connections that come faster than others are closed.
 _FOR_CONNECTIONS = 0.9
+
+
+def open_standard_streams() -> None:
+    """Opens, to nothing, those of the standard streams that whoever started this process closed.
+
+    Files of the event loop's own would get their numbers, and where uvloop closes one of these, it
+    aborts the process.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # It gets the lowest number that is free, which this is: those before it are open.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
 
 
 def raise_limit() -> None:

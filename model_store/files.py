@@ -14,6 +14,8 @@ MOST_TEXT = 64 << 20
 """Bytes that a file which says something in JSON may have: thousands of times what any has."""
 
 _CHUNK = 1 << 20
+# Folders that a virtual machine shares with its host, and some network file systems.
+_CANNOT_SYNC_FOLDERS = frozenset({errno.EINVAL, errno.EBADF, errno.ENOTSUP})
 _INCOMING = re.compile(r"\..+\.\d+-[0-9a-f]{8}", re.DOTALL)
 
 
@@ -113,9 +115,15 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Waits until the disk has the folder's entries, so that a rename in it survives a crash."""
+    """Waits until the disk has the folder's entries, so that a rename in it survives a crash.
+
+    Where file systems cannot do that, it is left to them when they write what was renamed.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC_FOLDERS:
+            raise
     finally:
         os.close(descriptor)

@@ -2,13 +2,16 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from model_store.allocator import Option, set_allocator
 from model_store.cgroups import MEMBERSHIP, ROOT, least
 from model_store.shortage import out_of_memory
 from training.errors import TrainingError
+
+MEMINFO = Path("/proc/meminfo")
+"""The file that says what the machine has free; on Linux only."""
 
 _FILES = {
     1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -22,7 +25,7 @@ def available_bytes() -> int:
 
     The smallest of what the machine has free and what limits of a container or a job leave.
     """
-    free = [value for value in (_machine(), cgroup_left()) if value is not None]
+    free = [value for value in (machine_left(), cgroup_left()) if value is not None]
     return max(0, min(free)) if free else 2**31
 
 
@@ -66,11 +69,20 @@ def keep_freed_memory() -> bool:
     )
 
 
-def _machine() -> int | None:
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
+def machine_left(meminfo: Path = MEMINFO) -> int | None:
+    """Bytes that the machine has free, or half of all that it has where it does not say.
+
+    Args:
+        meminfo: As `MEMINFO`.
+
+    Returns:
+        None where neither can be told, as on Windows.
+    """
+    with suppress(OSError, ValueError, IndexError):
+        for line in meminfo.read_text().splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
+    try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     except (OSError, ValueError, AttributeError):
         return None

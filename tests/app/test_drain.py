@@ -66,6 +66,23 @@ def test_sigterm_finishes_what_was_accepted_and_exits_0(store, body) -> None:
         }
 
 
+@pytest.mark.parametrize("closed", ["<&-", "<&- >&-"])
+def test_it_ends_with_status_0_where_standard_streams_were_closed(store, closed: str) -> None:
+    """uvloop aborted the process."""
+    settings = {"MODEL_STORE": str(store), "PORT": "0", "ENGINE": "torch"}
+    with subprocess.Popen(
+        ["sh", "-c", f'exec "$0" -m app {closed}', sys.executable],
+        cwd=REPOSITORY,
+        env={**os.environ, **{f"TWINLENS_{name}": value for name, value in settings.items()}},
+        stderr=subprocess.PIPE,
+    ) as popen:
+        assert popen.stderr is not None
+        next(line for line in popen.stderr if b"running on http" in line)
+        popen.send_signal(signal.SIGTERM)
+        popen.stderr.read()
+        assert popen.wait(30) == 0
+
+
 def test_ctrl_c_drains_too(store) -> None:
     with in_process(store) as process:
         process.popen.send_signal(signal.SIGINT)

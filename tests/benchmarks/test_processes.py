@@ -9,6 +9,10 @@ import pytest
 
 from benchmarks.processes import Family
 
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="other systems have no /proc to tell"
+)
+
 # A parent whose child, in a session and so a process group of its own, counts into a file.
 COUNTER = (
     "import sys, time\n"

@@ -1,5 +1,7 @@
 """Files are whole or not there, whatever comes between."""
 
+import contextlib
+import errno
 import os
 import stat
 from pathlib import Path
@@ -102,6 +104,23 @@ def test_of_new_folders_each_ones_parent_is_synced(tmp_path: Path, monkeypatch):
     synced.clear()
     make_folder(tmp_path / "a" / "b")
     assert not synced
+
+
+@pytest.mark.parametrize(("number", "passed_over"), [(errno.EINVAL, True), (errno.EIO, False)])
+def test_a_file_system_that_cannot_sync_folders_is_written_to_all_the_same(
+    number: int, passed_over: bool, tmp_path: Path, monkeypatch
+):
+    sync = os.fsync
+
+    def refused(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refused)
+    with contextlib.nullcontext() if passed_over else pytest.raises(OSError, match="error"):
+        replace_file(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
 
 
 def test_what_is_read_is_a_file_of_a_size_that_it_may_have(tmp_path: Path):

@@ -1,10 +1,11 @@
 """What memory a process may still take, by the limits that it is under."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from training.memory import available_bytes, cgroup_left
+from training.memory import available_bytes, cgroup_left, machine_left
 
 MIB = 2**20
 
@@ -50,6 +51,16 @@ def test_no_limit(tmp_path) -> None:
     assert cgroup_left(tmp_path, tmp_path / "absent") is None
     group(tmp_path, "max")
     assert cgroup_left(tmp_path, member(tmp_path, "0::/")) is None
+
+
+def test_a_machine_that_does_not_say_what_is_free_counts_with_half_of_all_it_has(tmp_path) -> None:
+    """macOS, which has no such file: all Macs counted as having 2 GiB."""
+    half = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    assert machine_left(tmp_path / "absent") == half
+    (tmp_path / "meminfo").write_text("MemTotal: 64 kB\n")
+    assert machine_left(tmp_path / "meminfo") == half
+    (tmp_path / "meminfo").write_text("MemTotal: 64 kB\nMemAvailable: 3 kB\n")
+    assert machine_left(tmp_path / "meminfo") == 3072
 
 
 def test_this_machine_has_some() -> None:

@@ -19,10 +19,13 @@ from app.inference.engines.base import Concurrency
 from app.inference.errors import EngineGone, EngineHung, InferenceError
 from app.inference.service import Service
 from app.observability.metrics import Metrics
+from app.processes.listening import can_share_ports
 from app.settings import Settings
 from model_store.network import Side
 from tests.app.inference.device.served import MOST, batch_of
 from tests.app.material import fill_store
+
+pytestmark = pytest.mark.skipif(not can_share_ports(), reason="needs Linux")
 
 
 @contextlib.contextmanager

@@ -18,12 +18,15 @@ from app.inference.device.client import DeviceFailed, RemoteEngine, RemoteEngine
 from app.inference.device.messages import Load, Loaded, receive, send
 from app.inference.engines.base import Concurrency, HasRoom
 from app.inference.errors import EngineGone, InferenceError
+from app.processes.listening import can_share_ports
 from model_store import ModelStore
 from model_store.network import Side
 from model_store.shortage import out_of_memory
 from tests.app.inference.device.served import MOST, batch_of, expected, served
 from tests.app.material import SPEC, fill_store, network
 from tests.app.serving import wait_until
+
+pytestmark = pytest.mark.skipif(not can_share_ports(), reason="needs Linux")
 
 
 def test_features_are_those_of_the_network(tmp_path: Path) -> None:

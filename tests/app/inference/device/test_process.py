@@ -16,12 +16,15 @@ from app.inference.device.client import RemoteEngine, RemoteEngines
 from app.inference.embedder import EncodedImage
 from app.inference.errors import EngineGone, NotReady
 from app.inference.service import Service, running
+from app.processes.listening import can_share_ports
 from app.settings import Settings
 from model_store import ModelStore
 from model_store.network import Side
 from tests.app.inference.device.served import MOST, batch_of, expected
 from tests.app.material import fill_store, picture
 from tests.app.serving import REPOSITORY, wait_until
+
+pytestmark = pytest.mark.skipif(not can_share_ports(), reason="needs Linux")
 
 
 @contextlib.contextmanager
