@@ -13,7 +13,7 @@ from app.api.context import unsent_of
 from app.api.problem import BadRequest, HeadersTooLarge, HeadersTooSlow
 from app.api.refusal import headers_too_large, reason, refusal
 from app.api.sink import sink_of
-from app.connection import Flow, Timer, has_left, hold_little
+from app.connection import Flow, Outlet, Timer, has_left, hold_little
 from app.inference.admission import Reservation
 
 _MAX_HEADER_BYTES = 65_536
@@ -63,12 +63,14 @@ class GuardedProtocol(HttpToolsProtocol):
         idle: Those with nothing in work, by when they became so or a request's headers began to
             come; the longest first.
         rejected: Told of the slug of each problem that is answered here.
+        ended: Whether the last answer was sent, and what the client still sends goes nowhere.
     """
 
     patience = 10.0
     most_connections = sys.maxsize
     idle: ClassVar[dict["GuardedProtocol", None]] = {}
     rejected: Callable[[str], object] = staticmethod(lambda slug: None)  # noqa: ARG005
+    ended = False
 
     # A client may well send its next request while it does not read the answer to the last.
     _reading: Timer
@@ -124,7 +126,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """As `asyncio.Protocol`."""
-        if self._refusal is not None:
+        if self.ended or self._refusal is not None:
             return
         self._unfinished_bytes += len(data)
         self._pieces = 0
@@ -270,9 +272,7 @@ class GuardedProtocol(HttpToolsProtocol):
         elif self._in_work() is None:
             self._become_idle()
             if early:
-                # Closing now could destroy the answer before a client that still sends has read it.
-                self._unset_keepalive_if_required()
-                self._reading.start(self._close)
+                self._await_end()
 
     def pause_writing(self) -> None:
         """The client does not read as fast as it is sent to."""
@@ -298,6 +298,11 @@ class GuardedProtocol(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )
+
+    def _await_end(self) -> None:
+        # Closing now could destroy the answer before a client that still sends has read it.
+        self._unset_keepalive_if_required()
+        self._reading.start(self._close)
 
     def _become_idle(self) -> None:
         self.idle.pop(self, None)
@@ -326,6 +331,24 @@ class GuardedProtocol(HttpToolsProtocol):
         # What was written goes out first, which a client that does not read would never let happen.
         self.transport.close()
         self._await_reading()
+
+    def _end_answer(self) -> None:
+        early = self._in_body and self.cycle is self._running
+        if early and not self.transport.is_closing():
+            self._end()
+        else:
+            self.transport.close()
+
+    def _end(self) -> None:
+        # A client that waits for the end of the connection has it, and can send on all the same.
+        self.ended = True
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._become_idle()
+        self._await_end()
+
+    def _is_ending(self) -> bool:
+        return self.ended or self.transport.is_closing()
 
     def _await_reading(self) -> None:
         self._unsent = self.transport.get_write_buffer_size()
@@ -371,6 +394,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
         self._running = cycle
+        cycle.transport = Outlet(self.transport.write, self._end_answer, self._is_ending)  # type: ignore[assignment]
         self.idle.pop(self, None)
         self._unset_keepalive_if_required()
         super()._start_asgi_task(cycle, app)  # type: ignore[arg-type]
@@ -404,4 +428,4 @@ class GuardedProtocol(HttpToolsProtocol):
     def _say(self, error: BadRequest) -> None:
         self.rejected(error.slug)
         self.transport.write(refusal(error, self.server_state.default_headers))
-        self._close()
+        self._end()
