@@ -81,6 +81,8 @@ class GuardedProtocol(HttpToolsProtocol):
     _running: RequestResponseCycle | None = None
     _in_headers = False
     _in_body = False
+    # Its client waits to be told that it may send the body, and would be kept.
+    _waits = False
     # Of the message that is being read: its headers and trailers, as far as they are whole.
     _header_bytes = 0
     # Read since a piece of a body or the end of a message: headers and trailers, whole or not.
@@ -231,11 +233,17 @@ class GuardedProtocol(HttpToolsProtocol):
         # with leading zeros.
         length = int(declared.rstrip().lstrip(b"0") or 0)
         self._to_come = length if length >= _LARGE_BODY else 0
+        # Once it is answered it may do without: what it sends then, that body or its next request,
+        # cannot be told.
+        self._waits = self.expect_100_continue and self.cycle.keep_alive
+        if self._waits:
+            self.cycle.keep_alive = False
         if self.pipeline:
             self._looking.start(self._look)
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body: to its reader at once where one waits, or into the queue."""
+        self._wait_no_more()
         self._unfinished_bytes = 0
         self._pieces += 1
         if self._to_come:
@@ -251,6 +259,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """The end of a request."""
         if self._in_headers:
             return  # To be read anew.
+        self._wait_no_more()
         self._unfinished_bytes = 0
         self._in_body = False
         super().on_message_complete()
@@ -298,6 +307,11 @@ class GuardedProtocol(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )
+
+    def _wait_no_more(self) -> None:
+        if self._waits and not self.cycle.response_started:
+            self.cycle.keep_alive = True
+        self._waits = False
 
     def _await_end(self) -> None:
         # Closing now could destroy the answer before a client that still sends has read it.
