@@ -92,6 +92,7 @@ def test_any_bytes_are_read_alike_at_once_and_in_pieces(body: bytes, cuts: list[
         # A file's name of 255 characters, in every way that clients write it, and one of signs.
         b"%b; filename*=UTF-8''%b" % (NAMED.replace(b"x", b"%E4%BD%A0" * 255), b"%E4%BD%A0" * 255),
         NAMED.replace(b"x", b"; " * 60),
+        NAMED.replace(b"; ", b";\r\n ") + b"\r\nX-Long: a\r\n\tb\r\n c",
     ],
 )
 def test_headers_may_be_written_in_more_ways_than_one(headers: bytes) -> None:
@@ -107,6 +108,7 @@ def test_headers_may_be_written_in_more_ways_than_one(headers: bytes) -> None:
         (b"a b: c", "that is none"),
         (b": c", "that is none"),
         (NAMED + b"\n\nX: y", "that is none"),
+        (b" " + NAMED, "that is none"),
         (b"X-Long: " + b"a" * 8200, "over 8,192 bytes"),
         (b"Content-Type: image/png", "no name"),
         (b"X-Many: a\r\n" * 32 + NAMED, "more than 32 headers"),
