@@ -182,6 +182,11 @@ class MultipartReader:
                     f"'{value[:100].decode('latin-1')}' is not read here; send its bytes as they "
                     "are, without that header"
                 )
+            elif kind == b"content-type" and value.lower().startswith(b"multipart/"):
+                raise UnsupportedBody(
+                    "a part that is itself multipart is not read here; send each file as a part of "
+                    "its own, under the same name (with curl: an -F for each)"
+                )
         self._form.begin(disposition)
         self._in_part = self._at_start = True
         # The line that ends the headers may be all there is: it is that before a boundary, too.

@@ -132,6 +132,13 @@ def test_a_part_that_is_encoded_is_refused_by_its_header(encoding: bytes) -> Non
         assert read(body, []) == {"a": [b"x"]}
 
 
+def test_files_that_share_a_part_are_refused_by_its_header() -> None:
+    """As curl sends `-F candidates=@one.jpg,two.jpg`."""
+    kind = b"\r\nContent-Type: Multipart/mixed; boundary=inner"
+    with pytest.raises(UnsupportedBody, match="a part of its own"):
+        read(PART.replace(b"\r\n\r\n", kind + b"\r\n\r\n") + b"x\r\n--edge--", [])
+
+
 def test_thousands_of_blanks_in_a_header_are_looked_at_once() -> None:
     started = time.process_time()
     with pytest.raises(BadRequest, match="that is none"):
