@@ -5,8 +5,25 @@ import select
 import socket
 from asyncio import AbstractEventLoop, TimerHandle, Transport
 from collections.abc import Callable, Sized
+from dataclasses import dataclass
 
 from uvicorn.protocols.http.flow_control import FlowControl
+
+
+@dataclass(slots=True)
+class Outlet:
+    """What uvicorn's writer of an answer has of a transport.
+
+    Attributes:
+        write: As the transport's.
+        close: Called at the answer's end, if it is the connection's last; closing at once is not
+            always right then.
+        is_closing: Whether nothing may be written any more.
+    """
+
+    write: Callable[[bytes], None]
+    close: Callable[[], None]
+    is_closing: Callable[[], bool]
 
 
 class Flow(FlowControl):

@@ -13,7 +13,7 @@ from app.api.context import unsent_of
 from app.api.problem import BadRequest, HeadersTooLarge, HeadersTooSlow
 from app.api.refusal import headers_too_large, reason, refusal
 from app.api.sink import sink_of
-from app.connection import Flow, Timer, has_left, hold_little
+from app.connection import Flow, Outlet, Timer, has_left, hold_little
 from app.inference.admission import Reservation
 
 _MAX_HEADER_BYTES = 65_536
@@ -63,12 +63,14 @@ class GuardedProtocol(HttpToolsProtocol):
         idle: Those with nothing in work, by when they became so or a request's headers began to
             come; the longest first.
         rejected: Told of the slug of each problem that is answered here.
+        ended: Whether the last answer was sent, and what the client still sends goes nowhere.
     """
 
     patience = 10.0
     most_connections = sys.maxsize
     idle: ClassVar[dict["GuardedProtocol", None]] = {}
     rejected: Callable[[str], object] = staticmethod(lambda slug: None)  # noqa: ARG005
+    ended = False
 
     # A client may well send its next request while it does not read the answer to the last.
     _reading: Timer
@@ -79,6 +81,8 @@ class GuardedProtocol(HttpToolsProtocol):
     _running: RequestResponseCycle | None = None
     _in_headers = False
     _in_body = False
+    # Its client waits to be told that it may send the body, and would be kept.
+    _waits = False
     # Of the message that is being read: its headers and trailers, as far as they are whole.
     _header_bytes = 0
     # Read since a piece of a body or the end of a message: headers and trailers, whole or not.
@@ -124,7 +128,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """As `asyncio.Protocol`."""
-        if self._refusal is not None:
+        if self.ended or self._refusal is not None:
             return
         self._unfinished_bytes += len(data)
         self._pieces = 0
@@ -229,11 +233,17 @@ class GuardedProtocol(HttpToolsProtocol):
         # with leading zeros.
         length = int(declared.rstrip().lstrip(b"0") or 0)
         self._to_come = length if length >= _LARGE_BODY else 0
+        # Once it is answered it may do without: what it sends then, that body or its next request,
+        # cannot be told.
+        self._waits = self.expect_100_continue and self.cycle.keep_alive
+        if self._waits:
+            self.cycle.keep_alive = False
         if self.pipeline:
             self._looking.start(self._look)
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body: to its reader at once where one waits, or into the queue."""
+        self._wait_no_more()
         self._unfinished_bytes = 0
         self._pieces += 1
         if self._to_come:
@@ -249,6 +259,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """The end of a request."""
         if self._in_headers:
             return  # To be read anew.
+        self._wait_no_more()
         self._unfinished_bytes = 0
         self._in_body = False
         super().on_message_complete()
@@ -270,9 +281,7 @@ class GuardedProtocol(HttpToolsProtocol):
         elif self._in_work() is None:
             self._become_idle()
             if early:
-                # Closing now could destroy the answer before a client that still sends has read it.
-                self._unset_keepalive_if_required()
-                self._reading.start(self._close)
+                self._await_end()
 
     def pause_writing(self) -> None:
         """The client does not read as fast as it is sent to."""
@@ -298,6 +307,16 @@ class GuardedProtocol(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )
+
+    def _wait_no_more(self) -> None:
+        if self._waits and not self.cycle.response_started:
+            self.cycle.keep_alive = True
+        self._waits = False
+
+    def _await_end(self) -> None:
+        # Closing now could destroy the answer before a client that still sends has read it.
+        self._unset_keepalive_if_required()
+        self._reading.start(self._close)
 
     def _become_idle(self) -> None:
         self.idle.pop(self, None)
@@ -326,6 +345,24 @@ class GuardedProtocol(HttpToolsProtocol):
         # What was written goes out first, which a client that does not read would never let happen.
         self.transport.close()
         self._await_reading()
+
+    def _end_answer(self) -> None:
+        early = self._in_body and self.cycle is self._running
+        if early and not self.transport.is_closing():
+            self._end()
+        else:
+            self.transport.close()
+
+    def _end(self) -> None:
+        # A client that waits for the end of the connection has it, and can send on all the same.
+        self.ended = True
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._become_idle()
+        self._await_end()
+
+    def _is_ending(self) -> bool:
+        return self.ended or self.transport.is_closing()
 
     def _await_reading(self) -> None:
         self._unsent = self.transport.get_write_buffer_size()
@@ -371,6 +408,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
         self._running = cycle
+        cycle.transport = Outlet(self.transport.write, self._end_answer, self._is_ending)  # type: ignore[assignment]
         self.idle.pop(self, None)
         self._unset_keepalive_if_required()
         super()._start_asgi_task(cycle, app)  # type: ignore[arg-type]
@@ -404,4 +442,4 @@ class GuardedProtocol(HttpToolsProtocol):
     def _say(self, error: BadRequest) -> None:
         self.rejected(error.slug)
         self.transport.write(refusal(error, self.server_state.default_headers))
-        self._close()
+        self._end()

@@ -156,9 +156,12 @@ class DrainingServer(uvicorn.Server):
         if self.config.app.state.in_flight.requests:  # type: ignore[union-attr]
             return True
         # A request is no longer in work once its answer is written, and its client may not have
-        # read it by far.
-        connections = self.server_state.connections
-        return any(each.transport.get_write_buffer_size() for each in connections)
+        # read it by far, nor even have sent all that it sends before it reads.
+        return any(
+            each.transport.get_write_buffer_size()
+            or (isinstance(each, GuardedProtocol) and each.ended)
+            for each in self.server_state.connections
+        )
 
     def _spare_the_collector(self, catalogue: Catalogue) -> None:
         """Has the garbage collector leave alone what is there once models are loaded.

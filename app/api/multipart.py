@@ -15,6 +15,7 @@ _LINE_END = b"\r\n"
 _AS_IT_IS = (b"binary", b"8bit", b"7bit", b"")
 
 # Not one blank is given back to try again without it: thousands would take a second.
+_FOLD = re.compile(rb"\r\n(?=[ \t])")
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*+([^\r\n]*)")
 
 
@@ -157,7 +158,8 @@ class MultipartReader:
             self._held = block
             return len(piece)
         disposition = b""
-        lines = block[2:end].split(b"\r\n") if end else []
+        # MIME has long ones go on in the next line, as mail libraries write a file's name.
+        lines = _FOLD.sub(b"", block[2:end]).split(b"\r\n") if end else []
         if len(lines) > _MOST_HEADERS:
             raise BadRequest(
                 f"the multipart body is malformed: a part has more than {_MOST_HEADERS} headers; "
@@ -179,6 +181,11 @@ class MultipartReader:
                     "a part with Content-Transfer-Encoding "
                     f"'{value[:100].decode('latin-1')}' is not read here; send its bytes as they "
                     "are, without that header"
+                )
+            elif kind == b"content-type" and value.lower().startswith(b"multipart/"):
+                raise UnsupportedBody(
+                    "a part that is itself multipart is not read here; send each file as a part of "
+                    "its own, under the same name (with curl: an -F for each)"
                 )
         self._form.begin(disposition)
         self._in_part = self._at_start = True

@@ -83,6 +83,29 @@ def test_it_ends_with_status_0_where_standard_streams_were_closed(store, closed:
         assert popen.wait(30) == 0
 
 
+def test_a_body_that_is_refused_may_be_sent_whole_before_the_answer_is_read(store, body) -> None:
+    content, kind = body
+    size = 20_000_000
+    with (
+        in_process(store) as process,
+        half_request(process.port, content, kind) as accepted,
+        socket.create_connection(("127.0.0.1", process.port), timeout=30) as refused,
+    ):
+        process.popen.send_signal(signal.SIGTERM)
+        url = f"http://127.0.0.1:{process.port}/readyz"
+        wait_until(lambda: httpx.get(url).status_code == 503)
+        refused.sendall(b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size)
+        assert refused.recv(1, socket.MSG_PEEK)
+        accepted.sendall(content)
+        assert received(accepted).startswith(b"HTTP/1.1 200")
+        # Time for the process to end.
+        time.sleep(0.5)
+        refused.sendall(bytes(size))
+        assert received(refused).startswith(b"HTTP/1.1 503")
+        refused.close()
+        assert process.popen.wait(30) == 0
+
+
 def test_ctrl_c_drains_too(store) -> None:
     with in_process(store) as process:
         process.popen.send_signal(signal.SIGINT)

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import itertools
 import socket
 import weakref
 from collections.abc import Iterator
@@ -149,7 +150,6 @@ def test_what_is_no_request_counts_as_rejected_by_what_it_was_answered(server: R
     assert rejections(server) == {slug: count + 1 for slug, count in before.items()}
 
 
-# Little over the limit: what is sent after an answer may cost the client that answer.
 LONG = b"X-Long: " + b"a" * 65_600
 MANY = b"".join(b"%03d: %b\r\n" % (n, b"a" * 540) for n in range(120))
 FEW = b"a:\r\n" * 127
@@ -198,7 +198,7 @@ def test_cookies_are_not_parsed(client: Client, monkeypatch: pytest.MonkeyPatch)
 def test_a_trailer_without_end_is_hung_up_on(client: Client) -> None:
     client.send(CHUNKED + b"2\r\nab\r\n0\r\nX-Long: ")
     with pytest.raises(ConnectionError):
-        client.send(*[b"a" * 10_000] * 2_000)
+        client.send(*itertools.repeat(b"a" * 10_000, 1_000_000))
 
 
 def test_trailers_are_no_headers_and_the_connection_goes_on(client: Client) -> None:

@@ -39,10 +39,15 @@ class Writing(Reading):
     """Keeps what is written, and whether it was closed."""
 
     written = b""
+    ended = False
     closed = False
 
     def write(self, data: bytes) -> None:
+        assert not self.ended
         self.written += data
+
+    def write_eof(self) -> None:
+        self.ended = True
 
     def close(self) -> None:
         self.closed = True
@@ -231,6 +236,51 @@ def test_a_body_that_goes_bad_after_its_answer_gets_no_second_one() -> None:
     asyncio.run(read())
 
 
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        pytest.param(
+            CHUNKED[:-2] + b"Expect: 100-continue\r\n\r\nwhat\r\n",
+            b"400",
+            id="that a body may be sent whose reader begins once it went bad",
+        ),
+        pytest.param(
+            LIVE[:-2] + b"Connection: close\r\n\r\nwhat\r\n",
+            b"200",
+            id="that what comes behind the last request is none",
+        ),
+        pytest.param(
+            CHUNKED[:-2] + b"Connection: close\r\n\r\n0\r\n\r\nwhat\r\n",
+            b"200",
+            id="that what comes behind the last body is none",
+        ),
+    ],
+)
+def test_nothing_is_written_behind_the_last_answer(sent: bytes, status: bytes) -> None:
+    raised: list[BaseException] = []
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            if (await receive())["type"] == "http.request":
+                await answered(scope, receive, send)
+        except BaseException as error:
+            raised.append(error)
+            raise
+
+    async def read() -> None:
+        transport = Writing()
+        protocol = connected(application, transport)
+        protocol.data_received(sent)
+        (answering,) = protocol.tasks
+        await answering
+        assert re.findall(rb"HTTP/1.1 (\d+)", transport.written) == [status]
+        assert transport.ended or transport.closed
+        protocol.connection_lost(None)
+
+    asyncio.run(read())
+    assert not raised
+
+
 def test_what_comes_after_a_bad_request_takes_none_of_the_good_ones_before_it() -> None:
     async def read() -> None:
         turn = asyncio.Event()
@@ -248,7 +298,7 @@ def test_what_comes_after_a_bad_request_takes_none_of_the_good_ones_before_it() 
         for _ in range(20):
             await asyncio.sleep(0)
         assert re.findall(rb"HTTP/1.1 (\d+)", transport.written) == [b"200", b"200", b"400"]
-        assert transport.closed
+        assert transport.ended
         protocol.connection_lost(None)
 
     asyncio.run(read())

@@ -92,6 +92,7 @@ def test_any_bytes_are_read_alike_at_once_and_in_pieces(body: bytes, cuts: list[
         # A file's name of 255 characters, in every way that clients write it, and one of signs.
         b"%b; filename*=UTF-8''%b" % (NAMED.replace(b"x", b"%E4%BD%A0" * 255), b"%E4%BD%A0" * 255),
         NAMED.replace(b"x", b"; " * 60),
+        NAMED.replace(b"; ", b";\r\n ") + b"\r\nX-Long: a\r\n\tb\r\n c",
     ],
 )
 def test_headers_may_be_written_in_more_ways_than_one(headers: bytes) -> None:
@@ -107,6 +108,7 @@ def test_headers_may_be_written_in_more_ways_than_one(headers: bytes) -> None:
         (b"a b: c", "that is none"),
         (b": c", "that is none"),
         (NAMED + b"\n\nX: y", "that is none"),
+        (b" " + NAMED, "that is none"),
         (b"X-Long: " + b"a" * 8200, "over 8,192 bytes"),
         (b"Content-Type: image/png", "no name"),
         (b"X-Many: a\r\n" * 32 + NAMED, "more than 32 headers"),
@@ -128,6 +130,13 @@ def test_a_part_that_is_encoded_is_refused_by_its_header(encoding: bytes) -> Non
     for plain in (b"binary", b"8bit ", b"7BIT", b""):
         body = PART.replace(b"\r\n\r\n", header + plain + b"\r\n\r\n") + b"x\r\n--edge--"
         assert read(body, []) == {"a": [b"x"]}
+
+
+def test_files_that_share_a_part_are_refused_by_its_header() -> None:
+    """As curl sends `-F candidates=@one.jpg,two.jpg`."""
+    kind = b"\r\nContent-Type: Multipart/mixed; boundary=inner"
+    with pytest.raises(UnsupportedBody, match="a part of its own"):
+        read(PART.replace(b"\r\n\r\n", kind + b"\r\n\r\n") + b"x\r\n--edge--", [])
 
 
 def test_thousands_of_blanks_in_a_header_are_looked_at_once() -> None:
