@@ -5,26 +5,35 @@ import io
 import json
 import os
 import re
+import shutil
 import zipfile
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from model_store import ModelStore
 from tests import tiny
 from tests.training.drawings import SMALL_RECIPE, draw_folder, leave_one
+from tests.training.fit.conftest import model_of
 from training.data.split import Split
 from training.errors import TrainingError
 from training.publishing.warned import read_warned
 from training.recipe.files import load_recipe
 
 
-class TestTwoLevels:
-    @pytest.fixture
-    def fitted(self, command, store, capsys):
-        assert command() == 0
-        return store.load("m"), capsys.readouterr()
+@pytest.fixture(scope="module")
+def fitted(place):
+    return model_of(place)
 
+
+@pytest.fixture
+def further(fitted, store, undrawn):
+    """A store with the model, for further ones."""
+    return shutil.copytree(fitted[0].path.parent.parent, store.root)
+
+
+class TestTwoLevels:
     def test_the_manifest_tells_all(self, fitted, place):
         manifest = fitted[0].manifest
         assert (manifest.name, manifest.version) == ("m", 1)
@@ -68,25 +77,26 @@ class TestTwoLevels:
             assert f"\n- Note: {said}\n" in card
         assert f"{checkpoint.manifest.evaluations[0].figures['auc']:.4f}" in card
 
-    def test_the_run_is_gone_and_the_next_commands_are_told(self, fitted, store):
+    def test_the_run_is_gone_and_the_next_commands_are_told(self, fitted, place):
+        store = ModelStore(place / "fitted")
         assert not list((store.root / ".runs").iterdir())
         assert [found.name for found in store.models()] == ["m"]
-        printed = fitted[1].out
+        printed = fitted[1]
         assert "python -m app" in printed
         assert "curl" in printed
 
     def test_it_has_learnt_something_and_told_how_it_went(self, fitted):
         assert fitted[0].manifest.evaluations[0].figures["auc"] > 0.8
         line = r"training: 12/12, loss [\d.]+, accuracy [\d.]+%, [\d,]+ images/s, learning rate \S+"
-        assert re.search(line, fitted[1].err)
+        assert re.search(line, fitted[2])
 
-    def test_again_gives_the_same_weights_as_version_2(self, fitted, command, store):
+    def test_again_gives_the_same_weights_as_version_2(self, fitted, further, command, store):
         assert command() == 0
         again = store.load("m")
         assert again.manifest.version == 2
         assert again.manifest.weights.sha256 == fitted[0].manifest.weights.sha256
 
-    def test_another_seed_gives_others(self, fitted, command, store):
+    def test_another_seed_gives_others(self, fitted, further, command, store):
         assert command("--seed", "1") == 0
         again = store.load("m").manifest
         assert again.provenance.seed == 1
@@ -280,27 +290,25 @@ class TestWithoutARecipe:
         assert "there is no report" in said.err
         assert "training report m --data" in said.out
 
-    def test_want_of_memory_for_the_report_loses_nothing(
-        self, command, store, capsys, tmp_path, monkeypatch
+    @pytest.mark.parametrize(
+        ("error", "told"),
+        [
+            (TrainingError("cannot read a\n  b\x1b[2J"), "cannot read a b\\x1b[2J"),
+            (MemoryError(), "there is not enough memory; free some"),
+        ],
+    )
+    def test_why_there_is_no_report_is_told_in_a_line_and_nothing_is_lost(
+        self, command, store, capsys, monkeypatch, error, told
     ):
-        def lacking(_: object) -> int:
-            raise MemoryError
-
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr("training.commands.report.run", lacking)
-        assert command("--set", "max_steps=0", recipe=False) == 0
-        said = capsys.readouterr()
-        assert "there is no report: there is not enough memory; free some\n" in said.err
-        assert "training report m --data" in said.out
-
-    def test_why_there_is_no_report_is_told_in_a_line(self, command, store, capsys, monkeypatch):
         def refusing(_: object) -> int:
-            raise TrainingError("cannot read a\n  b\x1b[2J")
+            raise error
 
         monkeypatch.setattr("training.commands.fit.fit", lambda *_: store.save("m", tiny.network()))
         monkeypatch.setattr("training.commands.report.run", refusing)
         assert command(recipe=False) == 0
-        assert "there is no report: cannot read a b\\x1b[2J\n" in capsys.readouterr().err
+        said = capsys.readouterr()
+        assert f"there is no report: {told}\n" in said.err
+        assert "training report m --data" in said.out
 
 
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)])
@@ -350,9 +358,8 @@ def test_a_model_whose_folder_cannot_be_written_is_said_before_anything_else(
     assert "mend the permissions" in capsys.readouterr().err
 
 
-def test_the_record_of_an_evaluation_is_json(command, store):
-    assert command() == 0
-    content = json.loads((store.find("m").path / "manifest.json").read_text())
+def test_the_record_of_an_evaluation_is_json(fitted):
+    content = json.loads((fitted[0].path / "manifest.json").read_text())
     assert content["evaluations"][0]["figures"]["pairs"] > 0
 
 
