@@ -15,7 +15,7 @@ from PIL import Image
 from model_store import ModelStore
 from tests import tiny
 from tests.training.drawings import SMALL_RECIPE, draw_folder, leave_one
-from tests.training.fit.conftest import model_of
+from tests.training.fit.conftest import model_of, run_fit
 from training.data.split import Split
 from training.errors import TrainingError
 from training.publishing.warned import read_warned
@@ -103,18 +103,23 @@ class TestTwoLevels:
         assert again.weights.sha256 != fitted[0].manifest.weights.sha256
 
 
+@pytest.fixture(scope="module")
+def grouped(place, undrawn):
+    """A model of classes in groups."""
+    assert run_fit(place, place / "grouped", data="three") == 0
+    return ModelStore(place / "grouped").load("m")
+
+
 @pytest.mark.usefixtures("undrawn")
 class TestThreeLevels:
-    def test_split_by_group_with_one_shot_trials(self, command, store):
-        assert command(data="three") == 0
-        checkpoint = store.load("m")
-        split = Split.from_json((checkpoint.path / "split.json").read_bytes())
+    def test_split_by_group_with_one_shot_trials(self, grouped):
+        split = Split.from_json((grouped.path / "split.json").read_bytes())
         parts = [
             {name.split("/")[0] for name in part}
             for part in (split.train, split.validation, split.calibration)
         ]
         assert len(set.union(*parts)) == sum(map(len, parts)) == 12
-        protocols = [entry.protocol for entry in checkpoint.manifest.evaluations]
+        protocols = [entry.protocol for entry in grouped.manifest.evaluations]
         assert protocols == ["verification", "one-shot"]
 
     def test_no_trials_where_no_group_has_two_classes_to_tell_apart(self, command, store, tmp_path):
@@ -123,14 +128,13 @@ class TestThreeLevels:
         evaluations = store.load("m").manifest.evaluations
         assert [entry.protocol for entry in evaluations] == ["verification"]
 
-    def test_a_zip_is_as_good_as_a_folder(self, command, store, place, tmp_path):
+    def test_a_zip_is_as_good_as_a_folder(self, grouped, command, store, place, tmp_path):
         archive = tmp_path / "three.zip"
         with zipfile.ZipFile(archive, "w") as file:
             for path in sorted((place / "three").rglob("*.png")):
                 file.write(path, Path("wrapped") / path.relative_to(place / "three"))
-        assert command(data="three", name="folder") == 0
-        assert command(data=archive, name="zip") == 0
-        assert store.manifest("zip").weights.sha256 == store.manifest("folder").weights.sha256
+        assert command(data=archive) == 0
+        assert store.manifest("m").weights.sha256 == grouped.manifest.weights.sha256
 
     def test_holdout(self, command, store, place):
         assert command("--holdout", str(place / "other"), data="three") == 0
@@ -171,10 +175,9 @@ class TestOtherWays:
         assert command(*(word for value in sets for word in ("--set", value))) == 0
         assert store.load("m").manifest.evaluations
 
-    def test_images_that_do_not_fit_into_memory_give_the_same_network(self, command, store):
-        assert command(name="a") == 0
-        assert command("--set", "data.memory_share=0", name="b") == 0
-        assert store.manifest("a").weights.sha256 == store.manifest("b").weights.sha256
+    def test_images_that_do_not_fit_into_memory_give_the_same_network(self, fitted, command, store):
+        assert command("--set", "data.memory_share=0") == 0
+        assert store.manifest("m").weights.sha256 == fitted[0].manifest.weights.sha256
 
     def test_nor_does_memory_matter_where_images_cannot_be_used(self, command, store, tmp_path):
         folder = draw_folder(tmp_path / "d", classes=12, images=5)
