@@ -15,7 +15,7 @@ from app.inference.engines.eight_bits import adds_up
 from model_store import ModelStore
 from model_store.network import Side
 from model_store.pictures import COUNT, drawn
-from tests.app.inference.conversions import eight_bits
+from tests.app.inference.conversions import eight_bits, use_converted
 from tests.app.material import network
 
 
@@ -26,6 +26,7 @@ def store(tmp_path, monkeypatch) -> ModelStore:
     made.save("two", network(seed=1, sides=2))
     monkeypatch.setenv("TWINLENS_MODEL_STORE", str(made.root))
     monkeypatch.setenv("TWINLENS_ENGINE_CACHE", str(tmp_path / "converted"))
+    use_converted(monkeypatch)
     return made
 
 

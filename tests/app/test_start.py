@@ -15,16 +15,11 @@ from app.security.keys import new_key, write_keys
 from tests.app.serving import REPOSITORY, in_process
 
 
-def test_open_to_others_without_keys_is_warned_of(store: Path) -> None:
-    with in_process(store, TWINLENS_HOST="0.0.0.0") as process:
-        warnings = [line for line in process.lines if line["level"] == "warning"]
-    assert any("without API keys" in str(line["message"]) for line in warnings)
-
-
-def test_a_rate_limit_that_nobody_has_is_warned_of(store: Path) -> None:
-    with in_process(store, TWINLENS_RATE_LIMIT="10") as process:
-        warnings = [line for line in process.lines if line["level"] == "warning"]
-    assert any("TWINLENS_RATE_LIMIT changes nothing" in str(line["message"]) for line in warnings)
+def test_without_keys_being_open_to_others_and_a_rate_limit_are_warned_of(store: Path) -> None:
+    with in_process(store, TWINLENS_HOST="0.0.0.0", TWINLENS_RATE_LIMIT="10") as process:
+        warnings = [str(line["message"]) for line in process.lines if line["level"] == "warning"]
+    for warning in ("without API keys", "TWINLENS_RATE_LIMIT changes nothing"):
+        assert any(warning in message for message in warnings)
 
 
 def test_with_keys_nothing_is_warned_of_and_the_key_is_asked_for(
@@ -112,31 +107,30 @@ def test_a_port_that_is_taken_is_said_in_one_line(store: Path) -> None:
     assert "TWINLENS_PORT" in line
 
 
-def test_cores_are_spared_and_files_are_not(tmp_path: Path) -> None:
-    """Asked of a process that gets as far as reading its keys."""
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[object]]:
+    """What is asked of a process that gets as far as reading its keys."""
     resource = pytest.importorskip("resource")
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     script = (
-        f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (200, {hard}));"
+        f"import json, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (200, {hard}));"
         "from app.__main__ import main; from threadpoolctl import threadpool_info; main([]);"
-        "print([pool['num_threads'] for pool in threadpool_info() if pool['user_api'] == 'blas']);"
-        "print(resource.getrlimit(resource.RLIMIT_NOFILE))"
+        "pools = [pool for pool in threadpool_info() if pool['user_api'] == 'blas'];"
+        "several = [name for name in sys.modules if name.startswith('app.processes')];"
+        "print(json.dumps({'threads': [pool['num_threads'] for pool in pools],"
+        "'files': resource.getrlimit(resource.RLIMIT_NOFILE), 'several': several}))"
     )
-    done = without_keys(tmp_path, "-c", script)
-    assert done.returncode == 0, done.stderr
-    threads, files = map(json.loads, done.stdout.replace("(", "[").replace(")", "]").splitlines())
-    assert threads
-    assert set(threads) == {1}, "those of NumPy would spin"
-    assert files[0] > 200
-
-
-def test_a_process_that_is_alone_has_nothing_of_several(tmp_path: Path) -> None:
-    """Asked likewise."""
-    script = (
-        "import sys; from app.__main__ import main; main([]);"
-        "print([name for name in sys.modules if name.startswith('app.processes')])"
-    )
-    done = without_keys(tmp_path, "-c", script)
+    done = without_keys(tmp_path_factory.mktemp("alone"), "-c", script)
     assert done.returncode == 0, done.stderr
     assert "key create" in done.stderr
-    assert json.loads(done.stdout) == []
+    return json.loads(done.stdout)
+
+
+def test_cores_are_spared_and_files_are_not(alone: dict[str, list[object]]) -> None:
+    assert alone["threads"]
+    assert set(alone["threads"]) == {1}, "those of NumPy would spin"
+    assert alone["files"][0] > 200
+
+
+def test_a_process_that_is_alone_has_nothing_of_several(alone: dict[str, list[object]]) -> None:
+    assert alone["several"] == []

@@ -1,9 +1,9 @@
-import importlib
 from collections.abc import Iterator
 
 import pytest
 
 from model_store import ModelStore
+from tests.training.undrawing import without_pictures
 
 
 @pytest.fixture
@@ -11,13 +11,11 @@ def store(tmp_path) -> ModelStore:
     return ModelStore(tmp_path / "store")
 
 
-@pytest.fixture(scope="class")
+@pytest.fixture(scope="module")
 def undrawn() -> Iterator[None]:
-    """Models without the pictures beside them, whose drawing takes four times as long as the rest.
+    """Models and reports without pictures, from the first test of a module that wants it on.
 
     Tests that publish models by the dozen want it; TestTwoLevels and those of pictures draw them.
     """
-    with pytest.MonkeyPatch.context() as patch:
-        publishing = importlib.import_module("training.publishing.publish")
-        patch.setattr(publishing, "_pictures", lambda *_: {})
+    with without_pictures():
         yield

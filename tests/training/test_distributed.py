@@ -36,6 +36,8 @@ from training.distributed import Processes
 from training.errors import TrainingError
 from training.history import History, from_csv
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 STEPS = 60
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
 CPU = torch.device("cpu")
@@ -160,7 +162,9 @@ def test_none_leaves_before_all_have_come():
 
 
 def begun_by_hand(place: Path, store: Path, rank: int) -> subprocess.Popen[str]:
-    return by_hand(rank, "-m", "training", *arguments(place, store, "--save-every", "0"))
+    # Of so many steps that it does not end before it is seen to have begun, however busy all is.
+    words = arguments(place, store, "--save-every", "0", "--set", "max_steps=100000")
+    return by_hand(rank, "-m", "training", *words)
 
 
 def by_hand(rank: int, *words: str) -> subprocess.Popen[str]:

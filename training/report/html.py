@@ -6,6 +6,7 @@ What is a plain `str` is text; only `Html`, which this module makes, is markup.
 import base64
 import html
 import io
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from PIL import Image
 
 _VOID = frozenset({"br", "img", "meta"})
 _LARGE = 400_000
+# Control characters, surrogates, and directions that a name could set for the text around it.
+_NEVER = re.compile(r"[\x00-\x08\x0b-\x1f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True)
@@ -31,17 +34,7 @@ Child = str | Html
 
 def escaped(text: str) -> str:
     """Text as HTML that shows it; characters that no page may hold become `�`."""
-    kept = "".join(
-        "�"
-        if (ord(letter) < 32 and letter not in "\t\n")
-        or 0xD800 <= ord(letter) < 0xE000
-        # Directions that a name could set would turn the text around it.
-        or 0x202A <= ord(letter) <= 0x202E
-        or 0x2066 <= ord(letter) <= 0x2069
-        else letter
-        for letter in text
-    )
-    return html.escape(kept, quote=True)
+    return html.escape(_NEVER.sub("�", text), quote=True)
 
 
 def element(tag: str, *children: Child, **attributes: str | None) -> Html:

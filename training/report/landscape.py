@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from PIL import Image
-from sklearn.manifold import TSNE
 
 from training.data.sample import sampled_rows
 from training.evaluation.embedding import EmbeddedFolder
@@ -60,6 +59,9 @@ def lay_out(embedded: EmbeddedFolder, *, seed: int = 0, cosine: bool = False) ->
     if len(rows) < _LEAST_FOR_TSNE:
         flat, method = components[:, :2], "principal component analysis"
     else:
+        # Late, because it is a tenth of what every start of `fit` loads, which seldom comes here.
+        from sklearn.manifold import TSNE
+
         tsne = TSNE(
             perplexity=min(_PERPLEXITY, (len(rows) - 1) / 3),
             init="pca" if plain >= 2 and components.std() > 0 else "random",

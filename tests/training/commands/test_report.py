@@ -26,7 +26,7 @@ def place(tmp_path):
 
 
 def test_without_data_what_lies_beside_the_model_is_shown(place, capsys):
-    reader = made(place, "rich")
+    reader = made(place, "rich", drawn=True)
     assert "A <b>model</b>" in reader.text
     assert "Too few <classes>" in reader.text
     assert "both branches start from the same weights" in reader.text
@@ -69,7 +69,8 @@ def test_images_of_another_kind_are_counted_and_shown(place):
 
 
 def test_two_sides_other_data_and_a_sample(place):
-    reader = made(place, "bare", "--data", place / "images", "--max-images", 8, "--seed", 1)
+    words = ("--data", place / "images", "--max-images", 8, "--seed", 1)
+    reader = made(place, "bare", *words, drawn=True)
     assert "images, all classes: 6 images of 2 classes" in reader.text
     assert "a sample of 24 images of 8 classes" in reader.text
     assert "measured for this report" in " ".join(pictures(reader))
@@ -195,7 +196,8 @@ class TestTwoSides:
         return place
 
     def test_both_are_opened_as_fit_opened_them(self, shop):
-        reader = made(shop, "two", "--data", shop / "photos", "--right", shop / "shop")
+        sides = ("--data", shop / "photos", "--right", shop / "shop")
+        reader = made(shop, "two", *sides, drawn=True)
         wanted = "photos, validation classes: 6 images of 2 classes; right shop: 2 images of 2"
         assert wanted in reader.text
         assert "names that the model was trained on" not in reader.text

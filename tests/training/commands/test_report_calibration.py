@@ -21,7 +21,7 @@ def test_with_data_everything_is_measured_on_the_classes_of_validation(place):
     names = [f"g{group}/d{n}/{image}.png" for group in "ab" for n in range(6) for image in range(3)]
     others = grown(place / "others", pngs(names))
     assert main(calibrating(place, "rich", others)) == 0
-    reader = made(place, "rich", "--data", place / "images")
+    reader = made(place, "rich", "--data", place / "images", drawn=True)
     shown = " | ".join(pictures(reader))
     for what in ("train classes", "validation classes", "calibration classes", "ROC", "DET"):
         assert what in shown

@@ -148,6 +148,7 @@ def test_a_projection_too_wide_to_whiten_is_refused_before_images_are_read(fit):
     assert "images:" not in told
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_fit_shows_its_recipe_first(fit):
     told = fit("--set", "max_steps=1")[2]
     assert told.index("recipe 'small'") < told.index("training 'm'")

@@ -1,8 +1,11 @@
 import io
+from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from model_store import Checkpoint, ModelStore
 from tests.training.drawings import draw_folder, write_recipe
 from training.cli import main
 from training.data.parts import make_parts, make_split, open_sources
@@ -60,26 +63,30 @@ def place(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.fixture
-def command(place, tmp_path):
+def run_fit(
+    place: Path,
+    store: Path,
+    *arguments: str,
+    data: str | Path = "two",
+    name: str = "m",
+    recipe: bool = True,
+) -> int:
     """`fit` with the small recipe; further arguments as given."""
+    words = ["--data", str(place / data), "--name", name, "--store", str(store), "--device", "cpu"]
+    given = not recipe or "--recipe" in arguments
+    named = () if given else ("--recipe", str(place / "small.yaml"))
+    return main(["fit", *words, *named, *arguments])
 
-    def run(*arguments: str, data: str | Path = "two", name: str = "m", recipe: bool = True) -> int:
-        given = not recipe or "--recipe" in arguments
-        return main(
-            [
-                "fit",
-                "--data",
-                str(place / data),
-                "--name",
-                name,
-                "--store",
-                str(tmp_path / "store"),
-                "--device",
-                "cpu",
-                *(() if given else ("--recipe", str(place / "small.yaml"))),
-                *arguments,
-            ]
-        )
 
-    return run
+@pytest.fixture
+def command(place, store):
+    """`run_fit` into a store of the test's own."""
+    return partial(run_fit, place, store.root)
+
+
+def model_of(place: Path, *arguments: str) -> tuple[Checkpoint, str, str]:
+    """A model in a store that tests share, and what `fit` printed."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        assert run_fit(place, place / "fitted", *arguments) == 0
+    return ModelStore(place / "fitted").load("m"), out.getvalue(), err.getvalue()

@@ -5,26 +5,35 @@ import io
 import json
 import os
 import re
+import shutil
 import zipfile
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from model_store import ModelStore
 from tests import tiny
 from tests.training.drawings import SMALL_RECIPE, draw_folder, leave_one
+from tests.training.fit.conftest import model_of, run_fit
 from training.data.split import Split
 from training.errors import TrainingError
 from training.publishing.warned import read_warned
 from training.recipe.files import load_recipe
 
 
-class TestTwoLevels:
-    @pytest.fixture
-    def fitted(self, command, store, capsys):
-        assert command() == 0
-        return store.load("m"), capsys.readouterr()
+@pytest.fixture(scope="module")
+def fitted(place):
+    return model_of(place)
 
+
+@pytest.fixture
+def further(fitted, store, undrawn):
+    """A store with the model, for further ones."""
+    return shutil.copytree(fitted[0].path.parent.parent, store.root)
+
+
+class TestTwoLevels:
     def test_the_manifest_tells_all(self, fitted, place):
         manifest = fitted[0].manifest
         assert (manifest.name, manifest.version) == ("m", 1)
@@ -68,43 +77,49 @@ class TestTwoLevels:
             assert f"\n- Note: {said}\n" in card
         assert f"{checkpoint.manifest.evaluations[0].figures['auc']:.4f}" in card
 
-    def test_the_run_is_gone_and_the_next_commands_are_told(self, fitted, store):
+    def test_the_run_is_gone_and_the_next_commands_are_told(self, fitted, place):
+        store = ModelStore(place / "fitted")
         assert not list((store.root / ".runs").iterdir())
         assert [found.name for found in store.models()] == ["m"]
-        printed = fitted[1].out
+        printed = fitted[1]
         assert "python -m app" in printed
         assert "curl" in printed
 
     def test_it_has_learnt_something_and_told_how_it_went(self, fitted):
         assert fitted[0].manifest.evaluations[0].figures["auc"] > 0.8
         line = r"training: 12/12, loss [\d.]+, accuracy [\d.]+%, [\d,]+ images/s, learning rate \S+"
-        assert re.search(line, fitted[1].err)
+        assert re.search(line, fitted[2])
 
-    def test_again_gives_the_same_weights_as_version_2(self, fitted, command, store):
+    def test_again_gives_the_same_weights_as_version_2(self, fitted, further, command, store):
         assert command() == 0
         again = store.load("m")
         assert again.manifest.version == 2
         assert again.manifest.weights.sha256 == fitted[0].manifest.weights.sha256
 
-    def test_another_seed_gives_others(self, fitted, command, store):
+    def test_another_seed_gives_others(self, fitted, further, command, store):
         assert command("--seed", "1") == 0
         again = store.load("m").manifest
         assert again.provenance.seed == 1
         assert again.weights.sha256 != fitted[0].manifest.weights.sha256
 
 
+@pytest.fixture(scope="module")
+def grouped(place, undrawn):
+    """A model of classes in groups."""
+    assert run_fit(place, place / "grouped", data="three") == 0
+    return ModelStore(place / "grouped").load("m")
+
+
 @pytest.mark.usefixtures("undrawn")
 class TestThreeLevels:
-    def test_split_by_group_with_one_shot_trials(self, command, store):
-        assert command(data="three") == 0
-        checkpoint = store.load("m")
-        split = Split.from_json((checkpoint.path / "split.json").read_bytes())
+    def test_split_by_group_with_one_shot_trials(self, grouped):
+        split = Split.from_json((grouped.path / "split.json").read_bytes())
         parts = [
             {name.split("/")[0] for name in part}
             for part in (split.train, split.validation, split.calibration)
         ]
         assert len(set.union(*parts)) == sum(map(len, parts)) == 12
-        protocols = [entry.protocol for entry in checkpoint.manifest.evaluations]
+        protocols = [entry.protocol for entry in grouped.manifest.evaluations]
         assert protocols == ["verification", "one-shot"]
 
     def test_no_trials_where_no_group_has_two_classes_to_tell_apart(self, command, store, tmp_path):
@@ -113,14 +128,13 @@ class TestThreeLevels:
         evaluations = store.load("m").manifest.evaluations
         assert [entry.protocol for entry in evaluations] == ["verification"]
 
-    def test_a_zip_is_as_good_as_a_folder(self, command, store, place, tmp_path):
+    def test_a_zip_is_as_good_as_a_folder(self, grouped, command, store, place, tmp_path):
         archive = tmp_path / "three.zip"
         with zipfile.ZipFile(archive, "w") as file:
             for path in sorted((place / "three").rglob("*.png")):
                 file.write(path, Path("wrapped") / path.relative_to(place / "three"))
-        assert command(data="three", name="folder") == 0
-        assert command(data=archive, name="zip") == 0
-        assert store.manifest("zip").weights.sha256 == store.manifest("folder").weights.sha256
+        assert command(data=archive) == 0
+        assert store.manifest("m").weights.sha256 == grouped.manifest.weights.sha256
 
     def test_holdout(self, command, store, place):
         assert command("--holdout", str(place / "other"), data="three") == 0
@@ -161,10 +175,9 @@ class TestOtherWays:
         assert command(*(word for value in sets for word in ("--set", value))) == 0
         assert store.load("m").manifest.evaluations
 
-    def test_images_that_do_not_fit_into_memory_give_the_same_network(self, command, store):
-        assert command(name="a") == 0
-        assert command("--set", "data.memory_share=0", name="b") == 0
-        assert store.manifest("a").weights.sha256 == store.manifest("b").weights.sha256
+    def test_images_that_do_not_fit_into_memory_give_the_same_network(self, fitted, command, store):
+        assert command("--set", "data.memory_share=0") == 0
+        assert store.manifest("m").weights.sha256 == fitted[0].manifest.weights.sha256
 
     def test_nor_does_memory_matter_where_images_cannot_be_used(self, command, store, tmp_path):
         folder = draw_folder(tmp_path / "d", classes=12, images=5)
@@ -280,27 +293,25 @@ class TestWithoutARecipe:
         assert "there is no report" in said.err
         assert "training report m --data" in said.out
 
-    def test_want_of_memory_for_the_report_loses_nothing(
-        self, command, store, capsys, tmp_path, monkeypatch
+    @pytest.mark.parametrize(
+        ("error", "told"),
+        [
+            (TrainingError("cannot read a\n  b\x1b[2J"), "cannot read a b\\x1b[2J"),
+            (MemoryError(), "there is not enough memory; free some"),
+        ],
+    )
+    def test_why_there_is_no_report_is_told_in_a_line_and_nothing_is_lost(
+        self, command, store, capsys, monkeypatch, error, told
     ):
-        def lacking(_: object) -> int:
-            raise MemoryError
-
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr("training.commands.report.run", lacking)
-        assert command("--set", "max_steps=0", recipe=False) == 0
-        said = capsys.readouterr()
-        assert "there is no report: there is not enough memory; free some\n" in said.err
-        assert "training report m --data" in said.out
-
-    def test_why_there_is_no_report_is_told_in_a_line(self, command, store, capsys, monkeypatch):
         def refusing(_: object) -> int:
-            raise TrainingError("cannot read a\n  b\x1b[2J")
+            raise error
 
         monkeypatch.setattr("training.commands.fit.fit", lambda *_: store.save("m", tiny.network()))
         monkeypatch.setattr("training.commands.report.run", refusing)
         assert command(recipe=False) == 0
-        assert "there is no report: cannot read a b\\x1b[2J\n" in capsys.readouterr().err
+        said = capsys.readouterr()
+        assert f"there is no report: {told}\n" in said.err
+        assert "training report m --data" in said.out
 
 
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)])
@@ -350,9 +361,8 @@ def test_a_model_whose_folder_cannot_be_written_is_said_before_anything_else(
     assert "mend the permissions" in capsys.readouterr().err
 
 
-def test_the_record_of_an_evaluation_is_json(command, store):
-    assert command() == 0
-    content = json.loads((store.find("m").path / "manifest.json").read_text())
+def test_the_record_of_an_evaluation_is_json(fitted):
+    content = json.loads((fitted[0].path / "manifest.json").read_text())
     assert content["evaluations"][0]["figures"]["pairs"] > 0
 
 

@@ -16,6 +16,8 @@ from training.errors import DataError
 from training.fit.inspection import check_pairs
 from training.recipe.files import load_recipe
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def test_nothing_wrong_nothing_said(said, drawings):
     assert said(drawings) == ()

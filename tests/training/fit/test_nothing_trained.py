@@ -5,28 +5,28 @@ import re
 import pytest
 
 from tests.training.drawings import draw_folder, leave_one
+from tests.training.fit.conftest import model_of
 from training.cli import main
 from training.data.split import Split
 
+# A projection in closed form: no class is kept for calibration alone, and all calibrate.
+CLOSED = (
+    "max_steps=0",
+    "start.projection=whitening",
+    "data.turned_classes=false",
+    "network.branches.0.pooling=average",
+)
+SETS = [word for value in CLOSED for word in ("--set", value)]
 
-class TestNothingTrained:
-    """A projection in closed form: no class is kept for calibration alone, and all calibrate."""
 
-    CLOSED = (
-        "max_steps=0",
-        "start.projection=whitening",
-        "data.turned_classes=false",
-        "network.branches.0.pooling=average",
-    )
+@pytest.fixture(scope="module")
+def fitted(place):
+    return model_of(place, *SETS)
 
-    @pytest.fixture
-    def fitted(self, command, store, capsys):
-        sets = [word for value in self.CLOSED for word in ("--set", value)]
-        assert command(*sets) == 0
-        return store.load("m"), capsys.readouterr()
 
+class TestTwelveClasses:
     def test_all_classes_calibrate_and_judge(self, fitted):
-        checkpoint, told = fitted
+        checkpoint, _, told = fitted
         manifest = checkpoint.manifest
         split = Split.from_json((checkpoint.path / "split.json").read_bytes())
         assert split.crossed
@@ -35,15 +35,15 @@ class TestNothingTrained:
         assert "each pair scored by what was fitted to others" in manifest.calibration.data
         assert manifest.evaluations[0].figures["classes"] == 12
         assert checkpoint.typicality.classes == 12
-        assert "crossing: 32/32" in told.err
-        assert "training 'm'" not in told.err, "no step is, and none is announced"
+        assert "crossing: 32/32" in told
+        assert "training 'm'" not in told, "no step is, and none is announced"
         assert (checkpoint.path / "reliability.png").is_file()
 
     def test_its_report_and_evaluations_know_which_classes_calibrated_it(
-        self, fitted, place, store, tmp_path, capsys
+        self, fitted, place, tmp_path, capsys
     ):
-        out = tmp_path / "m.html"
-        words = ["--data", str(place / "two"), "--store", str(store.root), "--device", "cpu"]
+        out, store = tmp_path / "m.html", str(place / "fitted")
+        words = ["--data", str(place / "two"), "--store", store, "--device", "cpu"]
         assert main(["report", "m", *words, "--out", str(out)]) == 0
         text = out.read_text(encoding="utf-8")
         assert "two, all classes, each pair scored by what was fitted to others" in text
@@ -54,19 +54,20 @@ class TestNothingTrained:
         assert main(["evaluate", "m", *words, *classes]) == 0
         assert "calibrated on classes that are among these" in capsys.readouterr().err
 
+
+@pytest.mark.usefixtures("undrawn")
+class TestOtherClasses:
     def test_four_classes_are_enough(self, command, store, tmp_path, capsys):
         few = draw_folder(tmp_path / "few", classes=4, images=3)
         assert command(data=few) == 1
         refused = capsys.readouterr().err
         assert "at least 6: 2 each to train, validate and calibrate" in refused
-        sets = [word for value in self.CLOSED for word in ("--set", value)]
-        assert command(*sets, data=few) == 0
+        assert command(*SETS, data=few) == 0
         assert store.load("m").manifest.calibration.classes == 4
 
     def test_three_are_not_and_the_message_says_how_many_are(self, command, tmp_path, capsys):
         few = draw_folder(tmp_path / "few", classes=3, images=3)
-        sets = [word for value in self.CLOSED for word in ("--set", value)]
-        assert command(*sets, data=few) == 1
+        assert command(*SETS, data=few) == 1
         told = capsys.readouterr().err
         assert "at least 4: 2 each to train and validate. Add classes" in told
         assert "do without (--set split.validation=0)" in told
@@ -76,11 +77,10 @@ class TestNothingTrained:
         self, command, store, tmp_path, capsys, first
     ):
         few = draw_folder(tmp_path / "few", classes=2, images=4)
-        sets = [word for value in self.CLOSED for word in ("--set", value)]
-        assert command(*sets, *first, data=few) == 1
+        assert command(*SETS, *first, data=few) == 1
         advice = re.search(r"or do without[^(]*\((--set \S+ --set \S+)\)", capsys.readouterr().err)
         assert advice is not None
-        assert command(*sets, *advice[1].split(), data=few) == 0
+        assert command(*SETS, *advice[1].split(), data=few) == 0
         assert store.load("m").manifest.calibration is None
 
     def test_three_are_enough_where_none_validate_though_one_has_a_single_image(
@@ -88,8 +88,7 @@ class TestNothingTrained:
     ):
         few = draw_folder(tmp_path / "few", classes=3, images=4)
         leave_one(few / "class01")
-        sets = [word for value in self.CLOSED for word in ("--set", value)]
-        assert command(*sets, "--set", "split.validation=0", data=few) == 0
+        assert command(*SETS, "--set", "split.validation=0", data=few) == 0
         calibration = store.load("m").manifest.calibration
         assert calibration.classes == 2, "those with genuine pairs"
         assert calibration.impostor_pairs == 4 * 4 + 2 * 4 * 1, "all three"
@@ -100,7 +99,7 @@ class TestNothingTrained:
         monkeypatch.chdir(tmp_path)
         data = draw_folder(tmp_path / "d", classes=8, images=4)
         leave_one(*(data / f"class{number:02}" for number in range(2, 8)))
-        values = (*self.CLOSED, "sampling={name: classes-by-images, options: {images: 8}}")
+        values = (*CLOSED, "sampling={name: classes-by-images, options: {images: 8}}")
         sets = [word for value in values for word in ("--set", value)]
         assert command(*sets, "--dry-run", data=data) == 0
         assert command(*sets, data=data) == 0
@@ -109,23 +108,20 @@ class TestNothingTrained:
 
     def test_classes_of_one_image_cannot_judge(self, command, tmp_path, capsys):
         single = draw_folder(tmp_path / "single", classes=6, images=1)
-        sets = [word for value in self.CLOSED for word in ("--set", value)]
-        assert command(*sets, data=single) == 1
+        assert command(*SETS, data=single) == 1
         assert (
             "not one of the 6 classes drawn for calibration has two images"
             in capsys.readouterr().err
         )
 
     def test_whoever_wants_none_to_calibrate_has_none(self, command, store):
-        sets = [word for value in self.CLOSED for word in ("--set", value)]
-        assert command(*sets, "--set", "split.calibration=0") == 0
+        assert command(*SETS, "--set", "split.calibration=0") == 0
         checkpoint = store.load("m")
         assert checkpoint.manifest.calibration is None
         assert not Split.from_json((checkpoint.path / "split.json").read_bytes()).crossed
 
     def test_classes_of_another_folder_calibrate_as_they_are(self, command, place, store):
-        sets = [word for value in self.CLOSED for word in ("--set", value)]
-        assert command(*sets, "--holdout", str(place / "other")) == 0
+        assert command(*SETS, "--holdout", str(place / "other")) == 0
         checkpoint = store.load("m")
         assert not Split.from_json((checkpoint.path / "split.json").read_bytes()).crossed
         assert checkpoint.manifest.calibration.classes == 6

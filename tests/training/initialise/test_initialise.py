@@ -234,6 +234,7 @@ def fit(tmp_path: Path, place: Path, name: str, *settings: str) -> int:
     return main([*words, *with_recipe(place, "max_steps=2", "validation.times=0", *settings)])
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_tells_and_keeps_what_it_started_from(tmp_path, place, capsys):
     assert fit(tmp_path, place, "first") == 0
     slow = "optimiser.learning_rate=1e-12"

@@ -18,6 +18,8 @@ from training.initialise.whitening import class_means, fit_whitening
 from training.recipe.files import parse_recipe
 from training.run.finishing import discriminant, finish
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 class TestDiscriminant:
     def test_two_classes_are_told_apart_along_one_direction_alone(self):

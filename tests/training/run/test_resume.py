@@ -1,6 +1,7 @@
 """A run that is interrupted, killed or refused, and one that goes on as if nothing had happened."""
 
 import errno
+import itertools
 import os
 import shlex
 import shutil
@@ -37,7 +38,7 @@ def arguments(place: Path, store: Path, *further: str, steps: int = STEPS) -> li
 
 
 @pytest.fixture(scope="module")
-def whole(place) -> str:
+def whole(place, undrawn) -> str:
     """The digest of the weights of a run that nothing disturbs."""
     assert main(arguments(place, place / "undisturbed")) == 0
     return digest(place / "undisturbed")
@@ -70,10 +71,10 @@ def stopped(place: Path, store: Path, number: signal.Signals) -> tuple[int, str]
 
 
 @pytest.fixture(scope="module")
-def interrupted(place) -> Path:
-    """A store with a run that Ctrl-C has interrupted."""
+def interrupted(place, undrawn) -> Path:
+    """A store with a run that Ctrl-C has interrupted, late, as it is taken up by many tests."""
     store = place / "interrupted"
-    stopped(place, store, signal.SIGINT)
+    assert _interrupted_at(STEPS - 10, place, store) == 130
     return store
 
 
@@ -196,12 +197,18 @@ def _interrupted_in(function: str, place: Path, store: Path, *further: str) -> i
 
 def _interrupted_at_once(place: Path, store: Path, *further: str) -> int:
     """Begins or resumes in this process, with Ctrl-C during the first step."""
+    return _interrupted_at(1, place, store, *further)
+
+
+def _interrupted_at(number: int, place: Path, store: Path, *further: str) -> int:
+    """The same, with Ctrl-C during a later step of those it takes."""
     from training.learning.learner import Learner
 
-    step = Learner.step
+    step, taken = Learner.step, itertools.count(1)
 
     def interrupted(self, *given):
-        os.kill(os.getpid(), signal.SIGINT)
+        if next(taken) == number:
+            os.kill(os.getpid(), signal.SIGINT)
         return step(self, *given)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -13,6 +13,8 @@ from training.cli import main
 from training.history import Row
 from training.run.tensorboard import scalars
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def fitted(tmp_path: Path) -> int:
     place = fitting_place(tmp_path, classes=8, images=4)
