@@ -14,8 +14,8 @@ _BY_ACCIDENT = 1000
 _LINE_END = b"\r\n"
 _AS_IT_IS = (b"binary", b"8bit", b"7bit", b"")
 
-# Not one blank is given back to try again without it: thousands would take a second.
 _FOLD = re.compile(rb"\r\n(?=[ \t])")
+# Not one blank is given back to try again without it: thousands would take a second.
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*+([^\r\n]*)")
 
 
