@@ -38,9 +38,6 @@ _FEWEST_TO_TRAIN_ON = 500
 _KEEP = "max_steps=0"
 _MANY_OF_A_CLASS = 8
 
-_FEWEST_TO_TRY_MORE_BY = 20
-"""Of fewer classes the luckiest of many starting networks is seldom the best (experiments.md)."""
-
 _FEWEST_CLASSES = 6
 """With fewer classes of two images no network is trained further."""
 
@@ -78,8 +75,7 @@ def choose(
 
     Starting networks are compared by how well they tell the classes apart before any training:
     what is fitted to two thirds of the classes is judged on the last third, in turn. Ink on paper
-    is also tried with the model `glyphs` that ships, and, of twenty classes or more, cut out of its
-    paper.
+    is also tried with the model `glyphs` that ships.
 
     Args:
         folder: The images to train on, and no others: what is held out takes no part.
@@ -111,8 +107,6 @@ def choose(
     shape = _shape(looks, device)
     try:
         tried += try_imagenet(trials, shape)
-        if looks.all_ink and len(some.classes) >= _FEWEST_TO_TRY_MORE_BY:
-            tried += try_imagenet(trials, shape.inked(looks))
     except StoreError as error:
         reporter.say(f"note: ImageNet weights cannot be tried: {error}")
         if not tried:

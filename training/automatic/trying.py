@@ -2,8 +2,7 @@
 
 import sys
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -73,20 +72,19 @@ class Tried:
 
 @dataclass(frozen=True)
 class Shape:
-    """What size and shape images are brought to, and how; as of `Preprocessing`."""
+    """What size and shape images are brought to."""
 
     height: int
     width: int
-    resize: Literal["stretch", "letterbox", "ink"]
-    fill: int = 255
-
-    def inked(self, looks: Looks) -> "Shape":
-        """The same with the ink cut out of its paper."""
-        return replace(self, resize="ink", fill=0 if looks.dark_paper else 255)
+    resize: str
 
     def overrides(self) -> tuple[str, ...]:
         """It as `--set` of a recipe."""
-        return tuple(f"preprocessing.{name}={value}" for name, value in asdict(self).items())
+        return (
+            f"preprocessing.height={self.height}",
+            f"preprocessing.width={self.width}",
+            f"preprocessing.resize={self.resize}",
+        )
 
 
 @dataclass(frozen=True)
@@ -204,9 +202,10 @@ def _evenly(folder: ImageFolder, count: int) -> ImageFolder:
 
 def try_imagenet(trials: Trials, shape: Shape) -> list[Tried]:
     """Every layer as it lies; the best of them once more, mirrored images counting as the same."""
-    spec = load_recipe(PHOTOS).preprocessing.model_copy(update=asdict(shape))
-    on_ink = ", on the ink alone" if shape.resize == "ink" else ""
-    sample = trials.sample(spec, f"trying ImageNet weights{on_ink}")
+    spec = load_recipe(PHOTOS).preprocessing.model_copy(
+        update={"height": shape.height, "width": shape.width, "resize": shape.resize}
+    )
+    sample = trials.sample(spec, "trying ImageNet weights")
     plain = imagenet_features(sample.images, spec, trials.device)
     tried: dict[Layer, Tried] = {}
     with trials.reporter.task("comparing layers", len(LAYERS) + 1) as task:
@@ -214,7 +213,7 @@ def try_imagenet(trials: Trials, shape: Shape) -> list[Tried]:
             found = sample.merit([plain[layer]], whitened=True)
             if found is not None:
                 overrides = (*shape.overrides(), *layer.overrides(plain[layer].shape[1]))
-                tried[layer] = Tried(layer.described() + on_ink, PHOTOS, overrides, found)
+                tried[layer] = Tried(layer.described(), PHOTOS, overrides, found)
             task.update(task.done + 1)
         if not tried:
             return []

@@ -136,31 +136,6 @@ def test_glyphs_that_were_taken_out_of_the_store_are_told_and_the_rest_is_tried(
     assert "ImageNet" in chosen.tried
 
 
-@pytest.mark.parametrize(("classes", "dark"), [(20, False), (20, True), (19, False)])
-def test_ink_that_lies_anywhere_is_cut_out_of_its_paper(tmp_path, monkeypatch, classes, dark):
-    """Printed letters, icons: `glyphs` knows what is drawn by hand."""
-    monkeypatch.setattr("training.initialise.shipped.SHIPPED", tmp_path / "without")
-    rng = np.random.default_rng(1)
-    for name in range(classes):
-        place = tmp_path / "d" / f"class{name:02}"
-        place.mkdir(parents=True)
-        pattern = Image.fromarray(np.uint8(255) * rng.integers(0, 2, (4, 4), dtype=np.uint8))
-        for number in range(2):
-            side = int(rng.integers(24, 64))
-            page = Image.new("L", (160, 160), 255)
-            sign = pattern.resize((side, side), Image.Resampling.NEAREST)
-            page.paste(sign, tuple(rng.integers(0, 160 - side, 2).tolist()))
-            (ImageOps.invert(page) if dark else page).save(place / f"{number}.png")
-    chosen = _choose(open_data(tmp_path / "d").whole)
-    spec = load_recipe(chosen.recipe, chosen.overrides).preprocessing
-    if classes < 20:
-        assert "on the ink alone" not in chosen.tried
-        return
-    assert (spec.mode, spec.resize, spec.fill) == ("RGB", "ink", 0 if dark else 255)
-    assert ", on the ink alone" in chosen.reason
-    assert chosen.tried.count("ImageNet") == 2 * (len(LAYERS) + 1)
-
-
 def test_nothing_to_start_from(tmp_path, monkeypatch):
     def missing():
         raise StoreError("the package is not installed")
