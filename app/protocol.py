@@ -132,7 +132,7 @@ class GuardedProtocol(BoundedReading):
 
     def on_response_complete(self) -> None:
         """The end of an answer."""
-        early = self._running is not None and self._running.more_body
+        early = self._is_early()
         super().on_response_complete()
         if self._in_work() is None:
             self._forget()
@@ -209,8 +209,7 @@ class GuardedProtocol(BoundedReading):
         self._await_reading()
 
     def _end_answer(self) -> None:
-        early = self._in_body and self.cycle is self._running
-        if early and not self.transport.is_closing():
+        if self._is_early() and not self.transport.is_closing():
             self._end()
         else:
             self.transport.close()
@@ -222,6 +221,10 @@ class GuardedProtocol(BoundedReading):
         self.flow.resume_reading()
         self._become_idle()
         self._await_end()
+
+    def _is_early(self) -> bool:
+        """Whether an answer that is whole now is there before all of its request."""
+        return self._running is not None and self._running.more_body
 
     def _is_ending(self) -> bool:
         return self.ended or self.transport.is_closing()
